@@ -1,0 +1,68 @@
+/**
+ * Every limit and interval of the core, validated as a whole (design.md §6). Programs pass overrides; nothing in the
+ * core reads an environment.
+ */
+import * as z from 'zod';
+
+const seconds = (fallback: number) => z.number().positive().default(fallback);
+const count = (fallback: number) => z.int().positive().default(fallback);
+
+export const CoreConfig = z
+  .strictObject({
+    /** Allowed difference between any two clocks. */
+    maxClockSkewSeconds: z.number().nonnegative().default(5),
+    /** The clock fires somewhere in this time after the nominal one (EventBridge Scheduler: within the minute). */
+    clockPrecisionSeconds: seconds(60),
+    /** An unsettled occurrence older than this is OVERDUE, and the watchdog's. */
+    overdueGraceSeconds: seconds(120),
+    /** An occurrence later than this is `missed`, unless the schedule says otherwise. */
+    catchupWindowSeconds: seconds(3600),
+    /** Commands wait at most this long for the runner while somebody waits, and otherwise. */
+    heartbeatActiveSeconds: seconds(2),
+    heartbeatIdleSeconds: seconds(15),
+    /** A VM is believed this long after a heartbeat. */
+    leaseSeconds: seconds(45),
+    /** A silent VM that the fleet calls running is terminated this long after its lease ran out. */
+    unresponsiveSeconds: seconds(120),
+    /** From admission to the start of the process, unless the agent says otherwise. */
+    startTimeoutSeconds: seconds(900),
+    runTimeoutSeconds: seconds(24 * 3600),
+    /** Between SIGINT and SIGTERM, and between SIGTERM and SIGKILL. */
+    cancelInterruptSeconds: seconds(10),
+    cancelTerminateSeconds: seconds(10),
+    /** Without the runner's acknowledgement a cancel is sent again, then the VM is terminated. */
+    cancelResendSeconds: seconds(60),
+    cancelEscalateSeconds: seconds(120),
+    /** A draining VM that still exists after this is terminated. */
+    drainSeconds: seconds(30),
+    runnerTokenSeconds: seconds(3600),
+    maxInputBytes: count(128 * 1024),
+    maxMetadataBytes: count(8 * 1024),
+    maxOutputBytes: count(256 * 1024),
+    maxLogBytes: count(50 * 1024 * 1024),
+    maxLiveRunsPerSchedule: count(100),
+    retentionDays: count(90),
+    /** The checks index is spread over this many partitions per kind. */
+    checkShards: z.int().min(1).max(64).default(4),
+    watchdogIntervalSeconds: seconds(60),
+    watchdogBatch: count(100),
+    /** One machine has no stream: events then carry a key in the checks index until they have been handled. */
+    pollEvents: z.boolean().default(false),
+  })
+  .superRefine((config, context) => {
+    const order: [keyof typeof config, keyof typeof config][] = [
+      ['heartbeatActiveSeconds', 'heartbeatIdleSeconds'],
+      ['heartbeatIdleSeconds', 'leaseSeconds'],
+      ['leaseSeconds', 'unresponsiveSeconds'],
+      ['clockPrecisionSeconds', 'overdueGraceSeconds'],
+      ['cancelResendSeconds', 'cancelEscalateSeconds'],
+    ];
+    for (const [smaller, larger] of order) {
+      if (config[smaller] >= config[larger])
+        context.addIssue({ code: 'custom', path: [smaller], message: `must be less than ${larger}` });
+    }
+    if (config.retentionDays * 86_400 <= config.runTimeoutSeconds)
+      context.addIssue({ code: 'custom', path: ['retentionDays'], message: 'must be longer than runTimeoutSeconds' });
+  });
+
+export type CoreConfig = z.output<typeof CoreConfig>;

@@ -1,0 +1,100 @@
+/** Shapes that several resources share. This folder is all that the runner, the CLI and the console know of the server. */
+import * as z from 'zod';
+
+const DURATION = /^P(?=\d|T\d)(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?$/;
+const SHORT_DURATION = /^(\d+)\s*(s|m|h|d)$/;
+const UNIT_SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
+
+/** Seconds in an ISO 8601 duration of weeks, days, hours, minutes and seconds, or a short form such as `15m`. A day has 24 hours. */
+export function parseDuration(text: string): number | undefined {
+  const short = SHORT_DURATION.exec(text.trim());
+  if (short) return Number(short[1]) * UNIT_SECONDS[short[2] as keyof typeof UNIT_SECONDS];
+  const parts = DURATION.exec(text.trim());
+  if (!parts) return undefined;
+  const [weeks = 0, days = 0, hours = 0, minutes = 0, secs = 0] = parts.slice(1).map((part) => Number(part ?? 0));
+  return weeks * 604_800 + days * 86_400 + hours * 3600 + minutes * 60 + secs;
+}
+
+export function formatDuration(totalSeconds: number): string {
+  const days = Math.floor(totalSeconds / 86_400);
+  const hours = Math.floor((totalSeconds % 86_400) / 3600);
+  const minutes = Math.floor((totalSeconds % 3600) / 60);
+  const rest = totalSeconds % 60;
+  const time = `${hours ? `${hours}H` : ''}${minutes ? `${minutes}M` : ''}${rest ? `${rest}S` : ''}`;
+  if (!days && !time) return 'PT0S';
+  return `P${days ? `${days}D` : ''}${time ? `T${time}` : ''}`;
+}
+
+export interface DurationLimits {
+  readonly minSeconds: number;
+  readonly maxSeconds: number;
+}
+
+/** A duration within limits, as seconds. */
+export const Duration = ({ minSeconds, maxSeconds }: DurationLimits) =>
+  z.string().transform((text, context) => {
+    const value = parseDuration(text);
+    const limits = `between ${formatDuration(minSeconds)} and ${formatDuration(maxSeconds)}`;
+    if (value === undefined) {
+      context.addIssue({ code: 'custom', message: `must be an ISO 8601 duration such as PT15M (or 15m), ${limits}` });
+      return z.NEVER;
+    }
+    if (value < minSeconds || value > maxSeconds) {
+      context.addIssue({ code: 'custom', message: `must be ${limits}` });
+      return z.NEVER;
+    }
+    return value;
+  });
+
+/** An instant with an offset or `Z`, to the second; as epoch milliseconds. */
+export const Instant = z.string().transform((text, context) => {
+  const valid = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text);
+  const value = valid ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(value)) {
+    context.addIssue({
+      code: 'custom',
+      message: 'must be an ISO 8601 time with Z or an offset, such as 2027-01-31T09:00:00Z',
+    });
+    return z.NEVER;
+  }
+  return Math.floor(value / 1000) * 1000;
+});
+
+export const isoTime = (ms: number): string => new Date(ms).toISOString();
+/** To the second, as occurrences are written. */
+export const isoSecond = (ms: number): string => new Date(ms).toISOString().replace('.000Z', 'Z');
+
+export const Name = z
+  .string()
+  .trim()
+  .min(1, 'must not be empty')
+  .max(120, 'must have at most 120 characters')
+  .regex(/^[^\p{C}]+$/u, 'must not contain control characters');
+
+/** Any JSON value. Its size is limited by the server (`maxInputBytes`). */
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
+export const JsonValue: z.ZodType<Json> = z.json() as z.ZodType<Json>;
+
+export const Metadata = z
+  .record(z.string().min(1).max(64), z.string().max(512))
+  .refine((metadata) => Object.keys(metadata).length <= 50, 'must have at most 50 entries');
+
+export const PageQuery = z.strictObject({
+  limit: z.coerce
+    .number()
+    .int('must be a whole number')
+    .min(1, 'must be at least 1')
+    .max(100, 'must be at most 100')
+    .default(25),
+  cursor: z.string().max(2048).optional(),
+});
+
+/** Who saw a thing, when (ISO 8601), and what was seen. */
+export const Evidence = z.object({ source: z.string(), observedAt: z.string(), detail: z.string() });
+export type Evidence = z.infer<typeof Evidence>;
+
+export interface ListBody<T> {
+  readonly items: readonly T[];
+  readonly nextCursor?: string;
+  readonly asOf: string;
+}

@@ -1,0 +1,110 @@
+/** The runner's door (design.md §5.5): registration, heartbeat, log chunks. Times are durations of the VM's monotonic clock. */
+import * as z from 'zod';
+import { JsonValue } from './common.ts';
+import { TERMINATED_BY } from './runs.ts';
+
+/** `POST /runner/v1/register`, with the VM's key as bearer. The same nonce again answers the same generation. */
+export const RegisterRequest = z.strictObject({
+  vmId: z.string(),
+  nonce: z.string().min(16).max(128),
+  runnerVersion: z.string().max(64),
+});
+export type RegisterRequest = z.infer<typeof RegisterRequest>;
+
+export interface RegisterResponse {
+  readonly generation: number;
+  readonly token: string;
+  readonly nextHeartbeatMs: number;
+}
+
+/**
+ * One run on the VM as the runner knows it. An `ended` entry stays in the registry until the server has acknowledged
+ * it in `acknowledged`. `not_started`: the command was accepted but no process exists and none ever did.
+ * `gone`: the process and its shim have vanished without leaving an exit status.
+ */
+export const RegistryEntry = z.strictObject({
+  runId: z.string(),
+  attempt: z.int().min(1),
+  state: z.enum(['starting', 'running', 'ending', 'ended', 'not_started', 'gone']),
+  pid: z.int().optional(),
+  startedAgoMs: z.number().min(0).optional(),
+  endedAgoMs: z.number().min(0).optional(),
+  exitCode: z.int().optional(),
+  /** Name of the signal that ended the process, such as SIGKILL. */
+  signal: z.string().max(16).optional(),
+  terminatedBy: z.enum(TERMINATED_BY).optional(),
+  /** Signals that the runner sent to end it, in order. */
+  signalsSent: z.array(z.string().max(16)).max(16).optional(),
+  /** The content of CANDOR_OUTPUT: JSON if it parses, else text. */
+  output: JsonValue.optional(),
+  outputTruncatedBytes: z.int().min(0).optional(),
+  /** Number of log chunks that have been stored; with `ended` it is the final count. */
+  logChunks: z.int().min(0).optional(),
+  detail: z.string().max(2000).optional(),
+});
+export type RegistryEntry = z.infer<typeof RegistryEntry>;
+
+export const HeartbeatRequest = z.strictObject({
+  vmId: z.string(),
+  generation: z.int().min(1),
+  seq: z.int().min(1),
+  registry: z.array(RegistryEntry).max(100),
+  /** Every command up to this number has been taken into the journal. */
+  acks: z.int().min(0),
+});
+export type HeartbeatRequest = z.infer<typeof HeartbeatRequest>;
+
+export type RunnerCommand =
+  | {
+      readonly number: number;
+      readonly kind: 'start';
+      readonly runId: string;
+      readonly attempt: number;
+      readonly command: readonly string[];
+      readonly workingDirectory?: string;
+      readonly env: Readonly<Record<string, string>>;
+      readonly input: z.infer<typeof JsonValue>;
+      readonly occurrence?: string;
+      /** For `CANDOR_RUN_TOKEN`. */
+      readonly runToken: string;
+      readonly maxOutputBytes: number;
+      readonly maxLogBytes: number;
+    }
+  | {
+      readonly number: number;
+      readonly kind: 'cancel';
+      readonly runId: string;
+      readonly attempt: number;
+      /** What `terminatedBy` must say if the signals end the work. */
+      readonly cause: 'cancel' | 'timeout' | 'idle';
+      /** SIGINT at once, SIGTERM after the first wait, SIGKILL after the second. */
+      readonly interruptMs: number;
+      readonly terminateMs: number;
+    }
+  | { readonly number: number; readonly kind: 'stop-vm' };
+
+export interface HeartbeatResponse {
+  readonly commands: readonly RunnerCommand[];
+  /** Outcomes that are stored: they may leave the registry. */
+  readonly acknowledged: readonly { readonly runId: string; readonly attempt: number }[];
+  readonly nextHeartbeatMs: number;
+  /** How long from now the VM is believed without another heartbeat. */
+  readonly leaseMs: number;
+  /** A fresh token, when the present one is past half its life. */
+  readonly token?: string;
+}
+
+/** `PUT /runner/v1/runs/{runId}/attempts/{attempt}/logs/{chunk}`: numbered from 0, without gaps; sending one again is harmless. */
+export const LogChunk = z.strictObject({
+  records: z
+    .array(
+      z.strictObject({
+        atMs: z.number().min(0),
+        stream: z.enum(['stdout', 'stderr', 'candor']),
+        text: z.string().optional(),
+        base64: z.string().optional(),
+      }),
+    )
+    .max(5000),
+});
+export type LogChunk = z.infer<typeof LogChunk>;

@@ -1,0 +1,134 @@
+/**
+ * Every error that Candor raises on purpose.
+ *
+ * An operating error (bad input, a conflict, a throttled table) is a {@link CandorError} with a code from
+ * {@link ERROR_CODES}; `adapters/http/problem.ts` is the only place that maps codes to HTTP. Anything else is a
+ * programming error: it crashes loudly and is shown to callers as `internal_error`, without its text.
+ */
+
+/** Stable error codes, with what a caller can rely on: the HTTP status and whether a retry of the same call may succeed. */
+export const ERROR_CODES = {
+  invalid_request: { status: 422, retryable: false, title: 'The request is not valid' },
+  malformed_json: { status: 400, retryable: false, title: 'The body is not JSON' },
+  payload_too_large: { status: 413, retryable: false, title: 'The body is too large' },
+  unsupported_media_type: { status: 415, retryable: false, title: 'The body is not application/json' },
+  unauthenticated: { status: 401, retryable: false, title: 'The credential is missing or wrong' },
+  forbidden: { status: 403, retryable: false, title: 'The credential does not allow this' },
+  not_found: { status: 404, retryable: false, title: 'There is no such resource' },
+  method_not_allowed: { status: 405, retryable: false, title: 'The resource does not take this method' },
+  name_taken: { status: 409, retryable: false, title: 'The name is taken' },
+  live_runs: { status: 409, retryable: false, title: 'Live runs are in the way' },
+  live_schedules: { status: 409, retryable: false, title: 'Schedules are in the way' },
+  overlap: { status: 409, retryable: false, title: 'The overlap policy forbids another run now' },
+  run_ended: { status: 409, retryable: false, title: 'The run has ended' },
+  illegal_transition: { status: 409, retryable: false, title: 'The resource is not in a state for this' },
+  precondition_required: { status: 428, retryable: false, title: 'If-Match is required' },
+  version_conflict: { status: 412, retryable: false, title: 'The resource has changed meanwhile' },
+  contended: { status: 503, retryable: true, title: 'Too many writers at once' },
+  store_unavailable: { status: 503, retryable: true, title: 'The store does not answer' },
+  try_again: { status: 503, retryable: true, title: 'Not yet' },
+  stale_generation: { status: 409, retryable: false, title: 'A newer registration of this VM exists' },
+  internal_error: { status: 500, retryable: true, title: 'Something went wrong in Candor' },
+} as const satisfies Record<string, { status: number; retryable: boolean; title: string }>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** One field that is wrong: `pointer` is an RFC 6901 JSON pointer into the body, or the name of a parameter. */
+export interface FieldError {
+  readonly pointer: string;
+  readonly message: string;
+}
+
+export interface CandorErrorOptions {
+  /** What the caller can do about it, as an imperative sentence. */
+  readonly remedy?: string;
+  readonly errors?: readonly FieldError[];
+  /** Facts that a program may act on (the current version, the blocking run). Never a secret. */
+  readonly facts?: Readonly<Record<string, unknown>>;
+  readonly cause?: unknown;
+}
+
+/** Base class of all operating errors. */
+export class CandorError extends Error {
+  readonly code: ErrorCode;
+  readonly remedy: string | undefined;
+  readonly errors: readonly FieldError[];
+  readonly facts: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, detail: string, options: CandorErrorOptions = {}) {
+    super(detail, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'CandorError';
+    this.code = code;
+    this.remedy = options.remedy;
+    this.errors = options.errors ?? [];
+    this.facts = options.facts ?? {};
+  }
+
+  get retryable(): boolean {
+    return ERROR_CODES[this.code].retryable;
+  }
+}
+
+/** Input that breaks a rule: names each field, what is wrong and the remedy. */
+export class InvalidRequest extends CandorError {
+  constructor(detail: string, errors: readonly FieldError[], remedy = 'Correct the named fields and send it again.') {
+    super('invalid_request', detail, { errors, remedy });
+    this.name = 'InvalidRequest';
+  }
+}
+
+/** Absent, deleted, or of another tenant: the three look the same to a caller, on purpose. */
+export class NotFound extends CandorError {
+  constructor(kind: string, id: string) {
+    super('not_found', `There is no ${kind} ${id}.`, { remedy: `List the ${kind}s to find its id.` });
+    this.name = 'NotFound';
+  }
+}
+
+/** If-Match named another version than the one that stands. */
+export class VersionConflict extends CandorError {
+  constructor(kind: string, id: string, currentVersion: number) {
+    super('version_conflict', `${kind} ${id} is at version ${currentVersion}, not at the one in If-Match.`, {
+      remedy: 'Read the resource again, decide on its present state, and send its ETag in If-Match.',
+      facts: { currentVersion },
+    });
+    this.name = 'VersionConflict';
+  }
+}
+
+/**
+ * A guard of a write did not hold. Use cases translate it; it never leaves the core as itself.
+ * `old` is the item as it stood (DynamoDB's `ReturnValuesOnConditionCheckFailure: ALL_OLD`), absent if there was none.
+ */
+export class GuardFailed extends Error {
+  readonly guard: string;
+  readonly writeIndex: number;
+  readonly old: Readonly<Record<string, unknown>> | undefined;
+
+  constructor(guard: string, writeIndex: number, old: Readonly<Record<string, unknown>> | undefined) {
+    super(`guard ${guard} of write ${writeIndex} did not hold`);
+    this.name = 'GuardFailed';
+    this.guard = guard;
+    this.writeIndex = writeIndex;
+    this.old = old;
+  }
+}
+
+/** DynamoDB cancelled the transaction because another one touched the same item: says nothing about the guards. */
+export class Contended extends CandorError {
+  constructor(cause?: unknown) {
+    super('contended', 'Another writer was at the same items.', { remedy: 'Send the same request again.', cause });
+    this.name = 'Contended';
+  }
+}
+
+/** The store did not answer, or throttled. Whether a write was applied is not known. */
+export class StoreUnavailable extends CandorError {
+  constructor(cause?: unknown) {
+    super('store_unavailable', 'The table did not answer in time.', {
+      remedy: 'Send the same request again; Candor tells a repeat from a new request where it must.',
+      cause,
+    });
+    this.name = 'StoreUnavailable';
+  }
+}

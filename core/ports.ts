@@ -1,0 +1,165 @@
+/**
+ * What the core needs from the world. Each port has one contract suite in `test/contracts/` that every implementation
+ * passes; `adapters/aws` and `adapters/local` implement them, one file per port.
+ */
+import type { IndexRange, Item, Key, Page, Range, Write } from './table/model.ts';
+
+/** The table. Reads by key and by range are strongly consistent; index reads are not. */
+export interface Store {
+  get(key: Key): Promise<Item | undefined>;
+  /** Consistent read of many items in as few calls as possible; the answers stand in the order of the keys. */
+  getMany(keys: readonly Key[]): Promise<readonly (Item | undefined)[]>;
+  query(range: Range): Promise<Page<Item>>;
+  queryIndex(range: IndexRange): Promise<Page<Key>>;
+  /**
+   * All writes or none (at most 100). A single write is sent as a plain conditional write.
+   * @throws GuardFailed with the first guard that did not hold and the item as it stood
+   * @throws Contended when another transaction was at the same items
+   * @throws StoreUnavailable when the outcome is not known
+   */
+  transact(writes: readonly Write[]): Promise<void>;
+}
+
+/** What a schedule's clock must be set to. The whole of it is sent each time: AWS resets what is left out. */
+export interface ClockSpec {
+  readonly tenantId: string;
+  readonly scheduleId: string;
+  readonly agentId: string;
+  readonly principalId: string;
+  readonly specVersion: number;
+  readonly cadence:
+    | { readonly cron: string; readonly timezone: string }
+    | { readonly everySeconds: number }
+    | { readonly at: number };
+  /** Epoch milliseconds of the next expected occurrence: the clock's StartDate. */
+  readonly startAt: number;
+  readonly endAt?: number;
+}
+
+/** The thing that calls `fire` at the right time, at least once (EventBridge Scheduler, or one timer locally). */
+export interface ScheduleClock {
+  put(spec: ClockSpec): Promise<void>;
+  /** Deleting a clock that does not exist is success. */
+  delete(scheduleId: string): Promise<void>;
+}
+
+export interface ExecutionInput {
+  readonly tenantId: string;
+  readonly runId: string;
+  readonly attempt: number;
+}
+
+/** The `provision-vm` state machine: Step Functions, or the same file in an interpreter. */
+export interface Workflow {
+  /** Starts an execution under a deterministic name. A name that is running or has run already is `exists`. */
+  start(name: string, input: ExecutionInput): Promise<'started' | 'exists'>;
+  /** Ends an execution from outside; unknown or ended is success. Stops nothing that is in flight. */
+  stop(name: string, cause: string): Promise<void>;
+  /** Signals `AwaitReady`. `gone` when nobody waits with this token any more: the caller reads the run and decides. */
+  signal(taskToken: string, output: Readonly<Record<string, string | number>>): Promise<'signalled' | 'gone'>;
+}
+
+/** What a VM is launched from. The client token names the intent: the same token never launches twice. */
+export interface LaunchSpec {
+  readonly tenantId: string;
+  readonly vmId: string;
+  readonly agentId: string;
+  readonly clientToken: string;
+  /** Where the runner registers, and the key that proves which VM it is (locally; on EC2 the instance profile does). */
+  readonly registrationKey: string;
+}
+
+export type InstanceStatus = 'pending' | 'running' | 'terminated' | 'unknown';
+
+export interface InstanceObservation {
+  readonly status: InstanceStatus;
+  /** Who saw it and what was seen, in words that can stand on a run as evidence. */
+  readonly detail: string;
+}
+
+/** Machines: EC2, or process trees. */
+export interface Fleet {
+  /** @throws LaunchFailed with an error class of design.md §5.3 */
+  launch(spec: LaunchSpec): Promise<{ readonly instanceId: string }>;
+  /** What is known of the VM's instance now. A request that fails throws; it never answers `terminated`. */
+  observe(vmId: string, instanceId: string | undefined): Promise<InstanceObservation>;
+  /** Asks for the end of the VM's instances. Success proves nothing; only {@link Fleet.observe} does. */
+  terminate(vmId: string, instanceId: string | undefined): Promise<void>;
+}
+
+/** One piece of captured output. `atMs` counts from the start of the process on a monotonic clock. */
+export interface LogRecord {
+  readonly atMs: number;
+  readonly stream: 'stdout' | 'stderr' | 'candor';
+  /** UTF-8 text, or base64 of bytes that are not UTF-8. */
+  readonly text?: string;
+  readonly base64?: string;
+}
+
+export interface LogAddress {
+  readonly tenantId: string;
+  readonly runId: string;
+  readonly attempt: number;
+}
+
+/** Captured output, in numbered chunks. Writing a chunk again replaces it with the same content. */
+export interface LogStore {
+  putChunk(address: LogAddress, chunk: number, records: readonly LogRecord[]): Promise<void>;
+  /** Records from chunk number `from` on; `next` is the number to go on from. */
+  read(
+    address: LogAddress,
+    from: number,
+    maxChunks: number,
+  ): Promise<{ readonly records: readonly LogRecord[]; readonly next: number }>;
+}
+
+/** Randomness. `next` is prefix + a time-ordered id; `writer` marks one try of one write; `secret` is unguessable. */
+export interface Ids {
+  next(prefix: string, nowMs: number): string;
+  writer(): string;
+  secret(): string;
+}
+
+/** Wall clock, epoch milliseconds. */
+export interface Time {
+  now(): number;
+}
+
+/** Signs and checks the tokens of runners and runs. */
+export interface Tokens {
+  sign(claims: TokenClaims, expiresAt: number): Promise<string>;
+  /** Answers undefined for anything that is not a valid, unexpired token of ours. */
+  verify(token: string, now: number): Promise<TokenClaims | undefined>;
+}
+
+export type TokenClaims =
+  | { readonly kind: 'vm'; readonly tenantId: string; readonly vmId: string; readonly generation: number }
+  | {
+      readonly kind: 'run';
+      readonly tenantId: string;
+      readonly vmId: string;
+      readonly runId: string;
+      readonly attempt: number;
+    };
+
+/** Structured operating log; `event` is a stable word, facts never carry secrets. */
+export interface Log {
+  info(event: string, facts?: Readonly<Record<string, unknown>>): void;
+  warn(event: string, facts?: Readonly<Record<string, unknown>>): void;
+  error(event: string, facts?: Readonly<Record<string, unknown>>): void;
+}
+
+export interface Ports {
+  readonly store: Store;
+  readonly clock: ScheduleClock;
+  readonly workflow: Workflow;
+  readonly fleet: Fleet;
+  readonly logs: LogStore;
+  readonly ids: Ids;
+  readonly time: Time;
+  readonly tokens: Tokens;
+  readonly log: Log;
+  readonly config: CoreConfig;
+}
+
+import type { CoreConfig } from './config.ts';

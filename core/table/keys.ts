@@ -1,0 +1,72 @@
+/** Where every item lives. The access patterns, with the cost of each, are in `docs/data-model.md`. */
+import type { Key } from './model.ts';
+
+const META = 'META';
+const pad = (number: number) => String(number).padStart(10, '0');
+
+export const keys = {
+  principal: (principalId: string): Key => ({ pk: `PRN#${principalId}`, sk: META }),
+  agent: (agentId: string): Key => ({ pk: `AGT#${agentId}`, sk: META }),
+  agentVersion: (agentId: string, version: number): Key => ({ pk: `AGT#${agentId}`, sk: `V#${pad(version)}` }),
+  agentName: (tenantId: string, name: string): Key => ({
+    pk: `TEN#${tenantId}`,
+    sk: `${AGENT_NAME_PREFIX}${fold(name)}`,
+  }),
+  scheduleName: (agentId: string, name: string): Key => ({
+    pk: `AGT#${agentId}`,
+    sk: `${SCHEDULE_NAME_PREFIX}${fold(name)}`,
+  }),
+  schedule: (scheduleId: string): Key => ({ pk: `SCH#${scheduleId}`, sk: META }),
+  scheduleInput: (scheduleId: string, version: number): Key => ({ pk: `SCH#${scheduleId}`, sk: `IN#${pad(version)}` }),
+  scheduleEvent: (scheduleId: string, sequence: number): Key => ({
+    pk: `SCH#${scheduleId}`,
+    sk: `EVT#${pad(sequence)}`,
+  }),
+  occurrence: (scheduleId: string, at: number): Key => ({ pk: `SCH#${scheduleId}`, sk: occurrenceSort(at) }),
+  /** A run of the schedule that stands in no occurrence (trigger): so the schedule's runs are one consistent query. */
+  scheduleRun: (scheduleId: string, runId: string): Key => ({ pk: `SCH#${scheduleId}`, sk: `RUN#${runId}` }),
+  run: (runId: string): Key => ({ pk: `RUN#${runId}`, sk: META }),
+  runInput: (runId: string): Key => ({ pk: `RUN#${runId}`, sk: 'IN' }),
+  runOutput: (runId: string): Key => ({ pk: `RUN#${runId}`, sk: 'OUT' }),
+  runEvent: (runId: string, sequence: number): Key => ({ pk: `RUN#${runId}`, sk: `EVT#${pad(sequence)}` }),
+  vm: (vmId: string): Key => ({ pk: `VM#${vmId}`, sk: META }),
+  vmEvent: (vmId: string, sequence: number): Key => ({ pk: `VM#${vmId}`, sk: `EVT#${pad(sequence)}` }),
+  /** What a part of the system published of itself: the watchdog's last tick, the installation's schema. */
+  system: (part: string): Key => ({ pk: 'SYS', sk: part }),
+} as const;
+
+export const AGENT_NAME_PREFIX = 'AGTNAME#';
+export const SCHEDULE_NAME_PREFIX = 'SCHNAME#';
+export const EVENT_PREFIX = 'EVT#';
+export const OCCURRENCE_PREFIX = 'OCC#';
+export const SCHEDULE_RUN_PREFIX = 'RUN#';
+
+/** Occurrences sort by time: zero-padded epoch seconds, numeric order for every instant until the year 2286 and beyond. */
+export const occurrenceSort = (at: number): string =>
+  `${OCCURRENCE_PREFIX}${String(Math.floor(at / 1000)).padStart(12, '0')}`;
+
+/** Names are unique without regard to case or surrounding space. */
+const fold = (name: string) => name.trim().toLowerCase();
+
+/** Partitions of `byParent`. A tenant's list is spread so that no index partition gathers all its creations. */
+export const LIST_SHARDS = 4;
+export const lists = {
+  schedules: (tenantId: string, shard: number) => `TEN#${tenantId}#SCH#${shard}`,
+  runs: (tenantId: string, shard: number) => `TEN#${tenantId}#RUN#${shard}`,
+  vms: (tenantId: string, shard: number) => `TEN#${tenantId}#VM#${shard}`,
+  /** On the run's first event, not on the run: an item stands in one list only. */
+  agentRuns: (agentId: string) => `AGT#${agentId}#RUN`,
+} as const;
+
+export type CheckKind = 'RUN' | 'VM' | 'SCH' | 'EVT';
+export const checkPartition = (kind: CheckKind, shard: number): string => `${kind}#${shard}`;
+
+/** A stable spread of ids over shards (FNV-1a). */
+export function shardOf(id: string, shards: number): number {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < id.length; index++) {
+    hash ^= id.charCodeAt(index);
+    hash = Math.imul(hash, 0x01000193);
+  }
+  return (hash >>> 0) % shards;
+}
