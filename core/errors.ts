@@ -28,6 +28,7 @@ export const ERROR_CODES = {
   store_unavailable: { status: 503, retryable: true, title: 'The store does not answer' },
   try_again: { status: 503, retryable: true, title: 'Not yet' },
   stale_generation: { status: 409, retryable: false, title: 'A newer registration of this VM exists' },
+  stale_heartbeat: { status: 409, retryable: false, title: 'A later heartbeat has been handled' },
   internal_error: { status: 500, retryable: true, title: 'Something went wrong in Candor' },
 } as const satisfies Record<string, { status: number; retryable: boolean; title: string }>;
 

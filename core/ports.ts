@@ -2,6 +2,7 @@
  * What the core needs from the world. Each port has one contract suite in `test/contracts/` that every implementation
  * passes; `adapters/aws` and `adapters/local` implement them, one file per port.
  */
+import type { CoreConfig } from './config.ts';
 import type { IndexRange, Item, Key, Page, Range, Write } from './table/model.ts';
 
 /** The table. Reads by key and by range are strongly consistent; index reads are not. */
@@ -133,6 +134,8 @@ export interface Tokens {
 }
 
 export type TokenClaims =
+  /** The VM's key: with it a runner registers, and nothing else. */
+  | { readonly kind: 'registration'; readonly tenantId: string; readonly vmId: string }
   | { readonly kind: 'vm'; readonly tenantId: string; readonly vmId: string; readonly generation: number }
   | {
       readonly kind: 'run';
@@ -161,5 +164,3 @@ export interface Ports {
   readonly log: Log;
   readonly config: CoreConfig;
 }
-
-import type { CoreConfig } from './config.ts';

@@ -7,6 +7,7 @@ const pad = (number: number) => String(number).padStart(10, '0');
 export const keys = {
   principal: (principalId: string): Key => ({ pk: `PRN#${principalId}`, sk: META }),
   agent: (agentId: string): Key => ({ pk: `AGT#${agentId}`, sk: META }),
+  agentEvent: (agentId: string, sequence: number): Key => ({ pk: `AGT#${agentId}`, sk: `EVT#${pad(sequence)}` }),
   agentVersion: (agentId: string, version: number): Key => ({ pk: `AGT#${agentId}`, sk: `V#${pad(version)}` }),
   agentName: (tenantId: string, name: string): Key => ({
     pk: `TEN#${tenantId}`,

@@ -1,0 +1,334 @@
+/** What callers do with agents. Every change is conditional on the version that it was decided on. */
+import type { AgentBody, AgentCreate, AgentPatch } from '../contract/agents.ts';
+import { limitsToBody } from '../contract/agents.ts';
+import { isoTime, type ListBody } from '../contract/common.ts';
+import { isTerminal } from '../contract/runs.ts';
+import { CandorError, NotFound } from '../errors.ts';
+import type { Ports } from '../ports.ts';
+import { byteLength, checkMetadata, type Precondition, requireVersion } from '../rules.ts';
+import { cancelRun } from '../runs/cancel.ts';
+import { appendEvent } from '../runs/events.ts';
+import type { RunRow } from '../runs/model.ts';
+import { commit } from '../table/commit.ts';
+import { AGENT_NAME_PREFIX, keys, lists, SCHEDULE_NAME_PREFIX } from '../table/keys.ts';
+import { absent, eq, guard, type Write } from '../table/model.ts';
+import { asItem, asRow, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
+import type { AgentDefinition, AgentRow, AgentVersionRow } from './model.ts';
+
+export interface PrincipalCaller {
+  readonly tenantId: string;
+  readonly principalId: string;
+}
+
+/** A reserved name: unique among live siblings, and the list of them. */
+export interface NameRow extends RowBase {
+  readonly id: string;
+}
+
+const nameRow = (tenantId: string, name: string, id: string): NameRow => ({
+  ...keys.agentName(tenantId, name),
+  schemaVersion: SCHEMA_VERSION,
+  tenantId,
+  id,
+});
+
+const definitionOf = (source: AgentDefinition): AgentDefinition => ({
+  kind: source.kind,
+  command: source.command,
+  ...(source.workingDirectory !== undefined && { workingDirectory: source.workingDirectory }),
+  ...(source.env !== undefined && { env: source.env }),
+  ...(source.limits !== undefined && { limits: source.limits }),
+});
+
+const versionRow = (agent: AgentRow): AgentVersionRow => ({
+  ...keys.agentVersion(agent.id, agent.version),
+  schemaVersion: SCHEMA_VERSION,
+  tenantId: agent.tenantId,
+  version: agent.version,
+  ...definitionOf(agent),
+});
+
+const nameTaken = (name: string) =>
+  new CandorError('name_taken', `Another agent is called "${name}".`, {
+    remedy: 'Choose another name, or rename or delete the other agent.',
+    errors: [{ pointer: '/name', message: 'is taken by another agent' }],
+  });
+
+/** @throws CandorError `name_taken` */
+export async function createAgent(ports: Ports, caller: PrincipalCaller, request: AgentCreate): Promise<AgentBody> {
+  checkMetadata(ports.config, request.metadata);
+  checkDefinitionSize(request);
+  const now = ports.time.now();
+  const id = ports.ids.next('agt_', now);
+  const agent: AgentRow = {
+    ...keys.agent(id),
+    schemaVersion: SCHEMA_VERSION,
+    tenantId: caller.tenantId,
+    id,
+    name: request.name,
+    status: 'active',
+    ...definitionOf(request as AgentDefinition),
+    ...(request.metadata !== undefined && { metadata: request.metadata }),
+    version: 1,
+    scheduleCount: 0,
+    createdBy: caller.principalId,
+    createdAt: now,
+    updatedAt: now,
+  };
+  return commit<AgentBody>(ports, async (writer) => {
+    const name = keys.agentName(caller.tenantId, request.name);
+    if ((await ports.store.get(name)) !== undefined) throw nameTaken(request.name);
+    const event = changeEvent(ports, agent, 'agent.created', caller, now, writer);
+    return {
+      writes: [
+        { kind: 'put', item: asItem(agent), guards: [guard('agent.createdOnce', absent)] },
+        { kind: 'put', item: asItem(versionRow(agent)), guards: [guard('agent.versionOnce', absent)] },
+        {
+          kind: 'put',
+          item: asItem(nameRow(caller.tenantId, request.name, id)),
+          guards: [guard('agent.nameFree', absent)],
+        },
+        event,
+      ],
+      proof: keys.agentEvent(id, 1),
+      result: agentBody(agent, now),
+    };
+  });
+}
+
+const MAX_DEFINITION_BYTES = 64 * 1024;
+function checkDefinitionSize(request: object): void {
+  const size = byteLength(request);
+  if (size > MAX_DEFINITION_BYTES)
+    throw new CandorError('invalid_request', `The agent has ${size} bytes, the limit is ${MAX_DEFINITION_BYTES}.`, {
+      remedy: 'Put long scripts into a file that the command reads.',
+      errors: [
+        { pointer: '/command', message: `command and env together may have at most ${MAX_DEFINITION_BYTES} bytes` },
+      ],
+    });
+}
+
+const changeEvent = (
+  ports: Ports,
+  agent: AgentRow,
+  type: string,
+  caller: PrincipalCaller,
+  now: number,
+  writer: string,
+): Write =>
+  appendEvent(ports.config, {
+    tenantId: agent.tenantId,
+    subject: 'agent',
+    subjectId: agent.id,
+    sequence: agent.version,
+    type,
+    at: now,
+    status: agent.status,
+    detail: { by: caller.principalId, name: agent.name },
+    writer,
+  });
+
+/** @throws NotFound for what is absent, deleted or another tenant's */
+export async function loadAgent(ports: Ports, tenantId: string, agentId: string): Promise<AgentRow> {
+  const agent = asRow<AgentRow>(await ports.store.get(keys.agent(agentId)));
+  if (agent === undefined || agent.tenantId !== tenantId || agent.status === 'deleted')
+    throw new NotFound('agent', agentId);
+  return agent;
+}
+
+export async function getAgent(ports: Ports, caller: PrincipalCaller, agentId: string): Promise<AgentBody> {
+  return agentBody(await loadAgent(ports, caller.tenantId, agentId), ports.time.now());
+}
+
+export async function listAgents(
+  ports: Ports,
+  caller: PrincipalCaller,
+  query: { readonly limit: number; readonly cursor?: string | undefined },
+): Promise<ListBody<AgentBody>> {
+  const page = await ports.store.query({
+    pk: `TEN#${caller.tenantId}`,
+    prefix: AGENT_NAME_PREFIX,
+    limit: query.limit,
+    ...(query.cursor !== undefined && { after: query.cursor }),
+  });
+  const names = page.items.map((item) => asRow<NameRow>(item)).filter((row) => row !== undefined);
+  const rows = await ports.store.getMany(names.map((row) => keys.agent(row.id)));
+  const now = ports.time.now();
+  const agents = rows.map((item) => asRow<AgentRow>(item)).filter((row) => row !== undefined);
+  return {
+    items: agents.map((agent) => agentBody(agent, now)),
+    ...(page.next !== undefined && { nextCursor: page.next }),
+    asOf: isoTime(now),
+  };
+}
+
+/** @throws VersionConflict when If-Match names another version */
+export async function patchAgent(
+  ports: Ports,
+  caller: PrincipalCaller,
+  agentId: string,
+  patch: AgentPatch,
+  precondition: Precondition,
+): Promise<AgentBody> {
+  checkMetadata(ports.config, patch.metadata ?? undefined);
+  return commit<AgentBody>(ports, async (writer) => {
+    const agent = await loadAgent(ports, caller.tenantId, agentId);
+    requireVersion('agent', agent.id, agent.version, precondition);
+    const now = ports.time.now();
+    const after = patched(agent, patch, now);
+    checkDefinitionSize(definitionOf(after));
+    const renames = keys.agentName(agent.tenantId, after.name).sk !== keys.agentName(agent.tenantId, agent.name).sk;
+    if (renames && (await ports.store.get(keys.agentName(agent.tenantId, after.name))) !== undefined)
+      throw nameTaken(after.name);
+    const writes: Write[] = [
+      {
+        kind: 'update',
+        key: keys.agent(agent.id),
+        set: {
+          name: after.name,
+          command: after.command,
+          workingDirectory: after.workingDirectory,
+          env: after.env,
+          limits: after.limits,
+          metadata: after.metadata,
+          version: after.version,
+          updatedAt: after.updatedAt,
+        },
+        guards: [guard('agent.unchanged', eq('version', agent.version))],
+      },
+      { kind: 'put', item: asItem(versionRow(after)), guards: [guard('agent.versionOnce', absent)] },
+      changeEvent(ports, after, 'agent.changed', caller, now, writer),
+    ];
+    if (renames) {
+      writes.push({ kind: 'delete', key: keys.agentName(agent.tenantId, agent.name) });
+      writes.push({
+        kind: 'put',
+        item: asItem(nameRow(agent.tenantId, after.name, agent.id)),
+        guards: [guard('agent.nameFree', absent)],
+      });
+    }
+    return { writes, proof: keys.agentEvent(agentId, after.version), result: agentBody(after, now) };
+  });
+}
+
+/** A patch laid over a row: `undefined` leaves a field, `null` takes an optional one away. */
+export function overlay<T>(present: T | undefined, change: T | null | undefined): T | undefined {
+  if (change === undefined) return present;
+  return change ?? undefined;
+}
+
+function patched(agent: AgentRow, patch: AgentPatch, now: number): AgentRow {
+  const { workingDirectory: _w, env: _e, limits: _l, metadata: _m, ...rest } = agent;
+  const workingDirectory = overlay(agent.workingDirectory, patch.workingDirectory);
+  const env = overlay(agent.env, patch.env);
+  const limits = overlay(agent.limits, patch.limits as AgentDefinition['limits'] | null | undefined);
+  const metadata = overlay(agent.metadata, patch.metadata);
+  return {
+    ...rest,
+    name: patch.name ?? agent.name,
+    command: patch.command ?? agent.command,
+    ...(workingDirectory !== undefined && { workingDirectory }),
+    ...(env !== undefined && { env }),
+    ...(limits !== undefined && { limits }),
+    ...(metadata !== undefined && { metadata }),
+    version: agent.version + 1,
+    updatedAt: now,
+  };
+}
+
+/**
+ * @throws CandorError `live_schedules` or `live_runs`, naming them, unless the runs are to be cancelled with it
+ */
+export async function deleteAgent(
+  ports: Ports,
+  caller: PrincipalCaller,
+  agentId: string,
+  precondition: Precondition,
+  options: { readonly cancelRuns: boolean },
+): Promise<void> {
+  const agent = await loadAgent(ports, caller.tenantId, agentId);
+  requireVersion('agent', agent.id, agent.version, precondition);
+  await refuseLiveSchedules(ports, agent);
+  const live = await liveRunsOf(ports, agentId);
+  if (live.length > 0 && !options.cancelRuns)
+    throw new CandorError('live_runs', `Agent ${agentId} has ${live.length} live runs.`, {
+      remedy: 'Wait until they have ended, cancel them, or delete with ?cancelRuns=true.',
+      facts: { runs: live.map((run) => ({ runId: run.id, status: run.status })) },
+    });
+  await commit<void>(ports, async (writer) => {
+    const row = await loadAgent(ports, caller.tenantId, agentId);
+    requireVersion('agent', row.id, row.version, precondition);
+    if (row.scheduleCount > 0) await refuseLiveSchedules(ports, row);
+    const now = ports.time.now();
+    const after: AgentRow = { ...row, status: 'deleted', version: row.version + 1, updatedAt: now };
+    return {
+      writes: [
+        {
+          kind: 'update',
+          key: keys.agent(agentId),
+          set: { status: 'deleted', version: after.version, updatedAt: now },
+          guards: [
+            guard('agent.unchanged', eq('version', row.version)),
+            guard('agent.noSchedules', eq('scheduleCount', 0)),
+          ],
+        },
+        { kind: 'delete', key: keys.agentName(row.tenantId, row.name) },
+        changeEvent(ports, after, 'agent.deleted', caller, now, writer),
+      ],
+      proof: keys.agentEvent(agentId, after.version),
+      result: undefined,
+    };
+  });
+  for (const run of await liveRunsOf(ports, agentId))
+    await cancelRun(ports, run.tenantId, run.id, {
+      by: caller.principalId,
+      reason: 'the agent was deleted',
+      cause: 'request',
+    }).catch((error: unknown) => {
+      // It ended by itself in between: then there is nothing to cancel.
+      if (!(error instanceof CandorError && error.code === 'run_ended')) throw error;
+    });
+}
+
+async function refuseLiveSchedules(ports: Ports, agent: AgentRow): Promise<void> {
+  if (agent.scheduleCount === 0) return;
+  const page = await ports.store.query({ pk: keys.agent(agent.id).pk, prefix: SCHEDULE_NAME_PREFIX, limit: 20 });
+  throw new CandorError('live_schedules', `Agent ${agent.id} has ${agent.scheduleCount} schedules.`, {
+    remedy: 'Delete its schedules first.',
+    facts: { schedules: page.items.map((item) => item.id ?? null), scheduleCount: agent.scheduleCount },
+  });
+}
+
+/** At most this many of an agent's latest runs are looked at; older ones have ended long ago. */
+const LIVE_SCAN = 500;
+
+async function liveRunsOf(ports: Ports, agentId: string): Promise<readonly RunRow[]> {
+  const page = await ports.store.queryIndex({
+    index: 'byParent',
+    partition: lists.agentRuns(agentId),
+    descending: true,
+    limit: LIVE_SCAN,
+  });
+  const rows = await ports.store.getMany(page.items.map((key) => ({ pk: key.pk, sk: keys.run('').sk })));
+  return rows
+    .map((item) => asRow<RunRow>(item))
+    .filter((run) => run !== undefined && !isTerminal(run.status)) as readonly RunRow[];
+}
+
+export function agentBody(agent: AgentRow, now: number): AgentBody {
+  return {
+    id: agent.id,
+    name: agent.name,
+    kind: agent.kind,
+    command: agent.command,
+    ...(agent.workingDirectory !== undefined && { workingDirectory: agent.workingDirectory }),
+    ...(agent.env !== undefined && { env: agent.env }),
+    ...(agent.limits !== undefined && { limits: limitsToBody(agent.limits) }),
+    ...(agent.metadata !== undefined && { metadata: agent.metadata }),
+    version: agent.version,
+    createdBy: agent.createdBy,
+    createdAt: isoTime(agent.createdAt),
+    updatedAt: isoTime(agent.updatedAt),
+    asOf: isoTime(now),
+  };
+}

@@ -1,0 +1,71 @@
+/** A run's first writes: its row and its first event, as part of whichever transaction commits it. */
+import type { AgentRow } from '../agents/model.ts';
+import type { CoreConfig } from '../config.ts';
+import type { Evidence } from '../contract/common.ts';
+import { checkPartition, keys, LIST_SHARDS, lists, shardOf } from '../table/keys.ts';
+import { absent, guard, type Key, type Write } from '../table/model.ts';
+import { asItem, SCHEMA_VERSION } from '../table/rows.ts';
+import { appendEvent } from './events.ts';
+import type { RunRow } from './model.ts';
+
+export interface NewRun {
+  readonly id: string;
+  readonly agent: Pick<AgentRow, 'tenantId' | 'id' | 'version' | 'limits'>;
+  readonly trigger: RunRow['trigger'];
+  readonly displayName: string;
+  readonly inputKey: Key;
+  readonly overrides?: { readonly runTimeout?: number; readonly startTimeout?: number } | undefined;
+  readonly scheduleId?: string;
+  readonly occurrence?: number;
+  readonly evidence: Evidence;
+}
+
+/** How long a queued run may stand without a placement before the watchdog places it. */
+export const PLACEMENT_GRACE_SECONDS = 20;
+
+export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
+  const { agent } = facts;
+  const startTimeoutSeconds = facts.overrides?.startTimeout ?? agent.limits?.startTimeout ?? config.startTimeoutSeconds;
+  return {
+    ...keys.run(facts.id),
+    schemaVersion: SCHEMA_VERSION,
+    tenantId: agent.tenantId,
+    id: facts.id,
+    agentId: agent.id,
+    agentVersion: agent.version,
+    ...(facts.scheduleId !== undefined && { scheduleId: facts.scheduleId }),
+    ...(facts.occurrence !== undefined && { occurrence: facts.occurrence }),
+    trigger: facts.trigger,
+    displayName: facts.displayName,
+    status: 'queued',
+    attempt: 1,
+    inputKey: facts.inputKey,
+    startTimeoutSeconds,
+    runTimeoutSeconds: facts.overrides?.runTimeout ?? agent.limits?.runTimeout ?? config.runTimeoutSeconds,
+    evidence: facts.evidence,
+    createdAt: now,
+    queuedAt: now,
+    deadlineAt: now + startTimeoutSeconds * 1000,
+    version: 1,
+    listIn: lists.runs(agent.tenantId, shardOf(facts.id, LIST_SHARDS)),
+    listAt: `${String(now).padStart(14, '0')}#${facts.id}`,
+    checkIn: checkPartition('RUN', shardOf(facts.id, config.checkShards)),
+    checkAt: now + PLACEMENT_GRACE_SECONDS * 1000,
+  };
+}
+
+export const runCreation = (config: CoreConfig, run: RunRow, writer: string): readonly Write[] => [
+  { kind: 'put', item: asItem(run), guards: [guard('run.createdOnce', absent)] },
+  appendEvent(config, {
+    tenantId: run.tenantId,
+    subject: 'run',
+    subjectId: run.id,
+    sequence: 1,
+    type: 'run.queued',
+    at: run.createdAt,
+    status: 'queued',
+    detail: { trigger: run.trigger.kind, by: run.trigger.by },
+    writer,
+    agentRuns: run.agentId,
+  }),
+];

@@ -1,0 +1,64 @@
+/**
+ * The dispatch marker (design.md §5.4): one transaction says which VM may start which attempt, takes the VM's slot and
+ * numbers the start command. A repeat by the same (attempt, VM) is success; anybody else has moved on.
+ */
+import { isTerminal } from '../contract/runs.ts';
+import type { Ports } from '../ports.ts';
+import { commit } from '../table/commit.ts';
+import { keys } from '../table/keys.ts';
+import { guard } from '../table/model.ts';
+import { asRow, asValue } from '../table/rows.ts';
+import { changeVm, withCommand } from '../vms/change.ts';
+import type { VmRow } from '../vms/model.ts';
+import { changeRun, evidence, nextEventKey } from './change.ts';
+import { nextStatus } from './machine.ts';
+import type { RunRow } from './model.ts';
+
+export type Claim = 'claimed' | 'same' | 'moved_on' | 'vm_unfit';
+
+export function claimDispatch(ports: Ports, runId: string, attempt: number, vmId: string): Promise<Claim> {
+  return commit<Claim>(ports, async (writer) => {
+    const [runItem, vmItem] = await ports.store.getMany([keys.run(runId), keys.vm(vmId)]);
+    const run = asRow<RunRow>(runItem);
+    const vm = asRow<VmRow>(vmItem);
+    if (run === undefined || run.attempt !== attempt || isTerminal(run.status)) return { done: 'moved_on' };
+    if (run.vmId !== undefined) return { done: run.vmId === vmId ? 'same' : 'moved_on' };
+    if (nextStatus(run.status, 'dispatch').kind !== 'go') return { done: 'moved_on' };
+    if (vm === undefined || vm.tenantId !== run.tenantId || vm.status !== 'ready') return { done: 'vm_unfit' };
+    const now = ports.time.now();
+    const found = evidence('dispatch', now, `${vmId} was told to start attempt ${attempt}`);
+    return {
+      writes: [
+        ...changeRun(
+          ports.config,
+          run,
+          {
+            type: 'run.starting',
+            status: 'starting',
+            evidence: found,
+            deadlineAt: now + ports.config.leaseSeconds * 1000,
+            set: { vmId, dispatchedAt: now, waiting: undefined },
+            detail: { vmId, attempt },
+            guards: [guard('dispatch.noMarker', { op: 'hasNot', attribute: 'vmId' })],
+          },
+          now,
+          writer,
+        ),
+        ...changeVm(
+          ports.config,
+          vm,
+          {
+            set: {
+              slots: asValue([...vm.slots, { runId, attempt }]),
+              ...withCommand(vm, { kind: 'start', runId, attempt }),
+            },
+          },
+          now,
+          writer,
+        ),
+      ],
+      proof: nextEventKey(run),
+      result: 'claimed',
+    };
+  });
+}

@@ -1,0 +1,50 @@
+/** Events: the items that every change of state appends (I13), and that fan-out reads. */
+
+import type { CoreConfig } from '../config.ts';
+import type { Json } from '../contract/common.ts';
+import { checkPartition, keys, lists, shardOf } from '../table/keys.ts';
+import { absent, guard, type Write } from '../table/model.ts';
+import { asItem, SCHEMA_VERSION } from '../table/rows.ts';
+import type { EventRow } from './model.ts';
+
+export interface EventFacts {
+  readonly tenantId: string;
+  readonly subject: 'run' | 'schedule' | 'vm' | 'agent';
+  readonly subjectId: string;
+  /** The version that the change makes. */
+  readonly sequence: number;
+  readonly type: string;
+  readonly at: number;
+  readonly status?: string | undefined;
+  readonly detail?: Readonly<Record<string, Json | undefined>>;
+  readonly writer: string;
+  /** Set on a run's first event: lists the run among its agent's. */
+  readonly agentRuns?: string;
+}
+
+export const eventKey = (subject: EventFacts['subject'], subjectId: string, sequence: number) =>
+  ({
+    run: keys.runEvent,
+    schedule: keys.scheduleEvent,
+    vm: keys.vmEvent,
+    agent: keys.agentEvent,
+  })[subject](subjectId, sequence);
+
+export function appendEvent(config: CoreConfig, facts: EventFacts): Write {
+  const { agentRuns, ...rest } = facts;
+  const row: EventRow = {
+    ...eventKey(facts.subject, facts.subjectId, facts.sequence),
+    schemaVersion: SCHEMA_VERSION,
+    ...dropUndefined(rest),
+    detail: facts.detail ?? {},
+    ...(agentRuns !== undefined && { listIn: lists.agentRuns(agentRuns), listAt: facts.subjectId }),
+    ...(config.pollEvents && {
+      checkIn: checkPartition('EVT', shardOf(facts.subjectId, config.checkShards)),
+      checkAt: facts.at,
+    }),
+  };
+  return { kind: 'put', item: asItem(row), guards: [guard('event.appendedOnce', absent)] };
+}
+
+const dropUndefined = ({ status, ...rest }: Omit<EventFacts, 'agentRuns'>) =>
+  status === undefined ? rest : { ...rest, status };

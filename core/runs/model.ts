@@ -1,0 +1,83 @@
+/** The stored shapes of runs and of their events. Times are epoch milliseconds. */
+import type { Evidence, Json } from '../contract/common.ts';
+import type { RunStatus, TerminalStatus, TerminatedBy } from '../contract/runs.ts';
+import type { Key } from '../table/model.ts';
+import type { RowBase } from '../table/rows.ts';
+
+export interface CancelRecord {
+  readonly requestedAt: number;
+  readonly requestedBy: string;
+  readonly reason: string;
+  /** `timeout` and `shutdown` end work through the same door, with their own verdict. */
+  readonly cause: 'request' | 'timeout' | 'shutdown';
+  readonly sentAt: number;
+  readonly acknowledgedAt?: number;
+  readonly processGoneAt?: number;
+  readonly vmTerminatedAt?: number;
+  readonly signals?: readonly string[];
+}
+
+export interface RunRow extends RowBase {
+  readonly id: string;
+  readonly agentId: string;
+  readonly agentVersion: number;
+  readonly scheduleId?: string;
+  readonly occurrence?: number;
+  readonly trigger: { readonly kind: 'schedule' | 'trigger' | 'api'; readonly by: string };
+  readonly displayName: string;
+  readonly status: RunStatus;
+  readonly attempt: number;
+  /** The item that holds the input: the run's own, or the schedule's of the version in force. */
+  readonly inputKey: Key;
+  readonly startTimeoutSeconds: number;
+  readonly runTimeoutSeconds: number;
+  readonly evidence: Evidence;
+  readonly exitCode?: number;
+  readonly signal?: string;
+  readonly terminatedBy?: TerminatedBy;
+  readonly reason?: string;
+  readonly correction?: { readonly status: TerminalStatus; readonly exitCode?: number; readonly evidence: Evidence };
+  readonly cancel?: CancelRecord;
+  readonly waiting?: { readonly reason: string; readonly tried?: readonly string[]; readonly nextTryAt?: number };
+  /** The dispatch marker: the VM that may start this attempt. Never cleared on silence. */
+  readonly vmId?: string;
+  readonly dispatchedAt?: number;
+  readonly hasOutput?: boolean;
+  readonly logChunks?: number;
+  /** Consecutive heartbeats that did not name the run although its VM was well. */
+  readonly missingReports?: number;
+  readonly createdAt: number;
+  readonly queuedAt: number;
+  readonly provisionedAt?: number;
+  readonly startedAt?: number;
+  readonly endedAt?: number;
+  /** The promise: by when this status must have been left. Set by changes of status only. */
+  readonly deadlineAt?: number;
+  readonly version: number;
+  readonly listIn: string;
+  readonly listAt: string;
+  readonly checkIn?: string;
+  /** When the watchdog looks. */
+  readonly checkAt?: number;
+}
+
+export interface PayloadRow extends RowBase {
+  readonly payload: Json;
+}
+
+/** What a change of state leaves behind. Its number is the version that the change made: so events have no gaps. */
+export interface EventRow extends RowBase {
+  readonly subject: 'run' | 'schedule' | 'vm' | 'agent';
+  readonly subjectId: string;
+  readonly sequence: number;
+  readonly type: string;
+  readonly at: number;
+  readonly status?: string;
+  readonly detail: Readonly<Record<string, Json | undefined>>;
+  readonly writer: string;
+  readonly listIn?: string;
+  readonly listAt?: string;
+  /** On one machine, until fan-out has handled it. */
+  readonly checkIn?: string;
+  readonly checkAt?: number;
+}

@@ -1,0 +1,48 @@
+/** A cadence as it was sent becomes one that can be kept: what is impossible is refused with the field and the remedy. */
+import { isoSecond } from '../contract/common.ts';
+import type { CadenceRequest } from '../contract/schedules.ts';
+import { type FieldError, InvalidRequest } from '../errors.ts';
+import { cronProblem, nextOccurrence } from './cadence.ts';
+import type { Cadence, Window } from './model.ts';
+
+/** @throws InvalidRequest naming the field */
+export function acceptCadence(request: CadenceRequest, window: Window | undefined, now: number): Cadence {
+  const cadence = cadenceOf(request, now);
+  const next = nextOccurrence(cadence, Math.max(now, (window?.startAt ?? 0) - 1));
+  if (next === undefined) throw invalid(neverProblem(cadence));
+  if (window?.endAt !== undefined && next >= window.endAt)
+    throw invalid({
+      pointer: '/window/endAt',
+      message: `leaves no occurrence: the next one would be at ${isoSecond(next)}`,
+    });
+  return cadence;
+}
+
+function cadenceOf(request: CadenceRequest, now: number): Cadence {
+  if ('at' in request) {
+    if (request.at <= now)
+      throw invalid({
+        pointer: '/cadence/at',
+        message: `must be in the future: it is ${isoSecond(request.at)}, now is ${isoSecond(Math.floor(now / 1000) * 1000)}`,
+      });
+    return { kind: 'at', at: request.at, ...(request.timezone !== undefined && { timezone: request.timezone }) };
+  }
+  if ('every' in request) {
+    // Without a start it begins one interval from now, as a person who says "every 15 minutes" would expect.
+    const startAt = request.startAt ?? Math.floor(now / 1000) * 1000 + request.every * 1000;
+    return { kind: 'every', everySeconds: request.every, startAt };
+  }
+  const problem = cronProblem(request.cron, request.timezone);
+  if (problem !== undefined) throw invalid({ pointer: '/cadence/cron', message: problem });
+  return { kind: 'cron', cron: request.cron.trim().split(/\s+/).join(' '), timezone: request.timezone };
+}
+
+const neverProblem = (cadence: Cadence): FieldError => ({
+  pointer: `/cadence/${cadence.kind}`,
+  message: 'never fires: no such date exists',
+});
+
+const invalid = (error: FieldError) => new InvalidRequest('The cadence cannot be kept.', [error]);
+
+/** Whether a change of cadence changes anything that the clock must know. */
+export const sameCadence = (left: Cadence, right: Cadence): boolean => JSON.stringify(left) === JSON.stringify(right);

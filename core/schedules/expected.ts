@@ -1,0 +1,60 @@
+/** Which occurrences are expected: the revisions of a schedule, each in force from its own time until the next. Pure. */
+import { nextOccurrence } from './cadence.ts';
+import type { Revision, ScheduleRow } from './model.ts';
+
+type Planned = Pick<ScheduleRow, 'revisions'>;
+
+/** The revision in force at a time. */
+export function revisionAt(schedule: Planned, at: number): Revision | undefined {
+  return schedule.revisions.findLast((revision) => revision.from <= at);
+}
+
+/** The first occurrence of one revision strictly after `after` and before `before`. */
+function nextInRevision(revision: Revision, after: number, before: number): number | undefined {
+  const from = Math.max(after, revision.from - 1, (revision.window?.startAt ?? 0) - 1);
+  const next = nextOccurrence(revision.cadence, from);
+  if (next === undefined || next >= before) return undefined;
+  return revision.window?.endAt !== undefined && next >= revision.window.endAt ? undefined : next;
+}
+
+/** The first expected occurrence strictly after `after`, over all revisions that are active. */
+export const nextExpected = (schedule: Planned, after: number): number | undefined =>
+  nextWhere(schedule, after, (revision) => revision.active);
+
+/** The first occurrence strictly after `after` that a pause kept from being expected. */
+export const nextWithheld = (schedule: Planned, after: number): number | undefined =>
+  nextWhere(schedule, after, (revision) => !revision.active);
+
+function nextWhere(schedule: Planned, after: number, wanted: (revision: Revision) => boolean): number | undefined {
+  for (const [index, revision] of schedule.revisions.entries()) {
+    const before = schedule.revisions[index + 1]?.from ?? Number.POSITIVE_INFINITY;
+    if (before <= after || !wanted(revision)) continue;
+    const next = nextInRevision(revision, after, before);
+    if (next !== undefined) return next;
+  }
+  return undefined;
+}
+
+export const isExpected = (schedule: Planned, at: number): boolean => nextExpected(schedule, at - 1) === at;
+
+/** Up to `limit` expected occurrences strictly after `after`. */
+export function upcoming(schedule: Planned, after: number, limit: number): readonly number[] {
+  const found: number[] = [];
+  for (
+    let at = nextExpected(schedule, after);
+    at !== undefined && found.length < limit;
+    at = nextExpected(schedule, at)
+  )
+    found.push(at);
+  return found;
+}
+
+/** The first occurrence that is expected and has no final disposition. */
+export const firstUnsettled = (schedule: Pick<ScheduleRow, 'revisions' | 'settledThrough'>): number | undefined =>
+  nextExpected(schedule, schedule.settledThrough);
+
+/** Only what an unsettled occurrence can still need: so the row, which every fire reads and writes, stays small. */
+export function prunedRevisions(revisions: readonly Revision[], settledThrough: number): readonly Revision[] {
+  const inForce = revisions.findLastIndex((revision) => revision.from <= settledThrough);
+  return inForce <= 0 ? revisions : revisions.slice(inForce);
+}

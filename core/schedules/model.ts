@@ -1,0 +1,89 @@
+/** The stored shapes of schedules and occurrences. Times are epoch milliseconds, to the second where they are occurrences. */
+import type { Evidence, Json } from '../contract/common.ts';
+import type { Disposition, OverlapPolicy, ScheduleStatus } from '../contract/schedules.ts';
+import type { RowBase } from '../table/rows.ts';
+
+export type Cadence =
+  | { readonly kind: 'cron'; readonly cron: string; readonly timezone: string }
+  /** Every so many seconds from `startAt` on; a day has 24 hours. */
+  | { readonly kind: 'every'; readonly everySeconds: number; readonly startAt: number }
+  | { readonly kind: 'at'; readonly at: number; readonly timezone?: string };
+
+export interface Window {
+  readonly startAt?: number;
+  readonly endAt?: number;
+}
+
+/** One edit: what is expected from `from` (inclusive) until the next revision begins. */
+export interface Revision {
+  readonly specVersion: number;
+  readonly from: number;
+  readonly active: boolean;
+  readonly cadence: Cadence;
+  readonly window?: Window;
+  readonly by: string;
+}
+
+export interface Pause {
+  readonly kind: 'user' | 'auto';
+  readonly reason: string;
+  readonly by: string;
+  readonly at: number;
+}
+
+export interface ScheduleRow extends RowBase {
+  readonly id: string;
+  readonly agentId: string;
+  readonly name: string;
+  readonly status: ScheduleStatus;
+  readonly pause?: Pause;
+  readonly cadence: Cadence;
+  readonly window?: Window;
+  readonly overlapPolicy: OverlapPolicy;
+  readonly catchupWindowSeconds?: number;
+  /** The version whose input item stands (inputs are stored apart: a fire copies the reference, not the bytes). */
+  readonly inputVersion: number;
+  readonly overrides?: { readonly runTimeout?: number; readonly startTimeout?: number };
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** The ETag: bumped by every change of people, of automatic pause and of completion. */
+  readonly version: number;
+  /** Bumped when what the clock must do changes. */
+  readonly specVersion: number;
+  /** Bumped by every fire and every finish. */
+  readonly liveSeq: number;
+  /** The revisions that unsettled occurrences may still need, oldest first; the last one is in force. */
+  readonly revisions: readonly Revision[];
+  /** Every expected occurrence up to here has a final disposition. */
+  readonly settledThrough: number;
+  readonly liveRuns: readonly string[];
+  readonly lastRun?: { readonly runId: string; readonly status: string; readonly endedAt: number };
+  readonly clock: { readonly status: 'pending' | 'synced'; readonly specVersion: number; readonly syncedAt?: number };
+  readonly createdBy: string;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly listIn: string;
+  readonly listAt: string;
+  readonly checkIn?: string;
+  /** The first unsettled expected occurrence: due for the clock at that time, for the watchdog a grace later. */
+  readonly checkAt?: number;
+}
+
+export interface ScheduleInputRow extends RowBase {
+  readonly input: Json;
+}
+
+export interface OccurrenceRow extends RowBase {
+  readonly scheduleId: string;
+  readonly at: number;
+  /** Set where the item stands for a range: its last occurrence and how many there are. */
+  readonly through?: number;
+  readonly count?: number;
+  readonly disposition: Disposition;
+  readonly reason?: string;
+  readonly runId?: string;
+  readonly blockingRunId?: string;
+  readonly specVersion: number;
+  readonly decidedAt: number;
+  readonly evidence: Evidence;
+  readonly writer: string;
+}

@@ -1,0 +1,343 @@
+/** Create, read and edit schedules. Pausing, triggering and deleting are in `actions.ts`. */
+
+import type { AgentRow } from '../agents/model.ts';
+import { loadAgent, type NameRow, overlay, type PrincipalCaller } from '../agents/service.ts';
+import { isoSecond, isoTime, type Json, type ListBody } from '../contract/common.ts';
+import type { OccurrenceBody, ScheduleBody, ScheduleCreate, SchedulePatch } from '../contract/schedules.ts';
+import { CandorError, NotFound } from '../errors.ts';
+import { mergedPage } from '../lists.ts';
+import type { Ports } from '../ports.ts';
+import { checkInput, checkMetadata, type Precondition, requireVersion } from '../rules.ts';
+import { appendEvent } from '../runs/events.ts';
+import type { PayloadRow } from '../runs/model.ts';
+import { commit } from '../table/commit.ts';
+import {
+  checkPartition,
+  keys,
+  LIST_SHARDS,
+  lists,
+  OCCURRENCE_PREFIX,
+  SCHEDULE_NAME_PREFIX,
+  shardOf,
+} from '../table/keys.ts';
+import { absent, eq, guard, type Write } from '../table/model.ts';
+import { asItem, asRow, SCHEMA_VERSION } from '../table/rows.ts';
+import { occurrenceBody, scheduleBody } from './body.ts';
+import { acceptCadence, sameCadence } from './cadenceRequest.ts';
+import { changeSchedule, revised } from './change.ts';
+import { syncClock } from './clockSync.ts';
+import { firstUnsettled, upcoming } from './expected.ts';
+import type { OccurrenceRow, Revision, ScheduleRow, Window } from './model.ts';
+
+export interface PageRequest {
+  readonly limit: number;
+  readonly cursor?: string | undefined;
+}
+
+const nameTaken = (name: string) =>
+  new CandorError('name_taken', `Another schedule of this agent is called "${name}".`, {
+    remedy: 'Choose another name, or rename or delete the other schedule.',
+    errors: [{ pointer: '/name', message: 'is taken by another schedule of this agent' }],
+  });
+
+const nameRow = (schedule: ScheduleRow): NameRow => ({
+  ...keys.scheduleName(schedule.agentId, schedule.name),
+  schemaVersion: SCHEMA_VERSION,
+  tenantId: schedule.tenantId,
+  id: schedule.id,
+});
+
+const inputRow = (schedule: ScheduleRow, input: Json): PayloadRow => ({
+  ...keys.scheduleInput(schedule.id, schedule.inputVersion),
+  schemaVersion: SCHEMA_VERSION,
+  tenantId: schedule.tenantId,
+  payload: input,
+});
+
+/** @throws InvalidRequest, NotFound for the agent, CandorError `name_taken` */
+export async function createSchedule(
+  ports: Ports,
+  caller: PrincipalCaller,
+  agentId: string,
+  request: ScheduleCreate,
+): Promise<ScheduleBody> {
+  checkInput(ports.config, request.input);
+  checkMetadata(ports.config, request.metadata);
+  const now = ports.time.now();
+  const agent = await loadAgent(ports, caller.tenantId, agentId);
+  const schedule = newSchedule(ports, caller, agent, request, now);
+  await commit<void>(ports, async (writer) => {
+    const name = nameRow(schedule);
+    if ((await ports.store.get(name)) !== undefined) throw nameTaken(request.name);
+    // The agent may have been deleted since it was read.
+    await loadAgent(ports, caller.tenantId, agentId);
+    return {
+      writes: [
+        { kind: 'put', item: asItem(schedule), guards: [guard('schedule.createdOnce', absent)] },
+        { kind: 'put', item: asItem(inputRow(schedule, request.input)) },
+        { kind: 'put', item: asItem(name), guards: [guard('schedule.nameFree', absent)] },
+        {
+          kind: 'update',
+          key: keys.agent(agentId),
+          add: { scheduleCount: 1 },
+          guards: [guard('schedule.agentActive', eq('status', 'active'))],
+        },
+        createdEvent(ports, schedule, now, writer),
+      ],
+      proof: keys.scheduleEvent(schedule.id, 1),
+      result: undefined,
+    };
+  });
+  await syncClock(ports, schedule.id);
+  return getSchedule(ports, caller, schedule.id);
+}
+
+const createdEvent = (ports: Ports, schedule: ScheduleRow, now: number, writer: string): Write =>
+  appendEvent(ports.config, {
+    tenantId: schedule.tenantId,
+    subject: 'schedule',
+    subjectId: schedule.id,
+    sequence: 1,
+    type: 'schedule.created',
+    at: now,
+    status: schedule.status,
+    detail: { by: schedule.createdBy, name: schedule.name },
+    writer,
+  });
+
+function newSchedule(
+  ports: Ports,
+  caller: PrincipalCaller,
+  agent: AgentRow,
+  request: ScheduleCreate,
+  now: number,
+): ScheduleRow {
+  const window = request.window as Window | undefined;
+  const cadence = acceptCadence(request.cadence, window, now);
+  const id = ports.ids.next('sch_', now);
+  const revision: Revision = {
+    specVersion: 1,
+    from: now,
+    active: !request.paused,
+    cadence,
+    ...(window !== undefined && { window }),
+    by: caller.principalId,
+  };
+  const due = firstUnsettled({ revisions: [revision], settledThrough: now });
+  return {
+    ...keys.schedule(id),
+    schemaVersion: SCHEMA_VERSION,
+    tenantId: caller.tenantId,
+    id,
+    agentId: agent.id,
+    name: request.name,
+    status: request.paused ? 'paused' : 'active',
+    ...(request.paused && { pause: { kind: 'user', reason: 'created paused', by: caller.principalId, at: now } }),
+    cadence,
+    ...(window !== undefined && { window }),
+    overlapPolicy: request.overlapPolicy,
+    ...(request.catchupWindow !== undefined && { catchupWindowSeconds: request.catchupWindow }),
+    inputVersion: 1,
+    ...(request.overrides !== undefined && { overrides: request.overrides as NonNullable<ScheduleRow['overrides']> }),
+    ...(request.metadata !== undefined && { metadata: request.metadata }),
+    version: 1,
+    specVersion: 1,
+    liveSeq: 0,
+    revisions: [revision],
+    settledThrough: now,
+    liveRuns: [],
+    clock: { status: 'pending', specVersion: 0 },
+    createdBy: caller.principalId,
+    createdAt: now,
+    updatedAt: now,
+    listIn: lists.schedules(caller.tenantId, shardOf(id, LIST_SHARDS)),
+    listAt: id,
+    ...(due !== undefined && { checkIn: checkPartition('SCH', shardOf(id, ports.config.checkShards)), checkAt: due }),
+  };
+}
+
+/** @throws NotFound for what is absent, deleted or another tenant's */
+export async function loadSchedule(ports: Ports, tenantId: string, scheduleId: string): Promise<ScheduleRow> {
+  const schedule = asRow<ScheduleRow>(await ports.store.get(keys.schedule(scheduleId)));
+  if (schedule === undefined || schedule.tenantId !== tenantId) throw new NotFound('schedule', scheduleId);
+  return schedule;
+}
+
+/** As {@link loadSchedule}, but a deleted one is not there to be changed. */
+export async function loadLiveSchedule(ports: Ports, tenantId: string, scheduleId: string): Promise<ScheduleRow> {
+  const schedule = await loadSchedule(ports, tenantId, scheduleId);
+  if (schedule.status === 'deleted' || schedule.status === 'deleting') throw new NotFound('schedule', scheduleId);
+  return schedule;
+}
+
+export async function bodyOf(ports: Ports, schedule: ScheduleRow): Promise<ScheduleBody> {
+  const [body] = await bodiesOf(ports, [schedule]);
+  if (body === undefined) throw new NotFound('schedule', schedule.id);
+  return body;
+}
+
+async function bodiesOf(ports: Ports, schedules: readonly ScheduleRow[]): Promise<readonly ScheduleBody[]> {
+  const inputs = await ports.store.getMany(schedules.map((each) => keys.scheduleInput(each.id, each.inputVersion)));
+  const now = ports.time.now();
+  return schedules.map((schedule, index) =>
+    scheduleBody(ports.config, schedule, asRow<PayloadRow>(inputs[index])?.payload ?? null, now),
+  );
+}
+
+/** A deleted schedule stays readable by its id, with the status `deleted`. */
+export async function getSchedule(
+  ports: Ports,
+  caller: { readonly tenantId: string },
+  scheduleId: string,
+): Promise<ScheduleBody> {
+  return bodyOf(ports, await loadSchedule(ports, caller.tenantId, scheduleId));
+}
+
+export async function listAgentSchedules(
+  ports: Ports,
+  caller: { readonly tenantId: string },
+  agentId: string,
+  page: PageRequest,
+): Promise<ListBody<ScheduleBody>> {
+  await loadAgent(ports, caller.tenantId, agentId);
+  const names = await ports.store.query({
+    pk: keys.agent(agentId).pk,
+    prefix: SCHEDULE_NAME_PREFIX,
+    limit: page.limit,
+    ...(page.cursor !== undefined && { after: page.cursor }),
+  });
+  const ids = names.items.map((item) => asRow<NameRow>(item)).filter((row) => row !== undefined);
+  const rows = await ports.store.getMany(ids.map((row) => keys.schedule(row.id)));
+  const schedules = rows.map((item) => asRow<ScheduleRow>(item)).filter((row) => row !== undefined);
+  return {
+    items: await bodiesOf(ports, schedules),
+    ...(names.next !== undefined && { nextCursor: names.next }),
+    asOf: isoTime(ports.time.now()),
+  };
+}
+
+export async function listSchedules(
+  ports: Ports,
+  caller: { readonly tenantId: string },
+  page: PageRequest,
+): Promise<ListBody<ScheduleBody>> {
+  const partitions = Array.from({ length: LIST_SHARDS }, (_, shard) => lists.schedules(caller.tenantId, shard));
+  const keep = (row: ScheduleRow) => row.status !== 'deleted';
+  const found = await mergedPage<ScheduleRow>(ports, partitions, page, keep);
+  return {
+    items: await bodiesOf(ports, found.rows),
+    ...(found.next !== undefined && { nextCursor: found.next }),
+    asOf: isoTime(ports.time.now()),
+  };
+}
+
+/** @throws VersionConflict, InvalidRequest, CandorError `name_taken`, NotFound */
+export async function patchSchedule(
+  ports: Ports,
+  caller: PrincipalCaller,
+  scheduleId: string,
+  patch: SchedulePatch,
+  precondition: Precondition,
+): Promise<ScheduleBody> {
+  if (patch.input !== undefined) checkInput(ports.config, patch.input);
+  checkMetadata(ports.config, patch.metadata ?? undefined);
+  await commit<void>(ports, async (writer) => {
+    const schedule = await loadLiveSchedule(ports, caller.tenantId, scheduleId);
+    requireVersion('schedule', schedule.id, schedule.version, precondition);
+    const now = ports.time.now();
+    const after = patched(schedule, patch, caller, now);
+    const writes: Write[] = [
+      ...changeSchedule(
+        ports,
+        schedule,
+        { type: 'schedule.changed', after, by: caller.principalId, detail: { fields: Object.keys(patch) } },
+        now,
+        writer,
+      ),
+    ];
+    if (patch.input !== undefined) writes.push({ kind: 'put', item: asItem(inputRow(after, patch.input)) });
+    const oldName = nameRow(schedule);
+    const newName = nameRow(after);
+    if (oldName.sk !== newName.sk) {
+      if ((await ports.store.get(newName)) !== undefined) throw nameTaken(after.name);
+      writes.push({ kind: 'delete', key: { pk: oldName.pk, sk: oldName.sk } });
+      writes.push({ kind: 'put', item: asItem(newName), guards: [guard('schedule.nameFree', absent)] });
+    }
+    return { writes, proof: keys.scheduleEvent(scheduleId, schedule.version + 1), result: undefined };
+  });
+  await syncClock(ports, scheduleId);
+  return getSchedule(ports, caller, scheduleId);
+}
+
+function patched(schedule: ScheduleRow, patch: SchedulePatch, caller: PrincipalCaller, now: number): ScheduleRow {
+  const { window: _w, catchupWindowSeconds: _c, overrides: _o, metadata: _m, ...rest } = schedule;
+  const window = overlay(schedule.window, patch.window as Window | null | undefined);
+  const catchupWindowSeconds = overlay(schedule.catchupWindowSeconds, patch.catchupWindow);
+  const overrides = overlay(schedule.overrides, patch.overrides as ScheduleRow['overrides'] | null | undefined);
+  const metadata = overlay(schedule.metadata, patch.metadata);
+  const specTouched = patch.cadence !== undefined || patch.window !== undefined;
+  const cadence = patch.cadence === undefined ? schedule.cadence : acceptCadence(patch.cadence, window, now);
+  const specChanges =
+    specTouched &&
+    !(sameCadence(cadence, schedule.cadence) && JSON.stringify(window) === JSON.stringify(schedule.window));
+  const after: ScheduleRow = {
+    ...rest,
+    name: patch.name ?? schedule.name,
+    cadence,
+    ...(window !== undefined && { window }),
+    overlapPolicy: patch.overlapPolicy ?? schedule.overlapPolicy,
+    ...(catchupWindowSeconds !== undefined && { catchupWindowSeconds }),
+    ...(overrides !== undefined && { overrides }),
+    ...(metadata !== undefined && { metadata }),
+    inputVersion: patch.input === undefined ? schedule.inputVersion : schedule.version + 1,
+  };
+  if (!specChanges) return after;
+  // A completed schedule that gets a cadence with a future is active again.
+  const status = schedule.status === 'completed' ? 'active' : schedule.status;
+  return {
+    ...revised(after, {
+      from: now,
+      active: status === 'active',
+      cadence,
+      ...(window !== undefined && { window }),
+      by: caller.principalId,
+    }),
+    status,
+  };
+}
+
+/** The ledger, newest first. */
+export async function listOccurrences(
+  ports: Ports,
+  caller: { readonly tenantId: string },
+  scheduleId: string,
+  page: PageRequest,
+): Promise<ListBody<OccurrenceBody>> {
+  await loadSchedule(ports, caller.tenantId, scheduleId);
+  const found = await ports.store.query({
+    pk: keys.schedule(scheduleId).pk,
+    prefix: OCCURRENCE_PREFIX,
+    descending: true,
+    limit: page.limit,
+    ...(page.cursor !== undefined && { after: page.cursor }),
+  });
+  const rows = found.items.map((item) => asRow<OccurrenceRow>(item)).filter((row) => row !== undefined);
+  return {
+    items: rows.map(occurrenceBody),
+    ...(found.next !== undefined && { nextCursor: found.next }),
+    asOf: isoTime(ports.time.now()),
+  };
+}
+
+/** The next expected occurrences. A schedule that is not active has none. */
+export async function listUpcoming(
+  ports: Ports,
+  caller: { readonly tenantId: string },
+  scheduleId: string,
+  count: number,
+): Promise<ListBody<{ readonly occurrence: string }>> {
+  const schedule = await loadSchedule(ports, caller.tenantId, scheduleId);
+  const now = ports.time.now();
+  const times = schedule.status === 'active' ? upcoming(schedule, Math.max(now, schedule.settledThrough), count) : [];
+  return { items: times.map((at) => ({ occurrence: isoSecond(at) })), asOf: isoTime(now) };
+}

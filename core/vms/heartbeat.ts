@@ -1,0 +1,130 @@
+/**
+ * The heartbeat: the runner's only door (design.md §5.5). It renews the lease, takes in what the runner knows of its
+ * runs, and answers with the commands that have not been acknowledged, each with its payload.
+ */
+import type { HeartbeatRequest, HeartbeatResponse } from '../contract/runner.ts';
+import { CandorError } from '../errors.ts';
+import type { Ports, TokenClaims } from '../ports.ts';
+import type { RunRow } from '../runs/model.ts';
+import { commit } from '../table/commit.ts';
+import { keys } from '../table/keys.ts';
+import { eq, guard } from '../table/model.ts';
+import { asRow, asValue } from '../table/rows.ts';
+import { changeVm, vmProof } from './change.ts';
+import { composeCommands } from './commands.ts';
+import type { Slot, VmRow } from './model.ts';
+import { vmToken } from './register.ts';
+import { noteMissing, takeReport } from './report.ts';
+
+type Identity = Extract<TokenClaims, { kind: 'vm' }>;
+
+/** @throws CandorError `stale_generation`, `stale_heartbeat`, `unauthenticated`, `illegal_transition` for a VM that is gone */
+export async function heartbeat(
+  ports: Ports,
+  identity: Identity,
+  request: HeartbeatRequest,
+): Promise<HeartbeatResponse> {
+  if (identity.vmId !== request.vmId) throw new CandorError('unauthenticated', 'The token belongs to another VM.');
+  const { vm, runs, rotate } = await renewLease(ports, identity, request);
+  const acknowledged: Slot[] = [];
+  let changed = false;
+  for (const entry of request.registry) {
+    const taken = await takeReport(ports, vm, runs.get(entry.runId), entry);
+    if (taken.acknowledge) acknowledged.push({ runId: entry.runId, attempt: entry.attempt });
+    changed ||= taken.changed;
+  }
+  changed = (await noteMissing(ports, vm, request)) || changed;
+  // What was just decided may have queued commands (an ended run lets the VM go): they leave with this answer.
+  const standing = changed ? (asRow<VmRow>(await ports.store.get(keys.vm(vm.id))) ?? vm) : vm;
+  const commands = await composeCommands(ports, standing);
+  const active = changed || commands.length > 0 || standing.slots.length === 0 || anyUnsteady(standing, runs);
+  return {
+    commands,
+    acknowledged,
+    nextHeartbeatMs: 1000 * (active ? ports.config.heartbeatActiveSeconds : ports.config.heartbeatIdleSeconds),
+    leaseMs: ports.config.leaseSeconds * 1000,
+    ...(rotate && { token: await vmToken(ports, standing) }),
+  };
+}
+
+/** Somebody waits for what the runner does next: then it reports at the quick pace. */
+const anyUnsteady = (vm: VmRow, runs: ReadonlyMap<string, RunRow>): boolean =>
+  vm.slots.some((slot) => runs.get(slot.runId)?.status !== 'running');
+
+interface Renewed {
+  readonly vm: VmRow;
+  readonly runs: ReadonlyMap<string, RunRow>;
+  readonly rotate: boolean;
+}
+
+function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest): Promise<Renewed> {
+  return commit<Renewed>(ports, async (writer) => {
+    const runKeys = request.registry.map((entry) => keys.run(entry.runId));
+    const [vmItem, ...runItems] = await ports.store.getMany([keys.vm(identity.vmId), ...runKeys]);
+    const vm = fenced(asRow<VmRow>(vmItem), identity, request);
+    const runs = new Map<string, RunRow>();
+    for (const item of runItems) {
+      const run = asRow<RunRow>(item);
+      if (run !== undefined && run.tenantId === vm.tenantId) runs.set(run.id, run);
+    }
+    const now = ports.time.now();
+    const rotate = now - (vm.tokenIssuedAt ?? vm.createdAt) > (ports.config.runnerTokenSeconds * 1000) / 2;
+    const renewed = {
+      heartbeatSeq: request.seq,
+      lastHeartbeatAt: now,
+      leaseUntil: now + ports.config.leaseSeconds * 1000,
+      ...(rotate && { tokenIssuedAt: now }),
+    };
+    const commands = vm.commands.filter((command) => command.number > request.acks);
+    const recovers = vm.status === 'unresponsive';
+    const after: VmRow = { ...vm, ...renewed, commands, ...(recovers && { status: 'ready' }) };
+    if (commands.length === vm.commands.length && !recovers) {
+      const guards = [
+        guard('heartbeat.sameGeneration', eq('generation', vm.generation)),
+        guard('heartbeat.inOrder', { op: 'lt', attribute: 'heartbeatSeq', value: request.seq }),
+        guard('heartbeat.vmAlive', { op: 'ne', attribute: 'status', value: 'terminated' }),
+      ];
+      return {
+        writes: [{ kind: 'update', key: keys.vm(vm.id), set: { ...renewed, writer }, guards }],
+        proof: keys.vm(vm.id),
+        result: { vm: after, runs, rotate },
+      };
+    }
+    const change = {
+      ...(recovers && {
+        status: 'ready' as const,
+        evidence: { source: 'runner', observedAt: new Date(now).toISOString(), detail: 'it reports again' },
+        deadlineAt: renewed.leaseUntil,
+      }),
+      set: { ...renewed, commands: asValue(commands), ...(recovers && { unresponsiveSince: undefined }) },
+    };
+    return {
+      writes: changeVm(ports.config, vm, change, now, writer),
+      proof: vmProof(vm, change),
+      result: { vm: { ...after, version: vm.version + 1 }, runs, rotate },
+    };
+  });
+}
+
+/** (generation, seq) must exceed what is stored: older registrations and overtaken requests change nothing. */
+function fenced(vm: VmRow | undefined, identity: Identity, request: HeartbeatRequest): VmRow {
+  if (vm === undefined || vm.tenantId !== identity.tenantId)
+    throw new CandorError('unauthenticated', `There is no VM ${identity.vmId}.`, { remedy: 'Stop this runner.' });
+  if (identity.generation !== request.generation || request.generation !== vm.generation)
+    throw new CandorError(
+      'stale_generation',
+      `${vm.id} is at generation ${vm.generation}, not ${request.generation}.`,
+      {
+        remedy: 'Stop this runner; a newer one has taken over its work.',
+      },
+    );
+  if (vm.status === 'terminated')
+    throw new CandorError('illegal_transition', `${vm.id} has been observed terminated.`, {
+      remedy: 'Stop this runner.',
+    });
+  if (request.seq <= vm.heartbeatSeq)
+    throw new CandorError('stale_heartbeat', `Heartbeat ${vm.heartbeatSeq} has been handled already.`, {
+      remedy: 'Send the present state with a higher seq.',
+    });
+  return vm;
+}

@@ -1,0 +1,101 @@
+/** What a runner's report of one run means for that run. Pure. */
+import type { RegistryEntry } from '../contract/runner.ts';
+import { evidence } from '../runs/change.ts';
+import type { Verdict } from '../runs/finish.ts';
+import type { CancelRecord, RunRow } from '../runs/model.ts';
+
+/** The verdict in a report of an end; undefined while the work goes on. */
+export function verdictOf(run: RunRow, entry: RegistryEntry, vmId: string, now: number): Verdict | undefined {
+  const source = `runner ${vmId}`;
+  const cancel = cancelAfter(run, entry, now);
+  const common = {
+    ...(entry.logChunks !== undefined && { logChunks: entry.logChunks }),
+    ...(run.startedAt === undefined &&
+      entry.startedAgoMs !== undefined && { startedAt: Math.max(run.createdAt, Math.round(now - entry.startedAgoMs)) }),
+    ...(cancel !== undefined && { cancel }),
+  };
+  switch (entry.state) {
+    case 'ended':
+      return {
+        ...common,
+        ...judged(run, entry),
+        ...(entry.exitCode !== undefined && { exitCode: entry.exitCode }),
+        ...(entry.signal !== undefined && { signal: entry.signal }),
+        terminatedBy: entry.terminatedBy ?? 'self',
+        ...(entry.output !== undefined && { output: entry.output }),
+        evidence: evidence(source, now, endText(entry)),
+      };
+    case 'not_started':
+      return {
+        ...common,
+        ...(run.cancel === undefined
+          ? { status: 'failed', reason: 'not_started' }
+          : { status: 'cancelled', reason: 'cancelled_before_start' }),
+        evidence: evidence(source, now, entry.detail ?? 'the runner says that no process was started'),
+      };
+    case 'gone':
+      return {
+        ...common,
+        status: 'lost',
+        reason: 'process_vanished',
+        evidence: evidence(
+          source,
+          now,
+          entry.detail ?? 'the process and its shim have vanished without an exit status',
+        ),
+      };
+    default:
+      return undefined;
+  }
+}
+
+type Judged = Pick<Verdict, 'status' | 'reason'>;
+
+/** How it ended decides, not who wished what: work that ended by itself before the signal is not recorded as cancelled. */
+function judged(run: RunRow, entry: RegistryEntry): Judged {
+  switch (entry.terminatedBy ?? 'self') {
+    case 'cancel':
+      return run.cancel?.cause === 'shutdown'
+        ? { status: 'cancelled', reason: 'candor_stopped' }
+        : { status: 'cancelled', reason: 'cancelled' };
+    case 'timeout':
+      return { status: 'timed_out', reason: 'run_timeout' };
+    case 'idle':
+      return { status: 'timed_out', reason: 'idle' };
+    case 'oom':
+      return { status: 'failed', reason: 'out_of_memory' };
+    case 'signal':
+      return { status: 'failed', reason: 'signal' };
+    case 'self':
+      return entry.exitCode === 0 ? { status: 'succeeded' } : { status: 'failed', reason: 'exit_code' };
+  }
+}
+
+export function endText(entry: RegistryEntry): string {
+  const process = entry.pid === undefined ? 'the process' : `process ${entry.pid}`;
+  const end =
+    entry.signal !== undefined
+      ? `was ended by ${entry.signal}`
+      : entry.exitCode !== undefined
+        ? `exited with code ${entry.exitCode}`
+        : 'ended';
+  const sent =
+    entry.signalsSent === undefined || entry.signalsSent.length === 0 ? '' : `, after ${entry.signalsSent.join(', ')}`;
+  const more = entry.detail === undefined ? '' : `; ${entry.detail}`;
+  const cut =
+    entry.outputTruncatedBytes === undefined ? '' : `; ${entry.outputTruncatedBytes} bytes of output were cut off`;
+  return `${process} ${end}${sent} (terminatedBy: ${entry.terminatedBy ?? 'self'})${cut}${more}`;
+}
+
+/** The stages of the cancel that this report proves. */
+export function cancelAfter(run: RunRow, entry: RegistryEntry, now: number): CancelRecord | undefined {
+  const { cancel } = run;
+  if (cancel === undefined) return undefined;
+  const over = entry.state === 'ended' || entry.state === 'gone' || entry.state === 'not_started';
+  return {
+    ...cancel,
+    ...(cancel.acknowledgedAt === undefined && (over || entry.state === 'ending') && { acknowledgedAt: now }),
+    ...(over && { processGoneAt: Math.max(cancel.requestedAt, now - (entry.endedAgoMs ?? 0)) }),
+    ...(entry.signalsSent !== undefined && { signals: entry.signalsSent }),
+  };
+}

@@ -1,0 +1,84 @@
+/**
+ * Registration (design.md §5.5): a runner shows the VM's key and gets a token bound to tenant, VM and generation.
+ * The same nonce again is the same registration; a new one raises the generation and fences off what came before.
+ */
+import type { RegisterRequest, RegisterResponse } from '../contract/runner.ts';
+import { CandorError } from '../errors.ts';
+import type { Ports, TokenClaims } from '../ports.ts';
+import { evidence } from '../runs/change.ts';
+import { claimDispatch } from '../runs/dispatch.ts';
+import { commit } from '../table/commit.ts';
+import { keys } from '../table/keys.ts';
+import { asRow } from '../table/rows.ts';
+import { changeVm, vmProof } from './change.ts';
+import type { VmRow } from './model.ts';
+import { releaseVm } from './release.ts';
+
+type Identity = Extract<TokenClaims, { kind: 'registration' }>;
+
+/** @throws CandorError `try_again` before the instance is stored, `unauthenticated`, `illegal_transition` for a VM that is gone */
+export async function registerRunner(
+  ports: Ports,
+  identity: Identity,
+  request: RegisterRequest,
+): Promise<RegisterResponse> {
+  if (identity.vmId !== request.vmId) throw new CandorError('unauthenticated', 'The key belongs to another VM.');
+  const vm = await commit<VmRow>(ports, async (writer) => {
+    const row = asRow<VmRow>(await ports.store.get(keys.vm(identity.vmId)));
+    if (row === undefined || row.tenantId !== identity.tenantId || row.instanceId === undefined)
+      throw new CandorError('try_again', `${identity.vmId} is not known yet.`, {
+        remedy: 'Register again in a moment.',
+      });
+    if (row.status === 'terminated')
+      throw new CandorError('illegal_transition', `${identity.vmId} has been observed terminated.`, {
+        remedy: 'Stop this runner.',
+      });
+    if (row.nonce === request.nonce) return { done: row };
+    const now = ports.time.now();
+    const becomesReady = row.status !== 'draining' && row.status !== 'ready';
+    const generation = row.generation + 1;
+    const attributes = {
+      nonce: request.nonce,
+      generation,
+      heartbeatSeq: 0,
+      registeredAt: row.registeredAt ?? now,
+      lastHeartbeatAt: now,
+      tokenIssuedAt: now,
+      leaseUntil: now + ports.config.leaseSeconds * 1000,
+    };
+    const change = {
+      ...(becomesReady && {
+        status: 'ready' as const,
+        evidence: evidence('runner', now, `runner ${request.runnerVersion} registered, generation ${generation}`),
+        deadlineAt: now + ports.config.leaseSeconds * 1000,
+      }),
+      set: { ...attributes, ...(becomesReady && { unresponsiveSince: undefined }) },
+    };
+    const status = becomesReady ? ('ready' as const) : row.status;
+    return {
+      writes: changeVm(ports.config, row, change, now, writer),
+      proof: vmProof(row, change),
+      result: { ...row, ...attributes, status },
+    };
+  });
+  await dispatchPurpose(ports, vm);
+  return {
+    generation: vm.generation,
+    token: await vmToken(ports, vm),
+    nextHeartbeatMs: 0,
+  };
+}
+
+/** The VM was launched for a run: it gets it now, without waiting for the state machine, which is told afterwards. */
+async function dispatchPurpose(ports: Ports, vm: VmRow): Promise<void> {
+  if (vm.status !== 'ready') return;
+  const claim = await claimDispatch(ports, vm.purpose.runId, vm.purpose.attempt, vm.id);
+  if (claim === 'moved_on') await releaseVm(ports, vm.id, `run ${vm.purpose.runId} needs it no more`);
+  if (vm.taskToken !== undefined) await ports.workflow.signal(vm.taskToken, { vmId: vm.id });
+}
+
+export const vmToken = (ports: Ports, vm: Pick<VmRow, 'tenantId' | 'id' | 'generation'>): Promise<string> =>
+  ports.tokens.sign(
+    { kind: 'vm', tenantId: vm.tenantId, vmId: vm.id, generation: vm.generation },
+    ports.time.now() + ports.config.runnerTokenSeconds * 1000,
+  );

@@ -1,0 +1,181 @@
+/** What a heartbeat's registry says of runs, taken in one run at a time: each report is judged against the run as it stands. */
+import type { HeartbeatRequest, RegistryEntry } from '../contract/runner.ts';
+import { isTerminal, type TerminalStatus } from '../contract/runs.ts';
+import { GuardFailed } from '../errors.ts';
+import type { Ports } from '../ports.ts';
+import { changeRun, evidence, nextEventKey } from '../runs/change.ts';
+import { finishRun } from '../runs/finish.ts';
+import { nextStatus } from '../runs/machine.ts';
+import type { RunRow } from '../runs/model.ts';
+import { commit } from '../table/commit.ts';
+import { keys } from '../table/keys.ts';
+import { eq, guard } from '../table/model.ts';
+import { asRow, asValue } from '../table/rows.ts';
+import { changeVm, vmProof, withCommand } from './change.ts';
+import type { VmRow } from './model.ts';
+import { cancelAfter, verdictOf } from './outcome.ts';
+
+export interface Taken {
+  /** The outcome is stored, or will never be wanted: the runner may forget it. */
+  readonly acknowledge: boolean;
+  readonly changed: boolean;
+}
+
+const OVER: readonly RegistryEntry['state'][] = ['ended', 'not_started', 'gone'];
+const nothing: Taken = { acknowledge: false, changed: false };
+const known: Taken = { acknowledge: true, changed: false };
+
+export async function takeReport(
+  ports: Ports,
+  vm: VmRow,
+  run: RunRow | undefined,
+  entry: RegistryEntry,
+): Promise<Taken> {
+  const over = OVER.includes(entry.state);
+  if (run === undefined || run.attempt !== entry.attempt || run.vmId !== vm.id) {
+    ports.log.warn('report.fenced', { vmId: vm.id, runId: entry.runId, attempt: entry.attempt, state: entry.state });
+    return over ? known : endStray(ports, vm, entry);
+  }
+  if (isTerminal(run.status)) return over ? lateTruth(ports, vm, run, entry) : endStray(ports, vm, entry);
+  if (run.missingReports !== undefined && !over) await countMissing(ports, run, undefined);
+  const verdict = verdictOf(run, entry, vm.id, ports.time.now());
+  if (verdict !== undefined) {
+    const finished = await finishRun(ports, run.id, verdict, { attempt: entry.attempt });
+    if (finished?.outcome === 'already') return lateTruth(ports, vm, finished.run, entry);
+    return { acknowledge: true, changed: true };
+  }
+  return { acknowledge: false, changed: await noteProgress(ports, vm, run, entry) };
+}
+
+/** The work has been seen, or the cancel has been acknowledged: recorded once, as a change with its evidence. */
+async function noteProgress(ports: Ports, vm: VmRow, seen: RunRow, entry: RegistryEntry): Promise<boolean> {
+  const starts = entry.startedAgoMs !== undefined && seen.startedAt === undefined;
+  const acknowledges =
+    seen.cancel !== undefined && entry.state === 'ending' && seen.cancel.acknowledgedAt === undefined;
+  const signalled = seen.cancel !== undefined && (entry.signalsSent?.length ?? 0) > (seen.cancel.signals?.length ?? 0);
+  if (!starts && !acknowledges && !signalled) return false;
+  return commit<boolean>(ports, async (writer) => {
+    const run = asRow<RunRow>(await ports.store.get(keys.run(seen.id)));
+    if (run === undefined || isTerminal(run.status) || run.attempt !== entry.attempt) return { done: true };
+    const now = ports.time.now();
+    const source = `runner ${vm.id}`;
+    if (starts && run.startedAt === undefined) {
+      const startedAt = Math.round(now - (entry.startedAgoMs ?? 0));
+      const found = evidence(source, now, `process ${entry.pid ?? '?'} was seen alive`);
+      const status = nextStatus(run.status, 'start').kind === 'go' ? ('running' as const) : undefined;
+      const change = {
+        type: 'run.running',
+        ...(status !== undefined && { status, deadlineAt: startedAt + run.runTimeoutSeconds * 1000 }),
+        evidence: found,
+        set: { startedAt, missingReports: undefined },
+        detail: { pid: entry.pid ?? null },
+      };
+      return { writes: changeRun(ports.config, run, change, now, writer), proof: nextEventKey(run), result: true };
+    }
+    const cancel = cancelAfter(run, entry, now);
+    if (cancel === undefined) return { done: true };
+    const signals = entry.signalsSent ?? [];
+    const change = {
+      type: acknowledges ? 'run.cancel_acknowledged' : 'run.signalled',
+      evidence: evidence(
+        source,
+        now,
+        signals.length === 0 ? 'the runner has taken the cancel' : `the runner has sent ${signals.join(', ')}`,
+      ),
+      set: { cancel: asValue(cancel) },
+      detail: { signals },
+    };
+    return { writes: changeRun(ports.config, run, change, now, writer), proof: nextEventKey(run), result: true };
+  });
+}
+
+/** Proof of a `lost` run's true end that comes later stands beside the verdict, once (design.md §3). */
+async function lateTruth(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEntry): Promise<Taken> {
+  if (run.status !== 'lost' || run.correction !== undefined || entry.state !== 'ended') return known;
+  await commit<void>(ports, async (writer) => {
+    const row = asRow<RunRow>(await ports.store.get(keys.run(run.id)));
+    if (row === undefined || row.correction !== undefined) return { done: undefined };
+    const now = ports.time.now();
+    const verdict = verdictOf(row, entry, vm.id, now);
+    if (verdict === undefined) return { done: undefined };
+    const correction = {
+      status: verdict.status satisfies TerminalStatus,
+      ...(verdict.exitCode !== undefined && { exitCode: verdict.exitCode }),
+      evidence: verdict.evidence,
+    };
+    const change = {
+      type: 'run.corrected',
+      set: { correction: asValue(correction) },
+      detail: { status: verdict.status },
+      guards: [guard('correction.once', { op: 'hasNot', attribute: 'correction' } as const)],
+    };
+    return { writes: changeRun(ports.config, row, change, now, writer), proof: nextEventKey(row), result: undefined };
+  });
+  return { acknowledge: true, changed: true };
+}
+
+/** Work that no run accounts for (its run has ended, or another VM has it) is ended, never left to run unseen. */
+async function endStray(ports: Ports, seen: VmRow, entry: RegistryEntry): Promise<Taken> {
+  if (entry.state === 'ending') return nothing;
+  await commit<void>(ports, async (writer) => {
+    const vm = asRow<VmRow>(await ports.store.get(keys.vm(seen.id)));
+    if (vm === undefined || vm.status === 'terminated') return { done: undefined };
+    const told = vm.commands.some((command) => command.kind === 'cancel' && command.runId === entry.runId);
+    if (told) return { done: undefined };
+    const command = { kind: 'cancel', runId: entry.runId, attempt: entry.attempt, cause: 'cancel' } as const;
+    const change = { set: withCommand(vm, command) };
+    return {
+      writes: changeVm(ports.config, vm, change, ports.time.now(), writer),
+      proof: vmProof(vm, change),
+      result: undefined,
+    };
+  });
+  return { acknowledge: false, changed: true };
+}
+
+const MISSING_REPORTS = 2;
+
+/**
+ * A run that its VM should carry but two reports in a row do not name, both later than the acknowledgement of its
+ * start, has ended without a report: `lost`, because nobody knows how.
+ */
+export async function noteMissing(ports: Ports, vm: VmRow, request: HeartbeatRequest): Promise<boolean> {
+  const unnamed = vm.slots.filter(
+    (slot) =>
+      !request.registry.some((entry) => entry.runId === slot.runId && entry.attempt === slot.attempt) &&
+      !vm.commands.some((command) => command.kind === 'start' && command.runId === slot.runId),
+  );
+  let changed = false;
+  for (const slot of unnamed) {
+    const run = asRow<RunRow>(await ports.store.get(keys.run(slot.runId)));
+    if (run === undefined || isTerminal(run.status) || run.attempt !== slot.attempt || run.vmId !== vm.id) continue;
+    const missing = (run.missingReports ?? 0) + 1;
+    if (missing < MISSING_REPORTS) {
+      await countMissing(ports, run, missing);
+      continue;
+    }
+    const now = ports.time.now();
+    const found = evidence(
+      `runner ${vm.id}`,
+      now,
+      `${missing} reports in a row do not name it, and none reported its end`,
+    );
+    await finishRun(
+      ports,
+      run.id,
+      { status: 'lost', reason: 'ended_unreported', evidence: found },
+      { attempt: slot.attempt },
+    );
+    changed = true;
+  }
+  return changed;
+}
+
+/** Not a change of state, so no version and no event: a note for the next report. A run that changed meanwhile is left alone. */
+async function countMissing(ports: Ports, run: RunRow, missing: number | undefined): Promise<void> {
+  const guards = [guard('missing.runUnchanged', eq('version', run.version))];
+  const set = { missingReports: missing };
+  await ports.store.transact([{ kind: 'update', key: keys.run(run.id), set, guards }]).catch((error: unknown) => {
+    if (!(error instanceof GuardFailed)) throw error;
+  });
+}
