@@ -3,7 +3,7 @@
  * passes; `adapters/aws` and `adapters/local` implement them, one file per port.
  */
 import type { CoreConfig } from './config.ts';
-import type { IndexRange, Item, Key, Page, Range, Write } from './table/model.ts';
+import type { IndexEntry, IndexRange, Item, Key, Page, Range, Write } from './table/model.ts';
 
 /** The table. Reads by key and by range are strongly consistent; index reads are not. */
 export interface Store {
@@ -11,7 +11,7 @@ export interface Store {
   /** Consistent read of many items in as few calls as possible; the answers stand in the order of the keys. */
   getMany(keys: readonly Key[]): Promise<readonly (Item | undefined)[]>;
   query(range: Range): Promise<Page<Item>>;
-  queryIndex(range: IndexRange): Promise<Page<Key>>;
+  queryIndex(range: IndexRange): Promise<Page<IndexEntry>>;
   /**
    * All writes or none (at most 100). A single write is sent as a plain conditional write.
    * @throws GuardFailed with the first guard that did not hold and the item as it stood

@@ -20,12 +20,13 @@ import {
   TransactWriteItemsCommand,
   UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
-import { CandorError, Contended, GuardFailed, StoreUnavailable } from '../../core/errors.ts';
+import { CandorError, Contended, GuardFailed, InvalidRequest, StoreUnavailable } from '../../core/errors.ts';
 import type { Store } from '../../core/ports.ts';
 import {
   type Guard,
   holds,
   INDEX_KEYS,
+  type IndexEntry,
   type IndexRange,
   type Item,
   type Key,
@@ -87,7 +88,9 @@ export class DynamoStore implements Store {
     return items;
   }
 
+  /** @throws InvalidRequest for an `after` that no page of this range can have given out */
   async query(range: Range): Promise<Page<Item>> {
+    const after = decodeAfter(range);
     const expression = new Expression();
     const answer = await this.client
       .send(
@@ -99,8 +102,7 @@ export class DynamoStore implements Store {
           ExpressionAttributeValues: expression.values,
           ScanIndexForward: range.descending !== true,
           Limit: range.limit,
-          ExclusiveStartKey:
-            range.after === undefined ? undefined : marshallKey({ pk: range.pk, sk: decodeText(range.after) }),
+          ExclusiveStartKey: after === undefined ? undefined : marshallKey({ pk: range.pk, sk: after }),
         }),
       )
       .catch(translate);
@@ -109,7 +111,7 @@ export class DynamoStore implements Store {
     return last === undefined ? { items } : { items, next: encodeText(last) };
   }
 
-  async queryIndex(range: IndexRange): Promise<Page<Key>> {
+  async queryIndex(range: IndexRange): Promise<Page<IndexEntry>> {
     const { partition, sort } = INDEX_KEYS[range.index];
     const expression = new Expression();
     const answer = await this.client
@@ -126,7 +128,9 @@ export class DynamoStore implements Store {
         }),
       )
       .catch(translate);
-    const found = (answer.Items ?? []).map(unmarshallItem).map(({ pk, sk }) => ({ pk, sk }));
+    const found = (answer.Items ?? [])
+      .map(unmarshallItem)
+      .map((item) => ({ pk: item.pk, sk: item.sk, sort: item[sort] as string | number }));
     return answer.LastEvaluatedKey === undefined
       ? { items: found }
       : { items: found, next: encodeText(JSON.stringify(unmarshallItem(answer.LastEvaluatedKey))) };
@@ -222,6 +226,17 @@ function rangeCondition(
 
 const encodeText = (text: string): string => Buffer.from(text).toString('base64url');
 const decodeText = (text: string): string => Buffer.from(text, 'base64url').toString('utf8');
+
+/** Callers get positions as cursors, so a foreign one is their mistake; DynamoDB would call it a validation error. */
+function decodeAfter(range: Range): string | undefined {
+  if (range.after === undefined) return undefined;
+  const sk = decodeText(range.after);
+  if (sk === '' || !sk.startsWith(range.prefix ?? ''))
+    throw new InvalidRequest('The cursor is not one of ours.', [
+      { pointer: 'cursor', message: 'must be the nextCursor of the page before' },
+    ]);
+  return sk;
+}
 
 /** Positions in an index never leave the program, so what comes back is what was given out. */
 function decodePosition(position: string | undefined): Record<string, AttributeValue> | undefined {

@@ -6,6 +6,7 @@ import { isTerminal } from '../contract/runs.ts';
 import { CandorError, NotFound } from '../errors.ts';
 import { attemptVmId } from '../ids.ts';
 import type { Ports } from '../ports.ts';
+import { honourVersion, type Precondition } from '../rules.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { asRow, asValue } from '../table/rows.ts';
@@ -22,18 +23,21 @@ export interface CancelOrder {
   readonly by: string;
   readonly reason: string;
   readonly cause: CancelRecord['cause'];
+  /** If-Match of the request. Absent: whatever stands. */
+  readonly precondition?: Precondition;
 }
 
 type Step = { readonly kind: 'asked' | 'undispatched'; readonly run: RunRow };
 
 /**
  * @throws CandorError `run_ended` naming the outcome, when there is nothing left to cancel
- * @throws NotFound
+ * @throws NotFound, VersionConflict
  */
 export async function cancelRun(ports: Ports, tenantId: string, runId: string, order: CancelOrder): Promise<RunRow> {
   const step = await commit<Step>(ports, async (writer) => {
     const run = asRow<RunRow>(await ports.store.get(keys.run(runId)));
     if (run === undefined || run.tenantId !== tenantId) throw new NotFound('run', runId);
+    if (order.precondition !== undefined) honourVersion('run', runId, run.version, order.precondition);
     if (isTerminal(run.status)) throw ended(run);
     const answer = nextStatus(run.status, 'request_cancel', 'cancelled');
     if (answer.kind === 'same') return { done: { kind: 'asked', run } };

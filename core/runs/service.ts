@@ -96,7 +96,7 @@ export async function listScheduleRuns(
 ): Promise<ListBody<RunBody>> {
   const schedule = await ports.store.get(keys.schedule(scheduleId));
   if (schedule === undefined || schedule.tenantId !== caller.tenantId) throw new NotFound('schedule', scheduleId);
-  const before = decodeTime(page.cursor);
+  const before = decodePlace(page.cursor);
   const { pk } = keys.schedule(scheduleId);
   const [ledger, triggered] = await Promise.all([
     ports.store.query({ pk, prefix: OCCURRENCE_PREFIX, descending: true, limit: 500 }),
@@ -110,23 +110,33 @@ export async function listScheduleRuns(
   const runs = rows
     .map((item) => asRow<RunRow>(item))
     .filter((run) => run !== undefined)
-    .filter((run) => before === undefined || run.createdAt < before)
-    .sort((left, right) => right.createdAt - left.createdAt);
+    .filter((run) => before === undefined || placeOf(run) < before)
+    .sort((left, right) => (placeOf(left) < placeOf(right) ? 1 : -1));
   const shown = runs.slice(0, page.limit);
   const last = shown.at(-1);
   return {
     items: await bodiesOf(ports, shown),
-    ...(runs.length > shown.length && last !== undefined && { nextCursor: String(last.createdAt) }),
+    ...(runs.length > shown.length && last !== undefined && { nextCursor: placeOf(last) }),
     asOf: isoTime(ports.time.now()),
   };
 }
 
-function decodeTime(cursor: string | undefined): number | undefined {
+/** Where a run stands in its schedule's list: several may be created in one millisecond, so the time alone is no place. */
+const placeOf = (run: RunRow): string => `${String(run.createdAt).padStart(15, '0')}.${run.id}`;
+
+function decodePlace(cursor: string | undefined): string | undefined {
+  if (cursor !== undefined && !/^\d{15}\.run_[0-9a-z]{26}$/.test(cursor)) throw foreignCursor();
+  return cursor;
+}
+
+const foreignCursor = () =>
+  new InvalidRequest('The cursor is not one of ours.', [
+    { pointer: 'cursor', message: 'must be the nextCursor of the page before' },
+  ]);
+
+function decodeChunk(cursor: string | undefined): number | undefined {
   if (cursor === undefined) return undefined;
-  if (!/^\d{1,15}$/.test(cursor))
-    throw new InvalidRequest('The cursor is not one of ours.', [
-      { pointer: 'cursor', message: 'must be the nextCursor of the page before' },
-    ]);
+  if (!/^\d{1,15}$/.test(cursor)) throw foreignCursor();
   return Number(cursor);
 }
 
@@ -174,7 +184,7 @@ export async function readRunLogs(
   // The run is read first: what it says of its end was true before the log was read, so `complete` never comes too early.
   const run = await loadRun(ports, caller.tenantId, runId);
   const attempt = query.attempt ?? run.attempt;
-  const from = decodeTime(query.cursor) ?? 0;
+  const from = decodeChunk(query.cursor) ?? 0;
   const address = { tenantId: run.tenantId, runId, attempt };
   const { records, next } = await ports.logs.read(address, from, LOG_CHUNKS_PER_PAGE);
   const expected = run.attempt === attempt ? run.logChunks : undefined;

@@ -82,6 +82,11 @@ export interface IndexRange {
   readonly after?: string;
 }
 
+/** One entry of an index: whose key it is, and where it stands. */
+export interface IndexEntry extends Key {
+  readonly sort: string | number;
+}
+
 /** The two indexes' key attributes. `checkAt` is a number (epoch milliseconds), so that times order as numbers. */
 export const INDEX_KEYS = {
   byParent: { partition: 'listIn', sort: 'listAt' },

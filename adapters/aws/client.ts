@@ -1,0 +1,26 @@
+/** The DynamoDB client: on AWS by the environment's region and role, elsewhere by an endpoint. */
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+
+export interface ClientOptions {
+  /** Any DynamoDB-compatible endpoint; absent on AWS. */
+  readonly endpoint?: string;
+  readonly maxSockets?: number;
+}
+
+export function dynamoClient(options: ClientOptions = {}): DynamoDBClient {
+  const { endpoint } = options;
+  return new DynamoDBClient({
+    ...(endpoint !== undefined && {
+      endpoint,
+      region: 'local',
+      // A local engine wants some credential and checks none.
+      credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
+    }),
+    requestHandler: new NodeHttpHandler({
+      connectionTimeout: 2000,
+      requestTimeout: 10_000,
+      httpAgent: { keepAlive: true, maxSockets: options.maxSockets ?? 64 },
+    }),
+  });
+}

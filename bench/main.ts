@@ -1,0 +1,18 @@
+/** `npm run bench -- NAME [options]`: benchmarks, as ratios against something that is measured in the same run. */
+import { benchFire } from './fire.ts';
+
+const BENCHES: Readonly<
+  Record<string, { readonly run: (args: readonly string[]) => Promise<void>; readonly what: string }>
+> = {
+  fire: { run: benchFire, what: 'from a delivery to a committed run, against the bare SDK calls' },
+};
+
+const [name, ...args] = process.argv.slice(2);
+const chosen = name === undefined ? undefined : BENCHES[name];
+if (chosen === undefined) {
+  process.stderr.write(`usage: npm run bench -- NAME\n`);
+  for (const [each, { what }] of Object.entries(BENCHES)) process.stderr.write(`  ${each.padEnd(10)} ${what}\n`);
+  process.exitCode = 2;
+} else {
+  await chosen.run(args);
+}

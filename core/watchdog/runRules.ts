@@ -1,0 +1,113 @@
+/** What the watchdog does about runs (design.md §5.9). Each verdict goes through the owner's door: cancel or finish. */
+import { isTerminal } from '../contract/runs.ts';
+import { abandonAttempt, cancelCommand, cancelRun } from '../runs/cancel.ts';
+import { evidence } from '../runs/change.ts';
+import { PLACEMENT_GRACE_SECONDS } from '../runs/create.ts';
+import { finishRun } from '../runs/finish.ts';
+import type { RunRow } from '../runs/model.ts';
+import { placeRun } from '../runs/place.ts';
+import { commit } from '../table/commit.ts';
+import { keys } from '../table/keys.ts';
+import { asRow } from '../table/rows.ts';
+import { changeVm, vmProof, withCommand } from '../vms/change.ts';
+import type { VmRow } from '../vms/model.ts';
+import { terminateVm } from '../vms/release.ts';
+import { dropCheck, moveCheck } from './checks.ts';
+import type { Action, Rule, RuleContext } from './rule.ts';
+
+export const runRule: Rule<RunRow> = async (context, run) => {
+  if (isTerminal(run.status)) {
+    await dropCheck(context.ports, run);
+    return undefined;
+  }
+  switch (run.status) {
+    case 'queued':
+    case 'provisioning':
+      return undispatched(context, run);
+    case 'starting':
+      return starting(context, run);
+    case 'running':
+      return running(context, run);
+    case 'cancelling':
+      return cancelling(context, run);
+  }
+};
+
+/** Queued without a placement: placed. Past the start deadline: failed, and what was launched for it released. */
+async function undispatched({ ports, now, holding }: RuleContext, run: RunRow): Promise<Action | undefined> {
+  const overdue = run.deadlineAt !== undefined && now >= run.deadlineAt;
+  if (!overdue) {
+    const next = Math.min(now + PLACEMENT_GRACE_SECONDS * 1000, run.deadlineAt ?? Number.POSITIVE_INFINITY);
+    if (run.status === 'provisioning') {
+      await moveCheck(ports, run, run.deadlineAt ?? next);
+      return undefined;
+    }
+    const placed = await placeRun(ports, run);
+    await moveCheck(ports, run, next);
+    return placed === 'started' ? { rule: 'queued_unplaced', subject: run.id, did: 'placed it' } : undefined;
+  }
+  if (holding) return undefined;
+  const tried = run.waiting?.tried === undefined ? '' : `; tried: ${run.waiting.tried.join(', ')}`;
+  const found = evidence('watchdog', now, `no VM within ${run.startTimeoutSeconds} s${tried}`);
+  const verdict = { status: 'failed', reason: 'start_timeout', evidence: found } as const;
+  const finished = await finishRun(ports, run.id, verdict, { attempt: run.attempt, onlyUndispatched: true });
+  if (finished === undefined) return undefined;
+  await abandonAttempt(ports, run);
+  return { rule: 'start_timeout', subject: run.id, did: 'failed it: no VM before its start deadline' };
+}
+
+/** The start command goes out with every heartbeat; whether the VM still lives is the VM's own check. */
+async function starting({ ports, now }: RuleContext, run: RunRow): Promise<undefined> {
+  await moveCheck(ports, run, now + ports.config.leaseSeconds * 1000);
+  return undefined;
+}
+
+async function running({ ports, now, holding }: RuleContext, run: RunRow): Promise<Action | undefined> {
+  if (run.deadlineAt === undefined || now < run.deadlineAt) {
+    await moveCheck(ports, run, run.deadlineAt ?? now + ports.config.leaseSeconds * 1000);
+    return undefined;
+  }
+  if (holding) return undefined;
+  const reason = `it ran longer than its runTimeout of ${run.runTimeoutSeconds} s`;
+  await cancelRun(ports, run.tenantId, run.id, { by: 'watchdog', reason, cause: 'timeout' });
+  return { rule: 'run_timeout', subject: run.id, did: 'told the runner to end it' };
+}
+
+/** Unacknowledged: told again. Still not gone at the second deadline: the VM is terminated, and its observed end is the proof. */
+async function cancelling(context: RuleContext, run: RunRow): Promise<Action | undefined> {
+  const { ports, now, holding } = context;
+  const { cancel } = run;
+  if (cancel === undefined || run.vmId === undefined) return undefined;
+  const escalateAt = cancel.requestedAt + ports.config.cancelEscalateSeconds * 1000;
+  if (now < escalateAt) {
+    const told = cancel.acknowledgedAt === undefined ? await tellAgain(context, run) : undefined;
+    await moveCheck(ports, run, escalateAt);
+    return told;
+  }
+  if (holding) return undefined;
+  const vm = asRow<VmRow>(await ports.store.get(keys.vm(run.vmId)));
+  const otherWork = vm?.slots.some((slot) => slot.runId !== run.id) === true;
+  const leaseFresh = vm?.leaseUntil !== undefined && vm.leaseUntil > now;
+  await moveCheck(ports, run, now + ports.config.cancelResendSeconds * 1000);
+  if (vm === undefined || (otherWork && leaseFresh)) return undefined;
+  await terminateVm(ports, vm);
+  return {
+    rule: 'cancel_escalated',
+    subject: run.id,
+    did: `terminated ${vm.id}: the cancel was not carried out in time`,
+  };
+}
+
+async function tellAgain({ ports, now }: RuleContext, run: RunRow): Promise<Action | undefined> {
+  const { cancel, vmId } = run;
+  if (cancel === undefined || vmId === undefined) return undefined;
+  const told = await commit<boolean>(ports, async (writer) => {
+    const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
+    if (vm === undefined || vm.status === 'terminated') return { done: false };
+    // A command that waits for its acknowledgement goes out with every heartbeat anyway.
+    if (vm.commands.some((command) => command.kind === 'cancel' && command.runId === run.id)) return { done: false };
+    const change = { set: withCommand(vm, cancelCommand(run, cancel.cause)) };
+    return { writes: changeVm(ports.config, vm, change, now, writer), proof: vmProof(vm, change), result: true };
+  });
+  return told ? { rule: 'cancel_resent', subject: run.id, did: 'told the runner again' } : undefined;
+}

@@ -1,0 +1,16 @@
+/** EventBridge Scheduler → `fire`. */
+import { FireEvent, nominalTime } from '../core/contract/fire.ts';
+import { fire } from '../core/schedules/fire.ts';
+import { lambdaPorts } from './ports.ts';
+import { wrap } from './wrap.ts';
+
+export const handler = wrap(FireEvent, async (event) => {
+  const scheduledTime = nominalTime(event.scheduledTime);
+  return fire(lambdaPorts(), {
+    scheduleId: event.scheduleId,
+    ...(scheduledTime !== undefined && { scheduledTime }),
+    ...(event.specVersion !== undefined && { specVersion: event.specVersion }),
+    ...(event.agentId !== undefined && { agentId: event.agentId }),
+    ...(event.principalId !== undefined && { principalId: event.principalId }),
+  });
+});

@@ -1,0 +1,127 @@
+/** What happens between the end of a run's process and its outcome: nothing may be left, and nothing may be lost. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Json } from '../core/contract/common.ts';
+import type { Collected } from './decide.ts';
+import { isCode } from './files.ts';
+import { isAlive, type Mark, markedProcesses, monotonicMs, type ProcessId, sendSignal } from './proc.ts';
+import type { LogUpload } from './upload.ts';
+import { shimOf } from './work.ts';
+
+const LEFTOVER_TERMINATE_MS = 2000;
+const SHIM_GRACE_MS = 2000;
+const LOOK_AGAIN_MS = 10;
+/** In the middle of an exec a process shows no environment for a moment: one look without a find proves nothing. */
+const CLEAN_LOOKS = 2;
+/** Deeper JSON than this goes out as text: whoever reads it further on would run out of stack. */
+const JSON_DEPTH_MAX = 100;
+
+export interface CollectOptions {
+  readonly folder: string;
+  readonly mark: Mark;
+  readonly upload: LogUpload;
+  readonly killAtOnce: boolean;
+  readonly maxOutputBytes: number;
+}
+
+/** Ends left-overs, then stores the rest of the logs, then reads the output, so that nothing is added behind. */
+export async function collect(options: CollectOptions): Promise<Collected> {
+  const { folder, mark, upload, killAtOnce, maxOutputBytes } = options;
+  const shim = shimOf(folder);
+  const leftovers = await endLeftovers(mark, shim, killAtOnce);
+  const unstoredBytes = await upload.drain();
+  const { remark, ...output } = readOutput(path.join(folder, 'output'), maxOutputBytes);
+  const remarks = [
+    ...(leftovers > 0 ? [`${leftovers} processes that it had left running were ended.`] : []),
+    ...(unstoredBytes > 0 ? [`${unstoredBytes} bytes of captured output could not be stored.`] : []),
+    ...(remark === undefined ? [] : [remark]),
+  ];
+  return { ...output, logChunks: upload.stored, remarks };
+}
+
+/** Ends every process that carries the mark, and answers how many there were. It returns when none is left. */
+async function endLeftovers(mark: Mark, shim: ProcessId | undefined, killAtOnce: boolean): Promise<number> {
+  const asked = new Set<number>();
+  const startMs = monotonicMs();
+  const killFromMs = startMs + (killAtOnce ? 0 : LEFTOVER_TERMINATE_MS);
+  for (let cleanLooks = 0; ; ) {
+    const left = markedProcesses(mark, shim);
+    const shimLives = shim !== undefined && isAlive(shim);
+    cleanLooks = left.length === 0 && !shimLives ? cleanLooks + 1 : 0;
+    if (cleanLooks === CLEAN_LOOKS) return asked.size;
+    for (const { pid } of left) {
+      if (monotonicMs() >= killFromMs) sendSignal(pid, 'SIGKILL');
+      else if (!asked.has(pid)) sendSignal(pid, 'SIGTERM');
+      asked.add(pid);
+    }
+    // The shim has left its report and is on its way out; should it hang there, nothing is lost by ending it.
+    if (shimLives && monotonicMs() >= startMs + SHIM_GRACE_MS) sendSignal(shim.pid, 'SIGKILL');
+    await sleep(LOOK_AGAIN_MS);
+  }
+}
+
+interface Output {
+  readonly output?: Json;
+  readonly outputTruncatedBytes?: number;
+  readonly remark?: string;
+}
+
+/** The content of CANDOR_OUTPUT: JSON if it parses, else text; of a longer one the start, and how much is missing. */
+export function readOutput(file: string, maxBytes: number): Output {
+  let fd: number;
+  try {
+    // Without O_NONBLOCK a named pipe in this place would hold the runner up for ever.
+    fd = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  } catch (error) {
+    return isCode(error, 'ENOENT') ? {} : { remark: `CANDOR_OUTPUT could not be read: ${String(error)}.` };
+  }
+  try {
+    const stat = fs.fstatSync(fd);
+    if (!stat.isFile()) return { remark: 'CANDOR_OUTPUT is not a file.' };
+    const bytes = readStart(fd, Math.min(stat.size, maxBytes));
+    if (stat.size <= maxBytes) return { output: jsonOrText(bytes.toString('utf8')) };
+    const kept = bytes.subarray(0, characterBoundary(bytes));
+    return { output: kept.toString('utf8'), outputTruncatedBytes: stat.size - kept.length };
+  } catch (error) {
+    return { remark: `CANDOR_OUTPUT could not be read: ${String(error)}.` };
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+function readStart(fd: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  let filled = 0;
+  while (filled < length) {
+    const read = fs.readSync(fd, bytes, filled, length - filled, filled);
+    if (read === 0) break;
+    filled += read;
+  }
+  return bytes.subarray(0, filled);
+}
+
+/** The largest length, at most three bytes shorter, that does not cut a UTF-8 sequence in two. */
+function characterBoundary(bytes: Buffer): number {
+  for (let back = 1; back <= Math.min(3, bytes.length); back += 1) {
+    const byte = bytes[bytes.length - back] ?? 0;
+    if ((byte & 0xc0) === 0x80) continue;
+    const length = byte >= 0xf8 ? 1 : byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
+    return length > back ? bytes.length - back : bytes.length;
+  }
+  return bytes.length;
+}
+
+function jsonOrText(text: string): Json {
+  try {
+    const value = JSON.parse(text) as Json;
+    return depthWithin(value, JSON_DEPTH_MAX) ? value : text;
+  } catch {
+    return text;
+  }
+}
+
+function depthWithin(value: Json, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return depth > 0 && Object.values(value).every((inner) => depthWithin(inner, depth - 1));
+}

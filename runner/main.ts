@@ -1,0 +1,55 @@
+/** The program on the VM: `node runner/main.ts --dir <folder of the VM>`. */
+import { randomUUID } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { Host } from './host.ts';
+import { Journal } from './journal.ts';
+import { log } from './log.ts';
+import { Session } from './session.ts';
+import { readIdentity, readSettings, type Settings } from './settings.ts';
+
+const RUNNER_VERSION = '0.1.0';
+
+function main(settings: Settings): void {
+  const { vmDir } = settings;
+  if (fs.existsSync(path.join(vmDir, 'stopped'))) return;
+  const identity = readIdentity(vmDir);
+  if (!identity) throw new Error(`${path.join(vmDir, 'runner.json')} is missing or not valid`);
+  // Whoever reads the log may be gone before the runner is.
+  process.stderr.on('error', () => {});
+  // An upgrade or a restart of the runner is none of the work's business: the next runner adopts it.
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => process.exit(0));
+
+  const { journal, replayed } = Journal.open(path.join(vmDir, 'journal.ndjson'));
+  if (replayed.badLines > 0) log.error('journal_damaged', { badLines: replayed.badLines });
+  journal.compact(replayed.state);
+  const { vmId } = identity;
+  log.info('runner_started', { vmId, pid: process.pid, lastTaken: replayed.state.lastTaken });
+
+  const session = new Session(identity, randomUUID(), RUNNER_VERSION, {
+    identity: () => readIdentity(vmDir),
+    report: () => host.report(),
+    onAnswer: (answer) => host.take(answer),
+    onUnwanted: () => host.dispatch({ kind: 'unwanted' }),
+    onSuperseded: () => {
+      // The other runner has adopted the work, so this one leaves it alone.
+      log.warn('superseded', { vmId });
+      process.exit(0);
+    },
+  });
+  const host = new Host(
+    {
+      settings,
+      vmId,
+      url: () => (readIdentity(vmDir) ?? identity).url,
+      journal,
+      state: replayed.state,
+      exit: () => process.exit(0),
+    },
+    session,
+  );
+  host.resume();
+  session.start();
+}
+
+main(readSettings());

@@ -1,0 +1,65 @@
+/** What /proc says about processes: who lives, and who carries a run's mark. */
+import fs from 'node:fs';
+import { readText } from './files.ts';
+
+/** A process, told from a later one with the same pid by its start time in clock ticks since boot. */
+export interface ProcessId {
+  readonly pid: number;
+  readonly startTicks: number;
+}
+
+/** The environment by which the processes of one try of a run are found, however far they have wandered off. */
+export interface Mark {
+  readonly vmId: string;
+  readonly runId: string;
+  readonly attempt: number;
+}
+
+export const markEnvironment = (mark: Mark) => ({
+  CANDOR_VM_ID: mark.vmId,
+  CANDOR_RUN_ID: mark.runId,
+  CANDOR_ATTEMPT: String(mark.attempt),
+});
+
+/** Tells one boot of the machine from the next: pids, ticks and the monotonic clock start again with each. */
+export const currentBootId = (): string => (readText('/proc/sys/kernel/random/boot_id') ?? '').trim();
+
+/** Milliseconds of CLOCK_MONOTONIC, which all processes of one boot share. */
+export const monotonicMs = (): number => Number(process.hrtime.bigint() / 1000n) / 1000;
+
+/** The process as it stands now, or undefined if there is none, or only its corpse. */
+function livingProcess(pid: number): ProcessId | undefined {
+  const stat = readText(`/proc/${pid}/stat`);
+  if (!stat) return undefined;
+  // The name in field 2 may hold anything, so counting starts behind its parenthesis.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
+  return { pid, startTicks: Number(fields[19]) };
+}
+
+export const isAlive = (id: ProcessId): boolean => livingProcess(id.pid)?.startTicks === id.startTicks;
+
+/** Living processes that carry the mark, except the given one. */
+export function markedProcesses(mark: Mark, except?: ProcessId): ProcessId[] {
+  const wanted = Object.entries(markEnvironment(mark)).map(([name, value]) => `${name}=${value}`);
+  const found: ProcessId[] = [];
+  for (const name of fs.readdirSync('/proc')) {
+    const pid = Number(name);
+    if (!Number.isInteger(pid) || pid === process.pid) continue;
+    const environment = readText(`/proc/${pid}/environ`)?.split('\0');
+    if (!environment || !wanted.every((entry) => environment.includes(entry))) continue;
+    const id = livingProcess(pid);
+    if (id && !(id.pid === except?.pid && id.startTicks === except.startTicks)) found.push(id);
+  }
+  return found;
+}
+
+/** Sends a signal. Answers false if there was nobody to get it. */
+export function sendSignal(target: number, signal: NodeJS.Signals): boolean {
+  try {
+    process.kill(target, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}

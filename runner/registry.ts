@@ -1,0 +1,80 @@
+/** The registry that every heartbeat carries, read off the state. Pure. */
+import type { RegistryEntry } from '../core/contract/runner.ts';
+import { isLive, keyOf, type Outcome, type Run, type State } from './state.ts';
+
+/** Bounds of the contract. */
+const ENTRIES_MAX = 100;
+const DETAIL_CHARACTERS_MAX = 2000;
+/** Outcomes carry outputs. Those that do not fit into one request any more wait for the next one. */
+const OUTPUT_CHARACTERS_MAX = 2 * 1024 * 1024;
+
+/** The clock by which ages are told. Times of an earlier boot have no age on it. */
+export interface Now {
+  readonly monotonicMs: number;
+  readonly bootId: string;
+}
+
+/** All runs that the server has yet to hear the last of; `storedChunks` counts the log chunks of live ones, by key. */
+export function registryOf(state: State, now: Now, storedChunks: ReadonlyMap<string, number>): RegistryEntry[] {
+  const runs = [...state.runs.values()];
+  // Living work first: should there ever be more than fit, it is the ended ones that can wait their turn.
+  const ordered = [...runs.filter(isLive), ...runs.filter((run) => !isLive(run))].slice(0, ENTRIES_MAX);
+  let outputCharacters = 0;
+  return ordered.map((run) => {
+    if (!run.outcome) return liveEntry(run, now, storedChunks.get(keyOf(run)));
+    const size = run.outcome.output === undefined ? 0 : JSON.stringify(run.outcome.output).length;
+    const fits = outputCharacters === 0 || outputCharacters + size <= OUTPUT_CHARACTERS_MAX;
+    if (fits) outputCharacters += size;
+    return fits ? endedEntry(run, run.outcome, now) : waitingEntry(run);
+  });
+}
+
+function liveEntry(run: Run, now: Now, logChunks: number | undefined): RegistryEntry {
+  const { live } = run;
+  const detail = live.finishing
+    ? 'The process has ended; what it left behind is being ended and its output stored.'
+    : live.orphaned
+      ? 'The shim has died: the work goes on, but its exit status cannot be known any more.'
+      : run.cancel?.detail;
+  return {
+    runId: run.runId,
+    attempt: run.attempt,
+    state: run.cancel || live.finishing ? 'ending' : live.pid === undefined && !live.orphaned ? 'starting' : 'running',
+    ...(live.pid !== undefined && { pid: live.pid }),
+    ...ago('startedAgoMs', live.startedMonotonicMs, live.bootId, now),
+    ...signals(run),
+    ...(logChunks !== undefined && { logChunks }),
+    ...(detail !== undefined && { detail: clip(detail) }),
+  };
+}
+
+function endedEntry(run: Run, outcome: Outcome, now: Now): RegistryEntry {
+  const { bootId, startedMonotonicMs, endedMonotonicMs, detail, ...rest } = outcome;
+  return {
+    runId: run.runId,
+    attempt: run.attempt,
+    ...rest,
+    ...ago('startedAgoMs', startedMonotonicMs, bootId, now),
+    ...ago('endedAgoMs', endedMonotonicMs, bootId, now),
+    ...signals(run),
+    ...(detail !== undefined && { detail: clip(detail) }),
+  };
+}
+
+const waitingEntry = (run: Run): RegistryEntry => ({
+  runId: run.runId,
+  attempt: run.attempt,
+  state: 'ending',
+  detail: 'The run has ended; its outcome follows when those before it are stored.',
+});
+
+const signals = (run: Run) =>
+  run.signals.length > 0 ? { signalsSent: run.signals.map(({ signal }) => signal).slice(0, 16) } : {};
+
+function ago<Name extends string>(name: Name, atMs: number | undefined, bootId: string | undefined, now: Now) {
+  if (atMs === undefined || bootId !== now.bootId) return {};
+  return { [name]: Math.max(0, Math.round(now.monotonicMs - atMs)) } as { [Key in Name]: number };
+}
+
+const clip = (text: string): string =>
+  text.length <= DETAIL_CHARACTERS_MAX ? text : `${text.slice(0, DETAIL_CHARACTERS_MAX - 1)}…`;

@@ -1,0 +1,188 @@
+/**
+ * Sends what the shim captures, in numbered chunks. Before a chunk is sent, its number and byte range are written to
+ * `upload.json`: so the same number always carries the same content, over restarts of the runner too.
+ */
+import { open, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readJson, writeAtomically } from './files.ts';
+import { monotonicMs } from './proc.ts';
+
+const CHUNK_BYTES_MAX = 256 * 1024;
+/** Bound of the contract. */
+const CHUNK_RECORDS_MAX = 5000;
+const PAUSE_MS = 200;
+const RETRY_MS_FIRST = 200;
+const RETRY_MS_MAX = 5000;
+
+interface Range {
+  readonly chunk: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface UploadDoor {
+  /** Stores a chunk's body. Answers false if it could not be stored just now. */
+  readonly put: (chunk: number, body: string) => Promise<boolean>;
+  /** The server answers heartbeats. While it does not, waiting costs nothing: the outcome cannot be told either. */
+  readonly reachable: () => boolean;
+  /** How long a failing server is waited for at the end, by now. */
+  readonly patience: () => { readonly ms: number; readonly whileUnreachable: boolean };
+}
+
+/** The upload of one run's output. */
+export class LogUpload {
+  readonly #capture: string;
+  readonly #mark: string;
+  readonly #door: UploadDoor;
+  #chunk = 0;
+  #offset = 0;
+  #unsent: Range | undefined;
+  #busy: Promise<void> | undefined;
+  #draining = false;
+  #failures = 0;
+  #notBeforeMs = 0;
+
+  constructor(folder: string, door: UploadDoor) {
+    this.#capture = path.join(folder, 'capture.ndjson');
+    this.#mark = path.join(folder, 'upload.json');
+    this.#door = door;
+    const range = readJson(this.#mark) as Range | undefined;
+    if (!range) return;
+    // Whether the last chunk was stored before the runner died is not known; sending it again is harmless.
+    this.#unsent = range;
+    this.#chunk = range.chunk;
+    this.#offset = range.from;
+  }
+
+  /** Number of chunks that have been stored. */
+  get stored(): number {
+    return this.#chunk;
+  }
+
+  /** Sends a chunk if there is output and the time for it has come. Does not wait for it. */
+  poke(): void {
+    if (this.#busy || this.#draining || monotonicMs() < this.#notBeforeMs) return;
+    this.#busy = this.#step()
+      .then(() => undefined)
+      .finally(() => {
+        this.#busy = undefined;
+      });
+  }
+
+  /** Sends all that is left. Answers how many bytes of the capture could not be stored in the time that is given. */
+  async drain(): Promise<number> {
+    // From here on this is the only one that sends: two senders would settle the same chunk twice.
+    this.#draining = true;
+    await this.#busy;
+    let failingSinceMs: number | undefined;
+    for (;;) {
+      const result = await this.#step();
+      if (result === 'nothing') return 0;
+      if (result === 'sent') {
+        failingSinceMs = undefined;
+        continue;
+      }
+      const { ms, whileUnreachable } = this.#door.patience();
+      if (!whileUnreachable && !this.#door.reachable()) failingSinceMs = undefined;
+      else failingSinceMs ??= monotonicMs();
+      if (failingSinceMs !== undefined && monotonicMs() - failingSinceMs >= ms) return this.#remainingBytes();
+      await sleep(Math.min(Math.max(0, this.#notBeforeMs - monotonicMs()), 1000));
+    }
+  }
+
+  async #remainingBytes(): Promise<number> {
+    return (await sizeOf(this.#capture)) - this.#offset;
+  }
+
+  async #step(): Promise<'sent' | 'nothing' | 'failed'> {
+    let range: Range | undefined;
+    try {
+      range = this.#unsent ?? (await this.#next());
+      if (!range) return 'nothing';
+      this.#unsent = range;
+      const lines = wholeLines(await readRange(this.#capture, range.from, range.to));
+      if (!(await this.#door.put(range.chunk, `{"records":[${lines.join(',')}]}`))) return this.#failed();
+    } catch {
+      // The disk fails or is full. That is no reason to end the work; it counts as output that cannot be stored.
+      return this.#failed();
+    }
+    this.#failures = 0;
+    this.#notBeforeMs = monotonicMs() + PAUSE_MS;
+    this.#unsent = undefined;
+    this.#chunk = range.chunk + 1;
+    this.#offset = range.to;
+    return 'sent';
+  }
+
+  #failed(): 'failed' {
+    this.#failures += 1;
+    const ceilingMs = Math.min(RETRY_MS_MAX, RETRY_MS_FIRST * 2 ** Math.min(this.#failures, 10));
+    this.#notBeforeMs = monotonicMs() + Math.random() * ceilingMs;
+    return 'failed';
+  }
+
+  /** Settles what the next chunk holds, durably, before anyone can have seen it. */
+  async #next(): Promise<Range | undefined> {
+    const from = this.#offset;
+    if ((await sizeOf(this.#capture)) <= from) return undefined;
+    const bytes = await readRange(this.#capture, from, from + CHUNK_BYTES_MAX);
+    const length = cut(bytes);
+    if (length === 0) return undefined;
+    const range = { chunk: this.#chunk, from, to: from + length };
+    writeAtomically(this.#mark, JSON.stringify(range));
+    return range;
+  }
+}
+
+/** Length of the whole lines at the start of `bytes` that make up one chunk. */
+function cut(bytes: Buffer): number {
+  let end = 0;
+  for (let records = 0; records < CHUNK_RECORDS_MAX; records += 1) {
+    const next = bytes.indexOf(0x0a, end) + 1;
+    if (next === 0) break;
+    end = next;
+  }
+  // The shim writes no line as long as a chunk. Should there be one, it is passed over rather than waited on for ever.
+  return end === 0 && bytes.length === CHUNK_BYTES_MAX ? bytes.length : end;
+}
+
+/** The lines that are records. Only a shim that died in the middle of a write, or a failing disk, leaves others. */
+function wholeLines(bytes: Buffer): string[] {
+  return bytes
+    .toString('utf8')
+    .split('\n')
+    .filter((line) => {
+      if (line === '') return false;
+      try {
+        JSON.parse(line);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+}
+
+async function readRange(file: string, from: number, to: number): Promise<Buffer> {
+  const handle = await open(file, 'r');
+  try {
+    const bytes = Buffer.alloc(to - from);
+    let filled = 0;
+    while (filled < bytes.length) {
+      const { bytesRead } = await handle.read(bytes, filled, bytes.length - filled, from + filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    return bytes.subarray(0, filled);
+  } finally {
+    await handle.close();
+  }
+}
+
+async function sizeOf(file: string): Promise<number> {
+  try {
+    return (await stat(file)).size;
+  } catch {
+    return 0;
+  }
+}

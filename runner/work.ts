@@ -1,0 +1,165 @@
+/** The work itself: starting it through the shim, looking at it, signalling it, by the run's folder and its mark. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ExitReport, Probe, StartReport } from './decide.ts';
+import { createExclusively, readJson, writeSynced } from './files.ts';
+import {
+  currentBootId,
+  isAlive,
+  type Mark,
+  markEnvironment,
+  markedProcesses,
+  type ProcessId,
+  sendSignal,
+} from './proc.ts';
+import type { StartCommand } from './state.ts';
+
+/** The shim lies beside this file, with the same ending whether it runs from source or compiled. */
+const SHIM_FILE = fileURLToPath(new URL(`./shim${path.extname(import.meta.url)}`, import.meta.url));
+
+export interface StartSurroundings {
+  readonly folder: string;
+  readonly mark: Mark;
+  /** Where the agent reaches the server. */
+  readonly url: string;
+  /** The part of the runner's own environment that every agent gets. */
+  readonly baseEnvironment: Readonly<Record<string, string>>;
+  readonly compileCache: string | undefined;
+}
+
+/**
+ * Prepares the run's folder and starts the shim, in a session of its own and tied to the runner by nothing.
+ * @throws if the folder exists already or cannot be prepared
+ */
+export function startShim(command: StartCommand, surroundings: StartSurroundings): ChildProcess {
+  const { folder, mark, url, baseEnvironment, compileCache } = surroundings;
+  const inFolder = (name: string) => path.join(folder, name);
+  fs.mkdirSync(path.dirname(folder), { recursive: true, mode: 0o700 });
+  fs.mkdirSync(folder, { mode: 0o700 });
+  fs.mkdirSync(inFolder('work'));
+  fs.mkdirSync(inFolder('artifacts'));
+  const { input } = command;
+  fs.writeFileSync(inFolder('input'), typeof input === 'string' ? input : JSON.stringify(input), { mode: 0o600 });
+  const marks = markEnvironment(mark);
+  const plan = {
+    argv: command.command,
+    cwd: path.resolve(inFolder('work'), command.workingDirectory ?? '.'),
+    maxLogBytes: command.maxLogBytes,
+    env: {
+      ...baseEnvironment,
+      ...command.env,
+      CANDOR_INPUT: inFolder('input'),
+      CANDOR_OUTPUT: inFolder('output'),
+      CANDOR_ARTIFACTS: inFolder('artifacts'),
+      CANDOR_URL: url,
+      CANDOR_RUN_TOKEN: command.runToken,
+      ...(command.occurrence !== undefined && { CANDOR_OCCURRENCE: command.occurrence }),
+      ...marks,
+    },
+  };
+  writeSynced(inFolder('plan.json'), JSON.stringify(plan));
+  const log = fs.openSync(inFolder('shim.log'), 'a', 0o600);
+  try {
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', SHIM_FILE, folder], {
+      cwd: '/',
+      detached: true,
+      stdio: ['ignore', 'ignore', log],
+      env: { ...baseEnvironment, ...marks, ...(compileCache !== undefined && { NODE_COMPILE_CACHE: compileCache }) },
+    });
+    child.unref();
+    return child;
+  } finally {
+    fs.closeSync(log);
+  }
+}
+
+interface Claim {
+  readonly refused?: true;
+  readonly shim?: ProcessId;
+  readonly bootId?: string;
+}
+
+function readClaim(folder: string): Claim | undefined {
+  const claim = readJson(path.join(folder, 'shim.json'));
+  if (!isRecord(claim)) return undefined;
+  if (claim.refused === true) return { refused: true };
+  const { shimPid: pid, shimStartTicks: startTicks, bootId } = claim;
+  if (typeof pid !== 'number' || typeof startTicks !== 'number' || typeof bootId !== 'string') return {};
+  return { shim: { pid, startTicks }, bootId };
+}
+
+/**
+ * Claims a run that no shim has claimed, so that none ever can. Answers false if a shim was faster.
+ * @throws if the claim cannot be written
+ */
+export function refuse(folder: string): boolean {
+  fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  return createExclusively(path.join(folder, 'shim.json'), JSON.stringify({ refused: true }));
+}
+
+/** The shim that has claimed the run, if one has, dead or alive. */
+export const shimOf = (folder: string): ProcessId | undefined => readClaim(folder)?.shim;
+
+/** `ownShimRuns`: the shim is a child of this very process and has not ended. */
+export function probe(folder: string, mark: Mark, ownShimRuns: boolean): Probe {
+  const claim = readClaim(folder);
+  if (!claim) {
+    const booting = ownShimRuns || markedProcesses(mark).length > 0;
+    // It may have claimed the run and died between the two looks: only a claim that is absent still says anything.
+    if (!booting && readClaim(folder)) return probe(folder, mark, ownShimRuns);
+    return { shim: booting ? 'booting' : 'absent', workAlive: false };
+  }
+  if (claim.refused) return { shim: 'refused', workAlive: false };
+  const sameBoot = claim.bootId === currentBootId();
+  // The order matters: a shim seen dead has written all that it ever will, so its files are read after the look at it.
+  const shimAlive = sameBoot && claim.shim !== undefined && isAlive(claim.shim);
+  const started = readStarted(folder);
+  const marked = shimAlive ? undefined : markedProcesses(mark, claim.shim).length;
+  const workAlive = started ? sameBoot && isAlive(started) : (marked ?? 0) > 0;
+  const exit = readExit(folder);
+  const pid = claim.shim?.pid ?? 'unknown';
+  const found = sameBoot ? `${marked ?? 0} processes carry the run's mark` : 'the machine has been booted again since';
+  return {
+    shim: shimAlive ? 'alive' : 'dead',
+    workAlive,
+    ...(started && { started }),
+    ...(exit && { exit }),
+    detail: `The shim (pid ${pid}) and the work's process are gone and left no exit status; ${found}.`,
+  };
+}
+
+function readStarted(folder: string): StartReport | undefined {
+  const report = readJson(path.join(folder, 'started.json'));
+  return isRecord(report) && typeof report.pid === 'number' ? (report as unknown as StartReport) : undefined;
+}
+
+function readExit(folder: string): ExitReport | undefined {
+  const report = readJson(path.join(folder, 'exit.json'));
+  return isRecord(report) && typeof report.endedMonotonicMs === 'number'
+    ? (report as unknown as ExitReport)
+    : undefined;
+}
+
+/**
+ * Signals the work: its process group while its leader lives, and with SIGKILL whatever carries the mark.
+ * Answers false if the work was not there any more.
+ */
+export function signalWork(folder: string, mark: Mark, signal: NodeJS.Signals): boolean {
+  const started = readStarted(folder);
+  // A pid whose process has gone may be someone else's by now, so the group is only reached through its living leader.
+  const reached = started !== undefined && isAlive(started) && sendSignal(-started.pid, signal);
+  if (started && signal !== 'SIGKILL') return reached;
+  const marked = markedProcesses(mark, shimOf(folder));
+  for (const { pid } of marked) sendSignal(pid, signal);
+  return reached || (!started && marked.length > 0);
+}
+
+export function killAll(mark: Mark): void {
+  for (const { pid } of markedProcesses(mark)) sendSignal(pid, 'SIGKILL');
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}

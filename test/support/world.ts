@@ -1,0 +1,169 @@
+/** A core over a real engine, with the other ports as observable fakes and a clock that tests set. */
+import { randomBytes } from 'node:crypto';
+import { dynamoClient } from '../../adapters/aws/client.ts';
+import { DynamoStore, type GuardFilter } from '../../adapters/aws/store.ts';
+import { ensureTable } from '../../adapters/aws/table.ts';
+import { type Engine, startEngine } from '../../adapters/local/engine.ts';
+import { ensurePrincipal, LOCAL_ADMIN, LOCAL_TENANT } from '../../core/access/principals.ts';
+import { createAgent } from '../../core/agents/service.ts';
+import { CoreConfig } from '../../core/config.ts';
+import { AgentCreate, type AgentCreateInput } from '../../core/contract/agents.ts';
+import { ScheduleCreate, type ScheduleCreateInput } from '../../core/contract/schedules.ts';
+import { timeOrderedId } from '../../core/ids.ts';
+import type {
+  ClockSpec,
+  ExecutionInput,
+  InstanceObservation,
+  LaunchSpec,
+  Log,
+  Ports,
+  TokenClaims,
+} from '../../core/ports.ts';
+import { createSchedule } from '../../core/schedules/service.ts';
+
+export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} };
+
+export interface World {
+  readonly ports: Ports;
+  readonly caller: { readonly tenantId: string; readonly principalId: string };
+  /** Epoch milliseconds; tests move it. */
+  now: number;
+  readonly clocks: Map<string, ClockSpec>;
+  readonly executions: { readonly name: string; readonly input: ExecutionInput }[];
+  readonly stopped: string[];
+  readonly signals: string[];
+  readonly launches: LaunchSpec[];
+  readonly terminations: string[];
+  /** What the fleet answers next about a VM; `running` where nothing is set. */
+  readonly observations: Map<string, InstanceObservation>;
+  launchFault: Error | undefined;
+  agent(overrides?: Partial<AgentCreateInput>): Promise<{ readonly id: string; readonly version: number }>;
+  schedule(
+    agentId: string,
+    overrides?: Partial<ScheduleCreateInput>,
+  ): Promise<Awaited<ReturnType<typeof createSchedule>>>;
+}
+
+export interface TestEngine extends Engine {
+  world(config?: Partial<Record<string, unknown>>, filter?: GuardFilter): Promise<World>;
+}
+
+let tables = 0;
+
+/** One in-memory engine for a test file; each world has a table of its own. */
+export async function testEngine(): Promise<TestEngine> {
+  const engine = await startEngine({ dbPath: undefined, log: silentLog });
+  return {
+    ...engine,
+    world: async (config = {}, filter) => {
+      const client = dynamoClient({ endpoint: engine.endpoint });
+      const table = `candor-${process.pid}-${++tables}`;
+      await ensureTable(client, table);
+      return makeWorld(new DynamoStore(client, table, filter), CoreConfig.parse(config));
+    },
+  };
+}
+
+/** 2027-03-01T12:00:00Z, a Monday. */
+export const MONDAY_NOON = Date.UTC(2027, 2, 1, 12, 0, 0);
+
+async function makeWorld(store: DynamoStore, config: CoreConfig): Promise<World> {
+  const caller = { tenantId: LOCAL_TENANT, principalId: LOCAL_ADMIN };
+  const state: Omit<World, 'ports' | 'agent' | 'schedule'> = {
+    caller,
+    now: MONDAY_NOON,
+    clocks: new Map(),
+    executions: [],
+    stopped: [],
+    signals: [],
+    launches: [],
+    terminations: [],
+    observations: new Map(),
+    launchFault: undefined,
+  };
+  const world = state as World;
+  const ports = fakePorts(world, store, config);
+  await ensurePrincipal(store, caller.tenantId, caller.principalId, 'Admin');
+  let agents = 0;
+  let schedules = 0;
+  return Object.assign(world, {
+    ports,
+    agent: (overrides: Partial<AgentCreateInput> = {}) =>
+      createAgent(ports, caller, AgentCreate.parse({ name: `agent ${++agents}`, command: ['true'], ...overrides })),
+    schedule: (agentId: string, overrides: Partial<ScheduleCreateInput> = {}) =>
+      createSchedule(
+        ports,
+        caller,
+        agentId,
+        ScheduleCreate.parse({
+          name: `schedule ${++schedules}`,
+          cadence: { cron: '*/5 * * * *', timezone: 'UTC' },
+          input: { hello: 'world' },
+          ...overrides,
+        }),
+      ),
+  });
+}
+
+function fakePorts(world: World, store: DynamoStore, config: CoreConfig): Ports {
+  const names = new Set<string>();
+  return {
+    store,
+    config,
+    log: silentLog,
+    time: { now: () => world.now },
+    ids: {
+      next: (prefix, nowMs) => timeOrderedId(prefix, nowMs, randomBytes(10)),
+      writer: () => randomBytes(9).toString('base64url'),
+      secret: () => randomBytes(24).toString('base64url'),
+    },
+    clock: {
+      put: async (spec) => {
+        world.clocks.set(spec.scheduleId, spec);
+      },
+      delete: async (scheduleId) => {
+        world.clocks.delete(scheduleId);
+      },
+    },
+    workflow: {
+      start: async (name, input) => {
+        world.executions.push({ name, input });
+        if (names.has(name)) return 'exists';
+        names.add(name);
+        return 'started';
+      },
+      stop: async (name) => {
+        world.stopped.push(name);
+      },
+      signal: async (token) => {
+        world.signals.push(token);
+        return 'signalled';
+      },
+    },
+    fleet: {
+      launch: async (spec) => {
+        world.launches.push(spec);
+        if (world.launchFault !== undefined) throw world.launchFault;
+        return { instanceId: `i-${spec.clientToken.slice(0, 12)}` };
+      },
+      observe: async (vmId) => world.observations.get(vmId) ?? { status: 'running', detail: 'the test says it runs' },
+      terminate: async (vmId) => {
+        world.terminations.push(vmId);
+      },
+    },
+    logs: {
+      putChunk: async () => {},
+      read: async (_address, from) => ({ records: [], next: from }),
+    },
+    tokens: {
+      sign: async (claims, expiresAt) => Buffer.from(JSON.stringify({ claims, expiresAt })).toString('base64url'),
+      verify: async (token, now) => {
+        const parsed = JSON.parse(Buffer.from(token, 'base64url').toString()) as {
+          claims: TokenClaims;
+          expiresAt: number;
+        };
+        return parsed.expiresAt > now ? parsed.claims : undefined;
+      },
+    },
+  };
+}
