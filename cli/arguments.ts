@@ -1,0 +1,95 @@
+/** What options hold, beyond what the parser can see: pairs, durations, JSON input. */
+import { readFile } from 'node:fs/promises';
+import { text as readStream } from 'node:stream/consumers';
+import { InvalidArgumentError } from 'commander';
+import type { Json } from '../core/contract/common.ts';
+import { UsageError } from './errors.ts';
+
+/** For a repeatable `K=V` option. */
+export function collectPair(text: string, previous: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const at = text.indexOf('=');
+  if (at < 1) throw new InvalidArgumentError('It must have the form NAME=VALUE.');
+  // A name such as __proto__ must become an entry like any other.
+  return Object.fromEntries([...Object.entries(previous), [text.slice(0, at), text.slice(at + 1)]]);
+}
+
+/** For a repeatable option. */
+export const collect = (text: string, previous: readonly string[] = []): readonly string[] => [...previous, text];
+
+/** For an option that takes a whole number. */
+export const wholeNumber =
+  (min: number, max: number) =>
+  (text: string): number => {
+    const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= min && value <= max))
+      throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+    return value;
+  };
+
+export interface InputOptions {
+  readonly input?: string;
+  readonly inputText?: string;
+  readonly inputFile?: string;
+}
+
+/**
+ * The input that the options give, or `undefined` where they give none. It is wrapped, because `null` is an input too.
+ * @throws UsageError where it is not JSON or cannot be read
+ */
+export async function readInput(options: InputOptions): Promise<{ readonly value: Json } | undefined> {
+  const { input, inputText, inputFile } = options;
+  if ([input, inputText, inputFile].filter((each) => each !== undefined).length > 1)
+    throw new UsageError('Only one of --input, --input-text and --input-file can be given.');
+  if (inputText !== undefined) return { value: inputText };
+  if (input === '-' || inputFile === '-') return { value: parseInput(await readStandardInput(), 'standard input') };
+  if (input !== undefined) return { value: parseInput(input, '--input') };
+  if (inputFile === undefined) return undefined;
+  const content = await readFile(inputFile, 'utf8').catch((cause: unknown) => {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new UsageError(`The input file cannot be read: ${reason}`, { cause });
+  });
+  return { value: parseInput(content, inputFile) };
+}
+
+async function readStandardInput(): Promise<string> {
+  if (process.stdin.isTTY) process.stderr.write('Reading the input as JSON from the terminal; Ctrl-D ends it.\n');
+  return readStream(process.stdin);
+}
+
+function parseInput(text: string, source: string): Json {
+  try {
+    return JSON.parse(text) as Json;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new UsageError(`The input (${source}) is not JSON: ${reason}`, {
+      remedy: 'Quote it for the shell, or pass plain text with --input-text.',
+      cause,
+    });
+  }
+}
+
+/** `none` takes an optional field back to its default. */
+export const NONE = 'none';
+
+/** Lays options over what stands, so that naming one field does not silently drop its neighbours; `null` if nothing is left. */
+export function mergedFields(
+  present: Readonly<Record<string, string>> | undefined,
+  changes: Readonly<Record<string, string | undefined>>,
+): Record<string, string> | null | undefined {
+  const changed = Object.entries(changes).filter(([, value]) => value !== undefined);
+  if (changed.length === 0) return undefined;
+  const merged = new Map([...Object.entries(present ?? {}), ...(changed as [string, string][])]);
+  for (const [name, value] of changed) if (value === NONE) merged.delete(name);
+  return merged.size === 0 ? null : Object.fromEntries(merged);
+}
+
+/** As {@link mergedFields} for `K=V` pairs, whose values are free: what goes is named apart. */
+export function mergedPairs(
+  present: Readonly<Record<string, string>> | undefined,
+  set: Readonly<Record<string, string>> | undefined,
+  unset: readonly string[] | undefined,
+): Record<string, string> | null | undefined {
+  if (set === undefined && unset === undefined) return undefined;
+  const kept = Object.entries({ ...present, ...set }).filter(([name]) => !unset?.includes(name));
+  return kept.length === 0 ? null : Object.fromEntries(kept);
+}

@@ -1,0 +1,242 @@
+/** The HTTP client: speaks JSON and problem+json to the API, and repeats nothing but reads. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Endpoint } from './connection.ts';
+import {
+  ApiProblem,
+  type CliError,
+  Interrupted,
+  NoServer,
+  NotResolved,
+  type Problem,
+  StrangeAnswer,
+} from './errors.ts';
+
+export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+
+export interface ClientOptions {
+  /** Asked before the first request and again after each that found nobody: a server that was restarted may be elsewhere. */
+  readonly endpoint: () => Promise<Endpoint>;
+  readonly userAgent: string;
+  /** Ends requests and waits with {@link Interrupted}. */
+  readonly signal: AbortSignal;
+  /** How long an answer may take; default 30 s. */
+  readonly timeoutMs?: number;
+}
+
+export interface SendOptions {
+  readonly query?: Query;
+  readonly body?: unknown;
+  /** A version, or `*` for whatever stands. */
+  readonly ifMatch?: string | undefined;
+}
+
+export interface GetOptions {
+  readonly query?: Query;
+  /** How long the server may hold the request back, beside the time that it has anyway. */
+  readonly longPollSeconds?: number;
+}
+
+const TIMEOUT_MS = 30_000;
+const READ_TRIES = 3;
+const RETRY_MS_FIRST = 150;
+const RETRY_AFTER_SECONDS_MAX = 5;
+/** Between the tries of {@link CandorClient.getPersistently}. */
+const PERSIST_MS_FIRST = 250;
+const PERSIST_MS_MAX = 5000;
+/** A server that has not come back by then is not coming. */
+const PERSIST_MS_TOTAL = 10 * 60_000;
+
+/**
+ * The path of a resource. Each part is encoded, so that an id cannot lead elsewhere.
+ * @throws NotResolved for a part that no encoding makes an id
+ */
+export function apiPath(...parts: readonly string[]): string {
+  const odd = parts.find((part) => /^\.*$/.test(part));
+  if (odd !== undefined) throw new NotResolved(`"${odd}" is not an id.`);
+  return `/v1/${parts.map(encodeURIComponent).join('/')}`;
+}
+
+/** One connection to the API. Answers are taken to be what the contract says. */
+export class CandorClient {
+  readonly #options: ClientOptions;
+  #endpoint: Endpoint | undefined;
+  #hasAnswered = false;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Reads. It is tried again when nobody answers, and after a 503.
+   * @throws NoServer, ApiProblem, StrangeAnswer, Interrupted
+   */
+  async get<T>(path: string, options: GetOptions = {}): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#request<T>('GET', path, { ...(options.query && { query: options.query }) }, options);
+      } catch (error) {
+        if (attempt >= READ_TRIES || !isPassing(error)) throw error;
+        await this.pause(RETRY_MS_FIRST * 2 ** (attempt - 1) * (0.5 + Math.random()) + retryAfterMs(error));
+      }
+    }
+  }
+
+  /**
+   * Reads, for as long as it takes a server that has answered before to come back.
+   * @param onOutage called once per outage, before the first wait
+   * @throws what {@link get} throws, but NoServer only after ten minutes without an answer
+   */
+  async getPersistently<T>(path: string, options: GetOptions, onOutage: (error: CliError) => void): Promise<T> {
+    const since = performance.now();
+    for (let waitMs = PERSIST_MS_FIRST; ; waitMs = Math.min(waitMs * 2, PERSIST_MS_MAX)) {
+      try {
+        return await this.get<T>(path, options);
+      } catch (error) {
+        // A server that has never answered is not away: it is not there, and the caller should hear that at once.
+        if (!isPassing(error) || !this.#hasAnswered || performance.now() - since > PERSIST_MS_TOTAL) throw error;
+        if (waitMs === PERSIST_MS_FIRST) onOutage(error);
+        await this.pause(waitMs * (0.5 + Math.random() / 2));
+      }
+    }
+  }
+
+  /** All pages of a list, one after the other. */
+  async *pages<T>(path: string, query: Query = {}): AsyncGenerator<Page<T>> {
+    let cursor: string | undefined;
+    do {
+      const page: Page<T> = await this.get<Page<T>>(path, { query: { ...query, ...(cursor && { cursor }) } });
+      yield page;
+      if (page.nextCursor !== undefined && page.nextCursor === cursor)
+        throw new StrangeAnswer(`The list ${path} does not go on: its cursor points to itself.`);
+      cursor = page.nextCursor;
+    } while (cursor !== undefined);
+  }
+
+  /** @throws NoServer, ApiProblem, StrangeAnswer, Interrupted */
+  post<T>(path: string, options: SendOptions = {}): Promise<T> {
+    return this.#request<T>('POST', path, { body: {}, ...options });
+  }
+
+  /** @throws NoServer, ApiProblem, StrangeAnswer, Interrupted */
+  patch<T>(path: string, options: SendOptions): Promise<T> {
+    return this.#request<T>('PATCH', path, options);
+  }
+
+  /** @throws NoServer, ApiProblem, StrangeAnswer, Interrupted */
+  delete<T>(path: string, options: SendOptions): Promise<T | undefined> {
+    return this.#request<T | undefined>('DELETE', path, options);
+  }
+
+  /** @throws Interrupted */
+  async pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#options.signal }).catch(() => {
+      throw new Interrupted();
+    });
+  }
+
+  async #request<T>(method: string, path: string, send: SendOptions, get: GetOptions = {}): Promise<T> {
+    this.#endpoint ??= await this.#options.endpoint();
+    const endpoint = this.#endpoint;
+    const url = new URL(`${endpoint.url}${path}`);
+    for (const [name, value] of Object.entries(send.query ?? {}))
+      if (value !== undefined) url.searchParams.set(name, String(value));
+    const timeoutMs = (this.#options.timeoutMs ?? TIMEOUT_MS) + (get.longPollSeconds ?? 0) * 1000;
+    let response: Response;
+    let text: string;
+    try {
+      response = await fetch(url, {
+        method,
+        headers: this.#headers(endpoint, send),
+        ...(send.body !== undefined && { body: JSON.stringify(send.body) }),
+        // A redirected POST would silently become a GET.
+        redirect: 'manual',
+        signal: AbortSignal.any([this.#options.signal, AbortSignal.timeout(timeoutMs)]),
+      });
+      text = await response.text();
+    } catch (error) {
+      this.#endpoint = undefined;
+      if (this.#options.signal.aborted) throw new Interrupted();
+      throw noAnswer(endpoint, method, timeoutMs, error);
+    }
+    const answer = answerOf<T>(response, text, url);
+    this.#hasAnswered = true;
+    return answer;
+  }
+
+  #headers(endpoint: Endpoint, send: SendOptions): Record<string, string> {
+    return {
+      Authorization: `Bearer ${endpoint.token}`,
+      Accept: 'application/json, application/problem+json',
+      'User-Agent': this.#options.userAgent,
+      ...(send.body !== undefined && { 'Content-Type': 'application/json' }),
+      ...(send.ifMatch !== undefined && { 'If-Match': send.ifMatch === '*' ? '*' : `"${send.ifMatch}"` }),
+    };
+  }
+}
+
+/** A page of any list. */
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly nextCursor?: string;
+  readonly asOf?: string;
+}
+
+/** Whether the same read may succeed a little later. */
+const isPassing = (error: unknown): error is CliError =>
+  error instanceof NoServer || (error instanceof ApiProblem && [502, 503, 504].includes(error.problem.status));
+
+const retryAfterMs = (error: unknown): number => {
+  const seconds = error instanceof ApiProblem ? Number(error.problem.retryAfterSeconds) : 0;
+  return seconds > 0 ? Math.min(seconds, RETRY_AFTER_SECONDS_MAX) * 1000 : 0;
+};
+
+function noAnswer(endpoint: Endpoint, method: string, timeoutMs: number, error: unknown): NoServer {
+  // A write that was refused at the door did not happen; of any other one it is not known.
+  const code = causeCode(error);
+  const unsure =
+    method !== 'GET' && code !== 'ECONNREFUSED' && code !== 'ENOTFOUND'
+      ? ' Whether it carried the request out is not known: look before you send it again.'
+      : '';
+  const timedOut = error instanceof Error && error.name === 'TimeoutError';
+  const what = timedOut ? `did not answer within ${timeoutMs / 1000} s` : `does not answer (${code})`;
+  return new NoServer(`The server at ${endpoint.url} ${what}.${unsure}`, { remedy: endpoint.remedy, cause: error });
+}
+
+/** Undici hides what happened one or two causes deep. */
+function causeCode(error: unknown): string {
+  for (let at = error; at instanceof Error; at = at.cause)
+    if ('code' in at && typeof at.code === 'string') return at.code;
+  return error instanceof Error ? error.message : String(error);
+}
+
+function answerOf<T>(response: Response, text: string, url: URL): T {
+  const body = parseJson(text);
+  if (response.ok) {
+    if (text === '') return undefined as T;
+    if (body === undefined)
+      throw new StrangeAnswer(`${url.origin} answered ${response.status}, but not with JSON: is it a Candor server?`);
+    return body as T;
+  }
+  const etag = response.headers.get('etag') ?? undefined;
+  const retryAfter = response.headers.get('retry-after');
+  const location = response.headers.get('location');
+  const told = typeof body === 'object' && body !== null ? (body as Partial<Problem>) : {};
+  throw new ApiProblem(
+    {
+      ...(location !== null && response.status < 400 && { detail: `It redirects to ${location}.` }),
+      ...told,
+      title: told.title ?? `The server answered ${response.status} ${response.statusText}`.trim(),
+      status: response.status,
+      ...(retryAfter !== null && response.status === 503 && { retryAfterSeconds: Number(retryAfter) }),
+    },
+    etag,
+  );
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

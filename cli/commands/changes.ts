@@ -1,0 +1,69 @@
+/** Changes of a resource on the condition of its version, and what to say when it has moved on. */
+import { apiPath } from '../client.ts';
+import { ApiProblem, UsageError } from '../errors.ts';
+import type { Session } from '../session.ts';
+
+interface Versioned {
+  readonly id: string;
+  readonly version: number;
+}
+
+/** Checks what `--if-match` says. */
+export function checkedIfMatch(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  // An ETag copied from an answer has quotes around the version.
+  const version = text.replace(/^"(.*)"$/, '$1');
+  if (version !== '*' && !/^\d+$/.test(version))
+    throw new UsageError(`--if-match must be a version number or *, not "${text}".`);
+  return version;
+}
+
+/** Sends a change, and where the version was stale says which one stands now. */
+export async function changing<T>(session: Session, path: string, sent: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof ApiProblem) || error.problem.status !== 412) throw error;
+    const current = await currentVersion(session, path, error);
+    throw new ApiProblem({
+      ...error.problem,
+      ...(current !== undefined && { currentVersion: current }),
+      detail: `It is at version ${current ?? 'unknown'}, and the change was for version ${sent}: nothing was changed.`,
+      remedy: 'Look at what has changed, then send the change again.',
+    });
+  }
+}
+
+async function currentVersion(session: Session, path: string, error: ApiProblem): Promise<unknown> {
+  const told = error.problem.currentVersion ?? error.etag?.replace(/^"(.*)"$/, '$1');
+  if (told !== undefined) return told;
+  return session.client.get<Versioned>(path).then(
+    (body) => body.version,
+    () => undefined,
+  );
+}
+
+export interface DeleteOptions {
+  readonly cancelRuns?: true;
+  readonly ifMatch?: string;
+}
+
+/** Deletes the version that stands, or the one that was named. */
+export async function deleteResource(
+  session: Session,
+  kind: 'agent' | 'schedule',
+  id: string,
+  options: DeleteOptions,
+): Promise<undefined> {
+  const { client, out, json } = session;
+  const path = apiPath(`${kind}s`, id);
+  const ifMatch = checkedIfMatch(options.ifMatch) ?? String((await client.get<Versioned>(path)).version);
+  const query = options.cancelRuns ? { cancelRuns: true } : {};
+  const answer = await changing(session, path, ifMatch, () =>
+    client.delete<{ readonly status?: string }>(path, { ifMatch, query }),
+  );
+  if (json && answer !== undefined) await out.json(answer);
+  else if (answer?.status === 'deleting') out.note(`${id} is being deleted: it is gone when its live runs have ended.`);
+  else out.note(`Deleted ${kind} ${id}.`);
+  return undefined;
+}

@@ -1,0 +1,37 @@
+/** Options that several commands share, and the form of their help. */
+import type { Command } from 'commander';
+import { wholeNumber } from '../arguments.ts';
+
+const PAGE_LIMIT_MAX = 100;
+
+/** A command with what every command has. */
+export function subcommand(parent: Command, usage: string, description: string): Command {
+  return parent
+    .command(usage)
+    .description(description)
+    .option('--json', "print the API's JSON; errors too, on stderr")
+    .option('--data-dir <dir>', 'find the server by this folder (default: CANDOR_URL, CANDOR_DATA_DIR or .candor)');
+}
+
+/** A group of commands, such as `runs`. */
+export const group = (parent: Command, name: string, description: string): Command =>
+  parent.command(name).description(description).enablePositionalOptions();
+
+/** Examples at the end of a command's help. */
+export const examples = (command: Command, ...lines: readonly string[]): Command =>
+  command.addHelpText('after', `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`);
+
+export const pageOptions = (command: Command): Command =>
+  command
+    .option('--limit <n>', 'items per page', wholeNumber(1, PAGE_LIMIT_MAX))
+    .option('--cursor <cursor>', 'go on where a page ended')
+    .option('--all', 'all pages');
+
+export const inputOptions = (command: Command): Command =>
+  command
+    .option('--input <json>', 'the input, as JSON; - reads it from standard input')
+    .option('--input-text <text>', 'the input, as plain text')
+    .option('--input-file <file>', 'the input, as JSON in a file; - reads standard input');
+
+export const ifMatchOption = (command: Command): Command =>
+  command.option('--if-match <version>', 'the version to change, or * for any (default: the one that stands now)');

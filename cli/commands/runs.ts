@@ -1,0 +1,154 @@
+/** `candor runs …` */
+import { type Command, Option } from 'commander';
+import { type EventBody, RUN_STATUSES, type RunBody } from '../../core/contract/runs.ts';
+import { type InputOptions, readInput, wholeNumber } from '../arguments.ts';
+import { apiPath } from '../client.ts';
+import { type Follower, followRun, outcomeExitCode, readLogs } from '../follow.ts';
+import { LogPrinter } from '../logPrinter.ts';
+import { eventLine, eventTable, outcomeLine, runDetail, runTable } from '../render/runs.ts';
+import { agentId, type ListOptions, printList } from '../resources.ts';
+import type { Host, Session } from '../session.ts';
+import { examples, group, inputOptions, pageOptions, subcommand } from './options.ts';
+
+const ATTEMPT_MAX = 1_000_000;
+
+/** Adds the group to the program. */
+export function addRunCommands(program: Command, host: Host): void {
+  const runs = group(program, 'runs', 'pieces of work: start, look at, follow and cancel them');
+  addCreate(runs, host);
+  addList(runs, host);
+  host.serve(
+    subcommand(runs, 'get <run>', 'show a run: what is known of it, who saw it and when'),
+    async (session, [id = '']) => printRun(session, await session.client.get(apiPath('runs', id))),
+  );
+  addCancel(runs, host);
+  host.serve<ListOptions>(
+    pageOptions(subcommand(runs, 'events <run>', 'every change of its state, in order')),
+    (session, [id = ''], options) =>
+      printList<EventBody>(session, apiPath('runs', id, 'events'), options, (page) =>
+        eventTable(session.out.paint, page),
+      ),
+  );
+  addLogs(runs, host);
+  addWatch(runs, host);
+}
+
+function addCreate(runs: Command, host: Host): void {
+  const create = subcommand(runs, 'create', 'run an agent once, now').requiredOption(
+    '--agent <agent>',
+    'what to run (id or name)',
+  );
+  inputOptions(create).option('--wait', 'wait until the run has ended; the exit code says how');
+  examples(
+    create,
+    'candor runs create --agent report --input \'{"depth": 2}\' --wait',
+    'candor runs create --agent report --input-text "Summarise the week"',
+  );
+  host.serve<InputOptions & { readonly agent?: string; readonly wait?: true }>(create, async (session, _, options) => {
+    const input = await readInput(options);
+    const agent = await agentId(session.client, options.agent ?? '');
+    const body = input === undefined ? {} : { input: input.value };
+    const run = await session.client.post<RunBody>(apiPath('agents', agent, 'runs'), { body });
+    return printOrAwaitRun(session, run, options.wait === true);
+  });
+}
+
+function addList(runs: Command, host: Host): void {
+  const list = pageOptions(subcommand(runs, 'list', 'list the runs, newest first'))
+    .addOption(
+      new Option('--status <status>', 'only those; live: all that have not ended').choices(['live', ...RUN_STATUSES]),
+    )
+    .option('--agent <agent>', 'only those of this agent (id or name)');
+  host.serve<ListOptions & { readonly status?: string; readonly agent?: string }>(list, async (session, _, options) => {
+    const agent = options.agent === undefined ? undefined : await agentId(session.client, options.agent);
+    return printList<RunBody>(session, apiPath('runs'), options, (page) => runTable(session.out.paint, page), {
+      status: options.status,
+      agentId: agent,
+    });
+  });
+}
+
+function addCancel(runs: Command, host: Host): void {
+  const cancel = subcommand(runs, 'cancel <run>', 'ask a run to end')
+    .option('--reason <text>', 'why, for whoever looks at it later')
+    .option('--wait', 'wait until it has ended: 0 if it was cancelled, 1 if it ended otherwise');
+  host.serve<{ readonly reason?: string; readonly wait?: true }>(cancel, async (session, [id = ''], options) => {
+    const body = options.reason === undefined ? {} : { reason: options.reason };
+    const run = await session.client.post<RunBody>(apiPath('runs', id, 'cancel'), { body });
+    return printOrAwaitRun(session, run, options.wait === true, 'cancelled');
+  });
+}
+
+interface LogsOptions {
+  readonly follow?: true;
+  readonly timestamps?: true;
+  readonly raw?: true;
+  readonly attempt?: number;
+}
+
+function addLogs(runs: Command, host: Host): void {
+  const logs = subcommand(runs, 'logs <run>', 'what the run has written')
+    .option('-f, --follow', 'go on until the run has ended')
+    .option('--timestamps', 'begin each line with its time since the start and its stream')
+    .option('--attempt <n>', 'of this attempt (default: the latest)', wholeNumber(1, ATTEMPT_MAX))
+    .option('--raw', 'let escape sequences through to a terminal');
+  examples(logs, 'candor runs logs run_… -f', 'candor runs logs run_… --json | jq -r .text');
+  host.serve<LogsOptions>(logs, async (session, [id = ''], options) => {
+    const printer = new LogPrinter(session.out, {
+      json: session.json,
+      raw: options.raw === true,
+      timestamps: options.timestamps === true,
+    });
+    try {
+      await readLogs(session, id, {
+        follow: options.follow === true,
+        attempt: options.attempt,
+        onRecords: (records) => printer.print(records),
+      });
+    } finally {
+      await printer.end();
+    }
+    return undefined;
+  });
+}
+
+function addWatch(runs: Command, host: Host): void {
+  const watch = subcommand(runs, 'watch <run>', 'its timeline, live, until it has ended; the exit code says how');
+  host.serve(watch, async (session, [id = '']) => {
+    const { out, json } = session;
+    const onEvent = (event: EventBody) => (json ? out.jsonLine(event) : out.line(eventLine(out.paint, event)));
+    const run = await followRun(session, id, { onEvent, onWaiting: waitingNote(session) });
+    if (!json) await out.line(outcomeLine(out.paint, run));
+    return outcomeExitCode(run);
+  });
+}
+
+const waitingNote =
+  (session: Session): NonNullable<Follower['onWaiting']> =>
+  (waiting) =>
+    session.out.note(`Waiting: ${waiting.reason}`);
+
+/** The run as it stands, or with `wait` as it ended; the timeline goes to stderr meanwhile. */
+export async function printOrAwaitRun(
+  session: Session,
+  run: RunBody,
+  wait: boolean,
+  wanted: RunBody['status'] = 'succeeded',
+): Promise<number | undefined> {
+  if (!wait) {
+    await printRun(session, run);
+    if (!session.json) session.out.note(`To follow it: candor runs watch ${run.id}`);
+    return undefined;
+  }
+  const { out } = session;
+  out.note(`Run ${run.id}`);
+  const onEvent = (event: EventBody) => out.note(eventLine((_, text) => text, event));
+  const ended = await followRun(session, run.id, { onEvent, onWaiting: waitingNote(session) });
+  await printRun(session, ended);
+  return outcomeExitCode(ended, wanted);
+}
+
+async function printRun(session: Session, run: RunBody): Promise<undefined> {
+  const { out, json } = session;
+  return void (await (json ? out.json(run) : out.line(runDetail(out.paint, run))));
+}

@@ -1,0 +1,165 @@
+/** The parts of one machine, composed: the same core and the same store as on AWS, with local adapters around them. */
+import { dynamoClient } from '../../adapters/aws/client.ts';
+import { DynamoStore } from '../../adapters/aws/store.ts';
+import { ensureTable } from '../../adapters/aws/table.ts';
+import { LocalClock } from '../../adapters/local/clock.ts';
+import { EventReader } from '../../adapters/local/events.ts';
+import { LocalFleet } from '../../adapters/local/fleet.ts';
+import { randomIds } from '../../adapters/local/ids.ts';
+import { FileLogStore } from '../../adapters/local/logStore.ts';
+import { systemTime } from '../../adapters/local/time.ts';
+import { createTokens } from '../../adapters/local/tokens.ts';
+import { type ExecutionEnd, LocalWorkflow, type TaskHandler } from '../../adapters/local/workflow.ts';
+import { ensurePrincipal, LOCAL_ADMIN, LOCAL_TENANT } from '../../core/access/principals.ts';
+import type { CoreConfig } from '../../core/config.ts';
+import { handleEvent } from '../../core/notifications/fanOut.ts';
+import type { ExecutionInput, Log, Ports, Store } from '../../core/ports.ts';
+import { fire } from '../../core/schedules/fire.ts';
+import { publishProof } from '../../core/system.ts';
+import { awaitReady, dispatchRun, failRun, launchVm, releaseAttempt } from '../../core/vms/provision.ts';
+import { observeVm } from '../../core/vms/release.ts';
+import { Watchdog } from './watchdog.ts';
+
+export interface PartsOptions {
+  readonly endpoint: string;
+  readonly dataDir: string;
+  readonly signingKey: string;
+  readonly serverUrl: () => string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly log: Log;
+  readonly config: CoreConfig;
+}
+
+export interface Parts {
+  readonly ports: Ports;
+  readonly clock: LocalClock;
+  readonly events: EventReader;
+  readonly workflow: LocalWorkflow;
+  readonly fleet: LocalFleet;
+  readonly watchdog: Watchdog;
+  readonly logs: FileLogStore;
+  /** From here on, ended executions are our own doing and fail no run. */
+  beginStop(): void;
+}
+
+const TABLE = 'candor';
+
+export async function composeParts(options: PartsOptions): Promise<Parts> {
+  const { log, config } = options;
+  const owner = `candor dev, pid ${process.pid}`;
+  const client = dynamoClient({ endpoint: options.endpoint });
+  await ensureTable(client, TABLE);
+  let stopping = false;
+  const store = wakingStore(new DynamoStore(client, TABLE), () => parts.events.wake());
+  await ensurePrincipal(store, LOCAL_TENANT, LOCAL_ADMIN, 'Local administrator');
+  const logs = new FileLogStore({ dataDir: options.dataDir, time: systemTime });
+  const background = (what: string, work: Promise<unknown>) =>
+    void work.catch((error: unknown) => log.warn(`${what}.failed`, { error: String(error) }));
+  const workflow = new LocalWorkflow({
+    handlers: stateHandlers(() => ports),
+    log,
+    onEnd: (end) => {
+      if (!stopping) background('execution_end', afterExecution(ports, end));
+    },
+  });
+  const fleet = new LocalFleet({
+    dataDir: options.dataDir,
+    serverUrl: options.serverUrl,
+    environment: options.environment,
+    log,
+    time: systemTime,
+    onExit: (vmId) => background('vm_exit', observeVm(ports, vmId)),
+  });
+  const proof = publishing(store, owner);
+  const clock = new LocalClock({
+    store,
+    time: systemTime,
+    log,
+    checkShards: config.checkShards,
+    fire: (delivery) => fire(ports, delivery),
+    onTurn: (fired) => proof('clock', { fired }),
+  });
+  const ports: Ports = {
+    store,
+    clock,
+    workflow,
+    fleet,
+    logs,
+    ids: randomIds,
+    time: systemTime,
+    tokens: createTokens(options.signingKey),
+    log,
+    config,
+  };
+  const events = new EventReader({
+    store,
+    time: systemTime,
+    log,
+    checkShards: config.checkShards,
+    handle: (event) => handleEvent(ports, event),
+    onTurn: (handled) => proof('events', { handled }),
+  });
+  const watchdog = new Watchdog(ports, owner, () => proof('workflow', { running: workflow.running() }));
+  const parts: Parts = {
+    ports,
+    clock,
+    events,
+    workflow,
+    fleet,
+    watchdog,
+    logs,
+    beginStop: () => {
+      stopping = true;
+    },
+  };
+  return parts;
+}
+
+/** A part publishes at most this often: proof of life, not a stream of writes. */
+const PROOF_INTERVAL_MS = 5000;
+
+function publishing(store: Store, owner: string) {
+  const last = new Map<string, number>();
+  return async (part: 'clock' | 'events' | 'workflow', detail: Readonly<Record<string, number>>): Promise<void> => {
+    const now = systemTime.now();
+    if (now - (last.get(part) ?? 0) < PROOF_INTERVAL_MS) return;
+    last.set(part, now);
+    await publishProof({ store, time: systemTime }, part, owner, detail);
+  };
+}
+
+/** The store, which tells the event reader when something was appended. */
+function wakingStore(inner: Store, wake: () => void): Store {
+  return {
+    get: (key) => inner.get(key),
+    getMany: (keys) => inner.getMany(keys),
+    query: (range) => inner.query(range),
+    queryIndex: (range) => inner.queryIndex(range),
+    transact: async (writes) => {
+      await inner.transact(writes);
+      if (writes.some((write) => write.kind === 'put' && write.item.sequence !== undefined)) wake();
+    },
+  };
+}
+
+/** The Task states' functions are called in process: the very use cases that the Lambdas call. */
+function stateHandlers(ports: () => Ports): Record<string, TaskHandler> {
+  type Input = ExecutionInput & { readonly vmId: string; readonly taskToken: string };
+  return {
+    LaunchVm: (input) => launchVm(ports(), input as Input),
+    AwaitReady: (input) => awaitReady(ports(), input as Input),
+    DispatchRun: (input) => dispatchRun(ports(), input as Input),
+    ReleaseVm: (input) => releaseAttempt(ports(), input as Input),
+    FailRun: (input) => failRun(ports(), input as Input),
+  };
+}
+
+/** The second line behind the state machine's Catch: an execution that did not succeed leaves neither VM nor live run. */
+async function afterExecution(ports: Ports, end: ExecutionEnd): Promise<void> {
+  if (end.status === 'succeeded') return;
+  await releaseAttempt(ports, end.input);
+  await failRun(ports, {
+    ...end.input,
+    failure: { Error: end.status === 'timed_out' ? 'States.Timeout' : 'Execution', Cause: end.cause },
+  });
+}

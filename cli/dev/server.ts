@@ -1,0 +1,192 @@
+/** Starts and stops the parts of `candor dev`, in the order that loses nothing. */
+import { type ServerType, serve } from '@hono/node-server';
+import { createApp } from '../../adapters/http/app.ts';
+import { composeAuthenticate } from '../../adapters/http/authenticate.ts';
+import { type DataDir, openDataDir, prepareDataDir } from '../../adapters/local/dataDir.ts';
+import { type Engine, endLeftoverEngine, startEngine } from '../../adapters/local/engine.ts';
+import { hasCode } from '../../adapters/local/files.ts';
+import { acquireLock, type DataDirLock } from '../../adapters/local/lock.ts';
+import { LocalSetupError } from '../../adapters/local/setupError.ts';
+import { LOCAL_ADMIN, LOCAL_TENANT } from '../../core/access/principals.ts';
+import { liveRuns } from '../../core/live.ts';
+import type { Log } from '../../core/ports.ts';
+import { placeRun } from '../../core/runs/place.ts';
+import type { DevArgs } from './main.ts';
+import { composeParts, type Parts } from './parts.ts';
+import { localConfig } from './settings.ts';
+import { endLiveWork } from './shutdown.ts';
+
+export interface StopOptions {
+  readonly keep: boolean;
+  /** Resolves when the user will not wait any longer. */
+  readonly hurry: Promise<unknown>;
+  readonly say: (line: string) => void;
+}
+
+export interface DevServer {
+  readonly url: string;
+  readonly token: string;
+  readonly dataDir: string;
+  readonly enginePid: number | undefined;
+  /** Resolves if the engine dies: nothing can be known or promised from then on. */
+  readonly broken: Promise<{ readonly kind: 'broken'; readonly detail: string }>;
+  stop(options: StopOptions): Promise<void>;
+  /** Lets go without touching the work. */
+  abandon(): Promise<void>;
+}
+
+const HOST = '127.0.0.1';
+
+/** @throws LocalSetupError with what to do, when the machine or the data folder does not allow it */
+export async function startDev(args: DevArgs & { readonly log: Log }): Promise<DevServer> {
+  const dataDirPath = await prepareDataDir(args.dataDir);
+  const lock = await acquireLock(dataDirPath);
+  let engine: Engine | undefined;
+  try {
+    const dataDir = await openDataDir(dataDirPath, Date.now());
+    const broken = Promise.withResolvers<{ readonly kind: 'broken'; readonly detail: string }>();
+    const external = args.environment.CANDOR_DYNAMODB_ENDPOINT;
+    if (external === undefined || external === '') {
+      await endLeftoverEngine(dataDir.databasePath, args.log);
+      engine = await startEngine({
+        dbPath: dataDir.databasePath,
+        log: args.log,
+        onExit: (detail) => broken.resolve({ kind: 'broken', detail: `the DynamoDB engine has ended: ${detail}` }),
+      });
+    }
+    return await startParts(
+      args,
+      { dataDir, lock, engine, endpoint: engine?.endpoint ?? external ?? '' },
+      broken.promise,
+    );
+  } catch (error) {
+    await engine?.stop();
+    await lock.release();
+    throw error;
+  }
+}
+
+interface Ground {
+  readonly dataDir: DataDir;
+  readonly lock: DataDirLock;
+  readonly engine: Engine | undefined;
+  readonly endpoint: string;
+}
+
+async function startParts(
+  args: DevArgs & { readonly log: Log },
+  ground: Ground,
+  broken: DevServer['broken'],
+): Promise<DevServer> {
+  const { dataDir, lock, engine } = ground;
+  const { token, signingKey, port: lastPort } = dataDir.server();
+  let url = '';
+  const parts = await composeParts({
+    endpoint: ground.endpoint,
+    dataDir: dataDir.path,
+    signingKey,
+    serverUrl: () => url,
+    environment: args.environment,
+    log: args.log,
+    config: localConfig(parseOverrides(args.environment.CANDOR_CONFIG)),
+  });
+  const adminCaller = { kind: 'principal', tenantId: LOCAL_TENANT, principalId: LOCAL_ADMIN } as const;
+  const app = createApp({
+    ports: parts.ports,
+    authenticate: composeAuthenticate({ ports: parts.ports, adminToken: token, adminCaller }),
+  });
+  const http = await listen(app.fetch, args.port ?? lastPort ?? 0);
+  url = `http://${HOST}:${http.port}`;
+  await dataDir.rememberPort(http.port);
+  lock.describe({ url });
+  await parts.fleet.adopt();
+  await resumeExecutions(parts);
+  parts.clock.start();
+  parts.events.start();
+  parts.watchdog.start();
+  await dataDir.publishEndpoint({ url, token, pid: process.pid });
+  const close = async () => {
+    await http.close();
+    await engine?.stop();
+    await dataDir.removeEndpoint(process.pid);
+    await lock.release();
+  };
+  return {
+    url,
+    token,
+    dataDir: dataDir.path,
+    enginePid: engine?.pid,
+    broken,
+    stop: async (options) => {
+      await stopParts(parts, options);
+      await close();
+    },
+    abandon: async () => {
+      parts.beginStop();
+      await parts.fleet.close({ keep: true });
+      await close();
+    },
+  };
+}
+
+/** Tests set limits and paces with it; a mistake is named, never ignored. */
+function parseOverrides(text: string | undefined): object {
+  if (text === undefined || text === '') return {};
+  try {
+    return JSON.parse(text) as object;
+  } catch {
+    throw new LocalSetupError(
+      'CANDOR_CONFIG is not JSON',
+      'Unset it, or give it an object with fields of core/config.ts.',
+    );
+  }
+}
+
+/** Executions live in memory only; every state of the file is re-entrant, so those that had not ended are started again. */
+async function resumeExecutions(parts: Parts): Promise<void> {
+  for (const run of await liveRuns(parts.ports)) {
+    if (run.status === 'queued' || run.status === 'provisioning') await placeRun(parts.ports, run);
+  }
+}
+
+async function stopParts(parts: Parts, options: StopOptions): Promise<void> {
+  await parts.clock.stop();
+  if (!options.keep) await endLiveWork(parts.ports, options);
+  parts.beginStop();
+  await parts.watchdog.stop();
+  await parts.fleet.close({ keep: options.keep });
+  if (!options.keep) await endLiveWork(parts.ports, { ...options, hurry: Promise.resolve() });
+  await Promise.race([parts.workflow.close(), new Promise((resolve) => setTimeout(resolve, 2000))]);
+  await parts.events.stop();
+}
+
+interface Listening {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+function listen(fetch: Parameters<typeof serve>[0]['fetch'], port: number): Promise<Listening> {
+  return new Promise((resolve, reject) => {
+    const server: ServerType = serve({ fetch, hostname: HOST, port }, (info) => {
+      server.off('error', refused);
+      resolve({
+        port: info.port,
+        close: () =>
+          new Promise((done) => {
+            server.close(() => done());
+            if ('closeAllConnections' in server) server.closeAllConnections();
+          }),
+      });
+    });
+    const refused = (error: unknown) => {
+      if (!hasCode(error, 'EADDRINUSE')) return reject(error);
+      reject(
+        new LocalSetupError(
+          `port ${port} is in use by another program`,
+          'Free it, or choose another with --port N (live runs of this data folder look for the server on the old one).',
+        ),
+      );
+    };
+    server.on('error', refused);
+  });
+}
