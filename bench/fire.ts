@@ -16,7 +16,8 @@ import { dynamoClient } from '../adapters/aws/client.ts';
 import { DynamoStore } from '../adapters/aws/store.ts';
 import { ensureTable } from '../adapters/aws/table.ts';
 import { startEngine } from '../adapters/local/engine.ts';
-import { randomIds } from '../adapters/local/ids.ts';
+import { randomIds } from '../adapters/system/ids.ts';
+import { systemTime } from '../adapters/system/time.ts';
 import { ensurePrincipal, LOCAL_ADMIN, LOCAL_TENANT } from '../core/access/principals.ts';
 import { createAgent } from '../core/agents/service.ts';
 import { CoreConfig } from '../core/config.ts';
@@ -216,7 +217,7 @@ function benchPorts(store: Store, world: { readonly now: number }): Ports {
     config: CoreConfig.parse({}),
     log: quiet,
     ids: randomIds,
-    time: { now: () => world.now },
+    time: { now: () => world.now, sleep: systemTime.sleep },
     clock: { put: async () => {}, delete: async () => {} },
     // Placement is another system's time: here it answers at once, on both sides.
     workflow: { start: async () => 'started', stop: unused, signal: unused },

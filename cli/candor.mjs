@@ -5,7 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import { realpathSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import nodeModule, { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
@@ -31,7 +31,7 @@ function installedNode() {
 function handOver(binary) {
   const args = [launcher, ...process.argv.slice(2)];
   // Replacing the process keeps its pid: signals and the exit code need no passing on. Old versions of Node cannot.
-  if (typeof process.execve === 'function') process.execve(binary, [binary, ...args], process.env);
+  if (typeof process.execve === 'function') process.execve(binary, [binary, ...args]);
   const child = spawn(binary, args, { stdio: 'inherit' });
   const onTerminal = [process.stdin, process.stdout, process.stderr].some((stream) => stream.isTTY);
   for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT']) {
@@ -55,6 +55,9 @@ if (runsTypeScript()) {
   process.emitWarning = (warning, ...rest) => {
     if (!String(warning).startsWith('Type Stripping is')) emitWarning.call(process, warning, ...rest);
   };
+  // Half of a short command's time is reading the same sources again. The cache lies with the project and not in the
+  // machine's /tmp, where another user could have made the folder; where it cannot be written, nothing is cached.
+  nodeModule.enableCompileCache?.(fileURLToPath(new URL('../node_modules/.cache/candor', import.meta.url)));
   const { main } = await import('./main.ts');
   process.exitCode = await main(process.argv.slice(2));
 } else {

@@ -33,7 +33,7 @@ export async function findEndpoint(environment: Environment, flagDataDir: string
 
 async function readEndpointFile(dataDir: string): Promise<Endpoint> {
   const file = path.join(dataDir, 'endpoint.json');
-  const remedy = `Start one: candor dev --data-dir ${quoted(dataDir)}  (or set CANDOR_URL and CANDOR_TOKEN)`;
+  const remedy = `Start a server: candor dev --data-dir ${quoted(dataDir)}  (or set CANDOR_URL and CANDOR_TOKEN)`;
   let text: string;
   try {
     text = await readFile(file, 'utf8');

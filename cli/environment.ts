@@ -7,6 +7,8 @@ export interface Environment {
   readonly dataDir: string;
   /** `auto`: if the output is a terminal. */
   readonly colour: 'always' | 'never' | 'auto';
+  /** All of it, for `candor dev`, whose parts have settings of their own. */
+  readonly variables: Readonly<Record<string, string | undefined>>;
 }
 
 const DEFAULT_DATA_DIR = '.candor';
@@ -19,6 +21,7 @@ export function readEnvironment(variables: NodeJS.ProcessEnv = process.env): Env
     token: variables.CANDOR_TOKEN || variables.CANDOR_RUN_TOKEN || undefined,
     dataDir: variables.CANDOR_DATA_DIR || DEFAULT_DATA_DIR,
     colour: colourOf(variables),
+    variables,
   };
 }
 

@@ -18,7 +18,8 @@ export const EXIT = {
 export const EXIT_CODES_HELP = `
 Exit codes:
   0    done
-  1    the run (with --wait or watch) ended other than succeeded
+  1    the run (with --wait or watch) ended other than succeeded;
+       \`candor dev\` could not start or lost its engine
   2    the command line is wrong
   3    no server answers
   4    not found, or the API refused (4xx)

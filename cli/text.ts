@@ -66,9 +66,12 @@ const STATUS_COLOURS: Readonly<Record<string, Colour>> = {
 };
 
 /** A status word in its colour; one that is not known stays plain. */
-export function status(paint: Paint, word: string): string {
+export const status = (paint: Paint, word: string): string => statusPainted(paint, word, word);
+
+/** Another text in the colour of a status. */
+export function statusPainted(paint: Paint, word: string, text: string): string {
   const colour = STATUS_COLOURS[word];
-  return colour === undefined ? inline(word) : paint(colour, word);
+  return colour === undefined ? inline(text) : paint(colour, inline(text));
 }
 
 /** A cell is a text, or a text with the form that is printed: widths are those of the text. */

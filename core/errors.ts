@@ -44,7 +44,7 @@ export interface CandorErrorOptions {
   /** What the caller can do about it, as an imperative sentence. */
   readonly remedy?: string;
   readonly errors?: readonly FieldError[];
-  /** Facts that a program may act on (the current version, the blocking run). Never a secret. */
+  /** Facts that a program may act on (`currentVersion`, `blockingRunId`), beside the problem's own members. Never a secret. */
   readonly facts?: Readonly<Record<string, unknown>>;
   readonly cause?: unknown;
 }

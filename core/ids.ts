@@ -32,8 +32,8 @@ function encodeTail(bytes: Uint8Array): string {
 }
 
 /** An id at a time from given randomness (at least 10 bytes). */
-export const timeOrderedId = (prefix: string, ms: number, randomBytes: Uint8Array): string =>
-  prefix + encodeTime(ms) + encodeTail(randomBytes);
+export const timeOrderedId = (prefix: string, ms: number, entropy: Uint8Array): string =>
+  prefix + encodeTime(ms) + encodeTail(entropy);
 
 /** An id at a time that is the same for the same parts, on whichever machine it is computed. */
 export const derivedId = (prefix: IdPrefix, ms: number, ...parts: readonly (string | number)[]): string =>

@@ -121,9 +121,10 @@ export interface Ids {
   secret(): string;
 }
 
-/** Wall clock, epoch milliseconds. */
+/** Wall clock, epoch milliseconds, and waiting. */
 export interface Time {
   now(): number;
+  sleep(milliseconds: number): Promise<void>;
 }
 
 /** Signs and checks the tokens of runners and runs. */

@@ -1,11 +1,11 @@
 /** The ports of the Lambdas: one composition per function instance, made at its first call. */
-import { randomBytes } from 'node:crypto';
 import { Logger } from '@aws-lambda-powertools/logger';
 import { SFNClient } from '@aws-sdk/client-sfn';
 import { dynamoClient } from '../adapters/aws/client.ts';
 import { DynamoStore } from '../adapters/aws/store.ts';
 import { StepFunctionsWorkflow } from '../adapters/aws/workflow.ts';
-import { timeOrderedId } from '../core/ids.ts';
+import { randomIds } from '../adapters/system/ids.ts';
+import { systemTime } from '../adapters/system/time.ts';
 import type { Fleet, Log, LogStore, Ports, ScheduleClock, Tokens } from '../core/ports.ts';
 import { LaunchMisconfigured } from '../core/vms/launchErrors.ts';
 import { type LambdaEnvironment, readEnvironment } from './environment.ts';
@@ -36,12 +36,8 @@ function compose(environment: LambdaEnvironment): Ports {
     fleet: absentFleet,
     logs: absentLogs,
     tokens: absentTokens,
-    ids: {
-      next: (prefix, nowMs) => timeOrderedId(prefix, nowMs, randomBytes(10)),
-      writer: () => randomBytes(12).toString('base64url'),
-      secret: () => randomBytes(32).toString('base64url'),
-    },
-    time: { now: () => Date.now() },
+    ids: randomIds,
+    time: systemTime,
     log,
     config,
   };

@@ -120,6 +120,8 @@ async function startOn(binary: string, port: number, { dbPath, log, onExit }: En
   const child = spawn(binary, ['serve', '--host', '127.0.0.1', '--port', String(port), ...database], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {},
+    // A session of its own: Ctrl-C goes to a terminal's whole process group, and the engine must outlast our orderly stop.
+    detached: true,
   });
   const life = watch(child);
   const deadline = performance.now() + READY_LIMIT_MS;

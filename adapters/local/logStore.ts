@@ -11,9 +11,9 @@ const CHUNK_MAX = 10 ** CHUNK_DIGITS - 1;
 
 export class FileLogStore implements LogStore {
   readonly #folder: string;
-  readonly #time: Time;
+  readonly #time: Pick<Time, 'now'>;
 
-  constructor(options: { readonly dataDir: string; readonly time: Time }) {
+  constructor(options: { readonly dataDir: string; readonly time: Pick<Time, 'now'> }) {
     this.#folder = path.join(options.dataDir, 'logs');
     this.#time = options.time;
   }

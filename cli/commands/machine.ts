@@ -3,11 +3,11 @@ import type { Command } from 'commander';
 import type { VmBody } from '../../core/contract/runs.ts';
 import { wholeNumber } from '../arguments.ts';
 import { apiPath } from '../client.ts';
-import { CliError, EXIT } from '../errors.ts';
 import { Output } from '../output.ts';
 import { type SystemBody, systemTable, vmDetail, vmTable } from '../render/vms.ts';
 import { type ListOptions, printList } from '../resources.ts';
 import { type GlobalOptions, type Host, reported } from '../session.ts';
+import { inline } from '../text.ts';
 import { examples, group, pageOptions, subcommand } from './options.ts';
 
 /** Adds `vms` to the program. */
@@ -33,19 +33,21 @@ export function addSystemCommands(program: Command, host: Host): void {
       return undefined;
     },
   );
-  const health = subcommand(program, 'health', 'whether the server answers and its store works, for scripts');
+  const health = subcommand(program, 'health', 'whether the server answers at all, for scripts');
   examples(health, 'until candor health; do sleep 1; done');
   host.serve(health, async (session) => {
     const askedAt = performance.now();
-    // Answering this takes the credential, the API and the store: each of them is proven by the answer.
-    const system = await session.client.get<SystemBody>(apiPath('system'));
+    const answer = await session.client.get<HealthBody>(apiPath('health'));
     const tookMs = Math.round(performance.now() - askedAt);
-    if (session.json) await session.out.json(system);
-    else await session.out.line(`ok: the server and its store answer (${tookMs} ms)`);
-    const silent = system.parts.filter((part) => part.lastProofAt === undefined).map((part) => part.name);
-    if (silent.length > 0) session.out.note(`Without any proof of life so far: ${silent.join(', ')}`);
+    await (session.json ? session.out.json(answer) : session.out.line(`${inline(answer.status)} (${tookMs} ms)`));
     return undefined;
   });
+}
+
+/** `GET /v1/health`. */
+interface HealthBody {
+  readonly status: string;
+  readonly asOf: string;
 }
 
 interface DevOptions extends GlobalOptions {
@@ -75,15 +77,13 @@ export function addDevCommand(program: Command, host: Host): void {
     host.exitCode = await reported(new Output(host.environment.colour), json, async () => {
       // Everything else is a client: it should not pay for loading the server.
       const { runDev } = await import('../dev/main.ts');
-      const args = { dataDir: options.dataDir ?? host.environment.dataDir, json, keep: options.keep === true };
-      return runDev({ ...args, ...(options.port !== undefined && { port: options.port }) }).catch(asCliError);
+      return runDev({
+        dataDir: options.dataDir ?? host.environment.dataDir,
+        json,
+        keep: options.keep === true,
+        environment: host.environment.variables,
+        ...(options.port !== undefined && { port: options.port }),
+      });
     });
   });
-}
-
-/** What the server cannot start with comes with a remedy; it is known here by that, since the CLI knows no server code. */
-function asCliError(error: unknown): never {
-  if (error instanceof Error && 'remedy' in error && typeof error.remedy === 'string')
-    throw new CliError('setup', EXIT.serverFailed, error.message, { remedy: error.remedy, cause: error });
-  throw error;
 }

@@ -1,5 +1,5 @@
 /** Runs, their events and logs for people: what is known, who saw it and when. */
-import type { Evidence } from '../../core/contract/common.ts';
+import { Evidence } from '../../core/contract/common.ts';
 import type { EventBody, LogRecordBody, RunBody } from '../../core/contract/runs.ts';
 import type { Page } from '../client.ts';
 import {
@@ -14,6 +14,7 @@ import {
   span,
   status,
   statusCell,
+  statusPainted,
   table,
   when,
 } from '../text.ts';
@@ -138,15 +139,23 @@ export const eventTable = (paint: Paint, page: Page<EventBody>): string =>
 
 /** One line of a live timeline: it cannot be aligned with lines that are still to come. */
 export function eventLine(paint: Paint, event: EventBody): string {
-  const word = event.status === undefined ? '' : ` ${status(paint, event.status)}`;
+  // Most events are named after the status that they bring: saying it once is enough.
+  const named = event.status !== undefined && event.type.endsWith(`.${event.status}`);
+  const type = named ? statusPainted(paint, event.status, event.type) : inline(event.type);
+  const word = event.status === undefined || named ? '' : ` ${status(paint, event.status)}`;
   const detail = detailText(event);
-  return `${paint('dim', absolute(event.at))}  ${inline(event.type)}${word}${detail === '' ? '' : `  ${inline(detail)}`}`;
+  return `${paint('dim', absolute(event.at))}  ${type}${word}${detail === '' ? '' : `  ${inline(detail)}`}`;
 }
 
-const detailText = (event: EventBody): string =>
-  Object.entries(event.detail)
-    .map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
-    .join(' ');
+/** Facts of an event in a fixed order, what was seen and by whom first: the API does not order them. */
+function detailText(event: EventBody): string {
+  const { evidence, ...facts } = event.detail;
+  const seen = Evidence.safeParse(evidence).data;
+  const told = Object.entries(seen === undefined ? event.detail : facts)
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+    .map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
+  return [...(seen === undefined ? [] : [`${seen.detail} (${seen.source})`]), ...told].join(' ');
+}
 
 /** How a run ended, in one line. */
 export function outcomeLine(paint: Paint, run: RunBody): string {

@@ -200,7 +200,11 @@ export async function patchAgent(
       changeEvent(ports, after, 'agent.changed', caller, now, writer),
     ];
     if (renames) {
-      writes.push({ kind: 'delete', key: keys.agentName(agent.tenantId, agent.name) });
+      writes.push({
+        kind: 'delete',
+        key: keys.agentName(agent.tenantId, agent.name),
+        guards: [guard('agent.nameOurs', eq('id', agent.id))],
+      });
       writes.push({
         kind: 'put',
         item: asItem(nameRow(agent.tenantId, after.name, agent.id)),
@@ -272,7 +276,11 @@ export async function deleteAgent(
             guard('agent.noSchedules', eq('scheduleCount', 0)),
           ],
         },
-        { kind: 'delete', key: keys.agentName(row.tenantId, row.name) },
+        {
+          kind: 'delete',
+          key: keys.agentName(row.tenantId, row.name),
+          guards: [guard('agent.nameOurs', eq('id', row.id))],
+        },
         changeEvent(ports, after, 'agent.deleted', caller, now, writer),
       ],
       proof: keys.agentEvent(agentId, after.version),

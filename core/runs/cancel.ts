@@ -126,7 +126,7 @@ function ended(run: RunRow): CandorError {
     remedy: 'Nothing is left to cancel. Read the run for its outcome and evidence.',
     facts: {
       runId: run.id,
-      status: run.status,
+      currentStatus: run.status,
       ...(run.endedAt !== undefined && { endedAt: new Date(run.endedAt).toISOString() }),
     },
   });

@@ -10,13 +10,14 @@ import type { ScheduleRow } from '../schedules/model.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { eq, guard, type Write } from '../table/model.ts';
-import { asItem, asRow, asValues, SCHEMA_VERSION } from '../table/rows.ts';
+import { asItem, asRow, asValues } from '../table/rows.ts';
 import { changeVm, withoutSlot } from '../vms/change.ts';
 import type { VmRow } from '../vms/model.ts';
 import { changeRun, evidence as evidenceOf, nextEventKey } from './change.ts';
 import { appendEvent } from './events.ts';
 import { nextStatus } from './machine.ts';
-import type { CancelRecord, PayloadRow, RunRow } from './model.ts';
+import type { CancelRecord, RunRow } from './model.ts';
+import { payloadRow } from './payload.ts';
 
 export interface Verdict {
   readonly status: TerminalStatus;
@@ -124,12 +125,7 @@ function runWrites(ports: Ports, run: RunRow, verdict: Verdict, now: number, wri
     writer,
   );
   if (verdict.output === undefined) return writes;
-  const output: PayloadRow = {
-    ...keys.runOutput(run.id),
-    schemaVersion: SCHEMA_VERSION,
-    tenantId: run.tenantId,
-    payload: verdict.output,
-  };
+  const output = payloadRow(keys.runOutput(run.id), run.tenantId, verdict.output);
   return [...writes, { kind: 'put', item: asItem(output) }];
 }
 

@@ -62,7 +62,8 @@ export interface RunRow extends RowBase {
 }
 
 export interface PayloadRow extends RowBase {
-  readonly payload: Json;
+  /** JSON text, see `payload.ts`. */
+  readonly payload: string;
 }
 
 /** What a change of state leaves behind. Its number is the version that the change made: so events have no gaps. */

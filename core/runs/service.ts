@@ -10,10 +10,11 @@ import { checkInput } from '../rules.ts';
 import type { OccurrenceRow } from '../schedules/model.ts';
 import { commit } from '../table/commit.ts';
 import { EVENT_PREFIX, keys, LIST_SHARDS, lists, OCCURRENCE_PREFIX, SCHEDULE_RUN_PREFIX } from '../table/keys.ts';
-import { asRow, SCHEMA_VERSION } from '../table/rows.ts';
+import { asItem, asRow } from '../table/rows.ts';
 import { evidence } from './change.ts';
 import { newRun, runCreation } from './create.ts';
-import type { CancelRecord, EventRow, PayloadRow, RunRow } from './model.ts';
+import type { CancelRecord, EventRow, RunRow } from './model.ts';
+import { payloadOf, payloadRow } from './payload.ts';
 import { placeRun } from './place.ts';
 
 export interface PageRequest {
@@ -39,10 +40,7 @@ export async function createRun(ports: Ports, caller: PrincipalCaller, agentId: 
   await commit<void>(ports, async (writer) => ({
     writes: [
       ...runCreation(ports.config, run, writer),
-      {
-        kind: 'put',
-        item: { ...keys.runInput(id), schemaVersion: SCHEMA_VERSION, tenantId: agent.tenantId, payload: input },
-      },
+      { kind: 'put', item: asItem(payloadRow(keys.runInput(id), agent.tenantId, input)) },
     ],
     proof: keys.runEvent(id, 1),
     result: undefined,
@@ -202,10 +200,10 @@ async function bodiesOf(ports: Ports, runs: readonly RunRow[]): Promise<readonly
   const outputs = await ports.store.getMany(
     runs.filter((run) => run.hasOutput === true).map((run) => keys.runOutput(run.id)),
   );
-  const outputOf = new Map(outputs.map((item) => [item?.pk, asRow<PayloadRow>(item)?.payload]));
+  const outputOf = new Map(outputs.map((item) => [item?.pk, payloadOf(item)]));
   const now = ports.time.now();
   return runs.map((run, index) =>
-    bodyFrom(run, asRow<PayloadRow>(inputs[index])?.payload ?? null, outputOf.get(keys.run(run.id).pk), now),
+    bodyFrom(run, payloadOf(inputs[index]) ?? null, outputOf.get(keys.run(run.id).pk), now),
   );
 }
 

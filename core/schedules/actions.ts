@@ -11,6 +11,7 @@ import { cancelRun } from '../runs/cancel.ts';
 import { evidence } from '../runs/change.ts';
 import { newRun, runCreation } from '../runs/create.ts';
 import type { RunRow } from '../runs/model.ts';
+import { payloadRow } from '../runs/payload.ts';
 import { placeRun } from '../runs/place.ts';
 import { runBody } from '../runs/service.ts';
 import { commit } from '../table/commit.ts';
@@ -148,7 +149,7 @@ const illegal = (schedule: ScheduleRow, action: string) =>
       schedule.status === 'completed'
         ? 'Give it a cadence or window with a future occurrence first.'
         : 'Read the schedule again.',
-    facts: { status: schedule.status },
+    facts: { currentStatus: schedule.status },
   });
 
 /** A run that stands in no occurrence (I11): the ledger's neighbour, so that a schedule's runs are one query. */
@@ -210,7 +211,7 @@ export async function triggerSchedule(
 
 export const inputWrite = (tenantId: string, runId: string, input: Json): Write => ({
   kind: 'put',
-  item: { ...keys.runInput(runId), schemaVersion: SCHEMA_VERSION, tenantId, payload: input },
+  item: asItem(payloadRow(keys.runInput(runId), tenantId, input)),
 });
 
 function triggeredRun(
@@ -280,8 +281,17 @@ export async function deleteSchedule(
       writes: [
         ...changeSchedule(ports, schedule, { type: `schedule.${status}`, after, by: caller.principalId }, now, writer),
         // The name is free again at once; what happened stays readable by id.
-        { kind: 'delete', key: keys.scheduleName(schedule.agentId, schedule.name) },
-        { kind: 'update', key: keys.agent(schedule.agentId), add: { scheduleCount: -1 } },
+        {
+          kind: 'delete',
+          key: keys.scheduleName(schedule.agentId, schedule.name),
+          guards: [guard('schedule.nameOurs', eq('id', scheduleId))],
+        },
+        {
+          kind: 'update',
+          key: keys.agent(schedule.agentId),
+          add: { scheduleCount: -1 },
+          guards: [guard('schedule.agentCounts', { op: 'ge', attribute: 'scheduleCount', value: 1 })],
+        },
       ],
       proof: keys.scheduleEvent(scheduleId, schedule.version + 1),
       result: schedule.liveRuns,

@@ -10,6 +10,7 @@ import type { Ports } from '../ports.ts';
 import { checkInput, checkMetadata, type Precondition, requireVersion } from '../rules.ts';
 import { appendEvent } from '../runs/events.ts';
 import type { PayloadRow } from '../runs/model.ts';
+import { payloadOf, payloadRow } from '../runs/payload.ts';
 import { commit } from '../table/commit.ts';
 import {
   checkPartition,
@@ -47,12 +48,8 @@ const nameRow = (schedule: ScheduleRow): NameRow => ({
   id: schedule.id,
 });
 
-const inputRow = (schedule: ScheduleRow, input: Json): PayloadRow => ({
-  ...keys.scheduleInput(schedule.id, schedule.inputVersion),
-  schemaVersion: SCHEMA_VERSION,
-  tenantId: schedule.tenantId,
-  payload: input,
-});
+const inputRow = (schedule: ScheduleRow, input: Json): PayloadRow =>
+  payloadRow(keys.scheduleInput(schedule.id, schedule.inputVersion), schedule.tenantId, input);
 
 /** @throws InvalidRequest, NotFound for the agent, CandorError `name_taken` */
 export async function createSchedule(
@@ -180,7 +177,7 @@ async function bodiesOf(ports: Ports, schedules: readonly ScheduleRow[]): Promis
   const inputs = await ports.store.getMany(schedules.map((each) => keys.scheduleInput(each.id, each.inputVersion)));
   const now = ports.time.now();
   return schedules.map((schedule, index) =>
-    scheduleBody(ports.config, schedule, asRow<PayloadRow>(inputs[index])?.payload ?? null, now),
+    scheduleBody(ports.config, schedule, payloadOf(inputs[index]) ?? null, now),
   );
 }
 
@@ -260,7 +257,11 @@ export async function patchSchedule(
     const newName = nameRow(after);
     if (oldName.sk !== newName.sk) {
       if ((await ports.store.get(newName)) !== undefined) throw nameTaken(after.name);
-      writes.push({ kind: 'delete', key: { pk: oldName.pk, sk: oldName.sk } });
+      writes.push({
+        kind: 'delete',
+        key: { pk: oldName.pk, sk: oldName.sk },
+        guards: [guard('schedule.nameOurs', eq('id', scheduleId))],
+      });
       writes.push({ kind: 'put', item: asItem(newName), guards: [guard('schedule.nameFree', absent)] });
     }
     return { writes, proof: keys.scheduleEvent(scheduleId, schedule.version + 1), result: undefined };

@@ -8,7 +8,7 @@
  *  - `StoreUnavailable` → whether it was applied is looked up by the same proof before anything is tried again.
  */
 import { Contended, GuardFailed, StoreUnavailable } from '../errors.ts';
-import type { Ids, Store } from '../ports.ts';
+import type { Ids, Store, Time } from '../ports.ts';
 import type { Key, Write } from './model.ts';
 
 export interface Plan<Result> {
@@ -23,11 +23,10 @@ export type Attempt<Result> = (writer: string) => Promise<{ readonly done: Resul
 export interface CommitPorts {
   readonly store: Store;
   readonly ids: Ids;
-  readonly pause?: (milliseconds: number) => Promise<void>;
+  readonly time: Pick<Time, 'sleep'>;
 }
 
 const TRIES = 12;
-const sleep = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
 
 export async function commit<Result>(ports: CommitPorts, attempt: Attempt<Result>): Promise<Result> {
   const writer = ports.ids.writer();
@@ -41,7 +40,7 @@ export async function commit<Result>(ports: CommitPorts, attempt: Attempt<Result
     } catch (error) {
       last = error;
       if (error instanceof Contended) {
-        await (ports.pause ?? sleep)(jitter(writer, tries));
+        await ports.time.sleep(jitter(writer, tries));
         continue;
       }
       if (!(error instanceof GuardFailed || error instanceof StoreUnavailable)) throw error;

@@ -49,9 +49,10 @@ export type Write =
       readonly set?: Readonly<Record<string, Value | undefined>>;
       /** Numbers to add to (an absent attribute counts as 0). */
       readonly add?: Readonly<Record<string, number>>;
-      readonly guards?: readonly Guard[];
+      /** Every write of state is conditional; where one truly need not be, the empty list says that it was thought of. */
+      readonly guards: readonly Guard[];
     }
-  | { readonly kind: 'delete'; readonly key: Key; readonly guards?: readonly Guard[] }
+  | { readonly kind: 'delete'; readonly key: Key; readonly guards: readonly Guard[] }
   | { readonly kind: 'check'; readonly key: Key; readonly guards: readonly Guard[] };
 
 export interface Page<T> {

@@ -3,7 +3,8 @@ import type { AgentVersionRow } from '../agents/model.ts';
 import { isoSecond } from '../contract/common.ts';
 import type { RunnerCommand } from '../contract/runner.ts';
 import type { Ports } from '../ports.ts';
-import type { PayloadRow, RunRow } from '../runs/model.ts';
+import type { RunRow } from '../runs/model.ts';
+import { payloadOf } from '../runs/payload.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 import type { VmCommand, VmRow } from './model.ts';
@@ -49,7 +50,7 @@ async function composeStart(
     run.inputKey,
   ]);
   const agent = asRow<AgentVersionRow>(agentItem);
-  const input = asRow<PayloadRow>(inputItem);
+  const input = payloadOf(inputItem);
   if (agent === undefined || input === undefined) {
     ports.log.error('command.payload_missing', {
       vmId: vm.id,
@@ -68,7 +69,7 @@ async function composeStart(
     command: agent.command,
     ...(agent.workingDirectory !== undefined && { workingDirectory: agent.workingDirectory }),
     env: agent.env ?? {},
-    input: input.payload,
+    input,
     ...(run.occurrence !== undefined && { occurrence: isoSecond(run.occurrence) }),
     runToken: await ports.tokens.sign(
       { kind: 'run', tenantId: run.tenantId, vmId: vm.id, runId: run.id, attempt: command.attempt },

@@ -4,6 +4,7 @@ import { dynamoClient } from '../../adapters/aws/client.ts';
 import { DynamoStore, type GuardFilter } from '../../adapters/aws/store.ts';
 import { ensureTable } from '../../adapters/aws/table.ts';
 import { type Engine, startEngine } from '../../adapters/local/engine.ts';
+import { systemTime } from '../../adapters/system/time.ts';
 import { ensurePrincipal, LOCAL_ADMIN, LOCAL_TENANT } from '../../core/access/principals.ts';
 import { createAgent } from '../../core/agents/service.ts';
 import { CoreConfig } from '../../core/config.ts';
@@ -25,6 +26,7 @@ export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} 
 
 export interface World {
   readonly ports: Ports;
+  readonly tableName: string;
   readonly caller: { readonly tenantId: string; readonly principalId: string };
   /** Epoch milliseconds; tests move it. */
   now: number;
@@ -59,7 +61,7 @@ export async function testEngine(): Promise<TestEngine> {
       const client = dynamoClient({ endpoint: engine.endpoint });
       const table = `candor-${process.pid}-${++tables}`;
       await ensureTable(client, table);
-      return makeWorld(new DynamoStore(client, table, filter), CoreConfig.parse(config));
+      return makeWorld(new DynamoStore(client, table, filter), table, CoreConfig.parse(config));
     },
   };
 }
@@ -67,9 +69,9 @@ export async function testEngine(): Promise<TestEngine> {
 /** 2027-03-01T12:00:00Z, a Monday. */
 export const MONDAY_NOON = Date.UTC(2027, 2, 1, 12, 0, 0);
 
-async function makeWorld(store: DynamoStore, config: CoreConfig): Promise<World> {
+async function makeWorld(store: DynamoStore, tableName: string, config: CoreConfig): Promise<World> {
   const caller = { tenantId: LOCAL_TENANT, principalId: LOCAL_ADMIN };
-  const state: Omit<World, 'ports' | 'agent' | 'schedule'> = {
+  const state: Omit<World, 'ports' | 'tableName' | 'agent' | 'schedule'> = {
     caller,
     now: MONDAY_NOON,
     clocks: new Map(),
@@ -88,6 +90,7 @@ async function makeWorld(store: DynamoStore, config: CoreConfig): Promise<World>
   let schedules = 0;
   return Object.assign(world, {
     ports,
+    tableName,
     agent: (overrides: Partial<AgentCreateInput> = {}) =>
       createAgent(ports, caller, AgentCreate.parse({ name: `agent ${++agents}`, command: ['true'], ...overrides })),
     schedule: (agentId: string, overrides: Partial<ScheduleCreateInput> = {}) =>
@@ -111,7 +114,7 @@ function fakePorts(world: World, store: DynamoStore, config: CoreConfig): Ports 
     store,
     config,
     log: silentLog,
-    time: { now: () => world.now },
+    time: { now: () => world.now, sleep: systemTime.sleep },
     ids: {
       next: (prefix, nowMs) => timeOrderedId(prefix, nowMs, randomBytes(10)),
       writer: () => randomBytes(9).toString('base64url'),

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { LocalFleet, type LocalFleetOptions } from '../../../adapters/local/fleet.ts';
 import { identify, processesWithMark, sendSignal } from '../../../adapters/local/procfs.ts';
-import { systemTime } from '../../../adapters/local/time.ts';
+import { systemTime } from '../../../adapters/system/time.ts';
 import { QuotaExceeded } from '../../../core/vms/launchErrors.ts';
 import { afterThisTest, eventually, fixture, silent, startProgram, temporaryFolder } from './support.ts';
 

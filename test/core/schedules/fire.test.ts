@@ -189,7 +189,7 @@ describe('fire', () => {
   it('skips as unauthorized when the creator has been revoked, and keeps the schedule', async () => {
     const schedule = await scheduled();
     await world.ports.store.transact([
-      { kind: 'update', key: keys.principal(world.caller.principalId), set: { status: 'revoked' } },
+      { kind: 'update', key: keys.principal(world.caller.principalId), set: { status: 'revoked' }, guards: [] },
     ]);
     world.now = FIRST;
     expect(await fire(world.ports, deliveryOf(schedule.id, FIRST))).toMatchObject({

@@ -1,0 +1,73 @@
+/** The HTTP API as one Hono app, for the Lambda and for `candor dev`: routes, headers that every answer has, problems. */
+import { randomUUID } from 'node:crypto';
+import { type Context, Hono } from 'hono';
+import { CandorError } from '../../core/errors.ts';
+import type { Ports } from '../../core/ports.ts';
+import type { Authenticate } from './authenticate.ts';
+import { problemResponse } from './problem.ts';
+import type { Route } from './route.ts';
+import { agentRoutes } from './routes/agents.ts';
+import { runnerRoutes } from './routes/runner.ts';
+import { runRoutes } from './routes/runs.ts';
+import { scheduleRoutes } from './routes/schedules.ts';
+import { systemRoutes } from './routes/system.ts';
+import { vmRoutes } from './routes/vms.ts';
+
+export interface AppOptions {
+  readonly ports: Ports;
+  readonly authenticate: Authenticate;
+  /** One id per request, shown in `X-Request-Id`, in problems and in the log. */
+  readonly requestId?: () => string;
+}
+
+export const ROUTES: readonly Route[] = [
+  ...systemRoutes,
+  ...agentRoutes,
+  ...scheduleRoutes,
+  ...runRoutes,
+  ...vmRoutes,
+  ...runnerRoutes,
+];
+
+export function createApp(options: AppOptions): Hono {
+  const { ports, authenticate, requestId = randomUUID } = options;
+  const app = new Hono();
+  const problem = (error: unknown, context: Context): Response =>
+    problemResponse(error, {
+      requestId: context.get('requestId'),
+      method: context.req.method,
+      path: context.req.path,
+      log: ports.log,
+    });
+
+  app.use('*', async (context, next) => {
+    context.set('requestId', requestId());
+    await next();
+    const { headers } = context.res;
+    headers.set('X-Request-Id', context.get('requestId'));
+    headers.set('Cache-Control', 'no-store');
+    headers.set('X-Content-Type-Options', 'nosniff');
+  });
+  for (const path of new Set(ROUTES.map((route) => route.path))) {
+    const routes = ROUTES.filter((route) => route.path === path);
+    for (const route of routes) app.on(route.method, path, (context) => route.serve({ ports, authenticate }, context));
+    app.all(path, (context) => problem(methodNotAllowed(context.req.method, routes), context));
+  }
+  app.notFound((context) => problem(unknownPath(), context));
+  app.onError((error, context) => problem(error, context));
+  return app;
+}
+
+function methodNotAllowed(method: string, routes: readonly Route[]): CandorError {
+  const allow = routes.flatMap((route) => (route.method === 'GET' ? ['GET', 'HEAD'] : [route.method]));
+  const refusal = routes.find((route) => route.refusal !== undefined)?.refusal;
+  return new CandorError('method_not_allowed', refusal ?? `This resource does not take ${method}.`, {
+    remedy: `Use ${allow.join(' or ')}.`,
+    facts: { allow },
+  });
+}
+
+const unknownPath = () =>
+  new CandorError('not_found', 'There is nothing at this path.', {
+    remedy: 'Check the path: it begins with /v1/ and has no slash at its end.',
+  });

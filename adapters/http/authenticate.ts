@@ -1,0 +1,62 @@
+/** Credentials: who calls, by the bearer token of the request. The tenant comes from here, and from nowhere else. */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { Caller } from '../../core/access/principals.ts';
+import { CandorError } from '../../core/errors.ts';
+import type { Ports, TokenClaims } from '../../core/ports.ts';
+
+/** Answers undefined for a token that is not, or no longer, a credential of this API. */
+export type Authenticate = (bearer: string) => Promise<Caller | undefined>;
+
+/** One administrator with one token, and the tokens that runs carry as `CANDOR_RUN_TOKEN`. */
+export function composeAuthenticate(options: {
+  readonly ports: Pick<Ports, 'tokens' | 'time'>;
+  readonly adminToken: string;
+  readonly adminCaller: Caller;
+}): Authenticate {
+  const { ports, adminToken, adminCaller } = options;
+  if (adminToken === '') throw new RangeError('the admin token is empty: everybody would know it');
+  const expected = digest(adminToken);
+  return async (bearer) => {
+    // Digests have one length, so the comparison tells neither the token's length nor how much of it was right.
+    if (timingSafeEqual(digest(bearer), expected)) return adminCaller;
+    const claims = await ports.tokens.verify(bearer, ports.time.now());
+    if (claims?.kind !== 'run') return undefined;
+    const { tenantId, runId, attempt, vmId } = claims;
+    return { kind: 'run', tenantId, runId, attempt, vmId };
+  };
+}
+
+const digest = (secret: string): Buffer => createHash('sha256').update(secret).digest();
+
+/** @throws CandorError `unauthenticated` */
+export function readBearer(request: Request): string {
+  const header = request.headers.get('authorization');
+  const token = header === null ? undefined : /^Bearer +([\w\-.~+/]+=*) *$/i.exec(header)?.[1];
+  if (token === undefined)
+    throw unauthenticated(
+      header === null ? 'There is no Authorization header.' : 'The Authorization header is not a bearer token.',
+    );
+  return token;
+}
+
+/** @throws CandorError `unauthenticated` */
+export async function readCaller(request: Request, authenticate: Authenticate): Promise<Caller> {
+  const caller = await authenticate(readBearer(request));
+  if (caller === undefined) throw unauthenticated('The token is not valid here, or has expired.');
+  return caller;
+}
+
+type RunnerClaims<Kind extends TokenClaims['kind']> = Extract<TokenClaims, { kind: Kind }>;
+
+/** The runner's side: each of its routes takes one kind of token, which names the VM. */
+export async function readRunner<Kind extends 'registration' | 'vm'>(
+  request: Request,
+  ports: Pick<Ports, 'tokens' | 'time'>,
+  kind: Kind,
+): Promise<RunnerClaims<Kind>> {
+  const claims = await ports.tokens.verify(readBearer(request), ports.time.now());
+  if (claims?.kind !== kind) throw unauthenticated(`The token is not a valid ${kind} token.`);
+  return claims as RunnerClaims<Kind>;
+}
+
+const unauthenticated = (detail: string) => new CandorError('unauthenticated', detail);

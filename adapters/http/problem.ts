@@ -1,0 +1,112 @@
+/**
+ * Errors as problem+json (RFC 9457): the only place that maps error codes to HTTP. An error that is not a
+ * {@link CandorError} is a programming error: the caller learns its request id, the log learns the rest.
+ */
+import { CandorError, ERROR_CODES, type ErrorCode, type FieldError } from '../../core/errors.ts';
+import type { Log } from '../../core/ports.ts';
+
+/** What a problem tells. Facts of the error stand beside these members, under their own names. */
+export interface ProblemBody {
+  /** `urn:candor:problem:<code>`: stable, and not meant to be fetched. */
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly code: ErrorCode;
+  readonly errors?: readonly FieldError[];
+  /** What the caller can do about it, as an imperative sentence. */
+  readonly remedy: string;
+  /** Whether the same request may succeed later. */
+  readonly retryable: boolean;
+  readonly requestId: string;
+  readonly instance: string;
+}
+
+export interface ProblemContext {
+  readonly requestId: string;
+  readonly method: string;
+  /** The path of the request, without its query. */
+  readonly path: string;
+  readonly log: Log;
+}
+
+/** For errors that name no remedy of their own. */
+const REMEDIES: Record<ErrorCode, string> = {
+  invalid_request: 'Correct the named fields and send it again.',
+  malformed_json: 'Send one JSON value, encoded in UTF-8.',
+  payload_too_large: 'Send less: store large data where the agent can fetch it, and send a reference to it.',
+  unsupported_media_type: 'Send JSON with the header Content-Type: application/json.',
+  unauthenticated: 'Send a valid token in the header Authorization: Bearer <token>.',
+  forbidden: 'Use a credential that allows this.',
+  not_found: 'Check the path and the id.',
+  method_not_allowed: 'Use one of the methods in the Allow header.',
+  name_taken: 'Choose another name.',
+  live_runs: 'Wait until the runs have ended, or cancel them.',
+  live_schedules: 'Delete the schedules first.',
+  overlap: 'Wait until the other run has ended, or cancel it.',
+  run_ended: 'Read the run for its outcome.',
+  illegal_transition: 'Read the resource again and decide on its present state.',
+  precondition_required: 'Send If-Match with the ETag of the resource as you read it.',
+  version_conflict: 'Read the resource again and send its ETag in If-Match.',
+  contended: 'Send the same request again.',
+  store_unavailable: 'Send the same request again in a moment.',
+  try_again: 'Send the same request again in a moment.',
+  stale_generation: 'Stop this runner; a newer one has taken over its work.',
+  stale_heartbeat: 'Send the present state with a higher seq.',
+  internal_error: 'Send the same request again; if it fails again, report the requestId.',
+};
+
+const RETRY_AFTER_SECONDS = '1';
+/** A body with thousands of wrong fields is not answered with thousands of errors. */
+const FIELD_ERRORS_MAX = 50;
+
+/** The response for anything that was thrown; what is not the caller's doing is logged under the request's id. */
+export function problemResponse(error: unknown, context: ProblemContext): Response {
+  const known = error instanceof CandorError ? error : undefined;
+  logFault(error, known, context);
+  const body = problemBody(known ?? unexpected(), context);
+  const headers = new Headers({ 'Content-Type': 'application/problem+json' });
+  if (body.status === 401) headers.set('WWW-Authenticate', 'Bearer');
+  if (body.status === 503) headers.set('Retry-After', RETRY_AFTER_SECONDS);
+  // The rest of the body is not read, so what would come next on this connection is not a request.
+  if (body.status === 413) headers.set('Connection', 'close');
+  const version = known?.facts.currentVersion;
+  if (body.status === 412 && typeof version === 'number') headers.set('ETag', `"${version}"`);
+  const allow = known?.facts.allow;
+  if (body.status === 405 && Array.isArray(allow)) headers.set('Allow', allow.join(', '));
+  return new Response(JSON.stringify(body), { status: body.status, headers });
+}
+
+const unexpected = () => new CandorError('internal_error', 'The request failed for a reason that is not its own.');
+
+function problemBody(error: CandorError, context: ProblemContext): ProblemBody {
+  const { status, title, retryable } = ERROR_CODES[error.code];
+  return {
+    // First, so that no fact can replace a member that has a meaning of its own.
+    ...error.facts,
+    type: `urn:candor:problem:${error.code}`,
+    title,
+    status,
+    detail: error.message,
+    code: error.code,
+    ...(error.errors.length > 0 && { errors: error.errors.slice(0, FIELD_ERRORS_MAX) }),
+    remedy: error.remedy ?? REMEDIES[error.code],
+    retryable,
+    requestId: context.requestId,
+    instance: context.path,
+  };
+}
+
+function logFault(error: unknown, known: CandorError | undefined, { log, requestId, method, path }: ProblemContext) {
+  const facts = { requestId, method, path };
+  if (known === undefined) {
+    log.error('http.internal_error', { ...facts, error: describe(error) });
+    return;
+  }
+  // `try_again` is part of a normal start; the others say that the table is in trouble.
+  if (ERROR_CODES[known.code].status >= 500 && known.code !== 'try_again')
+    log.warn('http.unavailable', { ...facts, code: known.code, cause: describe(known.cause) });
+}
+
+const describe = (error: unknown): string =>
+  error instanceof Error ? (error.stack ?? `${error.name}: ${error.message}`) : String(error);

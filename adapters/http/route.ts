@@ -1,0 +1,152 @@
+/**
+ * Routes as data: method, path, who may call, and the schemas of query and body. What is not declared is refused, so a
+ * route that forgets to declare something is closed, not open.
+ */
+import type { Context } from 'hono';
+import * as z from 'zod';
+import type { PrincipalCaller } from '../../core/agents/service.ts';
+import type { CoreConfig } from '../../core/config.ts';
+import { CandorError, NotFound } from '../../core/errors.ts';
+import { type IdPrefix, idPattern } from '../../core/ids.ts';
+import type { Ports, TokenClaims } from '../../core/ports.ts';
+import { type Authenticate, readCaller, readRunner } from './authenticate.ts';
+import { readBody, readQuery } from './parse.ts';
+
+/** Who may call, and what the handler learns of the caller. */
+export interface Callers {
+  readonly public: undefined;
+  readonly principal: PrincipalCaller;
+  /** Principals, and the run that the path names. */
+  readonly own_run: { readonly tenantId: string };
+  readonly registration: Extract<TokenClaims, { kind: 'registration' }>;
+  readonly vm: Extract<TokenClaims, { kind: 'vm' }>;
+}
+export type Access = keyof Callers;
+
+// The app stays a plain `Hono`, which any program can mount: so the variable is declared here, not as a type parameter.
+declare module 'hono' {
+  interface ContextVariableMap {
+    requestId: string;
+  }
+}
+
+export interface Server {
+  readonly ports: Ports;
+  readonly authenticate: Authenticate;
+}
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+export interface BodySpec<Schema extends z.ZodType> {
+  readonly schema: Schema;
+  /** A request without a body counts as `{}`. */
+  readonly optional?: boolean;
+  readonly maxBytes?: number;
+  readonly mend?: (value: unknown) => unknown;
+}
+
+export interface Call<A extends Access, Query, Body> {
+  readonly ports: Ports;
+  readonly caller: Callers[A];
+  readonly request: Request;
+  /** A parameter of the path. Ids have been checked for their form. */
+  readonly param: (name: string) => string;
+  readonly query: Query;
+  readonly body: Body;
+}
+
+const NoQuery = z.strictObject({});
+const NoBody = z.undefined();
+
+interface RouteSpec<A extends Access, Query extends z.ZodType, Body extends z.ZodType> {
+  readonly method: Method;
+  readonly path: string;
+  readonly access: A;
+  readonly query?: Query;
+  readonly body?: BodySpec<Body>;
+  /** Said to whoever uses a method that the resource does not take. */
+  readonly refusal?: string;
+  readonly handle: (call: Call<A, z.output<Query>, z.output<Body>>) => Promise<Response>;
+}
+
+export interface Route {
+  readonly method: Method;
+  readonly path: string;
+  readonly access: Access;
+  readonly refusal?: string;
+  readonly serve: (server: Server, context: Context) => Promise<Response>;
+}
+
+/** Checks in this order: credential, ids of the path, query, body. */
+export function route<
+  A extends Access,
+  Query extends z.ZodType = typeof NoQuery,
+  Body extends z.ZodType = typeof NoBody,
+>(spec: RouteSpec<A, Query, Body>): Route {
+  const { method, path, access, refusal } = spec;
+  return {
+    method,
+    path,
+    access,
+    ...(refusal !== undefined && { refusal }),
+    serve: async ({ ports, authenticate }, context) => {
+      const request = context.req.raw;
+      const caller = (await callerOf({ ports, authenticate }, context, access)) as Callers[A];
+      checkIds(context);
+      const query = readQuery(new URL(request.url), spec.query ?? NoQuery) as z.output<Query>;
+      const body = (await bodyOf(request, spec.body, ports.config)) as z.output<Body>;
+      return spec.handle({ ports, caller, request, param: (name) => paramOf(context, name), query, body });
+    },
+  };
+}
+
+/** Room for everything beside the input: names, environment, metadata. */
+const BODY_OVERHEAD_BYTES = 128 * 1024;
+
+async function bodyOf(request: Request, spec: BodySpec<z.ZodType> | undefined, config: CoreConfig): Promise<unknown> {
+  if (spec === undefined) return undefined;
+  return readBody(request, spec.schema, {
+    maxBytes: spec.maxBytes ?? config.maxInputBytes + BODY_OVERHEAD_BYTES,
+    optional: spec.optional === true,
+    ...(spec.mend !== undefined && { mend: spec.mend }),
+  });
+}
+
+async function callerOf(server: Server, context: Context, access: Access): Promise<Callers[Access]> {
+  const request = context.req.raw;
+  if (access === 'public') return undefined;
+  if (access === 'registration' || access === 'vm') return readRunner(request, server.ports, access);
+  const caller = await readCaller(request, server.authenticate);
+  if (caller.kind === 'principal') return caller;
+  if (access === 'principal')
+    throw new CandorError('forbidden', 'The token of a run reads its own run, and nothing else.', {
+      remedy: `Read /v1/runs/${caller.runId}, its events or its logs.`,
+    });
+  // Another run is as absent for this caller as one that never was.
+  if (paramOf(context, 'runId') !== caller.runId) throw new NotFound('run', shown(paramOf(context, 'runId')));
+  return caller;
+}
+
+const ID_KINDS: Readonly<Record<string, { readonly pattern: RegExp; readonly kind: string }>> = {
+  agentId: idKind('agt_', 'agent'),
+  scheduleId: idKind('sch_', 'schedule'),
+  runId: idKind('run_', 'run'),
+  vmId: idKind('vm_', 'VM'),
+};
+
+function idKind(prefix: IdPrefix, kind: string) {
+  return { pattern: idPattern(prefix), kind };
+}
+
+/** What does not have the form of an id cannot exist: the table is not asked. */
+function checkIds(context: Context): void {
+  for (const [name, value] of Object.entries(context.req.param())) {
+    const known = ID_KINDS[name];
+    if (known !== undefined && !known.pattern.test(String(value))) throw new NotFound(known.kind, shown(String(value)));
+  }
+}
+
+const SHOWN_ID_MAX = 40;
+const shown = (id: string): string => (id.length > SHOWN_ID_MAX ? `${id.slice(0, SHOWN_ID_MAX)}…` : id);
+
+const paramOf = (context: Context, name: string): string => context.req.param(name) ?? '';

@@ -1,0 +1,113 @@
+/** `/v1/runs`: start, list, read, cancel and follow. A run's own token reads what concerns that run. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import * as z from 'zod';
+import { PageQuery } from '../../../core/contract/common.ts';
+import { CancelRequest, type LogPageBody, RunCreate, RunListQuery } from '../../../core/contract/runs.ts';
+import type { Ports } from '../../../core/ports.ts';
+import { cancelRun } from '../../../core/runs/cancel.ts';
+import { createRun, getRun, listRunEvents, listRuns, readRunLogs } from '../../../core/runs/service.ts';
+import { changed, created, json, resource } from '../answers.ts';
+import { readIfMatch } from '../parse.ts';
+import { type Route, route } from '../route.ts';
+
+const ONE = '/v1/runs/:runId';
+
+const RunsQuery = z.strictObject({ ...PageQuery.shape, ...RunListQuery.shape });
+
+/** How long a reader may be kept waiting: within the 29 s that API Gateway allows. */
+const LOG_WAIT_SECONDS_MAX = 20;
+const LOG_POLL_MS = 250;
+
+const LogsQuery = z.strictObject({
+  cursor: z
+    .string()
+    .regex(/^\d{1,8}$/, 'must be the nextCursor of the page before')
+    .optional(),
+  attempt: z.coerce
+    .number()
+    .int('must be a whole number')
+    .min(1, 'must be at least 1')
+    .max(1_000_000, 'must be at most 1000000')
+    .optional(),
+  wait: z.coerce
+    .number()
+    .min(0, 'must be at least 0')
+    .max(LOG_WAIT_SECONDS_MAX, `must be at most ${LOG_WAIT_SECONDS_MAX} (seconds)`)
+    .default(0),
+});
+
+export const runRoutes: readonly Route[] = [
+  route({
+    method: 'POST',
+    path: '/v1/agents/:agentId/runs',
+    access: 'principal',
+    body: { schema: RunCreate, optional: true },
+    handle: async ({ ports, caller, param, body }) => {
+      const run = await createRun(ports, caller, param('agentId'), body.input);
+      return created(run, `/v1/runs/${run.id}`, 202);
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/runs',
+    access: 'principal',
+    query: RunsQuery,
+    handle: async ({ ports, caller, query }) => json(await listRuns(ports, caller, query, query)),
+  }),
+  route({
+    method: 'GET',
+    path: ONE,
+    access: 'own_run',
+    handle: async ({ ports, caller, request, param }) => resource(request, await getRun(ports, caller, param('runId'))),
+  }),
+  route({
+    method: 'POST',
+    path: `${ONE}/cancel`,
+    access: 'principal',
+    body: { schema: CancelRequest, optional: true },
+    handle: async ({ ports, caller, request, param, body }) => {
+      await cancelRun(ports, caller.tenantId, param('runId'), {
+        by: caller.principalId,
+        reason: body.reason,
+        cause: 'request',
+        precondition: readIfMatch(request),
+      });
+      return changed(await getRun(ports, caller, param('runId')), 202);
+    },
+  }),
+  route({
+    method: 'GET',
+    path: `${ONE}/events`,
+    access: 'own_run',
+    query: PageQuery,
+    handle: async ({ ports, caller, param, query }) => json(await listRunEvents(ports, caller, param('runId'), query)),
+  }),
+  route({
+    method: 'GET',
+    path: `${ONE}/logs`,
+    access: 'own_run',
+    query: LogsQuery,
+    handle: async ({ ports, caller, request, param, query }) =>
+      json(await followLogs(ports, caller, param('runId'), query, request.signal)),
+  }),
+];
+
+/** Waits for something new until `wait` is over, the log is complete, or the reader has gone. */
+async function followLogs(
+  ports: Ports,
+  caller: { readonly tenantId: string },
+  runId: string,
+  query: z.output<typeof LogsQuery>,
+  reader: AbortSignal,
+): Promise<LogPageBody> {
+  // A duration, so it is measured on the monotonic clock: the wall clock may be set meanwhile.
+  const until = performance.now() + query.wait * 1000;
+  for (;;) {
+    const page = await readRunLogs(ports, caller, runId, query);
+    const leftMs = until - performance.now();
+    if (page.items.length > 0 || page.complete || leftMs <= 0 || reader.aborted) return page;
+    await sleep(Math.min(LOG_POLL_MS, leftMs), undefined, { signal: reader }).catch((error: unknown) => {
+      if (!reader.aborted) throw error;
+    });
+  }
+}

@@ -1,0 +1,146 @@
+/** `/v1/schedules`, their actions and their ledgers. */
+import * as z from 'zod';
+import { PageQuery } from '../../../core/contract/common.ts';
+import { PauseRequest, ScheduleCreate, SchedulePatch, TriggerRequest } from '../../../core/contract/schedules.ts';
+import { listScheduleRuns } from '../../../core/runs/service.ts';
+import { deleteSchedule, pauseSchedule, resumeSchedule, triggerSchedule } from '../../../core/schedules/actions.ts';
+import {
+  createSchedule,
+  getSchedule,
+  listAgentSchedules,
+  listOccurrences,
+  listSchedules,
+  listUpcoming,
+  patchSchedule,
+} from '../../../core/schedules/service.ts';
+import { changed, created, json, noContent, resource } from '../answers.ts';
+import { readIfMatch } from '../parse.ts';
+import { type Route, route } from '../route.ts';
+import { DeleteQuery } from './query.ts';
+
+const OF_AGENT = '/v1/agents/:agentId/schedules';
+const ONE = '/v1/schedules/:scheduleId';
+
+const UpcomingQuery = z.strictObject({
+  count: z.coerce
+    .number()
+    .int('must be a whole number')
+    .min(1, 'must be at least 1')
+    .max(100, 'must be at most 100')
+    .default(10),
+});
+
+const ResumeRequest = z.strictObject({});
+
+const resourceRoutes: readonly Route[] = [
+  route({
+    method: 'GET',
+    path: OF_AGENT,
+    access: 'principal',
+    query: PageQuery,
+    handle: async ({ ports, caller, param, query }) =>
+      json(await listAgentSchedules(ports, caller, param('agentId'), query)),
+  }),
+  route({
+    method: 'POST',
+    path: OF_AGENT,
+    access: 'principal',
+    body: { schema: ScheduleCreate },
+    handle: async ({ ports, caller, param, body }) => {
+      const schedule = await createSchedule(ports, caller, param('agentId'), body);
+      return created(schedule, `/v1/schedules/${schedule.id}`);
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/schedules',
+    access: 'principal',
+    query: PageQuery,
+    handle: async ({ ports, caller, query }) => json(await listSchedules(ports, caller, query)),
+  }),
+  route({
+    method: 'GET',
+    path: ONE,
+    access: 'principal',
+    handle: async ({ ports, caller, request, param }) =>
+      resource(request, await getSchedule(ports, caller, param('scheduleId'))),
+  }),
+  route({
+    method: 'PATCH',
+    path: ONE,
+    access: 'principal',
+    body: { schema: SchedulePatch },
+    handle: async ({ ports, caller, request, param, body }) =>
+      changed(await patchSchedule(ports, caller, param('scheduleId'), body, readIfMatch(request))),
+  }),
+  route({
+    method: 'DELETE',
+    path: ONE,
+    access: 'principal',
+    query: DeleteQuery,
+    handle: async ({ ports, caller, request, param, query }) => {
+      const outcome = await deleteSchedule(ports, caller, param('scheduleId'), readIfMatch(request), query);
+      if (outcome === 'deleted') return noContent();
+      // It is gone when its last run has ended; until then it can be read as `deleting`.
+      return changed(await getSchedule(ports, caller, param('scheduleId')), 202);
+    },
+  }),
+];
+
+const actionRoutes: readonly Route[] = [
+  route({
+    method: 'POST',
+    path: `${ONE}/pause`,
+    access: 'principal',
+    body: { schema: PauseRequest, optional: true },
+    handle: async ({ ports, caller, request, param, body }) =>
+      changed(await pauseSchedule(ports, caller, param('scheduleId'), body.reason, readIfMatch(request))),
+  }),
+  route({
+    method: 'POST',
+    path: `${ONE}/resume`,
+    access: 'principal',
+    body: { schema: ResumeRequest, optional: true },
+    handle: async ({ ports, caller, request, param }) =>
+      changed(await resumeSchedule(ports, caller, param('scheduleId'), readIfMatch(request))),
+  }),
+  route({
+    method: 'POST',
+    path: `${ONE}/trigger`,
+    access: 'principal',
+    body: { schema: TriggerRequest, optional: true },
+    handle: async ({ ports, caller, request, param, body }) => {
+      const run = await triggerSchedule(ports, caller, param('scheduleId'), body, readIfMatch(request));
+      return created(run, `/v1/runs/${run.id}`, 202);
+    },
+  }),
+];
+
+const ledgerRoutes: readonly Route[] = [
+  route({
+    method: 'GET',
+    path: `${ONE}/occurrences`,
+    access: 'principal',
+    query: PageQuery,
+    handle: async ({ ports, caller, param, query }) =>
+      json(await listOccurrences(ports, caller, param('scheduleId'), query)),
+  }),
+  route({
+    method: 'GET',
+    path: `${ONE}/upcoming`,
+    access: 'principal',
+    query: UpcomingQuery,
+    handle: async ({ ports, caller, param, query }) =>
+      json(await listUpcoming(ports, caller, param('scheduleId'), query.count)),
+  }),
+  route({
+    method: 'GET',
+    path: `${ONE}/runs`,
+    access: 'principal',
+    query: PageQuery,
+    handle: async ({ ports, caller, param, query }) =>
+      json(await listScheduleRuns(ports, caller, param('scheduleId'), query)),
+  }),
+];
+
+export const scheduleRoutes: readonly Route[] = [...resourceRoutes, ...actionRoutes, ...ledgerRoutes];

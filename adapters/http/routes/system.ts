@@ -1,0 +1,21 @@
+/** Whether this process answers, and what the parts of the system have published of themselves. */
+import { isoTime } from '../../../core/contract/common.ts';
+import { readSystem } from '../../../core/system.ts';
+import { json } from '../answers.ts';
+import { type Route, route } from '../route.ts';
+
+export const systemRoutes: readonly Route[] = [
+  route({
+    method: 'GET',
+    path: '/v1/health',
+    access: 'public',
+    handle: async ({ ports }) => json({ status: 'ok', asOf: isoTime(ports.time.now()) }),
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/system',
+    access: 'principal',
+    refusal: 'status only: this resource reports, it controls nothing',
+    handle: async ({ ports }) => json(await readSystem(ports)),
+  }),
+];

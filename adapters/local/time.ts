@@ -1,4 +1,0 @@
-import type { Time } from '../../core/ports.ts';
-
-/** This machine's wall clock. */
-export const systemTime: Time = { now: () => Date.now() };
