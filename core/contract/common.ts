@@ -48,8 +48,8 @@ export const Duration = ({ minSeconds, maxSeconds }: DurationLimits) =>
 
 /** An instant with an offset or `Z`, to the second; as epoch milliseconds. */
 export const Instant = z.string().transform((text, context) => {
-  const valid = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text);
-  const value = valid ? Date.parse(text) : Number.NaN;
+  const date = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.exec(text)?.[1];
+  const value = date !== undefined && isDate(date) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(value)) {
     context.addIssue({
       code: 'custom',
@@ -59,6 +59,12 @@ export const Instant = z.string().transform((text, context) => {
   }
   return Math.floor(value / 1000) * 1000;
 });
+
+/** `Date.parse` reads 30 February as 2 March: a date that does not come back as it was sent does not exist. */
+function isDate(date: string): boolean {
+  const at = Date.parse(`${date}T00:00:00Z`);
+  return !Number.isNaN(at) && new Date(at).toISOString().startsWith(date);
+}
 
 export const isoTime = (ms: number): string => new Date(ms).toISOString();
 /** To the second, as occurrences are written. */

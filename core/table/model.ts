@@ -128,16 +128,25 @@ function compare(
   left: string | number | boolean,
   right: string | number | boolean,
 ) {
+  const order = typeof left === 'string' && typeof right === 'string' ? textOrder(left, right) : Number(left) - Number(right);
   switch (op) {
     case 'eq':
       return left === right;
     case 'lt':
-      return left < right;
+      return order < 0;
     case 'le':
-      return left <= right;
+      return order <= 0;
     case 'gt':
-      return left > right;
+      return order > 0;
     case 'ge':
-      return left >= right;
+      return order >= 0;
   }
+}
+
+/** DynamoDB orders text by its UTF-8 bytes; JavaScript's `<` orders it by UTF-16 units, which differs beyond U+FFFF. */
+function textOrder(left: string, right: string): number {
+  const encoder = new TextEncoder();
+  const [a, b] = [encoder.encode(left), encoder.encode(right)];
+  const differs = a.findIndex((byte, index) => byte !== b[index]);
+  return differs < 0 || differs >= b.length ? a.length - b.length : (a[differs] ?? 0) - (b[differs] ?? 0);
 }

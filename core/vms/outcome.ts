@@ -94,7 +94,7 @@ export function cancelAfter(run: RunRow, entry: RegistryEntry, now: number): Can
   const over = entry.state === 'ended' || entry.state === 'gone' || entry.state === 'not_started';
   return {
     ...cancel,
-    ...(cancel.acknowledgedAt === undefined && (over || entry.state === 'ending') && { acknowledgedAt: now }),
+    ...(cancel.acknowledgedAt === undefined && over && { acknowledgedAt: now }),
     ...(over && { processGoneAt: Math.max(cancel.requestedAt, now - (entry.endedAgoMs ?? 0)) }),
     ...(entry.signalsSent !== undefined && { signals: entry.signalsSent }),
   };

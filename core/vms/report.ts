@@ -50,8 +50,9 @@ export async function takeReport(
 /** The work has been seen, or the cancel has been acknowledged: recorded once, as a change with its evidence. */
 async function noteProgress(ports: Ports, vm: VmRow, seen: RunRow, entry: RegistryEntry): Promise<boolean> {
   const starts = entry.startedAgoMs !== undefined && seen.startedAt === undefined;
-  const acknowledges =
-    seen.cancel !== undefined && entry.state === 'ending' && seen.cancel.acknowledgedAt === undefined;
+  const pending = vm.commands.some((command) => command.kind === 'cancel' && command.runId === seen.id);
+  // The runner has taken the command into its journal; `ending` alone may also mean that it ended by itself.
+  const acknowledges = seen.cancel !== undefined && !pending && seen.cancel.acknowledgedAt === undefined;
   const signalled = seen.cancel !== undefined && (entry.signalsSent?.length ?? 0) > (seen.cancel.signals?.length ?? 0);
   if (!starts && !acknowledges && !signalled) return false;
   return commit<boolean>(ports, async (writer) => {
@@ -72,8 +73,10 @@ async function noteProgress(ports: Ports, vm: VmRow, seen: RunRow, entry: Regist
       };
       return { writes: changeRun(ports.config, run, change, now, writer), proof: nextEventKey(run), result: true };
     }
-    const cancel = cancelAfter(run, entry, now);
-    if (cancel === undefined) return { done: true };
+    const progressed = cancelAfter(run, entry, now);
+    if (progressed === undefined) return { done: true };
+    const cancel =
+      acknowledges && progressed.acknowledgedAt === undefined ? { ...progressed, acknowledgedAt: now } : progressed;
     const signals = entry.signalsSent ?? [];
     const change = {
       type: acknowledges ? 'run.cancel_acknowledged' : 'run.signalled',

@@ -1,7 +1,7 @@
 /** The adapters that are a few lines each. */
 import { describe, expect, it } from 'vitest';
-import { randomIds } from '../../../adapters/system/ids.ts';
 import { createLog } from '../../../adapters/local/log.ts';
+import { randomIds } from '../../../adapters/system/ids.ts';
 import { idPattern } from '../../../core/ids.ts';
 
 describe('ids', () => {

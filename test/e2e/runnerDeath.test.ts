@@ -1,0 +1,122 @@
+/** Processes on the VM die: what can be proved is reported, and what cannot is said to be lost (design.md §5.5). */
+import { describe, expect, it } from 'vitest';
+import { expectOneEnd, kill, linesOf, Machine, open, until, witnessed, workPid } from './support.ts';
+
+/** A machine with one run that waits at its gate. */
+async function machineAtWork() {
+  const machine = new Machine();
+  await machine.start();
+  const orders = machine.orders({ gated: true, lines: 200, exitCode: 3 });
+  const run = await machine.run(await machine.worker(), orders);
+  await machine.running(run, orders);
+  const [runner] = machine.processes('runner');
+  const [shim] = machine.processes('shim');
+  return { machine, orders, run, runner: runner!.pid, shim: shim!.pid, work: workPid(orders) };
+}
+
+describe('on the VM', { timeout: 120_000 }, () => {
+  it('a runner that was killed is started again, adopts the living work and reports its true end', async () => {
+    const { machine, orders, run, runner } = await machineAtWork();
+    kill(runner);
+    await until('another runner', () => machine.processes('runner').some(({ pid }) => pid !== runner));
+    await until('its registration', async () => {
+      const { vmId } = await machine.getRun(run);
+      return (await machine.get<{ generation: number }>(`/v1/vms/${vmId}`)).generation === 2;
+    });
+    expect((await machine.getRun(run)).status).toBe('running');
+    open(orders);
+    const ended = await machine.ended(run);
+    expect(ended).toMatchObject({ status: 'failed', reason: 'exit_code', exitCode: 3, terminatedBy: 'self' });
+    expect(witnessed(orders)).toEqual(['start', 'end 3']);
+    expect(await machine.stdout(run)).toBe(linesOf(orders));
+    await machine.vmGone(await expectOneEnd(machine, run));
+  });
+
+  it('the end of work that was killed together with its runner is known from the shim', async () => {
+    const { machine, orders, run, runner, work } = await machineAtWork();
+    kill(runner);
+    kill(work);
+    const ended = await machine.ended(run);
+    expect(ended).toMatchObject({ status: 'failed', reason: 'signal', signal: 'SIGKILL', terminatedBy: 'signal' });
+    expect(ended.exitCode).toBeUndefined();
+    expect(ended.evidence).toMatchObject({
+      source: `runner ${ended.vmId}`,
+      detail: expect.stringContaining('SIGKILL'),
+    });
+    expect(witnessed(orders)).toEqual(['start']);
+    await machine.vmGone(await expectOneEnd(machine, run));
+  });
+
+  it('work that vanished together with its runner and shim is lost, with what was found', async () => {
+    const { machine, orders, run, runner, shim, work } = await machineAtWork();
+    for (const pid of [runner, shim, work]) kill(pid);
+    const ended = await machine.ended(run);
+    expect(ended).toMatchObject({ status: 'lost', reason: 'process_vanished' });
+    expect(ended.evidence).toMatchObject({
+      source: `runner ${ended.vmId}`,
+      detail: expect.stringContaining('left no exit status'),
+    });
+    expect(ended).not.toHaveProperty('exitCode');
+    expect(ended).not.toHaveProperty('terminatedBy');
+    expect(witnessed(orders)).toEqual(['start']);
+    await machine.vmGone(await expectOneEnd(machine, run));
+  });
+
+  it('work whose shim was killed ends as lost, and not before it ends', async () => {
+    const { machine, orders, run, shim } = await machineAtWork();
+    kill(shim);
+    const vm = `/v1/vms/${(await machine.getRun(run)).vmId}`;
+    const { leaseUntil } = await machine.get<{ leaseUntil: string }>(vm);
+    await until(
+      'some more heartbeats',
+      async () => (await machine.get<{ leaseUntil: string }>(vm)).leaseUntil > leaseUntil,
+    );
+    expect((await machine.getRun(run)).status).toBe('running');
+    open(orders);
+    const ended = await machine.ended(run);
+    expect(ended.status).toBe('lost');
+    expect(ended.evidence.detail).toContain('left no exit status');
+    await machine.vmGone(await expectOneEnd(machine, run));
+  });
+
+  it('work that vanished with everything, candor dev included, is lost after the restart', async () => {
+    const { machine, orders, run, runner, shim, work } = await machineAtWork();
+    await machine.killDev();
+    for (const pid of [runner, shim, work]) kill(pid);
+    await until('nothing is left', () => machine.processes().length === 0);
+    await machine.start();
+    const ended = await machine.ended(run);
+    expect(ended).toMatchObject({ status: 'lost', attempt: 1 });
+    expect(ended.evidence.detail).not.toBe('');
+    expect(ended).not.toHaveProperty('exitCode');
+    expect(witnessed(orders)).toEqual(['start']);
+    await machine.vmGone(await expectOneEnd(machine, run));
+  });
+
+  it('work that ended while candor dev and the runner were both gone has its true end', async () => {
+    const { machine, orders, run, runner } = await machineAtWork();
+    await machine.killDev();
+    kill(runner);
+    open(orders);
+    await until('the end of the work and of its shim', () => machine.processes().length === 0);
+    await machine.start();
+    expect(await machine.ended(run)).toMatchObject({ status: 'failed', exitCode: 3, terminatedBy: 'self' });
+    expect(witnessed(orders)).toEqual(['start', 'end 3']);
+    expect(await machine.stdout(run)).toBe(linesOf(orders));
+    await machine.vmGone(await expectOneEnd(machine, run));
+  });
+
+  it('the engine that dies takes candor dev with it, and no work', async () => {
+    const { machine, orders, run } = await machineAtWork();
+    const { enginePid } = JSON.parse(machine.dev.stdout()) as { enginePid: number };
+    kill(enginePid);
+    expect(await machine.dev.exited).toBe(1);
+    expect(machine.dev.stderr()).toContain('the DynamoDB engine has ended');
+    await machine.start();
+    expect((await machine.getRun(run)).status).toBe('running');
+    open(orders);
+    expect(await machine.ended(run)).toMatchObject({ status: 'failed', exitCode: 3 });
+    expect(witnessed(orders)).toEqual(['start', 'end 3']);
+    await machine.vmGone(await expectOneEnd(machine, run));
+  });
+});
