@@ -35,10 +35,21 @@ export interface ClockSpec {
   /** Epoch milliseconds of the next expected occurrence: the clock's StartDate. */
   readonly startAt: number;
   readonly endAt?: number;
+  /** The clock may fire this long after the nominal time, as it likes. */
+  readonly flexibleWindowSeconds?: number;
+}
+
+/** The clock will never take this spec: permanent, unlike a call that failed. The message is what the clock said. */
+export class ClockRejected extends Error {
+  constructor(detail: string, cause?: unknown) {
+    super(detail, cause === undefined ? undefined : { cause });
+    this.name = 'ClockRejected';
+  }
 }
 
 /** The thing that calls `fire` at the right time, at least once (EventBridge Scheduler, or one timer locally). */
 export interface ScheduleClock {
+  /** @throws ClockRejected where the spec itself is at fault */
   put(spec: ClockSpec): Promise<void>;
   /** Deleting a clock that does not exist is success. */
   delete(scheduleId: string): Promise<void>;

@@ -3,7 +3,8 @@
  * stays due in the table until `fire` has settled it, so a crash loses nothing and a failed call comes again.
  */
 import type { ClockSpec, Log, ScheduleClock, Store, Time } from '../../core/ports.ts';
-import { firstUnsettled } from '../../core/schedules/expected.ts';
+import { spreadMs } from '../../core/schedules/check.ts';
+import { firstUndecided } from '../../core/schedules/expected.ts';
 import type { Delivery, FireResult } from '../../core/schedules/fire.ts';
 import type { ScheduleRow } from '../../core/schedules/model.ts';
 import { checkPartition } from '../../core/table/keys.ts';
@@ -112,8 +113,8 @@ export class LocalClock implements ScheduleClock {
 
   private async deliver(row: ScheduleRow): Promise<boolean> {
     const { fire, log, time } = this.options;
-    const due = firstUnsettled(row);
-    if (due === undefined || due > time.now()) {
+    const due = firstUndecided(row);
+    if (due === undefined || due + spreadMs(row, due) > time.now()) {
       this.postpone(row.pk);
       return false;
     }

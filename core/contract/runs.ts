@@ -39,7 +39,7 @@ export interface CancelBody {
   readonly requestedAt: string;
   readonly requestedBy: string;
   readonly reason: string;
-  readonly cause: 'request' | 'timeout' | 'shutdown';
+  readonly cause: 'request' | 'timeout' | 'shutdown' | 'overlap';
   readonly acknowledgedAt?: string;
   readonly processGoneAt?: string;
   readonly vmTerminatedAt?: string;
@@ -53,7 +53,8 @@ export interface RunBody {
   readonly agentVersion: number;
   readonly scheduleId?: string;
   readonly occurrence?: string;
-  readonly trigger: { readonly kind: 'schedule' | 'trigger' | 'api'; readonly by: string };
+  readonly backfillId?: string;
+  readonly trigger: { readonly kind: 'schedule' | 'trigger' | 'api' | 'backfill'; readonly by: string };
   readonly displayName: string;
   readonly status: RunStatus;
   readonly attempt: number;
@@ -66,7 +67,12 @@ export interface RunBody {
   readonly evidence: Evidence;
   readonly correction?: { readonly status: TerminalStatus; readonly exitCode?: number; readonly evidence: Evidence };
   readonly cancel?: CancelBody;
-  readonly waiting?: { readonly reason: string; readonly tried?: readonly string[]; readonly nextTryAt?: string };
+  readonly waiting?: {
+    readonly reason: string;
+    readonly tried?: readonly string[];
+    readonly nextTryAt?: string;
+    readonly blockedBy?: readonly string[];
+  };
   readonly vmId?: string;
   readonly createdAt: string;
   readonly queuedAt: string;

@@ -42,10 +42,19 @@ export const Cadence = z
   );
 export type CadenceRequest = z.output<typeof Cadence>;
 
-export const OverlapPolicy = z.enum(
-  ['skip', 'allow_all'],
-  'must be skip or allow_all (the other policies are not built yet)',
-);
+export const OVERLAP_POLICIES = [
+  'skip',
+  'buffer_one',
+  'buffer_all',
+  'cancel_other',
+  'terminate_other',
+  'allow_all',
+] as const;
+/**
+ * What happens to an occurrence while a run of its schedule is live: it is skipped; one of them, or up to 50, wait for the
+ * end; the live run is cancelled, or killed at once, and the new one starts after it; both run side by side.
+ */
+export const OverlapPolicy = z.enum(OVERLAP_POLICIES, `must be one of ${OVERLAP_POLICIES.join(', ')}`);
 export type OverlapPolicy = z.infer<typeof OverlapPolicy>;
 
 const Window = z
@@ -54,6 +63,13 @@ const Window = z
     path: ['endAt'],
     message: 'must be after startAt',
   });
+
+const FlexibleWindow = Duration({ minSeconds: 60, maxSeconds: 86_400 });
+/** A schedule pauses itself after this many failures in a row that are the agent's own; infrastructure faults do not count. */
+const PauseOnFailure = z.strictObject({
+  consecutive: z.int('must be a whole number').min(1, 'must be at least 1').max(1000),
+});
+const RemainingRuns = z.int('must be a whole number').min(1, 'must be at least 1').max(1_000_000_000);
 
 const Overrides = z.strictObject({
   runTimeout: Duration({ minSeconds: 1, maxSeconds: 30 * 86_400 }).optional(),
@@ -66,6 +82,9 @@ export const ScheduleCreate = z.strictObject({
   window: Window.optional(),
   overlapPolicy: OverlapPolicy.default('skip'),
   catchupWindow: Duration({ minSeconds: 60, maxSeconds: 30 * 86_400 }).optional(),
+  flexibleWindow: FlexibleWindow.optional(),
+  pauseOnFailure: PauseOnFailure.optional(),
+  remainingRuns: RemainingRuns.optional(),
   input: JsonValue.default(null),
   overrides: Overrides.optional(),
   metadata: Metadata.optional(),
@@ -82,6 +101,9 @@ export const SchedulePatch = z
     window: Window.nullable(),
     overlapPolicy: OverlapPolicy,
     catchupWindow: ScheduleCreate.shape.catchupWindow.unwrap().nullable(),
+    flexibleWindow: FlexibleWindow.nullable(),
+    pauseOnFailure: PauseOnFailure.nullable(),
+    remainingRuns: RemainingRuns.nullable(),
     input: JsonValue,
     overrides: Overrides.nullable(),
     metadata: Metadata.nullable(),
@@ -90,6 +112,42 @@ export const SchedulePatch = z
 export type SchedulePatch = z.output<typeof SchedulePatch>;
 
 export const PauseRequest = z.strictObject({ reason: z.string().trim().max(500).default('') });
+/** One future occurrence, by its nominal time. */
+export const SkipRequest = z.strictObject({ occurrence: Instant, reason: z.string().trim().max(500).default('') });
+export const UnskipRequest = z.strictObject({ occurrence: Instant });
+
+export const BACKFILL_LIMIT = 1000;
+/** Runs for past occurrences, each at most once: one after the other (`buffer_all`) or side by side (`allow_all`). */
+export const BackfillRequest = z
+  .strictObject({
+    from: Instant,
+    to: Instant,
+    overlapPolicy: z
+      .enum(['buffer_all', 'allow_all'], 'must be buffer_all (one after the other) or allow_all (side by side)')
+      .default('buffer_all'),
+    /** Also those whose occurrence has had a run already. */
+    again: z.boolean().default(false),
+  })
+  .refine((request) => request.from <= request.to, { path: ['to'], message: 'must not be before from' });
+export type BackfillRequest = z.output<typeof BackfillRequest>;
+
+export const PreviewRequest = z.strictObject({
+  cadence: Cadence,
+  window: Window.optional(),
+  from: Instant.optional(),
+  count: z.int('must be a whole number').min(1, 'must be at least 1').max(1000, 'must be at most 1000').default(10),
+});
+
+export const OccurrenceListQuery = z.strictObject({
+  disposition: z
+    .enum(['dispatched', 'buffered', 'skipped', 'missed'], 'must be dispatched, buffered, skipped or missed')
+    .optional(),
+  from: Instant.optional(),
+  to: Instant.optional(),
+});
+
+export const ExplainQuery = z.strictObject({ at: Instant });
+
 export const TriggerRequest = z.strictObject({ input: JsonValue.optional() });
 
 export const SCHEDULE_STATUSES = ['active', 'paused', 'completed', 'deleting', 'deleted'] as const;
@@ -120,6 +178,11 @@ export interface ScheduleBody {
   readonly window?: { readonly startAt?: string; readonly endAt?: string };
   readonly overlapPolicy: OverlapPolicy;
   readonly catchupWindow: string;
+  readonly flexibleWindow?: string;
+  readonly pauseOnFailure?: { readonly consecutive: number };
+  /** Failures in a row that were the agent's own. */
+  readonly failureStreak: number;
+  readonly remainingRuns?: number;
   readonly input: Json;
   readonly overrides?: { readonly runTimeout?: string; readonly startTimeout?: string };
   readonly metadata?: Readonly<Record<string, string>>;
@@ -132,6 +195,11 @@ export interface ScheduleBody {
   readonly nextOccurrences: readonly string[];
   readonly lastRun?: { readonly runId: string; readonly status: string; readonly endedAt: string };
   readonly liveRuns: readonly string[];
+  /** Occurrences that wait for a live run's end, oldest first. */
+  readonly buffered: readonly string[];
+  /** Future occurrences that somebody has taken out. */
+  readonly skips: readonly string[];
+  readonly backfill?: { readonly id: string; readonly remaining: number };
   readonly createdBy: string;
   readonly createdAt: string;
   readonly updatedAt: string;
@@ -149,8 +217,95 @@ export interface OccurrenceBody {
   readonly reason?: string;
   readonly runId?: string;
   readonly blockingRunId?: string;
+  readonly backfillId?: string;
   readonly specVersion: number;
+  /** When it began to wait, if it was buffered. */
+  readonly bufferedAt?: string;
   readonly decidedAt: string;
   readonly latenessSeconds: number;
   readonly evidence: Evidence;
+}
+
+export interface RevisionBody {
+  readonly specVersion: number;
+  readonly from: string;
+  readonly active: boolean;
+  readonly cadence: CadenceBody;
+  readonly window?: { readonly startAt?: string; readonly endAt?: string };
+  readonly by: string;
+}
+
+export interface PreviewBody {
+  readonly occurrences: readonly { readonly utc: string; readonly local: string }[];
+  /** What the real clock is told; absent with the reason where AWS cannot say it. */
+  readonly awsExpression?: { readonly expression: string; readonly timezone: string };
+  readonly awsProblem?: { readonly problem: string; readonly remedy: string };
+  readonly warnings: readonly string[];
+  readonly asOf: string;
+}
+
+/** Why did it run, or not run, at a time. */
+export interface ExplainBody {
+  readonly scheduleId: string;
+  readonly at: string;
+  /** One sentence for a person. */
+  readonly answer: string;
+  readonly expected: boolean;
+  readonly nearest: { readonly before?: string; readonly after?: string };
+  readonly revision?: RevisionBody;
+  readonly occurrence?: OccurrenceBody;
+  readonly run?: {
+    readonly runId: string;
+    readonly status: string;
+    readonly reason?: string;
+    readonly evidence: Evidence;
+  };
+  readonly blockingRun?: {
+    readonly runId: string;
+    readonly status: string;
+    readonly startedAt?: string;
+    readonly endedAt?: string;
+  };
+  readonly policy: {
+    readonly overlapPolicy: OverlapPolicy;
+    readonly catchupWindow: string;
+    readonly status: ScheduleStatus;
+  };
+  readonly asOf: string;
+}
+
+/** What `PATCH ?dryRun=true` answers; nothing has been changed. */
+export interface DryRunBody {
+  readonly scheduleId: string;
+  readonly version: number;
+  readonly range: { readonly from: string; readonly to: string };
+  readonly added: readonly string[];
+  readonly removed: readonly string[];
+  readonly unchanged: number;
+  /** More changes than are listed. */
+  readonly truncated: boolean;
+  readonly warnings: readonly string[];
+  readonly overlaps: {
+    readonly predicted: number;
+    /** Of past runs; absent where there are none to tell from. */
+    readonly p95Seconds?: number;
+    readonly sample: number;
+    readonly first?: string;
+  };
+  readonly asOf: string;
+}
+
+export interface BackfillBody {
+  readonly backfillId: string;
+  readonly scheduleId: string;
+  readonly status: 'running' | 'completed' | 'cancelled';
+  readonly overlapPolicy: 'buffer_all' | 'allow_all';
+  /** The runs to come, with the ids that they will have. */
+  readonly items: readonly { readonly occurrence: string; readonly runId: string }[];
+  /** Occurrences in the range that are left alone, because they have had a run. */
+  readonly leftAlone: number;
+  readonly remaining: number;
+  readonly createdBy: string;
+  readonly createdAt: string;
+  readonly asOf: string;
 }

@@ -6,12 +6,22 @@ import { isTerminal, type RunStatus } from '../contract/runs.ts';
 import type { Ports } from '../ports.ts';
 import { abandonAttempt } from '../runs/cancel.ts';
 import type { EventRow, RunRow } from '../runs/model.ts';
+import { advanceSchedule } from '../schedules/advance.ts';
+import { syncClock } from '../schedules/clockSync.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 
 export async function handleEvent(ports: Ports, event: EventRow): Promise<void> {
-  if (event.subject !== 'run' || event.status === undefined || !isTerminal(event.status as RunStatus)) return;
+  if (event.subject === 'run') return afterRun(ports, event);
+  // A schedule that paused or completed by itself: nobody else tells its clock.
+  if (event.subject === 'schedule' && event.status !== undefined) await syncClock(ports, event.subjectId);
+}
+
+async function afterRun(ports: Ports, event: EventRow): Promise<void> {
+  if (event.status === undefined || !isTerminal(event.status as RunStatus)) return;
   const run = asRow<RunRow>(await ports.store.get(keys.run(event.subjectId)));
+  if (run === undefined) return;
   // No VM may start it any more: what is still being launched for it must not wait for its timeout.
-  if (run !== undefined && run.vmId === undefined) await abandonAttempt(ports, run);
+  if (run.vmId === undefined) await abandonAttempt(ports, run);
+  if (run.scheduleId !== undefined) await advanceSchedule(ports, run.scheduleId);
 }

@@ -23,6 +23,8 @@ export interface CancelOrder {
   readonly by: string;
   readonly reason: string;
   readonly cause: CancelRecord['cause'];
+  /** Kill at once, without a chance to end in order. */
+  readonly force?: boolean;
   /** If-Match of the request. Absent: whatever stands. */
   readonly precondition?: Precondition;
 }
@@ -49,6 +51,7 @@ export async function cancelRun(ports: Ports, tenantId: string, runId: string, o
       requestedBy: order.by,
       reason: order.reason,
       cause: order.cause,
+      ...(order.force === true && { force: true }),
       sentAt: now,
     };
     const found = evidence('cancel', now, `${order.by} asked for the end (${order.cause})`);
@@ -70,7 +73,7 @@ export async function cancelRun(ports: Ports, tenantId: string, runId: string, o
         ),
         ...(vm === undefined || vm.status === 'terminated'
           ? []
-          : changeVm(ports.config, vm, { set: withCommand(vm, cancelCommand(run, order.cause)) }, now, writer)),
+          : changeVm(ports.config, vm, { set: withCommand(vm, cancelCommand(run, cancel)) }, now, writer)),
       ],
       proof: nextEventKey(run),
       result: { kind: 'asked', run: { ...run, status: 'cancelling', cancel, version: run.version + 1 } },
@@ -80,12 +83,13 @@ export async function cancelRun(ports: Ports, tenantId: string, runId: string, o
   return endUndispatched(ports, step.run, order);
 }
 
-export const cancelCommand = (run: Pick<RunRow, 'id' | 'attempt'>, cause: CancelRecord['cause']) =>
+export const cancelCommand = (run: Pick<RunRow, 'id' | 'attempt'>, cancel: Pick<CancelRecord, 'cause' | 'force'>) =>
   ({
     kind: 'cancel',
     runId: run.id,
     attempt: run.attempt,
-    cause: cause === 'timeout' ? 'timeout' : 'cancel',
+    cause: cancel.cause === 'timeout' ? 'timeout' : 'cancel',
+    ...(cancel.force === true && { force: true }),
   }) as const;
 
 async function endUndispatched(ports: Ports, run: RunRow, order: CancelOrder): Promise<RunRow> {
@@ -95,7 +99,12 @@ async function endUndispatched(ports: Ports, run: RunRow, order: CancelOrder): P
     run.id,
     {
       status: 'cancelled',
-      reason: order.cause === 'shutdown' ? 'candor_stopped' : 'cancelled_before_start',
+      reason:
+        order.cause === 'shutdown'
+          ? 'candor_stopped'
+          : order.cause === 'overlap'
+            ? 'displaced'
+            : 'cancelled_before_start',
       evidence: evidence('cancel', now, 'no VM had been told to start it, so no process was started'),
       cancel: {
         requestedAt: now,
@@ -110,7 +119,7 @@ async function endUndispatched(ports: Ports, run: RunRow, order: CancelOrder): P
   );
   // A VM took the marker in between: the cancel goes to that VM now.
   if (finished === undefined) return cancelRun(ports, run.tenantId, run.id, order);
-  if (finished.outcome === 'already' && finished.run.reason !== 'cancelled_before_start') throw ended(finished.run);
+  if (finished.outcome === 'already' && finished.run.status !== 'cancelled') throw ended(finished.run);
   await abandonAttempt(ports, run);
   return finished.run;
 }

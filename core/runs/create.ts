@@ -17,6 +17,9 @@ export interface NewRun {
   readonly overrides?: { readonly runTimeout?: number; readonly startTimeout?: number } | undefined;
   readonly scheduleId?: string;
   readonly occurrence?: number;
+  readonly backfillId?: string;
+  /** The live runs whose end it waits for before it is placed (cancel_other, terminate_other). */
+  readonly waitsFor?: readonly string[];
   readonly evidence: Evidence;
 }
 
@@ -35,6 +38,8 @@ export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
     agentVersion: agent.version,
     ...(facts.scheduleId !== undefined && { scheduleId: facts.scheduleId }),
     ...(facts.occurrence !== undefined && { occurrence: facts.occurrence }),
+    ...(facts.backfillId !== undefined && { backfillId: facts.backfillId }),
+    ...(facts.waitsFor !== undefined && { waiting: { reason: 'overlap', blockedBy: facts.waitsFor } }),
     trigger: facts.trigger,
     displayName: facts.displayName,
     status: 'queued',
@@ -45,7 +50,8 @@ export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
     evidence: facts.evidence,
     createdAt: now,
     queuedAt: now,
-    deadlineAt: now + startTimeoutSeconds * 1000,
+    // The start timeout counts from the moment at which something can be started.
+    ...(facts.waitsFor === undefined && { deadlineAt: now + startTimeoutSeconds * 1000 }),
     version: 1,
     listIn: lists.runs(agent.tenantId, shardOf(facts.id, LIST_SHARDS)),
     listAt: `${String(now).padStart(14, '0')}#${facts.id}`,

@@ -6,15 +6,16 @@
 import type { Evidence, Json } from '../contract/common.ts';
 import { isTerminal, type TerminalStatus, type TerminatedBy } from '../contract/runs.ts';
 import type { Ports } from '../ports.ts';
+import { failurePause, streakAfter } from '../schedules/failures.ts';
+import { liveChange } from '../schedules/liveChange.ts';
 import type { ScheduleRow } from '../schedules/model.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
-import { eq, guard, type Write } from '../table/model.ts';
+import type { Write } from '../table/model.ts';
 import { asItem, asRow, asValues } from '../table/rows.ts';
 import { changeVm, withoutSlot } from '../vms/change.ts';
 import type { VmRow } from '../vms/model.ts';
 import { changeRun, evidence as evidenceOf, nextEventKey } from './change.ts';
-import { appendEvent } from './events.ts';
 import { nextStatus } from './machine.ts';
 import type { CancelRecord, RunRow } from './model.ts';
 import { payloadRow } from './payload.ts';
@@ -138,36 +139,15 @@ function scheduleWrites(
   writer: string,
 ): readonly Write[] {
   if (schedule === undefined || !schedule.liveRuns.includes(run.id)) return [];
-  const liveRuns = schedule.liveRuns.filter((each) => each !== run.id);
-  // A schedule whose delete waited for its runs is deleted with the last of them.
-  const deletes = schedule.status === 'deleting' && liveRuns.length === 0;
-  const update: Write = {
-    kind: 'update',
-    key: keys.schedule(schedule.id),
-    set: {
-      liveRuns,
-      liveSeq: schedule.liveSeq + 1,
-      lastRun: { runId: run.id, status: verdict.status, endedAt: now },
-      ...(deletes && { status: 'deleted', version: schedule.version + 1, updatedAt: now }),
-    },
-    guards: [
-      guard('finish.liveSetUnchanged', eq('liveSeq', schedule.liveSeq)),
-      guard('finish.scheduleUnchanged', eq('version', schedule.version)),
-    ],
+  const failureStreak = streakAfter(schedule.failureStreak, verdict);
+  const pause = failurePause(schedule, failureStreak, now);
+  const part = {
+    liveRuns: schedule.liveRuns.filter((each) => each !== run.id),
+    waitingRuns: schedule.waitingRuns.filter((each) => each !== run.id),
+    lastRun: { runId: run.id, status: verdict.status, endedAt: now },
+    failureStreak,
   };
-  if (!deletes) return [update];
-  const event = appendEvent(ports.config, {
-    tenantId: schedule.tenantId,
-    subject: 'schedule',
-    subjectId: schedule.id,
-    sequence: schedule.version + 1,
-    type: 'schedule.deleted',
-    at: now,
-    status: 'deleted',
-    detail: { afterRun: run.id },
-    writer,
-  });
-  return [update, event];
+  return liveChange(ports, schedule, part, { now, writer, guardName: 'finish', ...(pause !== undefined && { pause }) });
 }
 
 function vmWrites(ports: Ports, vm: VmRow | undefined, run: RunRow, now: number, writer: string): readonly Write[] {

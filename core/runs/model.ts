@@ -9,7 +9,9 @@ export interface CancelRecord {
   readonly requestedBy: string;
   readonly reason: string;
   /** `timeout` and `shutdown` end work through the same door, with their own verdict. */
-  readonly cause: 'request' | 'timeout' | 'shutdown';
+  readonly cause: 'request' | 'timeout' | 'shutdown' | 'overlap';
+  /** Killed at once, without a chance to end in order. */
+  readonly force?: boolean;
   readonly sentAt: number;
   readonly acknowledgedAt?: number;
   readonly processGoneAt?: number;
@@ -23,7 +25,8 @@ export interface RunRow extends RowBase {
   readonly agentVersion: number;
   readonly scheduleId?: string;
   readonly occurrence?: number;
-  readonly trigger: { readonly kind: 'schedule' | 'trigger' | 'api'; readonly by: string };
+  readonly backfillId?: string;
+  readonly trigger: { readonly kind: 'schedule' | 'trigger' | 'api' | 'backfill'; readonly by: string };
   readonly displayName: string;
   readonly status: RunStatus;
   readonly attempt: number;
@@ -38,7 +41,12 @@ export interface RunRow extends RowBase {
   readonly reason?: string;
   readonly correction?: { readonly status: TerminalStatus; readonly exitCode?: number; readonly evidence: Evidence };
   readonly cancel?: CancelRecord;
-  readonly waiting?: { readonly reason: string; readonly tried?: readonly string[]; readonly nextTryAt?: number };
+  readonly waiting?: {
+    readonly reason: string;
+    readonly tried?: readonly string[];
+    readonly nextTryAt?: number;
+    readonly blockedBy?: readonly string[];
+  };
   /** The dispatch marker: the VM that may start this attempt. Never cleared on silence. */
   readonly vmId?: string;
   readonly dispatchedAt?: number;

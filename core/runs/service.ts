@@ -223,6 +223,7 @@ function bodyFrom(run: RunRow, input: Json, output: Json | undefined, now: numbe
     agentVersion: run.agentVersion,
     ...(run.scheduleId !== undefined && { scheduleId: run.scheduleId }),
     ...(run.occurrence !== undefined && { occurrence: isoSecond(run.occurrence) }),
+    ...(run.backfillId !== undefined && { backfillId: run.backfillId }),
     trigger: run.trigger,
     displayName: run.displayName,
     status: run.status,
@@ -253,6 +254,7 @@ const waitingBody = (waiting: NonNullable<RunRow['waiting']>) => ({
   reason: waiting.reason,
   ...(waiting.tried !== undefined && { tried: waiting.tried }),
   ...optionalTime('nextTryAt', waiting.nextTryAt),
+  ...(waiting.blockedBy !== undefined && { blockedBy: waiting.blockedBy }),
 });
 
 const cancelBody = (cancel: CancelRecord) => ({

@@ -1,9 +1,10 @@
 /** A schedule as it is answered. Derived fields are computed at read time, in the present tense (design.md §5.10). */
 import type { CoreConfig } from '../config.ts';
 import { formatDuration, isoSecond, isoTime, type Json } from '../contract/common.ts';
-import type { CadenceBody, OccurrenceBody, ScheduleBody } from '../contract/schedules.ts';
-import { firstUnsettled, upcoming } from './expected.ts';
-import type { Cadence, OccurrenceRow, ScheduleRow } from './model.ts';
+import type { CadenceBody, OccurrenceBody, RevisionBody, ScheduleBody } from '../contract/schedules.ts';
+import { flexibleMs } from './decide.ts';
+import { firstUndecided, upcoming } from './expected.ts';
+import type { Cadence, OccurrenceRow, Revision, ScheduleRow } from './model.ts';
 
 const NEXT_OCCURRENCES = 5;
 
@@ -20,6 +21,12 @@ export function scheduleBody(config: CoreConfig, schedule: ScheduleRow, input: J
     ...(schedule.window !== undefined && { window: windowBody(schedule.window) }),
     overlapPolicy: schedule.overlapPolicy,
     catchupWindow: formatDuration(schedule.catchupWindowSeconds ?? config.catchupWindowSeconds),
+    ...(schedule.flexibleWindowSeconds !== undefined && {
+      flexibleWindow: formatDuration(schedule.flexibleWindowSeconds),
+    }),
+    ...(schedule.pauseOnFailure !== undefined && { pauseOnFailure: schedule.pauseOnFailure }),
+    failureStreak: schedule.failureStreak,
+    ...(schedule.remainingRuns !== undefined && { remainingRuns: schedule.remainingRuns }),
     input,
     ...(schedule.overrides !== undefined && { overrides: overridesBody(schedule.overrides) }),
     ...(schedule.metadata !== undefined && { metadata: schedule.metadata }),
@@ -32,13 +39,16 @@ export function scheduleBody(config: CoreConfig, schedule: ScheduleRow, input: J
     },
     overdue: overdueSince !== undefined,
     ...(overdueSince !== undefined && { overdueSince: isoSecond(overdueSince) }),
-    nextOccurrences: active
-      ? upcoming(schedule, Math.max(now, schedule.settledThrough), NEXT_OCCURRENCES).map(isoSecond)
-      : [],
+    nextOccurrences: active ? nextRunning(schedule, now, NEXT_OCCURRENCES).map(isoSecond) : [],
     ...(schedule.lastRun !== undefined && {
       lastRun: { ...schedule.lastRun, endedAt: isoTime(schedule.lastRun.endedAt) },
     }),
     liveRuns: schedule.liveRuns,
+    buffered: schedule.buffer.map(isoSecond),
+    skips: schedule.skips.map(isoSecond),
+    ...(schedule.backfill !== undefined && {
+      backfill: { id: schedule.backfill.id, remaining: schedule.backfill.pending.length },
+    }),
     createdBy: schedule.createdBy,
     createdAt: isoTime(schedule.createdAt),
     updatedAt: isoTime(schedule.updatedAt),
@@ -49,8 +59,9 @@ export function scheduleBody(config: CoreConfig, schedule: ScheduleRow, input: J
 /** The occurrence that is due and unhandled right now, if there is one. Only an active schedule can be overdue. */
 export function overdueOccurrence(config: CoreConfig, schedule: ScheduleRow, now: number): number | undefined {
   if (schedule.status !== 'active') return undefined;
-  const due = firstUnsettled(schedule);
-  return due !== undefined && due < now - config.overdueGraceSeconds * 1000 ? due : undefined;
+  const due = firstUndecided(schedule);
+  const grace = config.overdueGraceSeconds * 1000 + flexibleMs(schedule);
+  return due !== undefined && due < now - grace ? due : undefined;
 }
 
 export function cadenceBody(cadence: Cadence): CadenceBody {
@@ -83,8 +94,28 @@ export const occurrenceBody = (row: OccurrenceRow): OccurrenceBody => ({
   ...(row.reason !== undefined && { reason: row.reason }),
   ...(row.runId !== undefined && { runId: row.runId }),
   ...(row.blockingRunId !== undefined && { blockingRunId: row.blockingRunId }),
+  ...(row.backfillId !== undefined && { backfillId: row.backfillId }),
   specVersion: row.specVersion,
+  ...(row.bufferedAt !== undefined && { bufferedAt: isoTime(row.bufferedAt) }),
   decidedAt: isoTime(row.decidedAt),
   latenessSeconds: Math.max(0, Math.round((row.decidedAt - row.at) / 100) / 10),
   evidence: row.evidence,
+});
+
+/** The next occurrences that will run: without those that were taken out, and no more than may still be dispatched. */
+export function nextRunning(schedule: ScheduleRow, now: number, count: number): readonly number[] {
+  const wanted = Math.min(count, schedule.remainingRuns ?? count);
+  const from = Math.max(now, schedule.decidedThrough);
+  return upcoming(schedule, from, wanted + schedule.skips.length)
+    .filter((at) => !schedule.skips.includes(at))
+    .slice(0, wanted);
+}
+
+export const revisionBody = (revision: Revision): RevisionBody => ({
+  specVersion: revision.specVersion,
+  from: isoTime(revision.from),
+  active: revision.active,
+  cadence: cadenceBody(revision.cadence),
+  ...(revision.window !== undefined && { window: windowBody(revision.window) }),
+  by: revision.by,
 });

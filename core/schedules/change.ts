@@ -2,11 +2,12 @@
 import type { Json } from '../contract/common.ts';
 import type { Ports } from '../ports.ts';
 import { appendEvent } from '../runs/events.ts';
-import { checkPartition, keys, shardOf } from '../table/keys.ts';
-import { eq, guard, type Value, type Write } from '../table/model.ts';
-import { asValue } from '../table/rows.ts';
-import { firstUnsettled, prunedRevisions } from './expected.ts';
-import type { Revision, ScheduleRow } from './model.ts';
+import { keys } from '../table/keys.ts';
+import { absent, eq, guard, type Value, type Write } from '../table/model.ts';
+import { asItem, asValue, SCHEMA_VERSION } from '../table/rows.ts';
+import { derivedOf } from './check.ts';
+import { prunedRevisions } from './expected.ts';
+import type { Revision, RevisionRow, ScheduleRow } from './model.ts';
 
 export interface ScheduleChange {
   readonly type: string;
@@ -15,16 +16,60 @@ export interface ScheduleChange {
   readonly detail?: Readonly<Record<string, Json | undefined>>;
 }
 
+/** What of a schedule the clock follows. */
+export const specRow = (schedule: Pick<ScheduleRow, 'cadence' | 'window'>) => ({
+  cadence: schedule.cadence,
+  ...(schedule.window !== undefined && { window: schedule.window }),
+});
+
 /** The row after an edit that begins a new revision at `now`: earlier occurrences stay with the revisions that expected them. */
 export function revised(schedule: ScheduleRow, revision: Omit<Revision, 'specVersion'>): ScheduleRow {
   const specVersion = schedule.specVersion + 1;
   return {
     ...schedule,
     specVersion,
-    revisions: [...prunedRevisions(schedule.revisions, schedule.settledThrough), { ...revision, specVersion }],
+    revisions: [...prunedRevisions(schedule.revisions, schedule.decidedThrough), { ...revision, specVersion }],
     clock: { ...schedule.clock, status: 'pending' },
   };
 }
+
+/** The revision in force, kept for good: the row embeds only those that it still needs. */
+export function revisionRow(schedule: ScheduleRow): Write {
+  const inForce = schedule.revisions.at(-1);
+  if (inForce === undefined) throw new Error(`schedule ${schedule.id} has no revision`);
+  const row: RevisionRow = {
+    ...keys.revision(schedule.id, inForce.specVersion),
+    schemaVersion: SCHEMA_VERSION,
+    tenantId: schedule.tenantId,
+    ...inForce,
+  };
+  return { kind: 'put', item: asItem(row), guards: [guard('schedule.revisionOnce', absent)] };
+}
+
+/** What people may change; everything else belongs to fires and finishes. */
+const EDITABLE = [
+  'name',
+  'status',
+  'pause',
+  'cadence',
+  'window',
+  'overlapPolicy',
+  'catchupWindowSeconds',
+  'flexibleWindowSeconds',
+  'pauseOnFailure',
+  'failureStreak',
+  'remainingRuns',
+  'inputVersion',
+  'overrides',
+  'metadata',
+  'revisions',
+  'decidedThrough',
+  'specVersion',
+  'clock',
+  'buffer',
+  'skips',
+  'backfill',
+] as const satisfies readonly (keyof ScheduleRow)[];
 
 export function changeSchedule(
   ports: Ports,
@@ -35,35 +80,16 @@ export function changeSchedule(
 ): readonly Write[] {
   const version = schedule.version + 1;
   const { after } = change;
-  const due = firstUnsettled(after);
-  const set: Record<string, Value | undefined> = {
-    name: after.name,
-    status: after.status,
-    pause: asValue(after.pause),
-    cadence: asValue(after.cadence),
-    window: asValue(after.window),
-    overlapPolicy: after.overlapPolicy,
-    catchupWindowSeconds: after.catchupWindowSeconds,
-    inputVersion: after.inputVersion,
-    overrides: asValue(after.overrides),
-    metadata: asValue(after.metadata),
-    revisions: asValue(after.revisions),
-    specVersion: after.specVersion,
-    clock: asValue(after.clock),
-    settledThrough: after.settledThrough,
-    version,
-    updatedAt: now,
-    checkIn: due === undefined ? undefined : checkPartition('SCH', shardOf(schedule.id, ports.config.checkShards)),
-    checkAt: due,
-  };
-  return [
+  const set: Record<string, Value | undefined> = {};
+  for (const name of EDITABLE) if (schedule[name] !== after[name]) set[name] = asValue(after[name]);
+  const writes: Write[] = [
     {
       kind: 'update',
       key: keys.schedule(schedule.id),
-      set,
+      set: { ...set, ...derivedOf(ports.config, after, now), version, updatedAt: now },
       guards: [
         guard('schedule.unchanged', eq('version', schedule.version)),
-        // The next check is computed from what fires have settled so far.
+        // The next check is computed from what fires have decided so far.
         guard('schedule.liveSetUnchanged', eq('liveSeq', schedule.liveSeq)),
       ],
     },
@@ -79,4 +105,6 @@ export function changeSchedule(
       writer,
     }),
   ];
+  if (after.specVersion !== schedule.specVersion) writes.push(revisionRow(after));
+  return writes;
 }

@@ -1,39 +1,50 @@
 /** The row is the truth, the clock follows (design.md §5.8): full spec each time, `synced` only if the version still stands. */
 import { GuardFailed } from '../errors.ts';
-import type { ClockSpec, Ports } from '../ports.ts';
+import { ClockRejected, type ClockSpec, type Ports } from '../ports.ts';
+import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
-import { asRow } from '../table/rows.ts';
+import { asRow, asValue } from '../table/rows.ts';
+import { changeSchedule, revised, specRow } from './change.ts';
+import { derivedOf } from './check.ts';
 import { nextExpected } from './expected.ts';
-import type { Cadence, ScheduleRow } from './model.ts';
+import type { Cadence, ScheduleRow, SyncedSpec } from './model.ts';
 
 const TRIES = 5;
 
+export type SyncResult =
+  | { readonly status: 'synced' | 'pending' }
+  /** The clock will not have this spec; the row has gone back to the last one that it took. */
+  | { readonly status: 'rejected'; readonly problem: string };
+
 /**
- * Brings the clock after the row. A failure leaves the row `pending`, for the watchdog: no change of a schedule fails
- * because its clock could not be reached.
+ * Brings the clock after the row. A call that fails leaves the row `pending`, for the watchdog: no change of a schedule
+ * fails because its clock could not be reached.
  */
-export async function syncClock(ports: Ports, scheduleId: string): Promise<'synced' | 'pending'> {
+export async function syncClock(ports: Ports, scheduleId: string): Promise<SyncResult> {
   for (let tries = 0; tries < TRIES; tries++) {
     const schedule = asRow<ScheduleRow>(await ports.store.get(keys.schedule(scheduleId)));
-    if (schedule === undefined || schedule.clock.status === 'synced') return 'synced';
+    if (schedule === undefined) return { status: 'synced' };
+    // In a later turn our own put may have come after the one that somebody else marked: then ours must be the newest.
+    if (tries === 0 && schedule.clock.status === 'synced') return { status: 'synced' };
     try {
       const spec = clockSpec(schedule, ports.time.now());
       if (spec === undefined) await ports.clock.delete(scheduleId);
       else await ports.clock.put(spec);
     } catch (error) {
+      if (error instanceof ClockRejected) return revert(ports, schedule, error.message);
       ports.log.warn('clock.sync_failed', { scheduleId, error: String(error) });
-      return 'pending';
+      return { status: 'pending' };
     }
-    if (await markSynced(ports, schedule)) return 'synced';
+    if (await markSynced(ports, schedule)) return { status: 'synced' };
   }
-  return 'pending';
+  return { status: 'pending' };
 }
 
 /** What the clock must be set to; undefined where nothing more is expected and the clock is to be deleted. */
 export function clockSpec(schedule: ScheduleRow, now: number): ClockSpec | undefined {
   if (schedule.status !== 'active') return undefined;
-  const startAt = nextExpected(schedule, Math.max(schedule.settledThrough, now - 1));
+  const startAt = nextExpected(schedule, Math.max(schedule.decidedThrough, now - 1));
   if (startAt === undefined) return undefined;
   return {
     tenantId: schedule.tenantId,
@@ -44,6 +55,7 @@ export function clockSpec(schedule: ScheduleRow, now: number): ClockSpec | undef
     cadence: specCadence(schedule.cadence),
     startAt,
     ...(schedule.window?.endAt !== undefined && { endAt: schedule.window.endAt }),
+    ...(schedule.flexibleWindowSeconds !== undefined && { flexibleWindowSeconds: schedule.flexibleWindowSeconds }),
   };
 }
 
@@ -58,15 +70,71 @@ function specCadence(cadence: Cadence): ClockSpec['cadence'] {
   }
 }
 
+const syncedSpec = (schedule: ScheduleRow): SyncedSpec => ({
+  ...specRow(schedule),
+  ...(schedule.flexibleWindowSeconds !== undefined && { flexibleWindowSeconds: schedule.flexibleWindowSeconds }),
+});
+
 async function markSynced(ports: Ports, schedule: ScheduleRow): Promise<boolean> {
-  const clock = { status: 'synced', specVersion: schedule.specVersion, syncedAt: ports.time.now() };
-  const guards = [guard('clock.specStands', eq('specVersion', schedule.specVersion))];
+  const now = ports.time.now();
+  const clock = { status: 'synced', specVersion: schedule.specVersion, syncedAt: now } as const;
+  const guards = [
+    guard('clock.specStands', eq('specVersion', schedule.specVersion)),
+    // The check goes back from the clock to what is due, by the fires that this read knew of.
+    guard('clock.liveSetUnchanged', eq('liveSeq', schedule.liveSeq)),
+  ];
+  const { checkIn, checkAt } = derivedOf(ports.config, { ...schedule, clock }, now);
+  const set = { clock, lastSyncedSpec: asValue(syncedSpec(schedule)), checkIn, checkAt };
   try {
-    await ports.store.transact([{ kind: 'update', key: keys.schedule(schedule.id), set: { clock }, guards }]);
+    await ports.store.transact([{ kind: 'update', key: keys.schedule(schedule.id), set, guards }]);
     return true;
   } catch (error) {
     // A newer edit: its spec is put in the next turn.
     if (error instanceof GuardFailed) return false;
     throw error;
   }
+}
+
+/** Back to the spec that the clock took last, as a new version, if the rejected one still stands; without one it pauses. */
+async function revert(ports: Ports, rejected: ScheduleRow, problem: string): Promise<SyncResult> {
+  ports.log.warn('clock.rejected', { scheduleId: rejected.id, specVersion: rejected.specVersion, problem });
+  await commit<void>(ports, async (writer) => {
+    const schedule = asRow<ScheduleRow>(await ports.store.get(keys.schedule(rejected.id)));
+    if (schedule === undefined || schedule.specVersion !== rejected.specVersion) return { done: undefined };
+    const now = ports.time.now();
+    const change = {
+      type: 'schedule.spec_rejected',
+      after: reverted(schedule, problem, now),
+      by: 'candor',
+      detail: { problem },
+    };
+    return {
+      writes: changeSchedule(ports, schedule, change, now, writer),
+      proof: keys.scheduleEvent(schedule.id, schedule.version + 1),
+      result: undefined,
+    };
+  });
+  return { status: 'rejected', problem };
+}
+
+function reverted(schedule: ScheduleRow, problem: string, now: number): ScheduleRow {
+  const { window: _w, flexibleWindowSeconds: _f, ...rest } = schedule;
+  const spec = schedule.lastSyncedSpec;
+  if (spec === undefined) {
+    // Never taken by the clock: nothing to go back to, so it stands still, with the reason, instead of seeming to run.
+    const paused = revised(schedule, { ...specRow(schedule), from: now, active: false, by: 'candor' });
+    return {
+      ...paused,
+      status: 'paused',
+      pause: { kind: 'auto', reason: `the clock refused it: ${problem}`, by: 'candor', at: now },
+    };
+  }
+  const { cadence, window, flexibleWindowSeconds } = spec;
+  const back: ScheduleRow = {
+    ...rest,
+    cadence,
+    ...(window !== undefined && { window }),
+    ...(flexibleWindowSeconds !== undefined && { flexibleWindowSeconds }),
+  };
+  return revised(back, { ...specRow(back), from: now, active: schedule.status === 'active', by: 'candor' });
 }

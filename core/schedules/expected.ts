@@ -21,9 +21,9 @@ function nextInRevision(revision: Revision, after: number, before: number): numb
 export const nextExpected = (schedule: Planned, after: number): number | undefined =>
   nextWhere(schedule, after, (revision) => revision.active);
 
-/** The first occurrence strictly after `after` that a pause kept from being expected. */
-export const nextWithheld = (schedule: Planned, after: number): number | undefined =>
-  nextWhere(schedule, after, (revision) => !revision.active);
+/** The first occurrence strictly after `after` of whichever revision, those of a pause included. */
+export const nextOfAny = (schedule: Planned, after: number): number | undefined =>
+  nextWhere(schedule, after, () => true);
 
 function nextWhere(schedule: Planned, after: number, wanted: (revision: Revision) => boolean): number | undefined {
   for (const [index, revision] of schedule.revisions.entries()) {
@@ -49,12 +49,12 @@ export function upcoming(schedule: Planned, after: number, limit: number): reado
   return found;
 }
 
-/** The first occurrence that is expected and has no final disposition. */
-export const firstUnsettled = (schedule: Pick<ScheduleRow, 'revisions' | 'settledThrough'>): number | undefined =>
-  nextExpected(schedule, schedule.settledThrough);
+/** The first occurrence that is expected and has not been decided. */
+export const firstUndecided = (schedule: Pick<ScheduleRow, 'revisions' | 'decidedThrough'>): number | undefined =>
+  nextExpected(schedule, schedule.decidedThrough);
 
-/** Only what an unsettled occurrence can still need: so the row, which every fire reads and writes, stays small. */
-export function prunedRevisions(revisions: readonly Revision[], settledThrough: number): readonly Revision[] {
-  const inForce = revisions.findLastIndex((revision) => revision.from <= settledThrough);
+/** Only what an undecided occurrence can still need: so the row, which every fire reads and writes, stays small. */
+export function prunedRevisions(revisions: readonly Revision[], decidedThrough: number): readonly Revision[] {
+  const inForce = revisions.findLastIndex((revision) => revision.from <= decidedThrough);
   return inForce <= 0 ? revisions : revisions.slice(inForce);
 }

@@ -5,48 +5,41 @@
  * run with its first event, and the schedule's new live set, on the condition that `version` (every edit, pause and
  * delete bumps it) and `liveSeq` (every fire and finish bumps it) are what the decision read.
  */
-import type { PrincipalRow } from '../access/principals.ts';
-import type { AgentRow } from '../agents/model.ts';
-import { isoSecond } from '../contract/common.ts';
 import { GuardFailed } from '../errors.ts';
-import { occurrenceRunId } from '../ids.ts';
 import type { Ports } from '../ports.ts';
-import { newRun, runCreation } from '../runs/create.ts';
-import { appendEvent } from '../runs/events.ts';
+import { runCreation } from '../runs/create.ts';
 import type { RunRow } from '../runs/model.ts';
 import { placeRun } from '../runs/place.ts';
 import { commit, type Plan } from '../table/commit.ts';
 import { checkPartition, keys, shardOf } from '../table/keys.ts';
-import { absent, eq, guard, type Key, type Write } from '../table/model.ts';
-import { asItem, asRow, asValue, SCHEMA_VERSION } from '../table/rows.ts';
-import { catchupMs, type Decision, decideOccurrence, type FireRows } from './decide.ts';
-import { firstUnsettled, isExpected, nextExpected, prunedRevisions, revisionAt } from './expected.ts';
+import { eq, guard, type Write } from '../table/model.ts';
+import { asRow } from '../table/rows.ts';
+import { catchupMs, decideOccurrence, type FireRows } from './decide.ts';
+import { displace } from './displace.ts';
+import { firstUndecided, isExpected, nextExpected } from './expected.ts';
+import { type Entry, latenessText, newEntry, occurrenceRow } from './ledger.ts';
+import { liveChange } from './liveChange.ts';
 import type { OccurrenceRow, ScheduleRow } from './model.ts';
+import { type Delivery, occurrenceRun, readFireRows } from './occurrenceRun.ts';
 
-export interface Delivery {
-  readonly scheduleId: string;
-  /** The nominal time (`<aws.scheduler.scheduled-time>`), epoch milliseconds; absent when the clock could not say. */
-  readonly scheduledTime?: number;
-  /** A hint of drift, never authority. */
-  readonly specVersion?: number;
-  /** Where the other rows of the decision probably are, so that one read gets them all; checked against the schedule. */
-  readonly agentId?: string;
-  readonly principalId?: string;
-}
+export type { Delivery } from './occurrenceRun.ts';
 
 export type FireResult =
   | { readonly outcome: 'dispatched'; readonly runId: string; readonly duplicate: boolean }
+  | { readonly outcome: 'buffered'; readonly duplicate: boolean }
   | { readonly outcome: 'skipped' | 'missed'; readonly reason: string; readonly duplicate: boolean }
   | {
       readonly outcome: 'ignored';
-      readonly reason: 'unknown_schedule' | 'unexpected' | 'early' | 'nothing_due' | 'covered_by_range';
+      readonly reason:
+        | 'unknown_schedule'
+        | 'unexpected'
+        | 'early'
+        | 'nothing_due'
+        | 'covered_by_range'
+        | 'more_to_settle';
     };
 
-/** What one committed step settled: one occurrence, or a range of missed ones. */
-interface Settled {
-  readonly at: number;
-  readonly through: number;
-  readonly decision: Decision;
+interface Settled extends Entry {
   readonly run?: RunRow;
 }
 
@@ -60,17 +53,24 @@ export async function fire(ports: Ports, delivery: Delivery): Promise<FireResult
     const result = await settleNext(ports, delivery);
     if ('outcome' in result) return result;
     const { settled, target } = result;
-    if (settled.run !== undefined) await placeRun(ports, settled.run);
+    if (settled.run !== undefined) await start(ports, settled.run, settled);
     if (settled.through >= target) return answerOf(settled, target);
   }
-  return { outcome: 'ignored', reason: 'covered_by_range' };
+  return { outcome: 'ignored', reason: 'more_to_settle' };
+}
+
+/** A run that displaces others waits for their end; any other is placed now. */
+async function start(ports: Ports, run: RunRow, { decision }: Entry): Promise<void> {
+  if (decision.disposition === 'dispatched' && decision.displaces !== undefined)
+    await displace(ports, run, decision.displaces);
+  else await placeRun(ports, run);
 }
 
 type Step = { readonly settled: Settled; readonly target: number } | FireResult;
 
 function settleNext(ports: Ports, delivery: Delivery): Promise<Step> {
   return commit<Step>(ports, async (writer) => {
-    const rows = await readRows(ports, delivery);
+    const rows = await readFireRows(ports, delivery);
     if (rows === undefined) {
       ports.log.warn('fire.unknown_schedule', { scheduleId: delivery.scheduleId });
       return { done: { outcome: 'ignored', reason: 'unknown_schedule' } };
@@ -78,73 +78,47 @@ function settleNext(ports: Ports, delivery: Delivery): Promise<Step> {
     const { schedule } = rows;
     const now = ports.time.now();
     const horizon = now + ports.config.maxClockSkewSeconds * 1000;
-    const due = firstUnsettled(schedule);
+    const due = firstUndecided(schedule);
     const target = delivery.scheduledTime ?? due;
     if (target === undefined || (delivery.scheduledTime === undefined && target > horizon))
       return { done: { outcome: 'ignored', reason: 'nothing_due' } };
     if (target > horizon) return { done: { outcome: 'ignored', reason: 'early' } };
-    if (target <= schedule.settledThrough) return { done: await settledAlready(ports, delivery.scheduleId, target) };
+    if (target <= schedule.decidedThrough) return { done: await decidedAlready(ports, delivery.scheduleId, target) };
     if (due === undefined || !isExpected(schedule, target)) {
       await noteDrift(ports, schedule, now);
       return { done: { outcome: 'ignored', reason: 'unexpected' } };
     }
-    // Earlier occurrences first: `settledThrough` never jumps over one.
+    // Earlier occurrences first: the cursor never jumps over one.
     const settled = decideStep(ports, rows, due, target, now);
     return settlement(ports, rows, settled, target, now, writer);
   });
 }
 
-async function readRows(ports: Ports, delivery: Delivery): Promise<FireRows | undefined> {
-  const scheduleKey = keys.schedule(delivery.scheduleId);
-  const hinted = delivery.agentId !== undefined && delivery.principalId !== undefined;
-  const wanted: Key[] = [scheduleKey];
-  if (hinted) wanted.push(keys.principal(delivery.principalId), keys.agent(delivery.agentId));
-  const [scheduleItem, principalItem, agentItem] = await ports.store.getMany(wanted);
-  const schedule = asRow<ScheduleRow>(scheduleItem);
-  if (schedule === undefined) return undefined;
-  if (hinted && schedule.agentId === delivery.agentId && schedule.createdBy === delivery.principalId)
-    return { schedule, principal: asRow<PrincipalRow>(principalItem), agent: asRow<AgentRow>(agentItem) };
-  const [principal, agent] = await ports.store.getMany([
-    keys.principal(schedule.createdBy),
-    keys.agent(schedule.agentId),
-  ]);
-  return { schedule, principal: asRow<PrincipalRow>(principal), agent: asRow<AgentRow>(agent) };
-}
-
-/** The first unsettled occurrence, or all those together that are beyond the catch-up window. */
+/** The first undecided occurrence, or all those together that are beyond the catch-up window. */
 function decideStep(ports: Ports, rows: FireRows, due: number, target: number, now: number): Settled {
-  const decision = decideOccurrence(ports.config, rows, due, now);
-  let through = due;
-  if (decision.disposition === 'missed') {
-    const tooLate = now - catchupMs(rows.schedule, ports.config);
-    for (let count = 1; count < RANGE_LIMIT; count++) {
-      const next = nextExpected(rows.schedule, through);
-      if (next === undefined || next > target || next >= tooLate) break;
-      through = next;
-    }
-  }
-  if (decision.disposition !== 'dispatched' || rows.agent === undefined) return { at: due, through, decision };
   const { schedule, agent } = rows;
-  const run = newRun(
-    ports.config,
-    {
-      id: occurrenceRunId(schedule.id, due),
-      agent,
-      trigger: { kind: 'schedule', by: schedule.createdBy },
-      displayName: `${schedule.name} · ${isoSecond(due)}`,
-      inputKey: keys.scheduleInput(schedule.id, schedule.inputVersion),
-      overrides: schedule.overrides,
-      scheduleId: schedule.id,
-      occurrence: due,
-      evidence: { source: 'fire', observedAt: new Date(now).toISOString(), detail: lateness(due, now) },
-    },
-    now,
-  );
-  return { at: due, through, decision, run };
+  const decision = decideOccurrence(ports.config, rows, due, now);
+  if (decision.disposition === 'missed')
+    return { at: due, through: missedThrough(ports, schedule, due, target, now), decision };
+  if (decision.disposition !== 'dispatched' || agent === undefined) return { at: due, through: due, decision };
+  const run = occurrenceRun(ports, schedule, agent, due, now, {
+    evidence: latenessText(due, now),
+    ...(decision.displaces !== undefined && { waitsFor: decision.displaces.runIds }),
+  });
+  return { at: due, through: due, decision, run, runId: run.id };
 }
 
-const lateness = (due: number, now: number) =>
-  `occurrence ${isoSecond(due)} was delivered ${((now - due) / 1000).toFixed(1)} s after its time`;
+/** An occurrence that was taken out by hand keeps its own entry: a range of missed ones ends before it. */
+function missedThrough(ports: Ports, schedule: ScheduleRow, due: number, target: number, now: number): number {
+  const tooLate = now - catchupMs(schedule, ports.config);
+  let through = due;
+  for (let count = 1; count < RANGE_LIMIT; count++) {
+    const next = nextExpected(schedule, through);
+    if (next === undefined || next > target || next >= tooLate || schedule.skips.includes(next)) break;
+    through = next;
+  }
+  return through;
+}
 
 function settlement(
   ports: Ports,
@@ -155,113 +129,61 @@ function settlement(
   writer: string,
 ): Plan<Step> {
   const { schedule } = rows;
-  const occurrence = occurrenceItem(schedule, settled, now, writer);
+  const occurrence = occurrenceRow(schedule, settled, now, writer);
+  const { run, decision } = settled;
+  const displaces = decision.disposition === 'dispatched' && decision.displaces !== undefined;
+  const change = {
+    decidedThrough: settled.through,
+    skips: schedule.skips.filter((at) => at > settled.through),
+    ...(run !== undefined && {
+      liveRuns: [...schedule.liveRuns, run.id],
+      ...(displaces && { waitingRuns: [...schedule.waitingRuns, run.id] }),
+      ...(schedule.remainingRuns !== undefined && { remainingRuns: schedule.remainingRuns - 1 }),
+    }),
+    ...(decision.disposition === 'buffered' && { buffer: [...schedule.buffer, settled.at] }),
+  };
   const writes: Write[] = [
-    { kind: 'put', item: asItem(occurrence), guards: [guard('fire.occurrenceOnce', absent)] },
-    ...(settled.run === undefined ? [] : runCreation(ports.config, settled.run, writer)),
-    ...scheduleAfter(ports, schedule, settled, now, writer),
+    newEntry(occurrence),
+    ...(run === undefined ? [] : runCreation(ports.config, run, writer)),
+    ...liveChange(ports, schedule, change, { now, writer, guardName: 'fire' }),
   ];
   return { writes, proof: { pk: occurrence.pk, sk: occurrence.sk }, result: { settled, target } };
 }
 
-function occurrenceItem(schedule: ScheduleRow, settled: Settled, now: number, writer: string): OccurrenceRow {
-  const { decision } = settled;
-  const isRange = settled.through > settled.at;
-  return {
-    ...keys.occurrence(schedule.id, settled.at),
-    schemaVersion: SCHEMA_VERSION,
-    tenantId: schedule.tenantId,
-    scheduleId: schedule.id,
-    at: settled.at,
-    ...(isRange && { through: settled.through, count: countExpected(schedule, settled) }),
-    disposition: decision.disposition,
-    ...(decision.disposition !== 'dispatched' && { reason: decision.reason }),
-    ...(settled.run !== undefined && { runId: settled.run.id }),
-    ...(decision.disposition === 'skipped' &&
-      decision.blockingRunId !== undefined && { blockingRunId: decision.blockingRunId }),
-    specVersion: revisionAt(schedule, settled.at)?.specVersion ?? schedule.specVersion,
-    decidedAt: now,
-    evidence: { source: 'fire', observedAt: new Date(now).toISOString(), detail: lateness(settled.at, now) },
-    writer,
-  };
-}
-
-function countExpected(schedule: ScheduleRow, settled: Settled): number {
-  let count = 0;
-  for (
-    let at: number | undefined = settled.at;
-    at !== undefined && at <= settled.through;
-    at = nextExpected(schedule, at)
-  )
-    count++;
-  return count;
-}
-
-function scheduleAfter(
-  ports: Ports,
-  schedule: ScheduleRow,
-  settled: Settled,
-  now: number,
-  writer: string,
-): readonly Write[] {
-  const next = nextExpected(schedule, settled.through);
-  const completes = next === undefined && schedule.status === 'active';
-  const revisions = prunedRevisions(schedule.revisions, settled.through);
-  const update: Write = {
-    kind: 'update',
-    key: keys.schedule(schedule.id),
-    set: {
-      liveSeq: schedule.liveSeq + 1,
-      settledThrough: settled.through,
-      ...(revisions.length !== schedule.revisions.length && { revisions: asValue(revisions) }),
-      ...(settled.run !== undefined && { liveRuns: [...schedule.liveRuns, settled.run.id] }),
-      ...(completes && { status: 'completed', version: schedule.version + 1, updatedAt: now }),
-      checkIn: next === undefined ? undefined : checkPartition('SCH', shardOf(schedule.id, ports.config.checkShards)),
-      checkAt: next,
-    },
-    guards: [
-      guard('fire.scheduleUnchanged', eq('version', schedule.version)),
-      guard('fire.liveSetUnchanged', eq('liveSeq', schedule.liveSeq)),
-    ],
-  };
-  if (!completes) return [update];
-  const event = appendEvent(ports.config, {
-    tenantId: schedule.tenantId,
-    subject: 'schedule',
-    subjectId: schedule.id,
-    sequence: schedule.version + 1,
-    type: 'schedule.completed',
-    at: now,
-    status: 'completed',
-    detail: { lastOccurrence: isoSecond(settled.through) },
-    writer,
-  });
-  return [update, event];
-}
-
 /** The answer to a second delivery. A run that was committed but never placed (a crash in between) is placed now. */
-async function settledAlready(ports: Ports, scheduleId: string, at: number): Promise<FireResult> {
+async function decidedAlready(ports: Ports, scheduleId: string, at: number): Promise<FireResult> {
   const row = asRow<OccurrenceRow>(await ports.store.get(keys.occurrence(scheduleId, at)));
   if (row === undefined) return { outcome: 'ignored', reason: 'covered_by_range' };
+  if (row.disposition === 'buffered') return { outcome: 'buffered', duplicate: true };
   if (row.disposition !== 'dispatched' || row.runId === undefined)
-    return { outcome: row.disposition === 'missed' ? 'missed' : 'skipped', reason: row.reason ?? '', duplicate: true };
+    return {
+      outcome: row.disposition === 'missed' ? 'missed' : 'skipped',
+      reason: row.reason ?? '',
+      duplicate: true,
+    };
   const run = asRow<RunRow>(await ports.store.get(keys.run(row.runId)));
-  if (run?.status === 'queued') await placeRun(ports, run);
+  if (run?.status === 'queued' && run.waiting?.reason !== 'overlap') await placeRun(ports, run);
   return { outcome: 'dispatched', runId: row.runId, duplicate: true };
 }
 
 function answerOf(settled: Settled, target: number): FireResult {
   const { decision } = settled;
-  if (settled.run !== undefined && settled.at === target)
-    return { outcome: 'dispatched', runId: settled.run.id, duplicate: false };
-  if (decision.disposition === 'dispatched') return { outcome: 'ignored', reason: 'covered_by_range' };
-  return { outcome: decision.disposition, reason: decision.reason, duplicate: false };
+  if (settled.at !== target && decision.disposition !== 'missed')
+    return { outcome: 'ignored', reason: 'covered_by_range' };
+  switch (decision.disposition) {
+    case 'dispatched':
+      return { outcome: 'dispatched', runId: settled.run?.id ?? '', duplicate: false };
+    case 'buffered':
+      return { outcome: 'buffered', duplicate: false };
+    default:
+      return { outcome: decision.disposition, reason: decision.reason, duplicate: false };
+  }
 }
 
 /** A clock that delivers what nobody expects follows an old spec: the watchdog puts it right (fire never calls it). */
 async function noteDrift(ports: Ports, schedule: ScheduleRow, now: number): Promise<void> {
   ports.log.warn('fire.unexpected', { scheduleId: schedule.id, status: schedule.status });
-  if (schedule.status !== 'active' || schedule.clock.status === 'pending') return;
+  if (schedule.clock.status === 'pending') return;
   const write: Write = {
     kind: 'update',
     key: keys.schedule(schedule.id),

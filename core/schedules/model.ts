@@ -1,5 +1,5 @@
 /** The stored shapes of schedules and occurrences. Times are epoch milliseconds, to the second where they are occurrences. */
-import type { Evidence, Json } from '../contract/common.ts';
+import type { Evidence } from '../contract/common.ts';
 import type { Disposition, OverlapPolicy, ScheduleStatus } from '../contract/schedules.ts';
 import type { RowBase } from '../table/rows.ts';
 
@@ -41,6 +41,12 @@ export interface ScheduleRow extends RowBase {
   readonly window?: Window;
   readonly overlapPolicy: OverlapPolicy;
   readonly catchupWindowSeconds?: number;
+  /** The clock may fire this long after the nominal time; identity stays the nominal time. */
+  readonly flexibleWindowSeconds?: number;
+  readonly pauseOnFailure?: { readonly consecutive: number };
+  readonly failureStreak: number;
+  /** Scheduled runs that may still be dispatched; the schedule completes with the last of them. */
+  readonly remainingRuns?: number;
   /** The version whose input item stands (inputs are stored apart: a fire copies the reference, not the bytes). */
   readonly inputVersion: number;
   readonly overrides?: { readonly runTimeout?: number; readonly startTimeout?: number };
@@ -53,9 +59,20 @@ export interface ScheduleRow extends RowBase {
   readonly liveSeq: number;
   /** The revisions that unsettled occurrences may still need, oldest first; the last one is in force. */
   readonly revisions: readonly Revision[];
-  /** Every expected occurrence up to here has a final disposition. */
+  /** Every expected occurrence up to here has been decided: it has an item, or a range covers it. */
+  readonly decidedThrough: number;
+  /** Every expected occurrence up to here has a *final* disposition: as far as decided, but not past what is buffered. */
   readonly settledThrough: number;
   readonly liveRuns: readonly string[];
+  /** Those of the live runs that wait for the others to end (cancel_other, terminate_other), oldest first. */
+  readonly waitingRuns: readonly string[];
+  /** Buffered occurrences, oldest first. */
+  readonly buffer: readonly number[];
+  /** Future occurrences that somebody has taken out. */
+  readonly skips: readonly number[];
+  readonly backfill?: BackfillState;
+  /** What the clock is known to follow; where a spec was rejected, the row goes back to it. */
+  readonly lastSyncedSpec?: SyncedSpec;
   readonly lastRun?: { readonly runId: string; readonly status: string; readonly endedAt: number };
   readonly clock: { readonly status: 'pending' | 'synced'; readonly specVersion: number; readonly syncedAt?: number };
   readonly createdBy: string;
@@ -68,9 +85,33 @@ export interface ScheduleRow extends RowBase {
   readonly checkAt?: number;
 }
 
-export interface ScheduleInputRow extends RowBase {
-  readonly input: Json;
+export interface SyncedSpec {
+  readonly cadence: Cadence;
+  readonly window?: Window;
+  readonly flexibleWindowSeconds?: number;
 }
+
+/** The backfill that is under way: one at a time, a bounded list of nominal times that still want their run. */
+export interface BackfillState {
+  readonly id: string;
+  readonly overlapPolicy: 'buffer_all' | 'allow_all';
+  readonly pending: readonly number[];
+  readonly by: string;
+}
+
+export interface BackfillRow extends RowBase {
+  readonly id: string;
+  readonly scheduleId: string;
+  readonly status: 'running' | 'completed' | 'cancelled';
+  readonly overlapPolicy: 'buffer_all' | 'allow_all';
+  readonly times: readonly number[];
+  readonly leftAlone: number;
+  readonly createdBy: string;
+  readonly createdAt: number;
+  readonly writer: string;
+}
+
+export interface RevisionRow extends RowBase, Revision {}
 
 export interface OccurrenceRow extends RowBase {
   readonly scheduleId: string;
@@ -82,6 +123,8 @@ export interface OccurrenceRow extends RowBase {
   readonly reason?: string;
   readonly runId?: string;
   readonly blockingRunId?: string;
+  readonly backfillId?: string;
+  readonly bufferedAt?: number;
   readonly specVersion: number;
   readonly decidedAt: number;
   readonly evidence: Evidence;

@@ -1,10 +1,17 @@
 /** Create, read and edit schedules. Pausing, triggering and deleting are in `actions.ts`. */
 
 import type { AgentRow } from '../agents/model.ts';
-import { loadAgent, type NameRow, overlay, type PrincipalCaller } from '../agents/service.ts';
+import { loadAgent, type NameRow, type PrincipalCaller } from '../agents/service.ts';
 import { isoSecond, isoTime, type Json, type ListBody } from '../contract/common.ts';
-import type { OccurrenceBody, ScheduleBody, ScheduleCreate, SchedulePatch } from '../contract/schedules.ts';
-import { CandorError, NotFound } from '../errors.ts';
+import type {
+  Disposition,
+  OccurrenceBody,
+  RevisionBody,
+  ScheduleBody,
+  ScheduleCreate,
+  SchedulePatch,
+} from '../contract/schedules.ts';
+import { CandorError, InvalidRequest, NotFound } from '../errors.ts';
 import { mergedPage } from '../lists.ts';
 import type { Ports } from '../ports.ts';
 import { checkInput, checkMetadata, type Precondition, requireVersion } from '../rules.ts';
@@ -13,22 +20,25 @@ import type { PayloadRow } from '../runs/model.ts';
 import { payloadOf, payloadRow } from '../runs/payload.ts';
 import { commit } from '../table/commit.ts';
 import {
-  checkPartition,
   keys,
   LIST_SHARDS,
   lists,
-  OCCURRENCE_PREFIX,
+  occurrenceSort,
+  REVISION_PREFIX,
   SCHEDULE_NAME_PREFIX,
   shardOf,
 } from '../table/keys.ts';
 import { absent, eq, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, SCHEMA_VERSION } from '../table/rows.ts';
-import { occurrenceBody, scheduleBody } from './body.ts';
-import { acceptCadence, sameCadence } from './cadenceRequest.ts';
-import { changeSchedule, revised } from './change.ts';
-import { syncClock } from './clockSync.ts';
-import { firstUnsettled, upcoming } from './expected.ts';
-import type { OccurrenceRow, Revision, ScheduleRow, Window } from './model.ts';
+import { occurrenceBody, revisionBody, scheduleBody } from './body.ts';
+import { acceptCadence } from './cadenceRequest.ts';
+import { changeSchedule, revisionRow } from './change.ts';
+import { derivedOf } from './check.ts';
+import { type SyncResult, syncClock } from './clockSync.ts';
+import { deletionWrites } from './deletion.ts';
+import { upcoming } from './expected.ts';
+import type { OccurrenceRow, Revision, RevisionRow, ScheduleRow, Window } from './model.ts';
+import { patchedSchedule } from './patch.ts';
 
 export interface PageRequest {
   readonly limit: number;
@@ -79,14 +89,40 @@ export async function createSchedule(
           add: { scheduleCount: 1 },
           guards: [guard('schedule.agentActive', eq('status', 'active'))],
         },
+        revisionRow(schedule),
         createdEvent(ports, schedule, now, writer),
       ],
       proof: keys.scheduleEvent(schedule.id, 1),
       result: undefined,
     };
   });
-  await syncClock(ports, schedule.id);
+  const synced = await syncClock(ports, schedule.id);
+  if (synced.status === 'rejected') await discard(ports, caller, schedule.id);
+  refuseRejected(synced);
   return getSchedule(ports, caller, schedule.id);
+}
+
+/** A schedule whose clock will not have it was never in service: it is taken back, and its name is free. */
+function discard(ports: Ports, caller: PrincipalCaller, scheduleId: string): Promise<void> {
+  return commit<void>(ports, async (writer) => {
+    const schedule = await loadSchedule(ports, caller.tenantId, scheduleId);
+    if (schedule.status === 'deleted' || schedule.status === 'deleting') return { done: undefined };
+    return {
+      writes: deletionWrites(ports, schedule, caller.principalId, ports.time.now(), writer),
+      proof: keys.scheduleEvent(scheduleId, schedule.version + 1),
+      result: undefined,
+    };
+  });
+}
+
+/** @throws InvalidRequest with what the clock said */
+export function refuseRejected(result: SyncResult): void {
+  if (result.status !== 'rejected') return;
+  throw new InvalidRequest(
+    'The clock refuses this schedule; nothing has changed.',
+    [{ pointer: '/cadence', message: result.problem }],
+    'Change the cadence, the window or the flexible window as the message says.',
+  );
 }
 
 const createdEvent = (ports: Ports, schedule: ScheduleRow, now: number, writer: string): Write =>
@@ -120,8 +156,7 @@ function newSchedule(
     ...(window !== undefined && { window }),
     by: caller.principalId,
   };
-  const due = firstUnsettled({ revisions: [revision], settledThrough: now });
-  return {
+  const row: ScheduleRow = {
     ...keys.schedule(id),
     schemaVersion: SCHEMA_VERSION,
     tenantId: caller.tenantId,
@@ -134,6 +169,10 @@ function newSchedule(
     ...(window !== undefined && { window }),
     overlapPolicy: request.overlapPolicy,
     ...(request.catchupWindow !== undefined && { catchupWindowSeconds: request.catchupWindow }),
+    ...(request.flexibleWindow !== undefined && { flexibleWindowSeconds: request.flexibleWindow }),
+    ...(request.pauseOnFailure !== undefined && { pauseOnFailure: request.pauseOnFailure }),
+    failureStreak: 0,
+    ...(request.remainingRuns !== undefined && { remainingRuns: request.remainingRuns }),
     inputVersion: 1,
     ...(request.overrides !== undefined && { overrides: request.overrides as NonNullable<ScheduleRow['overrides']> }),
     ...(request.metadata !== undefined && { metadata: request.metadata }),
@@ -141,16 +180,20 @@ function newSchedule(
     specVersion: 1,
     liveSeq: 0,
     revisions: [revision],
+    decidedThrough: now,
     settledThrough: now,
     liveRuns: [],
+    waitingRuns: [],
+    buffer: [],
+    skips: [],
     clock: { status: 'pending', specVersion: 0 },
     createdBy: caller.principalId,
     createdAt: now,
     updatedAt: now,
     listIn: lists.schedules(caller.tenantId, shardOf(id, LIST_SHARDS)),
     listAt: id,
-    ...(due !== undefined && { checkIn: checkPartition('SCH', shardOf(id, ports.config.checkShards)), checkAt: due }),
   };
+  return { ...row, ...derivedOf(ports.config, row, now) } as ScheduleRow;
 }
 
 /** @throws NotFound for what is absent, deleted or another tenant's */
@@ -242,7 +285,7 @@ export async function patchSchedule(
     const schedule = await loadLiveSchedule(ports, caller.tenantId, scheduleId);
     requireVersion('schedule', schedule.id, schedule.version, precondition);
     const now = ports.time.now();
-    const after = patched(schedule, patch, caller, now);
+    const after = patchedSchedule(schedule, patch, caller.principalId, now);
     const writes: Write[] = [
       ...changeSchedule(
         ports,
@@ -266,46 +309,18 @@ export async function patchSchedule(
     }
     return { writes, proof: keys.scheduleEvent(scheduleId, schedule.version + 1), result: undefined };
   });
-  await syncClock(ports, scheduleId);
+  refuseRejected(await syncClock(ports, scheduleId));
   return getSchedule(ports, caller, scheduleId);
 }
 
-function patched(schedule: ScheduleRow, patch: SchedulePatch, caller: PrincipalCaller, now: number): ScheduleRow {
-  const { window: _w, catchupWindowSeconds: _c, overrides: _o, metadata: _m, ...rest } = schedule;
-  const window = overlay(schedule.window, patch.window as Window | null | undefined);
-  const catchupWindowSeconds = overlay(schedule.catchupWindowSeconds, patch.catchupWindow);
-  const overrides = overlay(schedule.overrides, patch.overrides as ScheduleRow['overrides'] | null | undefined);
-  const metadata = overlay(schedule.metadata, patch.metadata);
-  const specTouched = patch.cadence !== undefined || patch.window !== undefined;
-  const cadence = patch.cadence === undefined ? schedule.cadence : acceptCadence(patch.cadence, window, now);
-  const specChanges =
-    specTouched &&
-    !(sameCadence(cadence, schedule.cadence) && JSON.stringify(window) === JSON.stringify(schedule.window));
-  const after: ScheduleRow = {
-    ...rest,
-    name: patch.name ?? schedule.name,
-    cadence,
-    ...(window !== undefined && { window }),
-    overlapPolicy: patch.overlapPolicy ?? schedule.overlapPolicy,
-    ...(catchupWindowSeconds !== undefined && { catchupWindowSeconds }),
-    ...(overrides !== undefined && { overrides }),
-    ...(metadata !== undefined && { metadata }),
-    inputVersion: patch.input === undefined ? schedule.inputVersion : schedule.version + 1,
-  };
-  if (!specChanges) return after;
-  // A completed schedule that gets a cadence with a future is active again.
-  const status = schedule.status === 'completed' ? 'active' : schedule.status;
-  return {
-    ...revised(after, {
-      from: now,
-      active: status === 'active',
-      cadence,
-      ...(window !== undefined && { window }),
-      by: caller.principalId,
-    }),
-    status,
-  };
+export interface OccurrenceFilter {
+  readonly disposition?: Disposition | undefined;
+  readonly from?: number | undefined;
+  readonly to?: number | undefined;
 }
+
+/** A page looks at no more than this many entries, however few the filter keeps; its cursor goes on from there. */
+const LEDGER_SCAN = 1000;
 
 /** The ledger, newest first. */
 export async function listOccurrences(
@@ -313,32 +328,72 @@ export async function listOccurrences(
   caller: { readonly tenantId: string },
   scheduleId: string,
   page: PageRequest,
+  filter: OccurrenceFilter = {},
 ): Promise<ListBody<OccurrenceBody>> {
   await loadSchedule(ports, caller.tenantId, scheduleId);
-  const found = await ports.store.query({
-    pk: keys.schedule(scheduleId).pk,
-    prefix: OCCURRENCE_PREFIX,
-    descending: true,
-    limit: page.limit,
-    ...(page.cursor !== undefined && { after: page.cursor }),
-  });
-  const rows = found.items.map((item) => asRow<OccurrenceRow>(item)).filter((row) => row !== undefined);
-  return {
-    items: rows.map(occurrenceBody),
-    ...(found.next !== undefined && { nextCursor: found.next }),
-    asOf: isoTime(ports.time.now()),
-  };
+  const items: OccurrenceBody[] = [];
+  let after = page.cursor;
+  for (let scanned = 0; scanned < LEDGER_SCAN && items.length < page.limit; ) {
+    const found = await ports.store.query({
+      pk: keys.schedule(scheduleId).pk,
+      from: occurrenceSort(filter.from ?? 0),
+      // A backfill's entry stands behind the occurrence's own, so the bound includes what begins with it.
+      to: `${occurrenceSort(filter.to ?? LAST_INSTANT)}~`,
+      descending: true,
+      limit: page.limit - items.length,
+      ...(after !== undefined && { after }),
+    });
+    for (const item of found.items) {
+      const row = asRow<OccurrenceRow>(item);
+      if (row !== undefined && (filter.disposition === undefined || row.disposition === filter.disposition))
+        items.push(occurrenceBody(row));
+    }
+    scanned += found.items.length;
+    after = found.next;
+    if (after === undefined) break;
+  }
+  return { items, ...(after !== undefined && { nextCursor: after }), asOf: isoTime(ports.time.now()) };
 }
 
-/** The next expected occurrences. A schedule that is not active has none. */
+/** The last instant that a sort key can hold. */
+const LAST_INSTANT = 999_999_999_999_000;
+
+/** The next expected occurrences, those included that somebody has taken out. A schedule that is not active has none. */
 export async function listUpcoming(
   ports: Ports,
   caller: { readonly tenantId: string },
   scheduleId: string,
   count: number,
-): Promise<ListBody<{ readonly occurrence: string }>> {
+): Promise<ListBody<{ readonly occurrence: string; readonly skipped?: boolean }>> {
   const schedule = await loadSchedule(ports, caller.tenantId, scheduleId);
   const now = ports.time.now();
-  const times = schedule.status === 'active' ? upcoming(schedule, Math.max(now, schedule.settledThrough), count) : [];
-  return { items: times.map((at) => ({ occurrence: isoSecond(at) })), asOf: isoTime(now) };
+  const times = schedule.status === 'active' ? upcoming(schedule, Math.max(now, schedule.decidedThrough), count) : [];
+  return {
+    items: times.map((at) => ({ occurrence: isoSecond(at), ...(schedule.skips.includes(at) && { skipped: true }) })),
+    asOf: isoTime(now),
+  };
+}
+
+/** Every edit of what the clock follows, oldest first. */
+export async function listRevisions(
+  ports: Ports,
+  caller: { readonly tenantId: string },
+  scheduleId: string,
+  page: PageRequest,
+): Promise<ListBody<RevisionBody>> {
+  await loadSchedule(ports, caller.tenantId, scheduleId);
+  const found = await ports.store.query({
+    pk: keys.schedule(scheduleId).pk,
+    prefix: REVISION_PREFIX,
+    limit: page.limit,
+    ...(page.cursor !== undefined && { after: page.cursor }),
+  });
+  return {
+    items: found.items
+      .map((item) => asRow<RevisionRow>(item))
+      .filter((row) => row !== undefined)
+      .map(revisionBody),
+    ...(found.next !== undefined && { nextCursor: found.next }),
+    asOf: isoTime(ports.time.now()),
+  };
 }

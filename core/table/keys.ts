@@ -23,6 +23,16 @@ export const keys = {
     pk: `SCH#${scheduleId}`,
     sk: `EVT#${pad(sequence)}`,
   }),
+  revision: (scheduleId: string, specVersion: number): Key => ({
+    pk: `SCH#${scheduleId}`,
+    sk: `${REVISION_PREFIX}${pad(specVersion)}`,
+  }),
+  backfill: (scheduleId: string, backfillId: string): Key => ({ pk: `SCH#${scheduleId}`, sk: `BKF#${backfillId}` }),
+  /** An occurrence's second life in a backfill: beside the ledger's own entry, never in its place. */
+  backfillOccurrence: (scheduleId: string, at: number, backfillId: string): Key => ({
+    pk: `SCH#${scheduleId}`,
+    sk: `${occurrenceSort(at)}#${backfillId}`,
+  }),
   occurrence: (scheduleId: string, at: number): Key => ({ pk: `SCH#${scheduleId}`, sk: occurrenceSort(at) }),
   /** A run of the schedule that stands in no occurrence (trigger): so the schedule's runs are one consistent query. */
   scheduleRun: (scheduleId: string, runId: string): Key => ({ pk: `SCH#${scheduleId}`, sk: `RUN#${runId}` }),
@@ -39,6 +49,7 @@ export const keys = {
 export const AGENT_NAME_PREFIX = 'AGTNAME#';
 export const SCHEDULE_NAME_PREFIX = 'SCHNAME#';
 export const EVENT_PREFIX = 'EVT#';
+export const REVISION_PREFIX = 'REV#';
 export const OCCURRENCE_PREFIX = 'OCC#';
 export const SCHEDULE_RUN_PREFIX = 'RUN#';
 

@@ -24,12 +24,15 @@ async function compose(ports: Ports, vm: VmRow, command: VmCommand): Promise<Run
   switch (command.kind) {
     case 'stop-vm':
       return command;
-    case 'cancel':
+    case 'cancel': {
+      const { force, ...rest } = command;
+      const patience = force === true ? 0 : 1000;
       return {
-        ...command,
-        interruptMs: ports.config.cancelInterruptSeconds * 1000,
-        terminateMs: ports.config.cancelTerminateSeconds * 1000,
+        ...rest,
+        interruptMs: ports.config.cancelInterruptSeconds * patience,
+        terminateMs: ports.config.cancelTerminateSeconds * patience,
       };
+    }
     case 'start':
       return composeStart(ports, vm, command);
   }

@@ -22,6 +22,7 @@ export type VmCommand =
       readonly runId: string;
       readonly attempt: number;
       readonly cause: 'cancel' | 'timeout' | 'idle';
+      readonly force?: boolean;
     }
   | { readonly number: number; readonly kind: 'stop-vm' };
 

@@ -51,13 +51,18 @@ export function verdictOf(run: RunRow, entry: RegistryEntry, vmId: string, now: 
 
 type Judged = Pick<Verdict, 'status' | 'reason'>;
 
+const CANCEL_REASONS = {
+  request: 'cancelled',
+  timeout: 'cancelled',
+  shutdown: 'candor_stopped',
+  overlap: 'displaced',
+} as const;
+
 /** How it ended decides, not who wished what: work that ended by itself before the signal is not recorded as cancelled. */
 function judged(run: RunRow, entry: RegistryEntry): Judged {
   switch (entry.terminatedBy ?? 'self') {
     case 'cancel':
-      return run.cancel?.cause === 'shutdown'
-        ? { status: 'cancelled', reason: 'candor_stopped' }
-        : { status: 'cancelled', reason: 'cancelled' };
+      return { status: 'cancelled', reason: CANCEL_REASONS[run.cancel?.cause ?? 'request'] };
     case 'timeout':
       return { status: 'timed_out', reason: 'run_timeout' };
     case 'idle':

@@ -106,7 +106,7 @@ async function tellAgain({ ports, now }: RuleContext, run: RunRow): Promise<Acti
     if (vm === undefined || vm.status === 'terminated') return { done: false };
     // A command that waits for its acknowledgement goes out with every heartbeat anyway.
     if (vm.commands.some((command) => command.kind === 'cancel' && command.runId === run.id)) return { done: false };
-    const change = { set: withCommand(vm, cancelCommand(run, cancel.cause)) };
+    const change = { set: withCommand(vm, cancelCommand(run, cancel)) };
     return { writes: changeVm(ports.config, vm, change, now, writer), proof: vmProof(vm, change), result: true };
   });
   return told ? { rule: 'cancel_resent', subject: run.id, did: 'told the runner again' } : undefined;

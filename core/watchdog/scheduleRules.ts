@@ -1,50 +1,49 @@
-/** What the watchdog does about schedules: a clock that is not in step is put right, an overdue occurrence goes through fire. */
+/** What the watchdog does about schedules: a clock out of step, an overdue occurrence, waiting work that nobody called. */
 import { GuardFailed } from '../errors.ts';
+import { advanceSchedule } from '../schedules/advance.ts';
+import { checkOf, spreadMs } from '../schedules/check.ts';
 import { syncClock } from '../schedules/clockSync.ts';
-import { firstUnsettled } from '../schedules/expected.ts';
+import { firstUndecided } from '../schedules/expected.ts';
 import { fire } from '../schedules/fire.ts';
 import type { ScheduleRow } from '../schedules/model.ts';
-import { checkPartition, keys, shardOf } from '../table/keys.ts';
+import { keys } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
+import { asRow } from '../table/rows.ts';
 import type { Action, Rule, RuleContext } from './rule.ts';
 
 export const scheduleRule: Rule<ScheduleRow> = async (context, schedule) => {
   const { ports, now } = context;
   let action: Action | undefined;
   if (schedule.clock.status === 'pending') {
-    const synced = await syncClock(ports, schedule.id);
-    action = {
-      rule: 'clock_drift',
-      subject: schedule.id,
-      did: synced === 'synced' ? 'put its clock right' : 'tried to put its clock right',
-    };
+    const { status } = await syncClock(ports, schedule.id);
+    action = { rule: 'clock_drift', subject: schedule.id, did: `put its clock right: ${status}` };
   }
-  const due = firstUnsettled(schedule);
-  if (due === undefined || due > now) {
-    await alignCheck(context, schedule, due);
-    return action;
+  if (schedule.buffer.length > 0 || schedule.waitingRuns.length > 0 || schedule.backfill !== undefined)
+    await advanceSchedule(ports, schedule.id);
+  const due = firstUndecided(schedule);
+  const grace = ports.config.overdueGraceSeconds * 1000;
+  if (due !== undefined && due + spreadMs(schedule, due) <= now - grace) {
+    const hints = { agentId: schedule.agentId, principalId: schedule.createdBy };
+    const result = await fire(ports, { scheduleId: schedule.id, ...hints });
+    return { rule: 'occurrence_overdue', subject: schedule.id, did: `settled what was overdue: ${result.outcome}` };
   }
-  if (due > now - ports.config.overdueGraceSeconds * 1000) return action;
-  const result = await fire(ports, {
-    scheduleId: schedule.id,
-    agentId: schedule.agentId,
-    principalId: schedule.createdBy,
-  });
-  return { rule: 'occurrence_overdue', subject: schedule.id, did: `settled what was overdue: ${result.outcome}` };
+  await alignCheck(context, schedule.id);
+  return action;
 };
 
-/** The check stands at the first unsettled occurrence; after a repair of the clock it goes back there. */
-async function alignCheck({ ports }: RuleContext, schedule: ScheduleRow, due: number | undefined): Promise<void> {
-  const set = {
-    checkIn: due === undefined ? undefined : checkPartition('SCH', shardOf(schedule.id, ports.config.checkShards)),
-    checkAt: due,
-  };
+/** The check goes back to where the row says, after whatever moved it has been seen to. */
+async function alignCheck({ ports, now }: RuleContext, scheduleId: string): Promise<void> {
+  const schedule = asRow<ScheduleRow>(await ports.store.get(keys.schedule(scheduleId)));
+  if (schedule === undefined) return;
+  const { checkIn, checkAt } = checkOf(ports.config, schedule, now);
+  // What is due belongs to the clock for now; it is looked at again at the next tick.
+  if (schedule.checkAt === checkAt && schedule.checkIn === checkIn) return;
   const guards = [
     guard('align.scheduleUnchanged', eq('version', schedule.version)),
     guard('align.liveSetUnchanged', eq('liveSeq', schedule.liveSeq)),
   ];
   await ports.store
-    .transact([{ kind: 'update', key: keys.schedule(schedule.id), set, guards }])
+    .transact([{ kind: 'update', key: keys.schedule(schedule.id), set: { checkIn, checkAt }, guards }])
     .catch((error: unknown) => {
       if (!(error instanceof GuardFailed)) throw error;
     });

@@ -1,0 +1,35 @@
+/** The writes that take a schedule out of service. What happened stays readable by id; the name is free again at once. */
+import type { Ports } from '../ports.ts';
+import { keys } from '../table/keys.ts';
+import { eq, guard, type Write } from '../table/model.ts';
+import { changeSchedule, revised, specRow } from './change.ts';
+import { settleWholeBuffer } from './ledger.ts';
+import type { ScheduleRow } from './model.ts';
+
+/** `deleting` while runs of it are live: their last finish makes it `deleted`. */
+export function deletionWrites(
+  ports: Ports,
+  schedule: ScheduleRow,
+  by: string,
+  now: number,
+  writer: string,
+): readonly Write[] {
+  const status = schedule.liveRuns.length === 0 ? ('deleted' as const) : ('deleting' as const);
+  const { backfill: _ended, ...rest } = revised(schedule, { ...specRow(schedule), from: now, active: false, by });
+  const after: ScheduleRow = { ...rest, status, buffer: [] };
+  return [
+    ...settleWholeBuffer(schedule, 'deleted', now),
+    ...changeSchedule(ports, schedule, { type: `schedule.${status}`, after, by }, now, writer),
+    {
+      kind: 'delete',
+      key: keys.scheduleName(schedule.agentId, schedule.name),
+      guards: [guard('schedule.nameOurs', eq('id', schedule.id))],
+    },
+    {
+      kind: 'update',
+      key: keys.agent(schedule.agentId),
+      add: { scheduleCount: -1 },
+      guards: [guard('schedule.agentCounts', { op: 'ge', attribute: 'scheduleCount', value: 1 })],
+    },
+  ];
+}

@@ -1,0 +1,56 @@
+/** A schedule with a patch laid over it. Pure: the dry run and the edit itself decide on the same row. */
+import { overlay } from '../agents/service.ts';
+import type { SchedulePatch } from '../contract/schedules.ts';
+import { nextOccurrence } from './cadence.ts';
+import { acceptCadence, sameCadence } from './cadenceRequest.ts';
+import { revised, specRow } from './change.ts';
+import type { ScheduleRow, Window } from './model.ts';
+
+export function patchedSchedule(schedule: ScheduleRow, patch: SchedulePatch, by: string, now: number): ScheduleRow {
+  const {
+    window: _w,
+    catchupWindowSeconds: _c,
+    flexibleWindowSeconds: _f,
+    pauseOnFailure: _p,
+    remainingRuns: _r,
+    overrides: _o,
+    metadata: _m,
+    ...rest
+  } = schedule;
+  const window = overlay(schedule.window, patch.window as Window | null | undefined);
+  const catchupWindowSeconds = overlay(schedule.catchupWindowSeconds, patch.catchupWindow);
+  const flexibleWindowSeconds = overlay(schedule.flexibleWindowSeconds, patch.flexibleWindow);
+  const pauseOnFailure = overlay(schedule.pauseOnFailure, patch.pauseOnFailure);
+  const remainingRuns = overlay(schedule.remainingRuns, patch.remainingRuns);
+  const overrides = overlay(schedule.overrides, patch.overrides as ScheduleRow['overrides'] | null | undefined);
+  const metadata = overlay(schedule.metadata, patch.metadata);
+  const cadence = patch.cadence === undefined ? schedule.cadence : acceptCadence(patch.cadence, window, now);
+  const after: ScheduleRow = {
+    ...rest,
+    name: patch.name ?? schedule.name,
+    cadence,
+    ...(window !== undefined && { window }),
+    overlapPolicy: patch.overlapPolicy ?? schedule.overlapPolicy,
+    ...(catchupWindowSeconds !== undefined && { catchupWindowSeconds }),
+    ...(flexibleWindowSeconds !== undefined && { flexibleWindowSeconds }),
+    ...(pauseOnFailure !== undefined && { pauseOnFailure }),
+    ...(remainingRuns !== undefined && { remainingRuns }),
+    ...(overrides !== undefined && { overrides }),
+    ...(metadata !== undefined && { metadata }),
+    inputVersion: patch.input === undefined ? schedule.inputVersion : schedule.version + 1,
+  };
+  const revives =
+    schedule.status === 'completed' && after.remainingRuns !== 0 && nextOccurrence(cadence, now) !== undefined;
+  const specChanges =
+    !sameCadence(cadence, schedule.cadence) ||
+    JSON.stringify(window) !== JSON.stringify(schedule.window) ||
+    flexibleWindowSeconds !== schedule.flexibleWindowSeconds;
+  if (!specChanges && !(revives && patch.remainingRuns !== undefined)) return after;
+  // A completed schedule that is given a future is active again, from now on.
+  const status = revives ? 'active' : schedule.status;
+  return {
+    ...revised(after, { ...specRow(after), from: now, active: status === 'active', by }),
+    status,
+    ...(revives && { decidedThrough: Math.max(schedule.decidedThrough, now - 1) }),
+  };
+}
