@@ -19,7 +19,7 @@ export interface NewRun {
   readonly occurrence?: number;
   readonly backfillId?: string;
   /** The live runs whose end it waits for before it is placed (cancel_other, terminate_other). */
-  readonly waitsFor?: readonly string[];
+  readonly waitsFor?: { readonly runIds: readonly string[]; readonly how: 'cancel' | 'terminate' };
   readonly evidence: Evidence;
 }
 
@@ -39,7 +39,13 @@ export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
     ...(facts.scheduleId !== undefined && { scheduleId: facts.scheduleId }),
     ...(facts.occurrence !== undefined && { occurrence: facts.occurrence }),
     ...(facts.backfillId !== undefined && { backfillId: facts.backfillId }),
-    ...(facts.waitsFor !== undefined && { waiting: { reason: 'overlap', blockedBy: facts.waitsFor } }),
+    ...(facts.waitsFor !== undefined && {
+      waiting: {
+        reason: 'overlap',
+        blockedBy: facts.waitsFor.runIds,
+        ...(facts.waitsFor.how === 'terminate' && { force: true }),
+      },
+    }),
     trigger: facts.trigger,
     displayName: facts.displayName,
     status: 'queued',

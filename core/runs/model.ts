@@ -46,6 +46,8 @@ export interface RunRow extends RowBase {
     readonly tried?: readonly string[];
     readonly nextTryAt?: number;
     readonly blockedBy?: readonly string[];
+    /** Those are killed at once. */
+    readonly force?: boolean;
   };
   /** The dispatch marker: the VM that may start this attempt. Never cleared on silence. */
   readonly vmId?: string;

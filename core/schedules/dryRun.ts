@@ -46,7 +46,7 @@ export async function dryRunPatch(
     removed: removed.slice(0, LIST_LIMIT).map(isoSecond),
     unchanged: future.length - added.length,
     truncated: added.length > LIST_LIMIT || removed.length > LIST_LIMIT || future.length === COMPARE_LIMIT,
-    warnings: describeWarnings(after.cadence, now, to),
+    warnings: describeWarnings(after.cadence, now, to).map((warning) => warning.message),
     overlaps: predictOverlaps(future, await pastDurations(ports, scheduleId)),
     asOf: isoTime(now),
   };

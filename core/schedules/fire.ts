@@ -103,7 +103,7 @@ function decideStep(ports: Ports, rows: FireRows, due: number, target: number, n
   if (decision.disposition !== 'dispatched' || agent === undefined) return { at: due, through: due, decision };
   const run = occurrenceRun(ports, schedule, agent, due, now, {
     evidence: latenessText(due, now),
-    ...(decision.displaces !== undefined && { waitsFor: decision.displaces.runIds }),
+    ...(decision.displaces !== undefined && { waitsFor: decision.displaces }),
   });
   return { at: due, through: due, decision, run, runId: run.id };
 }

@@ -9,7 +9,7 @@ import type { RunRow } from '../runs/model.ts';
 import { keys } from '../table/keys.ts';
 import type { Key } from '../table/model.ts';
 import { asRow } from '../table/rows.ts';
-import type { FireRows } from './decide.ts';
+import type { Displacement, FireRows } from './decide.ts';
 import type { ScheduleRow } from './model.ts';
 
 export interface Delivery {
@@ -48,7 +48,7 @@ export function occurrenceRun(
   agent: AgentRow,
   at: number,
   now: number,
-  facts: { readonly evidence: string; readonly waitsFor?: readonly string[]; readonly backfillId?: string },
+  facts: { readonly evidence: string; readonly waitsFor?: Displacement; readonly backfillId?: string },
 ): RunRow {
   return newRun(
     ports.config,

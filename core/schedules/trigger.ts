@@ -106,7 +106,7 @@ function triggeredRun(
       inputKey: ownInput ? keys.runInput(runId) : keys.scheduleInput(schedule.id, schedule.inputVersion),
       overrides: schedule.overrides,
       scheduleId: schedule.id,
-      ...(displaces !== undefined && { waitsFor: displaces.runIds }),
+      ...(displaces !== undefined && { waitsFor: displaces }),
       evidence: evidence('api', now, `${caller.principalId} triggered it`),
     },
     now,

@@ -6,6 +6,7 @@ import { PLACEMENT_GRACE_SECONDS } from '../runs/create.ts';
 import { finishRun } from '../runs/finish.ts';
 import type { RunRow } from '../runs/model.ts';
 import { placeRun } from '../runs/place.ts';
+import { displace } from '../schedules/displace.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
@@ -22,6 +23,7 @@ export const runRule: Rule<RunRow> = async (context, run) => {
   }
   switch (run.status) {
     case 'queued':
+      return run.waiting?.reason === 'overlap' ? waitingForOthers(context, run) : undispatched(context, run);
     case 'provisioning':
       return undispatched(context, run);
     case 'starting':
@@ -32,6 +34,14 @@ export const runRule: Rule<RunRow> = async (context, run) => {
       return cancelling(context, run);
   }
 };
+
+/** It waits for the runs that it displaces: those are told again, and it is let go where they have ended. */
+async function waitingForOthers({ ports, now }: RuleContext, run: RunRow): Promise<Action> {
+  const how = run.waiting?.force === true ? 'terminate' : 'cancel';
+  await displace(ports, run, { runIds: run.waiting?.blockedBy ?? [], how });
+  await moveCheck(ports, run, now + PLACEMENT_GRACE_SECONDS * 1000);
+  return { rule: 'overlap_waiting', subject: run.id, did: 'told the runs that it displaces again' };
+}
 
 /** Queued without a placement: placed. Past the start deadline: failed, and what was launched for it released. */
 async function undispatched({ ports, now, holding }: RuleContext, run: RunRow): Promise<Action | undefined> {

@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { PageQuery } from '../../../core/contract/common.ts';
 import { PauseRequest, ScheduleCreate, SchedulePatch, TriggerRequest } from '../../../core/contract/schedules.ts';
 import { listScheduleRuns } from '../../../core/runs/service.ts';
-import { deleteSchedule, pauseSchedule, resumeSchedule, triggerSchedule } from '../../../core/schedules/actions.ts';
+import { deleteSchedule, pauseSchedule, resumeSchedule } from '../../../core/schedules/actions.ts';
 import {
   createSchedule,
   getSchedule,
@@ -13,6 +13,7 @@ import {
   listUpcoming,
   patchSchedule,
 } from '../../../core/schedules/service.ts';
+import { triggerSchedule } from '../../../core/schedules/trigger.ts';
 import { changed, created, json, noContent, resource } from '../answers.ts';
 import { readIfMatch } from '../parse.ts';
 import { type Route, route } from '../route.ts';

@@ -3,9 +3,10 @@ import { isoSecond } from '../../../core/contract/common.ts';
 import { finishRun } from '../../../core/runs/finish.ts';
 import type { RunRow } from '../../../core/runs/model.ts';
 import { listRuns, listScheduleRuns } from '../../../core/runs/service.ts';
-import { deleteSchedule, pauseSchedule, resumeSchedule, triggerSchedule } from '../../../core/schedules/actions.ts';
+import { deleteSchedule, pauseSchedule, resumeSchedule } from '../../../core/schedules/actions.ts';
 import { type Delivery, fire } from '../../../core/schedules/fire.ts';
 import { getSchedule, listOccurrences, patchSchedule } from '../../../core/schedules/service.ts';
+import { triggerSchedule } from '../../../core/schedules/trigger.ts';
 import { keys } from '../../../core/table/keys.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
 
