@@ -3,15 +3,31 @@
  * machine an index of unhandled ones is polled. Every step is idempotent: an event is marked handled after it was.
  */
 import { isTerminal, type RunStatus } from '../contract/runs.ts';
+import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
-import { abandonAttempt } from '../runs/cancel.ts';
+import { abandonAttempt, cancelRun } from '../runs/cancel.ts';
 import type { EventRow, RunRow } from '../runs/model.ts';
+import type { ScheduleRow } from '../schedules/model.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 
 export async function handleEvent(ports: Ports, event: EventRow): Promise<void> {
+  if (event.subject === 'schedule' && event.status === 'deleting') return cancelLiveRuns(ports, event);
   if (event.subject !== 'run' || event.status === undefined || !isTerminal(event.status as RunStatus)) return;
   const run = asRow<RunRow>(await ports.store.get(keys.run(event.subjectId)));
   // No VM may start it any more: what is still being launched for it must not wait for its timeout.
   if (run !== undefined && run.vmId === undefined) await abandonAttempt(ports, run);
+}
+
+/** The delete has been acknowledged with its runs, or died before it could cancel them: nobody else would. */
+async function cancelLiveRuns(ports: Ports, event: EventRow): Promise<void> {
+  const schedule = asRow<ScheduleRow>(await ports.store.get(keys.schedule(event.subjectId)));
+  const by = typeof event.detail.by === 'string' ? event.detail.by : 'candor';
+  for (const runId of schedule?.liveRuns ?? [])
+    await cancelRun(ports, event.tenantId, runId, { by, reason: 'the schedule was deleted', cause: 'request' }).catch(
+      (error: unknown) => {
+        // It ended by itself in between: then there is nothing to cancel.
+        if (!(error instanceof CandorError && error.code === 'run_ended')) throw error;
+      },
+    );
 }

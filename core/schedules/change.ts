@@ -1,4 +1,5 @@
 /** The one way in which people change a schedule: the next version, guarded by the version and the live set that were read. */
+import type { CoreConfig } from '../config.ts';
 import type { Json } from '../contract/common.ts';
 import type { Ports } from '../ports.ts';
 import { appendEvent } from '../runs/events.ts';
@@ -18,12 +19,40 @@ export interface ScheduleChange {
 /** The row after an edit that begins a new revision at `now`: earlier occurrences stay with the revisions that expected them. */
 export function revised(schedule: ScheduleRow, revision: Omit<Revision, 'specVersion'>): ScheduleRow {
   const specVersion = schedule.specVersion + 1;
+  const settledThrough = settledBefore(schedule, revision.from);
   return {
     ...schedule,
     specVersion,
-    revisions: [...prunedRevisions(schedule.revisions, schedule.settledThrough), { ...revision, specVersion }],
+    settledThrough,
+    revisions: [...prunedRevisions(schedule.revisions, settledThrough), { ...revision, specVersion }],
     clock: { ...schedule.clock, status: 'pending' },
   };
+}
+
+/**
+ * Where nothing is due, all that came before now is settled, so its revisions need not be kept: or a schedule that rarely
+ * fires and is often edited would outgrow its row. A pause keeps its revisions: the resume counts what it withheld.
+ */
+function settledBefore(schedule: ScheduleRow, now: number): number {
+  const due = firstUnsettled(schedule);
+  const isSettled = schedule.status === 'active' && (due === undefined || due >= now);
+  return isSettled ? Math.max(schedule.settledThrough, now - 1) : schedule.settledThrough;
+}
+
+/**
+ * When the watchdog looks: at the first unsettled occurrence. A clock that is not in step is looked at soon, whatever is
+ * due: its sync may have died with the process that began it.
+ */
+export function scheduleCheck(
+  config: CoreConfig,
+  schedule: Pick<ScheduleRow, 'id' | 'clock'>,
+  due: number | undefined,
+  now: number,
+): { readonly checkIn: string | undefined; readonly checkAt: number | undefined } {
+  const soon = now + config.watchdogIntervalSeconds * 1000;
+  const checkAt = schedule.clock.status === 'pending' ? Math.min(due ?? soon, soon) : due;
+  const checkIn = checkAt === undefined ? undefined : checkPartition('SCH', shardOf(schedule.id, config.checkShards));
+  return { checkIn, checkAt };
 }
 
 export function changeSchedule(
@@ -53,8 +82,7 @@ export function changeSchedule(
     settledThrough: after.settledThrough,
     version,
     updatedAt: now,
-    checkIn: due === undefined ? undefined : checkPartition('SCH', shardOf(schedule.id, ports.config.checkShards)),
-    checkAt: due,
+    ...scheduleCheck(ports.config, after, due, now),
   };
   return [
     {

@@ -4,7 +4,8 @@ import type { ClockSpec, Ports } from '../ports.ts';
 import { keys } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow } from '../table/rows.ts';
-import { nextExpected } from './expected.ts';
+import { scheduleCheck } from './change.ts';
+import { firstUnsettled, nextExpected } from './expected.ts';
 import type { Cadence, ScheduleRow } from './model.ts';
 
 const TRIES = 5;
@@ -16,7 +17,9 @@ const TRIES = 5;
 export async function syncClock(ports: Ports, scheduleId: string): Promise<'synced' | 'pending'> {
   for (let tries = 0; tries < TRIES; tries++) {
     const schedule = asRow<ScheduleRow>(await ports.store.get(keys.schedule(scheduleId)));
-    if (schedule === undefined || schedule.clock.status === 'synced') return 'synced';
+    if (schedule === undefined) return 'synced';
+    // In a later turn our own put may have come after the one that somebody else marked: then ours must be the newest.
+    if (tries === 0 && schedule.clock.status === 'synced') return 'synced';
     try {
       const spec = clockSpec(schedule, ports.time.now());
       if (spec === undefined) await ports.clock.delete(scheduleId);
@@ -59,10 +62,16 @@ function specCadence(cadence: Cadence): ClockSpec['cadence'] {
 }
 
 async function markSynced(ports: Ports, schedule: ScheduleRow): Promise<boolean> {
-  const clock = { status: 'synced', specVersion: schedule.specVersion, syncedAt: ports.time.now() };
-  const guards = [guard('clock.specStands', eq('specVersion', schedule.specVersion))];
+  const now = ports.time.now();
+  const clock = { status: 'synced', specVersion: schedule.specVersion, syncedAt: now } as const;
+  const guards = [
+    guard('clock.specStands', eq('specVersion', schedule.specVersion)),
+    // The check goes back from the clock to what is due, by the fires that this read knew of.
+    guard('clock.liveSetUnchanged', eq('liveSeq', schedule.liveSeq)),
+  ];
+  const check = scheduleCheck(ports.config, { id: schedule.id, clock }, firstUnsettled(schedule), now);
   try {
-    await ports.store.transact([{ kind: 'update', key: keys.schedule(schedule.id), set: { clock }, guards }]);
+    await ports.store.transact([{ kind: 'update', key: keys.schedule(schedule.id), set: { clock, ...check }, guards }]);
     return true;
   } catch (error) {
     // A newer edit: its spec is put in the next turn.

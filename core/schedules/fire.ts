@@ -19,6 +19,7 @@ import { commit, type Plan } from '../table/commit.ts';
 import { checkPartition, keys, shardOf } from '../table/keys.ts';
 import { absent, eq, guard, type Key, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue, SCHEMA_VERSION } from '../table/rows.ts';
+import { scheduleCheck } from './change.ts';
 import { catchupMs, type Decision, decideOccurrence, type FireRows } from './decide.ts';
 import { firstUnsettled, isExpected, nextExpected, prunedRevisions, revisionAt } from './expected.ts';
 import type { OccurrenceRow, ScheduleRow } from './model.ts';
@@ -216,8 +217,7 @@ function scheduleAfter(
       ...(revisions.length !== schedule.revisions.length && { revisions: asValue(revisions) }),
       ...(settled.run !== undefined && { liveRuns: [...schedule.liveRuns, settled.run.id] }),
       ...(completes && { status: 'completed', version: schedule.version + 1, updatedAt: now }),
-      checkIn: next === undefined ? undefined : checkPartition('SCH', shardOf(schedule.id, ports.config.checkShards)),
-      checkAt: next,
+      ...scheduleCheck(ports.config, schedule, next, now),
     },
     guards: [
       guard('fire.scheduleUnchanged', eq('version', schedule.version)),

@@ -12,20 +12,12 @@ import { appendEvent } from '../runs/events.ts';
 import type { PayloadRow } from '../runs/model.ts';
 import { payloadOf, payloadRow } from '../runs/payload.ts';
 import { commit } from '../table/commit.ts';
-import {
-  checkPartition,
-  keys,
-  LIST_SHARDS,
-  lists,
-  OCCURRENCE_PREFIX,
-  SCHEDULE_NAME_PREFIX,
-  shardOf,
-} from '../table/keys.ts';
+import { keys, LIST_SHARDS, lists, OCCURRENCE_PREFIX, SCHEDULE_NAME_PREFIX, shardOf } from '../table/keys.ts';
 import { absent, eq, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, SCHEMA_VERSION } from '../table/rows.ts';
 import { occurrenceBody, scheduleBody } from './body.ts';
-import { acceptCadence, sameCadence } from './cadenceRequest.ts';
-import { changeSchedule, revised } from './change.ts';
+import { acceptCadence, refuseWithoutOccurrence, sameCadence } from './cadenceRequest.ts';
+import { changeSchedule, revised, scheduleCheck } from './change.ts';
 import { syncClock } from './clockSync.ts';
 import { firstUnsettled, upcoming } from './expected.ts';
 import type { OccurrenceRow, Revision, ScheduleRow, Window } from './model.ts';
@@ -121,6 +113,7 @@ function newSchedule(
     by: caller.principalId,
   };
   const due = firstUnsettled({ revisions: [revision], settledThrough: now });
+  const clock = { status: 'pending', specVersion: 0 } as const;
   return {
     ...keys.schedule(id),
     schemaVersion: SCHEMA_VERSION,
@@ -143,13 +136,13 @@ function newSchedule(
     revisions: [revision],
     settledThrough: now,
     liveRuns: [],
-    clock: { status: 'pending', specVersion: 0 },
+    clock,
     createdBy: caller.principalId,
     createdAt: now,
     updatedAt: now,
     listIn: lists.schedules(caller.tenantId, shardOf(id, LIST_SHARDS)),
     listAt: id,
-    ...(due !== undefined && { checkIn: checkPartition('SCH', shardOf(id, ports.config.checkShards)), checkAt: due }),
+    ...(scheduleCheck(ports.config, { id, clock }, due, now) as { readonly checkIn: string; readonly checkAt: number }),
   };
 }
 
@@ -293,6 +286,7 @@ function patched(schedule: ScheduleRow, patch: SchedulePatch, caller: PrincipalC
     inputVersion: patch.input === undefined ? schedule.inputVersion : schedule.version + 1,
   };
   if (!specChanges) return after;
+  refuseWithoutOccurrence(cadence, window, now);
   // A completed schedule that gets a cadence with a future is active again.
   const status = schedule.status === 'completed' ? 'active' : schedule.status;
   return {

@@ -128,7 +128,8 @@ function compare(
   left: string | number | boolean,
   right: string | number | boolean,
 ) {
-  const order = typeof left === 'string' && typeof right === 'string' ? textOrder(left, right) : Number(left) - Number(right);
+  const order =
+    typeof left === 'string' && typeof right === 'string' ? textOrder(left, right) : Number(left) - Number(right);
   switch (op) {
     case 'eq':
       return left === right;

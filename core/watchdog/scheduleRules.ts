@@ -1,18 +1,21 @@
 /** What the watchdog does about schedules: a clock that is not in step is put right, an overdue occurrence goes through fire. */
 import { GuardFailed } from '../errors.ts';
+import { scheduleCheck } from '../schedules/change.ts';
 import { syncClock } from '../schedules/clockSync.ts';
 import { firstUnsettled } from '../schedules/expected.ts';
 import { fire } from '../schedules/fire.ts';
 import type { ScheduleRow } from '../schedules/model.ts';
-import { checkPartition, keys, shardOf } from '../table/keys.ts';
+import { keys } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
 import type { Action, Rule, RuleContext } from './rule.ts';
 
 export const scheduleRule: Rule<ScheduleRow> = async (context, schedule) => {
   const { ports, now } = context;
   let action: Action | undefined;
+  let { clock } = schedule;
   if (schedule.clock.status === 'pending') {
     const synced = await syncClock(ports, schedule.id);
+    clock = { ...clock, status: synced };
     action = {
       rule: 'clock_drift',
       subject: schedule.id,
@@ -21,7 +24,7 @@ export const scheduleRule: Rule<ScheduleRow> = async (context, schedule) => {
   }
   const due = firstUnsettled(schedule);
   if (due === undefined || due > now) {
-    await alignCheck(context, schedule, due);
+    await alignCheck(context, { ...schedule, clock }, due);
     return action;
   }
   if (due > now - ports.config.overdueGraceSeconds * 1000) return action;
@@ -33,12 +36,9 @@ export const scheduleRule: Rule<ScheduleRow> = async (context, schedule) => {
   return { rule: 'occurrence_overdue', subject: schedule.id, did: `settled what was overdue: ${result.outcome}` };
 };
 
-/** The check stands at the first unsettled occurrence; after a repair of the clock it goes back there. */
-async function alignCheck({ ports }: RuleContext, schedule: ScheduleRow, due: number | undefined): Promise<void> {
-  const set = {
-    checkIn: due === undefined ? undefined : checkPartition('SCH', shardOf(schedule.id, ports.config.checkShards)),
-    checkAt: due,
-  };
+/** The check goes to the first unsettled occurrence; while the clock cannot be put right, to the next try. */
+async function alignCheck({ ports, now }: RuleContext, schedule: ScheduleRow, due: number | undefined): Promise<void> {
+  const set = scheduleCheck(ports.config, schedule, due, now);
   const guards = [
     guard('align.scheduleUnchanged', eq('version', schedule.version)),
     guard('align.liveSetUnchanged', eq('liveSeq', schedule.liveSeq)),
