@@ -1,10 +1,12 @@
 /** `npm run bench -- NAME [options]`: benchmarks, as ratios against something that is measured in the same run. */
 import { benchFire } from './fire.ts';
+import { benchReady } from './ready.ts';
 
 const BENCHES: Readonly<
   Record<string, { readonly run: (args: readonly string[]) => Promise<void>; readonly what: string }>
 > = {
   fire: { run: benchFire, what: 'from a delivery to a committed run, against the bare SDK calls' },
+  ready: { run: benchReady, what: 'how soon candor dev is ready, and its memory when idle' },
 };
 
 const [name, ...args] = process.argv.slice(2);

@@ -14,8 +14,12 @@ export interface DevArgs {
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
+const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
 /** Runs until SIGINT or SIGTERM. Answers the exit code: 0 after a clean stop, 1 if it could not start or lost its engine. */
 export async function runDev(args: DevArgs): Promise<number> {
+  // From the first moment on: a signal that meets nobody would end this process and leave its engine behind.
+  const signals = listenForSignals();
   const log = createLog({ level: args.environment.CANDOR_LOG === 'info' ? 'info' : 'warn' });
   let server: DevServer;
   try {
@@ -26,15 +30,25 @@ export async function runDev(args: DevArgs): Promise<number> {
     return 1;
   }
   announce(server, args);
-  const cause = await Promise.race([signalled(), server.broken]);
-  if (cause.kind === 'broken') {
-    process.stderr.write(`candor dev: ${cause.detail}. Live runs go on; start it again with the same --data-dir.\n`);
-    await server.abandon();
-    return 1;
-  }
+  const cause = await Promise.race([signals.first, server.broken]);
+  if (cause.kind === 'broken') return giveUp(server, cause.detail);
   process.stderr.write(args.keep ? 'stopping; live runs go on\n' : 'stopping; live runs are cancelled\n');
-  await server.stop({ keep: args.keep, hurry: signalled(), say: (line) => process.stderr.write(`${line}\n`) });
-  return 0;
+  const say = (line: string) => process.stderr.write(`${line}\n`);
+  const failure = await Promise.race([
+    server.stop({ keep: args.keep, hurry: signals.second, say }).then(
+      () => undefined,
+      (error: unknown) => `it could not stop in good order: ${error instanceof Error ? error.message : String(error)}`,
+    ),
+    server.broken.then(({ detail }) => detail),
+  ]);
+  return failure === undefined ? 0 : giveUp(server, failure);
+}
+
+/** Without its table it can give nobody a verdict: the work is left to the next start. */
+async function giveUp(server: DevServer, detail: string): Promise<number> {
+  process.stderr.write(`candor dev: ${detail}. Live runs go on; start it again with the same --data-dir.\n`);
+  await server.abandon();
+  return 1;
 }
 
 function announce(server: DevServer, args: DevArgs): void {
@@ -49,8 +63,24 @@ function announce(server: DevServer, args: DevArgs): void {
   process.stderr.write(`Other commands find it with --data-dir ${server.dataDir}. Ctrl-C stops it.\n`);
 }
 
-function signalled(): Promise<{ readonly kind: 'signal'; readonly name: NodeJS.Signals }> {
-  return new Promise((resolve) => {
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => resolve({ kind: 'signal', name }));
-  });
+interface Signals {
+  /** Stop. */
+  readonly first: Promise<{ readonly kind: 'signal' }>;
+  /** Stop at once. A third one meets nobody, and ends the process as it stands. */
+  readonly second: Promise<void>;
+}
+
+function listenForSignals(): Signals {
+  const first = Promise.withResolvers<{ readonly kind: 'signal' }>();
+  const second = Promise.withResolvers<void>();
+  let count = 0;
+  const onSignal = () => {
+    count++;
+    first.resolve({ kind: 'signal' });
+    if (count < 2) return;
+    second.resolve();
+    for (const name of STOP_SIGNALS) process.off(name, onSignal);
+  };
+  for (const name of STOP_SIGNALS) process.on(name, onSignal);
+  return { first: first.promise, second: second.promise };
 }

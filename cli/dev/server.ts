@@ -1,4 +1,5 @@
 /** Starts and stops the parts of `candor dev`, in the order that loses nothing. */
+import { setTimeout as pause } from 'node:timers/promises';
 import { type ServerType, serve } from '@hono/node-server';
 import { createApp } from '../../adapters/http/app.ts';
 import { composeAuthenticate } from '../../adapters/http/authenticate.ts';
@@ -8,6 +9,7 @@ import { hasCode } from '../../adapters/local/files.ts';
 import { acquireLock, type DataDirLock } from '../../adapters/local/lock.ts';
 import { LocalSetupError } from '../../adapters/local/setupError.ts';
 import { LOCAL_ADMIN, LOCAL_TENANT } from '../../core/access/principals.ts';
+import type { CoreConfig } from '../../core/config.ts';
 import { liveRuns } from '../../core/live.ts';
 import type { Log } from '../../core/ports.ts';
 import { placeRun } from '../../core/runs/place.ts';
@@ -36,9 +38,11 @@ export interface DevServer {
 }
 
 const HOST = '127.0.0.1';
+const ABANDON_MS = 1000;
 
 /** @throws LocalSetupError with what to do, when the machine or the data folder does not allow it */
 export async function startDev(args: DevArgs & { readonly log: Log }): Promise<DevServer> {
+  const config = localConfig(args.environment.CANDOR_CONFIG);
   const dataDirPath = await prepareDataDir(args.dataDir);
   const lock = await acquireLock(dataDirPath);
   let engine: Engine | undefined;
@@ -56,7 +60,7 @@ export async function startDev(args: DevArgs & { readonly log: Log }): Promise<D
     }
     return await startParts(
       args,
-      { dataDir, lock, engine, endpoint: engine?.endpoint ?? external ?? '' },
+      { dataDir, lock, engine, endpoint: engine?.endpoint ?? external ?? '', config },
       broken.promise,
     );
   } catch (error) {
@@ -71,6 +75,7 @@ interface Ground {
   readonly lock: DataDirLock;
   readonly engine: Engine | undefined;
   readonly endpoint: string;
+  readonly config: CoreConfig;
 }
 
 async function startParts(
@@ -88,7 +93,7 @@ async function startParts(
     serverUrl: () => url,
     environment: args.environment,
     log: args.log,
-    config: localConfig(parseOverrides(args.environment.CANDOR_CONFIG)),
+    config: ground.config,
   });
   const adminCaller = { kind: 'principal', tenantId: LOCAL_TENANT, principalId: LOCAL_ADMIN } as const;
   const app = createApp({
@@ -96,21 +101,34 @@ async function startParts(
     authenticate: composeAuthenticate({ ports: parts.ports, adminToken: token, adminCaller }),
   });
   const http = await listen(app.fetch, args.port ?? lastPort ?? 0);
-  url = `http://${HOST}:${http.port}`;
-  await dataDir.rememberPort(http.port);
-  lock.describe({ url });
-  await parts.fleet.adopt();
-  await resumeExecutions(parts);
-  parts.clock.start();
-  parts.events.start();
-  parts.watchdog.start();
-  await dataDir.publishEndpoint({ url, token, pid: process.pid });
+  const letGo = async () => {
+    parts.beginStop();
+    // What is under way may wait for a table that will not answer; and the loops, if they went on, would keep the process.
+    const loops = [parts.clock.stop(), parts.watchdog.stop(), parts.events.stop(), parts.workflow.close()];
+    await Promise.race([Promise.allSettled(loops), pause(ABANDON_MS, undefined, { ref: false })]);
+    await parts.fleet.close({ keep: true });
+    await http.close();
+  };
   const close = async () => {
     await http.close();
     await engine?.stop();
     await dataDir.removeEndpoint(process.pid);
     await lock.release();
   };
+  try {
+    url = `http://${HOST}:${http.port}`;
+    await dataDir.rememberPort(http.port);
+    lock.describe({ url });
+    await parts.fleet.adopt();
+    await resumeExecutions(parts);
+    parts.clock.start();
+    parts.events.start();
+    parts.watchdog.start();
+    await dataDir.publishEndpoint({ url, token, pid: process.pid });
+  } catch (error) {
+    await letGo();
+    throw error;
+  }
   return {
     url,
     token,
@@ -122,24 +140,10 @@ async function startParts(
       await close();
     },
     abandon: async () => {
-      parts.beginStop();
-      await parts.fleet.close({ keep: true });
+      await letGo();
       await close();
     },
   };
-}
-
-/** Tests set limits and paces with it; a mistake is named, never ignored. */
-function parseOverrides(text: string | undefined): object {
-  if (text === undefined || text === '') return {};
-  try {
-    return JSON.parse(text) as object;
-  } catch {
-    throw new LocalSetupError(
-      'CANDOR_CONFIG is not JSON',
-      'Unset it, or give it an object with fields of core/config.ts.',
-    );
-  }
 }
 
 /** Executions live in memory only; every state of the file is re-entrant, so those that had not ended are started again. */
@@ -156,7 +160,7 @@ async function stopParts(parts: Parts, options: StopOptions): Promise<void> {
   await parts.watchdog.stop();
   await parts.fleet.close({ keep: options.keep });
   if (!options.keep) await endLiveWork(parts.ports, { ...options, hurry: Promise.resolve() });
-  await Promise.race([parts.workflow.close(), new Promise((resolve) => setTimeout(resolve, 2000))]);
+  await Promise.race([parts.workflow.close(), pause(2000, undefined, { ref: false })]);
   await parts.events.stop();
 }
 

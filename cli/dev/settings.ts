@@ -1,23 +1,47 @@
 /** What one machine does differently: quicker paces, one shard, and events that are polled instead of streamed. */
+import * as z from 'zod';
+import { LocalSetupError } from '../../adapters/local/setupError.ts';
 import { CoreConfig } from '../../core/config.ts';
 
 /** Intervals that suit runners on the same machine; the order among them is the same as on AWS, and is checked. */
-export const localConfig = (overrides: object = {}): CoreConfig =>
-  CoreConfig.parse({
-    clockPrecisionSeconds: 1,
-    overdueGraceSeconds: 10,
-    heartbeatActiveSeconds: 0.2,
-    heartbeatIdleSeconds: 2,
-    leaseSeconds: 10,
-    unresponsiveSeconds: 20,
-    maxClockSkewSeconds: 1,
-    cancelInterruptSeconds: 5,
-    cancelTerminateSeconds: 5,
-    cancelResendSeconds: 10,
-    cancelEscalateSeconds: 30,
-    drainSeconds: 5,
-    watchdogIntervalSeconds: 2,
-    checkShards: 1,
-    pollEvents: true,
-    ...overrides,
-  });
+const LOCAL = {
+  clockPrecisionSeconds: 1,
+  overdueGraceSeconds: 10,
+  heartbeatActiveSeconds: 0.2,
+  heartbeatIdleSeconds: 2,
+  leaseSeconds: 10,
+  unresponsiveSeconds: 20,
+  maxClockSkewSeconds: 1,
+  cancelInterruptSeconds: 5,
+  cancelTerminateSeconds: 5,
+  cancelResendSeconds: 10,
+  cancelEscalateSeconds: 30,
+  drainSeconds: 5,
+  watchdogIntervalSeconds: 2,
+  checkShards: 1,
+  pollEvents: true,
+};
+
+/**
+ * @param overrides `CANDOR_CONFIG`: tests set limits and paces with it
+ * @throws LocalSetupError that names every mistake in it; none is ignored
+ */
+export function localConfig(overrides: string | undefined): CoreConfig {
+  const config = CoreConfig.safeParse({ ...LOCAL, ...parseObject(overrides) });
+  if (config.success) return config.data;
+  const mistakes = z.prettifyError(config.error).replaceAll('\n', ' ');
+  throw new LocalSetupError(`CANDOR_CONFIG cannot be used: ${mistakes}`, REMEDY, config.error);
+}
+
+const REMEDY = 'Unset it, or give it a JSON object with fields of core/config.ts.';
+
+function parseObject(text: string | undefined): object {
+  if (text === undefined || text === '') return {};
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+  } catch {
+    // Not JSON: then it is no object either.
+  }
+  throw new LocalSetupError('CANDOR_CONFIG is not a JSON object', REMEDY);
+}

@@ -18,10 +18,31 @@ export async function endLiveWork(
   void options.hurry.then(() => {
     hurried = true;
   });
-  const live = (await liveRuns(ports)).filter((run) => !isTerminal(run.status));
+  const asked = new Set<string>();
+  await askForTheEnd(ports, asked, options.say);
+  const { cancelInterruptSeconds, cancelTerminateSeconds } = ports.config;
+  const limit = ports.time.now() + (cancelInterruptSeconds + cancelTerminateSeconds) * 1000 + REPORT_MS;
+  while (!hurried && ports.time.now() < limit && (await anyLeft(ports))) {
+    await pause(POLL_MS);
+    // The API still answers, as the runners need it: a run may have been accepted meanwhile.
+    await askForTheEnd(ports, asked, options.say);
+  }
+  // What is left gets its end from the fleet's own observation, which is the evidence then.
+  for (const vm of await liveVms(ports)) {
+    await terminateVm(ports, vm).catch((error: unknown) =>
+      ports.log.warn('stop.terminate_failed', { vmId: vm.id, error: String(error) }),
+    );
+    await observeVm(ports, vm.id).catch(() => undefined);
+  }
+}
+
+/** Cancels the live runs that have not been asked yet. */
+async function askForTheEnd(ports: Ports, asked: Set<string>, say: (line: string) => void): Promise<void> {
+  const live = (await liveRuns(ports)).filter((run) => !isTerminal(run.status) && !asked.has(run.id));
   if (live.length > 0)
-    options.say(`${live.length} live run${live.length === 1 ? '' : 's'}: ${live.map((run) => run.id).join(', ')}`);
-  for (const run of live)
+    say(`${live.length} live run${live.length === 1 ? '' : 's'}: ${live.map(({ id }) => id).join(', ')}`);
+  for (const run of live) {
+    asked.add(run.id);
     await cancelRun(ports, run.tenantId, run.id, {
       by: 'candor dev',
       reason: 'candor dev stops',
@@ -29,15 +50,6 @@ export async function endLiveWork(
     }).catch((error: unknown) => {
       if (!(error instanceof CandorError && error.code === 'run_ended')) throw error;
     });
-  const { cancelInterruptSeconds, cancelTerminateSeconds } = ports.config;
-  const limit = ports.time.now() + (cancelInterruptSeconds + cancelTerminateSeconds) * 1000 + REPORT_MS;
-  while (!hurried && ports.time.now() < limit && (await anyLeft(ports))) await pause(POLL_MS);
-  // What is left gets its end from the fleet's own observation, which is the evidence then.
-  for (const vm of await liveVms(ports)) {
-    await terminateVm(ports, vm).catch((error: unknown) =>
-      ports.log.warn('stop.terminate_failed', { vmId: vm.id, error: String(error) }),
-    );
-    await observeVm(ports, vm.id).catch(() => undefined);
   }
 }
 

@@ -3,11 +3,13 @@
  * machine an index of unhandled ones is polled. Every step is idempotent: an event is marked handled after it was.
  */
 import { isTerminal, type RunStatus } from '../contract/runs.ts';
+import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
-import { abandonAttempt } from '../runs/cancel.ts';
+import { abandonAttempt, cancelRun } from '../runs/cancel.ts';
 import type { EventRow, RunRow } from '../runs/model.ts';
 import { advanceSchedule } from '../schedules/advance.ts';
 import { syncClock } from '../schedules/clockSync.ts';
+import type { ScheduleRow } from '../schedules/model.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 
@@ -15,6 +17,7 @@ export async function handleEvent(ports: Ports, event: EventRow): Promise<void> 
   if (event.subject === 'run') return afterRun(ports, event);
   // A schedule that paused or completed by itself: nobody else tells its clock.
   if (event.subject === 'schedule' && event.status !== undefined) await syncClock(ports, event.subjectId);
+  if (event.subject === 'schedule' && event.status === 'deleting') await cancelLiveRuns(ports, event);
 }
 
 async function afterRun(ports: Ports, event: EventRow): Promise<void> {
@@ -24,4 +27,17 @@ async function afterRun(ports: Ports, event: EventRow): Promise<void> {
   // No VM may start it any more: what is still being launched for it must not wait for its timeout.
   if (run.vmId === undefined) await abandonAttempt(ports, run);
   if (run.scheduleId !== undefined) await advanceSchedule(ports, run.scheduleId);
+}
+
+/** The delete has been acknowledged with its runs, or died before it could cancel them: nobody else would. */
+async function cancelLiveRuns(ports: Ports, event: EventRow): Promise<void> {
+  const schedule = asRow<ScheduleRow>(await ports.store.get(keys.schedule(event.subjectId)));
+  const by = typeof event.detail.by === 'string' ? event.detail.by : 'candor';
+  for (const runId of schedule?.liveRuns ?? [])
+    await cancelRun(ports, event.tenantId, runId, { by, reason: 'the schedule was deleted', cause: 'request' }).catch(
+      (error: unknown) => {
+        // It ended by itself in between: then there is nothing to cancel.
+        if (!(error instanceof CandorError && error.code === 'run_ended')) throw error;
+      },
+    );
 }

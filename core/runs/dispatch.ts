@@ -36,7 +36,8 @@ export function claimDispatch(ports: Ports, runId: string, attempt: number, vmId
             type: 'run.starting',
             status: 'starting',
             evidence: found,
-            deadlineAt: now + ports.config.leaseSeconds * 1000,
+            // The start timeout runs until the process starts; a VM that came late gets one lease to start it.
+            deadlineAt: Math.max(run.queuedAt + run.startTimeoutSeconds * 1000, now + ports.config.leaseSeconds * 1000),
             set: { vmId, dispatchedAt: now, waiting: undefined },
             detail: { vmId, attempt },
             guards: [guard('dispatch.noMarker', { op: 'hasNot', attribute: 'vmId' })],

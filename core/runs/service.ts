@@ -10,6 +10,7 @@ import { checkInput } from '../rules.ts';
 import type { OccurrenceRow } from '../schedules/model.ts';
 import { commit } from '../table/commit.ts';
 import { EVENT_PREFIX, keys, LIST_SHARDS, lists, OCCURRENCE_PREFIX, SCHEDULE_RUN_PREFIX } from '../table/keys.ts';
+import { eq, guard } from '../table/model.ts';
 import { asItem, asRow } from '../table/rows.ts';
 import { evidence } from './change.ts';
 import { newRun, runCreation } from './create.ts';
@@ -25,26 +26,34 @@ export interface PageRequest {
 /** @throws InvalidRequest, NotFound for the agent */
 export async function createRun(ports: Ports, caller: PrincipalCaller, agentId: string, input: Json): Promise<RunBody> {
   checkInput(ports.config, input);
-  const agent = await loadAgent(ports, caller.tenantId, agentId);
   const now = ports.time.now();
   const id = ports.ids.next('run_', now);
-  const facts = {
-    id,
-    agent,
-    trigger: { kind: 'api', by: caller.principalId } as const,
-    displayName: `${agent.name} · ${isoSecond(Math.floor(now / 1000) * 1000)}`,
-    inputKey: keys.runInput(id),
-    evidence: evidence('api', now, `${caller.principalId} asked for it`),
-  };
-  const run = newRun(ports.config, facts, now);
-  await commit<void>(ports, async (writer) => ({
-    writes: [
-      ...runCreation(ports.config, run, writer),
-      { kind: 'put', item: asItem(payloadRow(keys.runInput(id), agent.tenantId, input)) },
-    ],
-    proof: keys.runEvent(id, 1),
-    result: undefined,
-  }));
+  const run = await commit<RunRow>(ports, async (writer) => {
+    const agent = await loadAgent(ports, caller.tenantId, agentId);
+    const facts = {
+      id,
+      agent,
+      trigger: { kind: 'api', by: caller.principalId } as const,
+      displayName: `${agent.name} · ${isoSecond(Math.floor(now / 1000) * 1000)}`,
+      inputKey: keys.runInput(id),
+      evidence: evidence('api', now, `${caller.principalId} asked for it`),
+    };
+    const created = newRun(ports.config, facts, now);
+    return {
+      writes: [
+        ...runCreation(ports.config, created, writer),
+        { kind: 'put', item: asItem(payloadRow(keys.runInput(id), agent.tenantId, input)) },
+        // A delete or an edit that has been acknowledged meanwhile wins: the run pins the version that stands.
+        {
+          kind: 'check',
+          key: keys.agent(agentId),
+          guards: [guard('run.agentUnchanged', eq('version', agent.version))],
+        },
+      ],
+      proof: keys.runEvent(id, 1),
+      result: created,
+    };
+  });
   await placeRun(ports, run);
   return runBody(ports, run);
 }

@@ -4,6 +4,7 @@
  * candidate that it moved out of a gap is dropped, because croner would fire it late.
  */
 import { Cron } from 'croner';
+import { firstInstant, offsetAt } from '../cadence/zone.ts';
 import type { Cadence } from './model.ts';
 
 const CACHE_LIMIT = 2000;
@@ -28,7 +29,7 @@ export function cronProblem(cron: string, timezone: string): string | undefined 
     return `must have 5 fields (minute hour day-of-month month day-of-week), it has ${fields.length}`;
   const [, , dayOfMonth = '', , dayOfWeek = ''] = fields;
   if (!/^[\d*,/\-A-Za-z]+$/.test(fields.join(''))) return 'may use only digits, names, and the signs * , - /';
-  const restricted = (field: string) => !field.startsWith('*');
+  const restricted = (field: string) => field !== '*';
   if (restricted(dayOfMonth) && restricted(dayOfWeek))
     return 'restricts both day-of-month and day-of-week, which EventBridge Scheduler cannot express: make two schedules, one with each';
   try {
@@ -58,12 +59,19 @@ export function nextOccurrence(cadence: Cadence, after: number): number | undefi
       for (let tries = 0; tries < GAP_TRIES; tries++) {
         const next = pattern.nextRun(from);
         if (next === null) return undefined;
-        if (next.getTime() > after && pattern.match(next)) return next.getTime();
+        const at = next.getTime();
+        if (at > after && pattern.match(next) && isFirstShowing(cadence.timezone, at)) return at;
         from = next;
       }
       return undefined;
     }
   }
+}
+
+/** croner fires a pattern of several hours again in the hour that autumn repeats: only the first showing counts. */
+function isFirstShowing(timezone: string, at: number): boolean {
+  const first = firstInstant(timezone, at + offsetAt(timezone, at));
+  return first.kind === 'instant' && first.at === at;
 }
 
 /** Whether the cadence names exactly this instant. */

@@ -8,6 +8,12 @@ import type { Cadence, Window } from './model.ts';
 /** @throws InvalidRequest naming the field */
 export function acceptCadence(request: CadenceRequest, window: Window | undefined, now: number): Cadence {
   const cadence = cadenceOf(request, now);
+  refuseWithoutOccurrence(cadence, window, now);
+  return cadence;
+}
+
+/** A cadence that leaves nothing to come in its window would stand as `active` for ever. @throws InvalidRequest */
+export function refuseWithoutOccurrence(cadence: Cadence, window: Window | undefined, now: number): void {
   const next = nextOccurrence(cadence, Math.max(now, (window?.startAt ?? 0) - 1));
   if (next === undefined) throw invalid(neverProblem(cadence));
   if (window?.endAt !== undefined && next >= window.endAt)
@@ -15,7 +21,6 @@ export function acceptCadence(request: CadenceRequest, window: Window | undefine
       pointer: '/window/endAt',
       message: `leaves no occurrence: the next one would be at ${isoSecond(next)}`,
     });
-  return cadence;
 }
 
 function cadenceOf(request: CadenceRequest, now: number): Cadence {

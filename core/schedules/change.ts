@@ -1,4 +1,3 @@
-/** The one way in which people change a schedule: the next version, guarded by the version and the live set that were read. */
 import type { Json } from '../contract/common.ts';
 import type { Ports } from '../ports.ts';
 import { appendEvent } from '../runs/events.ts';
@@ -6,7 +5,7 @@ import { keys } from '../table/keys.ts';
 import { absent, eq, guard, type Value, type Write } from '../table/model.ts';
 import { asItem, asValue, SCHEMA_VERSION } from '../table/rows.ts';
 import { derivedOf } from './check.ts';
-import { prunedRevisions } from './expected.ts';
+import { firstUndecided, prunedRevisions } from './expected.ts';
 import type { Revision, RevisionRow, ScheduleRow } from './model.ts';
 
 export interface ScheduleChange {
@@ -25,12 +24,24 @@ export const specRow = (schedule: Pick<ScheduleRow, 'cadence' | 'window'>) => ({
 /** The row after an edit that begins a new revision at `now`: earlier occurrences stay with the revisions that expected them. */
 export function revised(schedule: ScheduleRow, revision: Omit<Revision, 'specVersion'>): ScheduleRow {
   const specVersion = schedule.specVersion + 1;
+  const decidedThrough = decidedBefore(schedule, revision.from);
   return {
     ...schedule,
     specVersion,
-    revisions: [...prunedRevisions(schedule.revisions, schedule.decidedThrough), { ...revision, specVersion }],
+    decidedThrough,
+    revisions: [...prunedRevisions(schedule.revisions, decidedThrough), { ...revision, specVersion }],
     clock: { ...schedule.clock, status: 'pending' },
   };
+}
+
+/**
+ * Where nothing is due, all that came before now is decided, so its revisions need not be kept: or a schedule that rarely
+ * fires and is often edited would outgrow its row. A pause keeps its revisions: the resume counts what it withheld.
+ */
+function decidedBefore(schedule: ScheduleRow, now: number): number {
+  const due = firstUndecided(schedule);
+  const isDecided = schedule.status === 'active' && (due === undefined || due >= now);
+  return isDecided ? Math.max(schedule.decidedThrough, now - 1) : schedule.decidedThrough;
 }
 
 /** The revision in force, kept for good: the row embeds only those that it still needs. */

@@ -22,12 +22,10 @@ export function checkOf(
   const times: number[] = [];
   const due = firstUndecided(schedule);
   if (due !== undefined) times.push(due + spreadMs(schedule, due));
-  const attention =
-    schedule.clock.status === 'pending' ||
-    schedule.buffer.length > 0 ||
-    schedule.waitingRuns.length > 0 ||
-    schedule.backfill !== undefined;
+  const attention = schedule.buffer.length > 0 || schedule.waitingRuns.length > 0 || schedule.backfill !== undefined;
   if (attention) times.push(now + ATTENTION_MS);
+  // Its sync may have died with the process that began it.
+  if (schedule.clock.status === 'pending') times.push(now + config.watchdogIntervalSeconds * 1000);
   if (times.length === 0) return {};
   return { checkIn: checkPartition('SCH', shardOf(schedule.id, config.checkShards)), checkAt: Math.min(...times) };
 }

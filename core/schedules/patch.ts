@@ -2,7 +2,7 @@
 import { overlay } from '../agents/service.ts';
 import type { SchedulePatch } from '../contract/schedules.ts';
 import { nextOccurrence } from './cadence.ts';
-import { acceptCadence, sameCadence } from './cadenceRequest.ts';
+import { acceptCadence, refuseWithoutOccurrence, sameCadence } from './cadenceRequest.ts';
 import { revised, specRow } from './change.ts';
 import type { ScheduleRow, Window } from './model.ts';
 
@@ -46,6 +46,7 @@ export function patchedSchedule(schedule: ScheduleRow, patch: SchedulePatch, by:
     JSON.stringify(window) !== JSON.stringify(schedule.window) ||
     flexibleWindowSeconds !== schedule.flexibleWindowSeconds;
   if (!specChanges && !(revives && patch.remainingRuns !== undefined)) return after;
+  if (specChanges) refuseWithoutOccurrence(cadence, window, now);
   // A completed schedule that is given a future is active again, from now on.
   const status = revives ? 'active' : schedule.status;
   return {

@@ -41,6 +41,8 @@ export async function commit<Result>(ports: CommitPorts, attempt: Attempt<Result
       last = error;
       if (error instanceof Contended) {
         await ports.time.sleep(jitter(writer, tries));
+        // The other writer at these items may be this very transaction, sent again by the SDK after its answer was lost.
+        if ((await ports.store.get(plan.proof))?.writer === writer) return plan.result;
         continue;
       }
       if (!(error instanceof GuardFailed || error instanceof StoreUnavailable)) throw error;

@@ -3,7 +3,7 @@ import type { CoreConfig } from '../config.ts';
 import type { Evidence, Json } from '../contract/common.ts';
 import { appendEvent, eventKey } from '../runs/events.ts';
 import { checkPartition, keys, shardOf } from '../table/keys.ts';
-import { eq, guard, type Value, type Write } from '../table/model.ts';
+import { eq, type Guard, guard, type Value, type Write } from '../table/model.ts';
 import { asValue } from '../table/rows.ts';
 import type { VmCommand, VmRow, VmStatus } from './model.ts';
 
@@ -13,6 +13,8 @@ export interface VmChange {
   readonly set?: Readonly<Record<string, Value | undefined>>;
   readonly detail?: Readonly<Record<string, Json | undefined>>;
   readonly deadlineAt?: number | null;
+  /** Where the decision read what a plain heartbeat changes: the version does not tell that. */
+  readonly guards?: readonly Guard[];
 }
 
 export function changeVm(
@@ -44,7 +46,7 @@ export function changeVm(
       version,
       writer,
     },
-    guards: [guard('vm.unchanged', eq('version', vm.version))],
+    guards: [guard('vm.unchanged', eq('version', vm.version)), ...(change.guards ?? [])],
   };
   if (change.status === undefined) return [update];
   const event = appendEvent(config, {

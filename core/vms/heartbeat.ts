@@ -25,7 +25,7 @@ export async function heartbeat(
   request: HeartbeatRequest,
 ): Promise<HeartbeatResponse> {
   if (identity.vmId !== request.vmId) throw new CandorError('unauthenticated', 'The token belongs to another VM.');
-  const { vm, runs, rotate } = await renewLease(ports, identity, request);
+  const { vm, runs, rotate, pending } = await renewLease(ports, identity, request);
   const acknowledged: Slot[] = [];
   let changed = false;
   for (const entry of request.registry) {
@@ -33,7 +33,7 @@ export async function heartbeat(
     if (taken.acknowledge) acknowledged.push({ runId: entry.runId, attempt: entry.attempt });
     changed ||= taken.changed;
   }
-  changed = (await noteMissing(ports, vm, request)) || changed;
+  changed = (await noteMissing(ports, vm, request, pending)) || changed;
   // What was just decided may have queued commands (an ended run lets the VM go): they leave with this answer.
   const standing = changed ? (asRow<VmRow>(await ports.store.get(keys.vm(vm.id))) ?? vm) : vm;
   const commands = await composeCommands(ports, standing);
@@ -55,6 +55,8 @@ interface Renewed {
   readonly vm: VmRow;
   readonly runs: ReadonlyMap<string, RunRow>;
   readonly rotate: boolean;
+  /** The commands that had not been acknowledged before this heartbeat. */
+  readonly pending: VmRow['commands'];
 }
 
 function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest): Promise<Renewed> {
@@ -78,16 +80,17 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
     const commands = vm.commands.filter((command) => command.number > request.acks);
     const recovers = vm.status === 'unresponsive';
     const after: VmRow = { ...vm, ...renewed, commands, ...(recovers && { status: 'ready' }) };
+    // A plain heartbeat does not raise the version, so the version alone does not tell that another one overtook this.
+    const guards = [
+      guard('heartbeat.sameGeneration', eq('generation', vm.generation)),
+      guard('heartbeat.inOrder', { op: 'lt', attribute: 'heartbeatSeq', value: request.seq } as const),
+      guard('heartbeat.vmAlive', { op: 'ne', attribute: 'status', value: 'terminated' } as const),
+    ];
     if (commands.length === vm.commands.length && !recovers) {
-      const guards = [
-        guard('heartbeat.sameGeneration', eq('generation', vm.generation)),
-        guard('heartbeat.inOrder', { op: 'lt', attribute: 'heartbeatSeq', value: request.seq }),
-        guard('heartbeat.vmAlive', { op: 'ne', attribute: 'status', value: 'terminated' }),
-      ];
       return {
         writes: [{ kind: 'update', key: keys.vm(vm.id), set: { ...renewed, writer }, guards }],
         proof: keys.vm(vm.id),
-        result: { vm: after, runs, rotate },
+        result: { vm: after, runs, rotate, pending: vm.commands },
       };
     }
     const change = {
@@ -97,11 +100,12 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
         deadlineAt: renewed.leaseUntil,
       }),
       set: { ...renewed, commands: asValue(commands), ...(recovers && { unresponsiveSince: undefined }) },
+      guards,
     };
     return {
       writes: changeVm(ports.config, vm, change, now, writer),
       proof: vmProof(vm, change),
-      result: { vm: { ...after, version: vm.version + 1 }, runs, rotate },
+      result: { vm: { ...after, version: vm.version + 1 }, runs, rotate, pending: vm.commands },
     };
   });
 }

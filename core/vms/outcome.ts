@@ -11,7 +11,7 @@ export function verdictOf(run: RunRow, entry: RegistryEntry, vmId: string, now: 
   const common = {
     ...(entry.logChunks !== undefined && { logChunks: entry.logChunks }),
     ...(run.startedAt === undefined &&
-      entry.startedAgoMs !== undefined && { startedAt: Math.max(run.createdAt, Math.round(now - entry.startedAgoMs)) }),
+      entry.startedAgoMs !== undefined && { startedAt: startTime(run, entry.startedAgoMs, now) }),
     ...(cancel !== undefined && { cancel }),
   };
   switch (entry.state) {
@@ -28,9 +28,7 @@ export function verdictOf(run: RunRow, entry: RegistryEntry, vmId: string, now: 
     case 'not_started':
       return {
         ...common,
-        ...(run.cancel === undefined
-          ? { status: 'failed', reason: 'not_started' }
-          : { status: 'cancelled', reason: 'cancelled_before_start' }),
+        ...notStarted(run),
         evidence: evidence(source, now, entry.detail ?? 'the runner says that no process was started'),
       };
     case 'gone':
@@ -49,6 +47,10 @@ export function verdictOf(run: RunRow, entry: RegistryEntry, vmId: string, now: 
   }
 }
 
+/** Nothing starts before it was dispatched, whatever a runner's clock says: its nonsense must not become a date. */
+export const startTime = (run: RunRow, startedAgoMs: number, now: number): number =>
+  Math.max(run.dispatchedAt ?? run.createdAt, Math.round(now - startedAgoMs));
+
 type Judged = Pick<Verdict, 'status' | 'reason'>;
 
 const CANCEL_REASONS = {
@@ -57,6 +59,15 @@ const CANCEL_REASONS = {
   shutdown: 'candor_stopped',
   overlap: 'displaced',
 } as const;
+
+function notStarted(run: RunRow): Judged {
+  if (run.cancel === undefined) return { status: 'failed', reason: 'not_started' };
+  if (run.cancel.cause === 'timeout') return { status: 'timed_out', reason: 'start_timeout' };
+  return {
+    status: 'cancelled',
+    reason: run.cancel.cause === 'request' ? 'cancelled_before_start' : CANCEL_REASONS[run.cancel.cause],
+  };
+}
 
 /** How it ended decides, not who wished what: work that ended by itself before the signal is not recorded as cancelled. */
 function judged(run: RunRow, entry: RegistryEntry): Judged {

@@ -25,13 +25,14 @@ export async function registerRunner(
   if (identity.vmId !== request.vmId) throw new CandorError('unauthenticated', 'The key belongs to another VM.');
   const vm = await commit<VmRow>(ports, async (writer) => {
     const row = asRow<VmRow>(await ports.store.get(keys.vm(identity.vmId)));
+    // Before the question for its instance: a VM that ended before its launch was answered never gets one.
+    if (row?.status === 'terminated' && row.tenantId === identity.tenantId)
+      throw new CandorError('illegal_transition', `${identity.vmId} has been observed terminated.`, {
+        remedy: 'Stop this runner.',
+      });
     if (row === undefined || row.tenantId !== identity.tenantId || row.instanceId === undefined)
       throw new CandorError('try_again', `${identity.vmId} is not known yet.`, {
         remedy: 'Register again in a moment.',
-      });
-    if (row.status === 'terminated')
-      throw new CandorError('illegal_transition', `${identity.vmId} has been observed terminated.`, {
-        remedy: 'Stop this runner.',
       });
     if (row.nonce === request.nonce) return { done: row };
     const now = ports.time.now();

@@ -54,10 +54,12 @@ export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObs
   const observation = await ports.fleet.observe(vmId, seen.instanceId);
   if (observation.status !== 'terminated') return observation;
   const now = ports.time.now();
-  for (const slot of seen.slots) await loseRun(ports, slot.runId, slot.attempt, observation, now);
   await commit<void>(ports, async (writer) => {
     const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
     if (vm === undefined || vm.status === 'terminated') return { done: undefined };
+    // By the slots as they stand now, not as they were before the look: a run may have been dispatched to it meanwhile.
+    // The end of a run changes the VM's row, so the write below loses, and this is read and decided again.
+    for (const slot of vm.slots) await loseRun(ports, slot.runId, slot.attempt, observation, now);
     // A launch whose answer has not come may yet bring an instance: only a second look, after a while, settles it.
     if (vm.intent.open && vm.instanceId === undefined && now - vm.intent.openedAt < LAUNCH_SETTLE_MS)
       return { done: undefined };

@@ -13,7 +13,7 @@ import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, vmProof, withCommand } from './change.ts';
 import type { VmRow } from './model.ts';
-import { cancelAfter, verdictOf } from './outcome.ts';
+import { cancelAfter, startTime, verdictOf } from './outcome.ts';
 
 export interface Taken {
   /** The outcome is stored, or will never be wanted: the runner may forget it. */
@@ -50,7 +50,7 @@ export async function takeReport(
 /** The work has been seen, or the cancel has been acknowledged: recorded once, as a change with its evidence. */
 async function noteProgress(ports: Ports, vm: VmRow, seen: RunRow, entry: RegistryEntry): Promise<boolean> {
   const starts = entry.startedAgoMs !== undefined && seen.startedAt === undefined;
-  const pending = vm.commands.some((command) => command.kind === 'cancel' && command.runId === seen.id);
+  const pending = waitsForCancel(vm, seen.id);
   // The runner has taken the command into its journal; `ending` alone may also mean that it ended by itself.
   const acknowledges = seen.cancel !== undefined && !pending && seen.cancel.acknowledgedAt === undefined;
   const signalled = seen.cancel !== undefined && (entry.signalsSent?.length ?? 0) > (seen.cancel.signals?.length ?? 0);
@@ -61,7 +61,7 @@ async function noteProgress(ports: Ports, vm: VmRow, seen: RunRow, entry: Regist
     const now = ports.time.now();
     const source = `runner ${vm.id}`;
     if (starts && run.startedAt === undefined) {
-      const startedAt = Math.round(now - (entry.startedAgoMs ?? 0));
+      const startedAt = startTime(run, entry.startedAgoMs ?? 0, now);
       const found = evidence(source, now, `process ${entry.pid ?? '?'} was seen alive`);
       const status = nextStatus(run.status, 'start').kind === 'go' ? ('running' as const) : undefined;
       const change = {
@@ -75,6 +75,9 @@ async function noteProgress(ports: Ports, vm: VmRow, seen: RunRow, entry: Regist
     }
     const progressed = cancelAfter(run, entry, now);
     if (progressed === undefined) return { done: true };
+    // Read after the run: one batch of reads is no snapshot, so the VM may have been read before the cancel reached it.
+    const standing = acknowledges ? asRow<VmRow>(await ports.store.get(keys.vm(vm.id))) : undefined;
+    if (acknowledges && waitsForCancel(standing, run.id)) return { done: false };
     const cancel =
       acknowledges && progressed.acknowledgedAt === undefined ? { ...progressed, acknowledgedAt: now } : progressed;
     const signals = entry.signalsSent ?? [];
@@ -91,6 +94,9 @@ async function noteProgress(ports: Ports, vm: VmRow, seen: RunRow, entry: Regist
     return { writes: changeRun(ports.config, run, change, now, writer), proof: nextEventKey(run), result: true };
   });
 }
+
+const waitsForCancel = (vm: VmRow | undefined, runId: string): boolean =>
+  vm?.commands.some((command) => command.kind === 'cancel' && command.runId === runId) === true;
 
 /** Proof of a `lost` run's true end that comes later stands beside the verdict, once (design.md §3). */
 async function lateTruth(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEntry): Promise<Taken> {
@@ -142,11 +148,17 @@ const MISSING_REPORTS = 2;
  * A run that its VM should carry but two reports in a row do not name, both later than the acknowledgement of its
  * start, has ended without a report: `lost`, because nobody knows how.
  */
-export async function noteMissing(ports: Ports, vm: VmRow, request: HeartbeatRequest): Promise<boolean> {
+export async function noteMissing(
+  ports: Ports,
+  vm: VmRow,
+  request: HeartbeatRequest,
+  /** What had not been acknowledged before this report: the report that acknowledges a start is not later than it. */
+  pending: VmRow['commands'],
+): Promise<boolean> {
   const unnamed = vm.slots.filter(
     (slot) =>
       !request.registry.some((entry) => entry.runId === slot.runId && entry.attempt === slot.attempt) &&
-      !vm.commands.some((command) => command.kind === 'start' && command.runId === slot.runId),
+      !pending.some((command) => command.kind === 'start' && command.runId === slot.runId),
   );
   let changed = false;
   for (const slot of unnamed) {

@@ -1,5 +1,6 @@
 /** What the watchdog does about runs (design.md §5.9). Each verdict goes through the owner's door: cancel or finish. */
 import { isTerminal } from '../contract/runs.ts';
+import { CandorError, type ErrorCode } from '../errors.ts';
 import { abandonAttempt, cancelCommand, cancelRun } from '../runs/cancel.ts';
 import { evidence } from '../runs/change.ts';
 import { PLACEMENT_GRACE_SECONDS } from '../runs/create.ts';
@@ -66,22 +67,40 @@ async function undispatched({ ports, now, holding }: RuleContext, run: RunRow): 
   return { rule: 'start_timeout', subject: run.id, did: 'failed it: no VM before its start deadline' };
 }
 
-/** The start command goes out with every heartbeat; whether the VM still lives is the VM's own check. */
-async function starting({ ports, now }: RuleContext, run: RunRow): Promise<undefined> {
-  await moveCheck(ports, run, now + ports.config.leaseSeconds * 1000);
-  return undefined;
-}
+/**
+ * The start command goes out with every heartbeat; whether the VM still lives is the VM's own check. A VM that lives and
+ * never says that it started the work must not hold the run for ever.
+ */
+const starting = (context: RuleContext, run: RunRow): Promise<Action | undefined> =>
+  untilDeadline(context, run, 'start_timeout', `no process within its startTimeout of ${run.startTimeoutSeconds} s`);
 
-async function running({ ports, now, holding }: RuleContext, run: RunRow): Promise<Action | undefined> {
+const running = (context: RuleContext, run: RunRow): Promise<Action | undefined> =>
+  untilDeadline(context, run, 'run_timeout', `it ran longer than its runTimeout of ${run.runTimeoutSeconds} s`);
+
+/** Past its deadline the work is ended through the door that everybody uses: the cancel, with its proof. */
+async function untilDeadline(
+  { ports, now, holding }: RuleContext,
+  run: RunRow,
+  rule: string,
+  reason: string,
+): Promise<Action | undefined> {
   if (run.deadlineAt === undefined || now < run.deadlineAt) {
     await moveCheck(ports, run, run.deadlineAt ?? now + ports.config.leaseSeconds * 1000);
     return undefined;
   }
   if (holding) return undefined;
-  const reason = `it ran longer than its runTimeout of ${run.runTimeoutSeconds} s`;
-  await cancelRun(ports, run.tenantId, run.id, { by: 'watchdog', reason, cause: 'timeout' });
-  return { rule: 'run_timeout', subject: run.id, did: 'told the runner to end it' };
+  // Only the run that was judged: one that has moved on since (it started, it ended) has a deadline of its own.
+  const precondition = { kind: 'version', version: run.version } as const;
+  try {
+    await cancelRun(ports, run.tenantId, run.id, { by: 'watchdog', reason, cause: 'timeout', precondition });
+  } catch (error) {
+    if (error instanceof CandorError && MOVED_ON.has(error.code)) return undefined;
+    throw error;
+  }
+  return { rule, subject: run.id, did: 'told the runner to end it' };
 }
+
+const MOVED_ON: ReadonlySet<ErrorCode> = new Set(['run_ended', 'version_conflict']);
 
 /** Unacknowledged: told again. Still not gone at the second deadline: the VM is terminated, and its observed end is the proof. */
 async function cancelling(context: RuleContext, run: RunRow): Promise<Action | undefined> {

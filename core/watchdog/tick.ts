@@ -11,6 +11,7 @@ import { type CheckKind, checkPartition, keys } from '../table/keys.ts';
 import type { Item, Key } from '../table/model.ts';
 import { asRow, type RowBase } from '../table/rows.ts';
 import type { VmRow } from '../vms/model.ts';
+import { moveCheck } from './checks.ts';
 import type { Action, RuleContext } from './rule.ts';
 import { runRule } from './runRules.ts';
 import { scheduleRule } from './scheduleRules.ts';
@@ -47,8 +48,9 @@ export async function tick(ports: Ports, options: TickOptions): Promise<TickRepo
   for (const key of await dueKeys(ports, startedAt)) {
     if (ports.time.now() - startedAt > options.budgetMs) break;
     looked++;
+    let item: Item | undefined;
     try {
-      const item = await ports.store.get(key);
+      item = await ports.store.get(key);
       const action = item === undefined ? undefined : await look({ ports, now: ports.time.now(), holding }, item);
       if (action !== undefined) {
         actions.push(action);
@@ -60,10 +62,20 @@ export async function tick(ports: Ports, options: TickOptions): Promise<TickRepo
         key: key.pk,
         error: error instanceof Error ? error.message : String(error),
       });
+      await postpone(ports, item, startedAt);
     }
   }
   await publishProof(ports, 'watchdog', options.owner, { looked, recovered: actions.length, failures, holdUntil });
   return { looked, actions, failures, holding };
+}
+
+/** What cannot be handled goes behind what is due: a batch full of it must not hide the rest at every tick. */
+async function postpone(ports: Ports, item: Item | undefined, now: number): Promise<void> {
+  if (typeof item?.version !== 'number') return;
+  const checkAt = now + ports.config.watchdogIntervalSeconds * 1000;
+  await moveCheck(ports, { ...item, version: item.version }, checkAt).catch((error: unknown) =>
+    ports.log.error('watchdog.postpone_failed', { key: item.pk, error: String(error) }),
+  );
 }
 
 function look(context: RuleContext, item: Item): Promise<Action | undefined> {

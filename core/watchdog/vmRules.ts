@@ -4,6 +4,7 @@ import { evidence } from '../runs/change.ts';
 import type { RunRow } from '../runs/model.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
+import { eq, guard } from '../table/model.ts';
 import { asRow } from '../table/rows.ts';
 import { changeVm, vmProof } from '../vms/change.ts';
 import type { VmRow } from '../vms/model.ts';
@@ -75,6 +76,7 @@ function markUnresponsive(ports: RuleContext['ports'], seen: VmRow, detail: stri
       evidence: evidence('watchdog', now, `no heartbeat since ${isoOf(vm.lastHeartbeatAt)}, yet: ${detail}`),
       deadlineAt: now + ports.config.unresponsiveSeconds * 1000,
       set: { unresponsiveSince: now },
+      guards: [guard('silent.noHeartbeatSince', eq('heartbeatSeq', vm.heartbeatSeq))],
     } as const;
     return { writes: changeVm(ports.config, vm, change, now, writer), proof: vmProof(vm, change), result: true };
   });
@@ -88,9 +90,27 @@ async function unresponsive({ ports, now, holding }: RuleContext, vm: VmRow): Pr
     await moveCheck(ports, vm, vm.deadlineAt);
     return undefined;
   }
+  if (!(await condemn(ports, vm, now))) return undefined;
   await terminateVm(ports, vm);
-  await moveCheck(ports, vm, now + ports.config.drainSeconds * 1000);
   return { rule: 'vm_unresponsive', subject: vm.id, did: 'terminated it: silent past its second deadline' };
+}
+
+/**
+ * The durable word that the VM is given up, before its end is asked for. A heartbeat that came meanwhile has made it
+ * `ready` again: then it stays (I9).
+ */
+function condemn(ports: RuleContext['ports'], seen: VmRow, now: number): Promise<boolean> {
+  return commit<boolean>(ports, async (writer) => {
+    const vm = asRow<VmRow>(await ports.store.get(keys.vm(seen.id)));
+    if (vm === undefined || vm.status !== 'unresponsive') return { done: false };
+    const change = {
+      status: 'draining',
+      evidence: evidence('watchdog', now, `silent since ${isoOf(vm.lastHeartbeatAt)}: it is terminated`),
+      deadlineAt: now + ports.config.drainSeconds * 1000,
+      set: { drainingSince: now },
+    } as const;
+    return { writes: changeVm(ports.config, vm, change, now, writer), proof: vmProof(vm, change), result: true };
+  });
 }
 
 async function draining({ ports, now }: RuleContext, vm: VmRow): Promise<Action | undefined> {

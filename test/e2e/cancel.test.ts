@@ -2,8 +2,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { RunBody } from '../../core/contract/runs.ts';
-import { expectOneEnd, kill, Machine, open, type Problem, until, witnessed } from './support.ts';
+import type { RunBody, VmBody } from '../../core/contract/runs.ts';
+import { expectOneEnd, isAlive, kill, Machine, open, type Problem, until, witnessed } from './support.ts';
 
 describe('a cancel', { timeout: 120_000 }, () => {
   let machine: Machine;
@@ -58,7 +58,7 @@ describe('a cancel', { timeout: 120_000 }, () => {
     await cancel(run);
     expect(await machine.ended(run)).toMatchObject({ status: 'cancelled' });
     expect(machine.processes('work', run.id)).toEqual([]);
-    expect(fs.existsSync(`/proc/${pid}`)).toBe(false);
+    expect(isAlive(pid)).toBe(false);
     await machine.vmGone(await expectOneEnd(machine, run));
   });
 
@@ -90,6 +90,26 @@ describe('a cancel', { timeout: 120_000 }, () => {
     if (ended.vmId !== undefined) await machine.vmGone(ended);
     await until('nothing of it is left', () => machine.processes().every(({ runId }) => runId !== run.id));
     if (ended.reason === 'cancelled_before_start') expect(witnessed(orders)).toEqual([]);
+    await expectOneEnd(machine, run);
+  });
+
+  it('of a run that still waits for its VM ends it at once, and the VM goes', async () => {
+    const orders = machine.orders();
+    const run = await machine.run(await machine.worker(), orders);
+    const runner = await until('its runner', () => machine.processes('runner')[0]);
+    kill(runner.pid, 'SIGSTOP');
+    const { status, vmId } = await machine.getRun(run);
+    if (vmId === undefined) {
+      expect(['queued', 'provisioning']).toContain(status);
+      expect(await cancel(run)).toMatchObject({ status: 'cancelled', reason: 'cancelled_before_start' });
+    } else {
+      kill(runner.pid, 'SIGCONT');
+      await cancel(run);
+    }
+    expect(await machine.ended(run)).toMatchObject({ status: 'cancelled' });
+    await until('the VM to be gone', () => machine.processes().every((each) => each.vmId !== runner.vmId));
+    expect(isAlive(runner.pid)).toBe(false);
+    expect((await machine.get<VmBody>(`/v1/vms/${runner.vmId}`)).status).toBe('terminated');
     await expectOneEnd(machine, run);
   });
 

@@ -105,6 +105,72 @@ describe('candor dev, killed while work runs', { timeout: 120_000 }, () => {
     for (const run of items) expect(await expectOneEnd(machine, run)).toMatchObject({ status: 'succeeded' });
   });
 
+  it('is found again by its runners when it comes back on another port', async () => {
+    const machine = new Machine();
+    await machine.start();
+    const { url } = machine.endpoint;
+    const orders = machine.orders({ gated: true, lines: 20, exitCode: 9 });
+    const run = await machine.run(await machine.worker(), orders);
+    await machine.running(run, orders);
+    await machine.killDev();
+    await machine.start({ args: ['--port', '0'] });
+    expect(machine.endpoint.url).not.toBe(url);
+    open(orders);
+    expect(await machine.ended(run)).toMatchObject({ status: 'failed', exitCode: 9 });
+    expect(witnessed(orders)).toEqual(['start', 'end 9']);
+    expect(await machine.stdout(run)).toBe(linesOf(orders));
+    await machine.vmGone(await expectOneEnd(machine, run));
+  });
+
+  it('survives being killed again and again while it starts', async () => {
+    const machine = new Machine();
+    await machine.start();
+    const orders = machine.orders({ gated: true, lines: 20 });
+    const late = machine.orders({ lines: 20 });
+    const agent = await machine.worker();
+    const run = await machine.run(agent, orders);
+    await machine.running(run, orders);
+    const second = await machine.run(agent, late);
+    await machine.killDev();
+    for (const delayMs of [150, 250, 350, 450, 550, 700]) {
+      machine.launch();
+      await sleep(delayMs);
+      await machine.killDev();
+    }
+    await machine.start();
+    expect((await machine.getRun(run)).status).toBe('running');
+    expect(await machine.ended(second)).toMatchObject({ status: 'succeeded' });
+    open(orders);
+    expect(await machine.ended(run)).toMatchObject({ status: 'succeeded' });
+    for (const each of [orders, late]) expect(witnessed(each)).toEqual(['start', 'end 0']);
+    for (const each of [run, second]) await machine.vmGone(await expectOneEnd(machine, each));
+    expect(enginesOf(machine.dataDir)).toHaveLength(1);
+  });
+
+  it.each([0, 100, 400, 900])(
+    'gives a run one end when it is killed %i ms after it was told to stop',
+    async (delayMs) => {
+      const machine = new Machine();
+      const dev = await machine.start();
+      const orders = machine.orders({ gated: true, ignore: ['SIGINT'] });
+      const run = await machine.run(await machine.worker(), orders);
+      await machine.running(run, orders);
+      kill(dev.pid, 'SIGTERM');
+      await sleep(delayMs);
+      await machine.killDev();
+      await machine.start();
+      open(orders);
+      const ended = await machine.ended(run);
+      const witness = witnessed(orders);
+      // Whether the order to stop got through before the kill is not ours to say; that it says what was, is.
+      if (witness.includes('end 0') && !witness.includes('SIGINT'))
+        expect(ended).toMatchObject({ status: 'succeeded', exitCode: 0 });
+      else expect(ended).toMatchObject({ status: 'cancelled', reason: 'candor_stopped' });
+      expect(witness.filter((line) => line === 'start')).toHaveLength(1);
+      await machine.vmGone(await expectOneEnd(machine, run));
+    },
+  );
+
   it.each(['killed', 'suspended'])(
     'does not end healthy work after it was %s for longer than the lease',
     async (how) => {

@@ -1,6 +1,7 @@
 /** Processes on the VM die: what can be proved is reported, and what cannot is said to be lost (design.md §5.5). */
 import { describe, expect, it } from 'vitest';
-import { expectOneEnd, kill, linesOf, Machine, open, until, witnessed, workPid } from './support.ts';
+import type { VmBody } from '../../core/contract/runs.ts';
+import { expectOneEnd, kill, linesOf, Machine, open, sleep, until, witnessed, workPid } from './support.ts';
 
 /** A machine with one run that waits at its gate. */
 async function machineAtWork() {
@@ -28,6 +29,26 @@ describe('on the VM', { timeout: 120_000 }, () => {
     const ended = await machine.ended(run);
     expect(ended).toMatchObject({ status: 'failed', reason: 'exit_code', exitCode: 3, terminatedBy: 'self' });
     expect(witnessed(orders)).toEqual(['start', 'end 3']);
+    expect(await machine.stdout(run)).toBe(linesOf(orders));
+    await machine.vmGone(await expectOneEnd(machine, run));
+  });
+
+  it('a runner that is killed again and again while it boots starts its work once', async () => {
+    const machine = new Machine();
+    await machine.start();
+    const orders = machine.orders({ lines: 10 });
+    const run = await machine.run(await machine.worker(), orders);
+    const killed = new Set<number>();
+    for (const delayMs of [0, 60, 120, 180]) {
+      const next = await until('the next runner', () =>
+        machine.processes('runner').find(({ pid }) => !killed.has(pid)),
+      );
+      await sleep(delayMs);
+      kill(next.pid);
+      killed.add(next.pid);
+    }
+    expect(await machine.ended(run)).toMatchObject({ status: 'succeeded', exitCode: 0, attempt: 1 });
+    expect(witnessed(orders)).toEqual(['start', 'end 0']);
     expect(await machine.stdout(run)).toBe(linesOf(orders));
     await machine.vmGone(await expectOneEnd(machine, run));
   });
@@ -103,6 +124,49 @@ describe('on the VM', { timeout: 120_000 }, () => {
     expect(await machine.ended(run)).toMatchObject({ status: 'failed', exitCode: 3, terminatedBy: 'self' });
     expect(witnessed(orders)).toEqual(['start', 'end 3']);
     expect(await machine.stdout(run)).toBe(linesOf(orders));
+    await machine.vmGone(await expectOneEnd(machine, run));
+  });
+
+  it('a runner that hangs costs its VM in the end, and the run is lost with what was observed', async () => {
+    const machine = new Machine();
+    await machine.start({ config: { leaseSeconds: 2, unresponsiveSeconds: 3 } });
+    const orders = machine.orders({ gated: true });
+    const healthy = machine.orders({ gated: true });
+    const agent = await machine.worker();
+    const run = await machine.run(agent, orders);
+    const other = await machine.run(agent, healthy);
+    const { vmId } = await machine.running(run, orders);
+    await machine.running(other, healthy);
+    kill(machine.processes('runner').find((each) => each.vmId === vmId)!.pid, 'SIGSTOP');
+    const seen = await until('the VM to be called unresponsive', async () => {
+      const vm = await machine.get<VmBody>(`/v1/vms/${vmId}`);
+      return vm.status === 'unresponsive' && vm;
+    });
+    expect(seen.evidence).toMatchObject({ source: 'watchdog', detail: expect.stringContaining('no heartbeat since') });
+    const ended = await machine.ended(run);
+    expect(ended).toMatchObject({ status: 'lost', reason: 'vm_terminated', evidence: { source: 'fleet' } });
+    expect(machine.processes('work', run.id)).toEqual([]);
+    expect((await machine.getRun(other)).status).toBe('running');
+    open(healthy);
+    expect(await machine.ended(other)).toMatchObject({ status: 'succeeded' });
+    await machine.vmGone(await expectOneEnd(machine, run));
+  });
+
+  it('a runner that was only held up goes on, and so does its work', async () => {
+    const machine = new Machine();
+    await machine.start({ config: { leaseSeconds: 2, unresponsiveSeconds: 600 } });
+    const orders = machine.orders({ gated: true });
+    const run = await machine.run(await machine.worker(), orders);
+    const { vmId } = await machine.running(run, orders);
+    const status = async () => (await machine.get<VmBody>(`/v1/vms/${vmId}`)).status;
+    const runner = machine.processes('runner')[0]!.pid;
+    kill(runner, 'SIGSTOP');
+    await until('the VM to be called unresponsive', async () => (await status()) === 'unresponsive');
+    expect((await machine.getRun(run)).status).toBe('running');
+    kill(runner, 'SIGCONT');
+    await until('the VM to be called ready again', async () => (await status()) === 'ready');
+    open(orders);
+    expect(await machine.ended(run)).toMatchObject({ status: 'succeeded', exitCode: 0 });
     await machine.vmGone(await expectOneEnd(machine, run));
   });
 

@@ -122,7 +122,7 @@ describe('conditions as the core evaluates them', () => {
   it('remove what is set to undefined and count from zero what is added to', async () => {
     const key = nextKey();
     await world.ports.store.transact([{ kind: 'put', item: { ...key, a: 1, b: 2 } }]);
-    await world.ports.store.transact([{ kind: 'update', key, set: { a: undefined }, add: { count: -1 } }]);
+    await world.ports.store.transact([{ kind: 'update', key, set: { a: undefined }, add: { count: -1 }, guards: [] }]);
     expect(await world.ports.store.get(key)).toEqual({ ...key, b: 2, count: -1 });
   });
 });
