@@ -8,7 +8,7 @@ import { checkInput, honourVersion, type Precondition } from '../rules.ts';
 import type { RunRow } from '../runs/model.ts';
 import { keys, OCCURRENCE_PREFIX } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
-import { upcoming } from './expected.ts';
+import { nextExpected } from './expected.ts';
 import type { OccurrenceRow, ScheduleRow } from './model.ts';
 import { patchedSchedule } from './patch.ts';
 import { loadLiveSchedule } from './service.ts';
@@ -54,7 +54,13 @@ export async function dryRunPatch(
 
 function within(schedule: ScheduleRow, from: number, to: number): readonly number[] {
   if (schedule.status !== 'active') return [];
-  const times = upcoming(schedule, from, COMPARE_LIMIT).filter((at) => at <= to && !schedule.skips.includes(at));
+  const times: number[] = [];
+  for (
+    let at = nextExpected(schedule, from);
+    at !== undefined && at <= to && times.length < COMPARE_LIMIT;
+    at = nextExpected(schedule, at)
+  )
+    if (!schedule.skips.includes(at)) times.push(at);
   return schedule.remainingRuns === undefined ? times : times.slice(0, schedule.remainingRuns);
 }
 
