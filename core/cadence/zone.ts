@@ -137,7 +137,7 @@ export function firstInstant(timezone: string, wall: number): WallInstant {
   if (wall + OFFSET_MAX_MS < span.to) return { kind: 'instant', at: wall - span.offset };
   let offset = span.offset;
   for (const change of offsetChanges(timezone, wall - OFFSET_MAX_MS, wall + OFFSET_MAX_MS)) {
-    if (wall - offset < change.at && wall - change.after < change.at) return { kind: 'instant', at: wall - offset };
+    if (wall - offset < change.at) return { kind: 'instant', at: wall - offset };
     // The old offset has ended before this local time came, the new one begins after it: the clock jumped over it.
     if (wall - change.after < change.at) return { kind: 'gap', resumesAt: change.at + change.after };
     offset = change.after;
