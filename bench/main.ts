@@ -1,10 +1,12 @@
 /** `npm run bench -- NAME [options]`: benchmarks, as ratios against something that is measured in the same run. */
+import { benchCadence } from './cadence.ts';
 import { benchFire } from './fire.ts';
 import { benchReady } from './ready.ts';
 
 const BENCHES: Readonly<
   Record<string, { readonly run: (args: readonly string[]) => Promise<void>; readonly what: string }>
 > = {
+  cadence: { run: benchCadence, what: 'the next occurrence of a cadence, against croner alone' },
   fire: { run: benchFire, what: 'from a delivery to a committed run, against the bare SDK calls' },
   ready: { run: benchReady, what: 'how soon candor dev is ready, and its memory when idle' },
 };

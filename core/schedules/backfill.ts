@@ -3,6 +3,7 @@
  * The list is made once, bounded, and stands on the schedule; `advance` works it off, one step per transaction.
  */
 import { loadAgent, type PrincipalCaller } from '../agents/service.ts';
+import { nextOccurrence } from '../cadence/occurrences.ts';
 import { isoSecond, isoTime } from '../contract/common.ts';
 import { BACKFILL_LIMIT, type BackfillBody, type BackfillRequest } from '../contract/schedules.ts';
 import { CandorError, InvalidRequest, NotFound } from '../errors.ts';
@@ -15,7 +16,6 @@ import { absent, guard } from '../table/model.ts';
 import { asItem, asRow, SCHEMA_VERSION } from '../table/rows.ts';
 import { advanceSchedule } from './advance.ts';
 import { endBackfill } from './backfillRows.ts';
-import { nextOccurrence } from './cadence.ts';
 import { liveChange } from './liveChange.ts';
 import type { BackfillRow, OccurrenceRow, ScheduleRow } from './model.ts';
 import { loadLiveSchedule, loadSchedule } from './service.ts';

@@ -1,15 +1,30 @@
 /** A cadence as it was sent becomes one that can be kept: what is impossible is refused with the field and the remedy. */
+
+import { toAwsExpression } from '../cadence/aws.ts';
+import { nextOccurrence } from '../cadence/occurrences.ts';
+import { parseCron } from '../cadence/parse.ts';
 import { isoSecond } from '../contract/common.ts';
 import type { CadenceRequest } from '../contract/schedules.ts';
 import { type FieldError, InvalidRequest } from '../errors.ts';
-import { cronProblem, nextOccurrence } from './cadence.ts';
 import type { Cadence, Window } from './model.ts';
 
 /** @throws InvalidRequest naming the field */
 export function acceptCadence(request: CadenceRequest, window: Window | undefined, now: number): Cadence {
   const cadence = cadenceOf(request, now);
+  refuseInexpressible(cadence);
   refuseWithoutOccurrence(cadence, window, now);
   return cadence;
+}
+
+/** What the real clock cannot be told is refused here too, so that a schedule means the same everywhere. @throws InvalidRequest */
+function refuseInexpressible(cadence: Cadence): void {
+  const expression = toAwsExpression(cadence);
+  if (expression.ok) return;
+  throw new InvalidRequest(
+    'EventBridge Scheduler cannot express this cadence.',
+    [{ pointer: `/cadence/${cadence.kind}`, message: expression.problem }],
+    expression.remedy,
+  );
 }
 
 /** A cadence that leaves nothing to come in its window would stand as `active` for ever. @throws InvalidRequest */
@@ -37,9 +52,9 @@ function cadenceOf(request: CadenceRequest, now: number): Cadence {
     const startAt = request.startAt ?? Math.floor(now / 1000) * 1000 + request.every * 1000;
     return { kind: 'every', everySeconds: request.every, startAt };
   }
-  const problem = cronProblem(request.cron, request.timezone);
-  if (problem !== undefined) throw invalid({ pointer: '/cadence/cron', message: problem });
-  return { kind: 'cron', cron: request.cron.trim().split(/\s+/).join(' '), timezone: request.timezone };
+  const parsed = parseCron(request.cron);
+  if (!parsed.ok) throw invalid({ pointer: '/cadence/cron', message: parsed.problem });
+  return { kind: 'cron', cron: parsed.cron.text, timezone: request.timezone };
 }
 
 const neverProblem = (cadence: Cadence): FieldError => ({

@@ -1,5 +1,5 @@
 /** Which occurrences are expected: the revisions of a schedule, each in force from its own time until the next. Pure. */
-import { nextOccurrence } from './cadence.ts';
+import { nextOccurrence } from '../cadence/occurrences.ts';
 import type { Revision, ScheduleRow } from './model.ts';
 
 type Planned = Pick<ScheduleRow, 'revisions'>;

@@ -1,4 +1,6 @@
 /** "Why did it run, or not run, at …": one answer from the revision in force, the ledger and the runs. */
+
+import { nextOccurrence } from '../cadence/occurrences.ts';
 import { formatDuration, isoSecond, isoTime } from '../contract/common.ts';
 import type { ExplainBody } from '../contract/schedules.ts';
 import type { Ports } from '../ports.ts';
@@ -6,7 +8,6 @@ import type { RunRow } from '../runs/model.ts';
 import { keys, OCCURRENCE_PREFIX, occurrenceSort, REVISION_PREFIX } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 import { occurrenceBody, revisionBody } from './body.ts';
-import { nextOccurrence } from './cadence.ts';
 import { nextExpected } from './expected.ts';
 import type { OccurrenceRow, Revision, RevisionRow, ScheduleRow } from './model.ts';
 import { loadSchedule } from './service.ts';

@@ -6,7 +6,7 @@ import { isoSecond, type Json } from '../contract/common.ts';
 import type { Ports } from '../ports.ts';
 import { appendEvent } from '../runs/events.ts';
 import { keys } from '../table/keys.ts';
-import { eq, guard, type Value, type Write } from '../table/model.ts';
+import { eq, type Guard, guard, type Value, type Write } from '../table/model.ts';
 import { asValue } from '../table/rows.ts';
 import { revised, revisionRow, specRow } from './change.ts';
 import { derivedOf } from './check.ts';
@@ -33,12 +33,31 @@ export interface LiveContext {
   readonly pause?: Pause;
 }
 
-const GUARDS = {
-  fire: ['fire.scheduleUnchanged', 'fire.liveSetUnchanged'],
-  finish: ['finish.scheduleUnchanged', 'finish.liveSetUnchanged'],
-  trigger: ['trigger.scheduleUnchanged', 'trigger.liveSetUnchanged'],
-  advance: ['advance.scheduleUnchanged', 'advance.liveSetUnchanged'],
-} as const;
+/** What the decision read: every edit bumps `version`, every fire and finish `liveSeq`. */
+function guardsOf(use: LiveContext['guardName'], { version, liveSeq }: ScheduleRow): readonly Guard[] {
+  switch (use) {
+    case 'fire':
+      return [
+        guard('fire.scheduleUnchanged', eq('version', version)),
+        guard('fire.liveSetUnchanged', eq('liveSeq', liveSeq)),
+      ];
+    case 'finish':
+      return [
+        guard('finish.scheduleUnchanged', eq('version', version)),
+        guard('finish.liveSetUnchanged', eq('liveSeq', liveSeq)),
+      ];
+    case 'trigger':
+      return [
+        guard('trigger.scheduleUnchanged', eq('version', version)),
+        guard('trigger.liveSetUnchanged', eq('liveSeq', liveSeq)),
+      ];
+    case 'advance':
+      return [
+        guard('advance.scheduleUnchanged', eq('version', version)),
+        guard('advance.liveSetUnchanged', eq('liveSeq', liveSeq)),
+      ];
+  }
+}
 
 export function liveChange(
   ports: Ports,
@@ -57,13 +76,12 @@ export function liveChange(
     revisions: prunedRevisions(schedule.revisions, rest.decidedThrough ?? schedule.decidedThrough),
   };
   const { after, type, settles, detail } = statusAfter(schedule, changed, context);
-  const [versionGuard, liveGuard] = GUARDS[context.guardName];
   const writes: Write[] = [
     {
       kind: 'update',
       key: keys.schedule(schedule.id),
       set: { ...attributesOf(schedule, after), ...derivedOf(ports.config, after, now) },
-      guards: [guard(versionGuard, eq('version', schedule.version)), guard(liveGuard, eq('liveSeq', schedule.liveSeq))],
+      guards: guardsOf(context.guardName, schedule),
     },
   ];
   if (type === undefined) return writes;

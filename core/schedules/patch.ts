@@ -1,7 +1,7 @@
 /** A schedule with a patch laid over it. Pure: the dry run and the edit itself decide on the same row. */
 import { overlay } from '../agents/service.ts';
+import { nextOccurrence } from '../cadence/occurrences.ts';
 import type { SchedulePatch } from '../contract/schedules.ts';
-import { nextOccurrence } from './cadence.ts';
 import { acceptCadence, refuseWithoutOccurrence, sameCadence } from './cadenceRequest.ts';
 import { revised, specRow } from './change.ts';
 import type { ScheduleRow, Window } from './model.ts';

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { isOccurrence, nextOccurrence } from '../../../core/cadence/occurrences.ts';
 import { isoSecond } from '../../../core/contract/common.ts';
-import { cronProblem, isOccurrence, nextOccurrence } from '../../../core/schedules/cadence.ts';
 import { acceptCadence } from '../../../core/schedules/cadenceRequest.ts';
 import {
   firstUndecided,
@@ -163,38 +163,6 @@ describe('a cron cadence where the clock is moved', () => {
     );
     expect(nextOccurrence(cron('0 12 30 2 *', 'UTC'), at('2027-03-01T00:00:00Z'))).toBeUndefined();
   });
-});
-
-describe('cron expressions', () => {
-  it.each(['* * * * *', '*/5 9-17 * * MON-FRI', '0 0 1 1 *', '0 0 1,15 * *', '30 4 * JAN,JUL *', '0 12 * * 7'])(
-    '%j is one',
-    (expression) => {
-      expect(cronProblem(expression, 'UTC')).toBeUndefined();
-    },
-  );
-
-  it.each([
-    '',
-    '* * * *',
-    '* * * * * *',
-    '60 * * * *',
-    '* 24 * * *',
-    '* * 0 * *',
-    '* * * 13 *',
-    '@daily',
-    '? * * * *',
-    '1-0-2 * * * *',
-    'a b c d e',
-  ])('%j is none, and it is said why', (expression) => {
-    expect(cronProblem(expression, 'UTC')).toMatch(/\w/);
-  });
-
-  it.each(['0 0 1 * MON', '0 0 */2 * MON', '0 0 1 * */2'])(
-    '%j restricts both days, which EventBridge Scheduler cannot express',
-    (expression) => {
-      expect(cronProblem(expression, 'UTC')).toContain('make two schedules');
-    },
-  );
 });
 
 describe('an every cadence', () => {
