@@ -16,23 +16,21 @@ import { dynamoClient } from '../adapters/aws/client.ts';
 import { DynamoStore } from '../adapters/aws/store.ts';
 import { ensureTable } from '../adapters/aws/table.ts';
 import { startEngine } from '../adapters/local/engine.ts';
-import { randomIds } from '../adapters/system/ids.ts';
 import { systemTime } from '../adapters/system/time.ts';
 import { ensurePrincipal, LOCAL_ADMIN, LOCAL_TENANT } from '../core/access/principals.ts';
 import { createAgent } from '../core/agents/service.ts';
-import { CoreConfig } from '../core/config.ts';
 import { AgentCreate } from '../core/contract/agents.ts';
 import { ScheduleCreate } from '../core/contract/schedules.ts';
-import type { Ports, Store } from '../core/ports.ts';
+import type { Ports } from '../core/ports.ts';
 import { fire } from '../core/schedules/fire.ts';
 import { createSchedule } from '../core/schedules/service.ts';
 import { milliseconds, percentile } from './stats.ts';
+import { benchPorts, countedStore, quiet } from './support.ts';
 
 const TABLE = 'bench';
 const BATCH = 50;
 const ROUNDS = 12;
 const WARM_UP_ROUNDS = 2;
-const quiet = { info: () => {}, warn: () => {}, error: () => {} };
 
 interface Samples {
   readonly times: number[];
@@ -69,7 +67,7 @@ async function benchOn(label: string, dbPath: string | undefined): Promise<void>
 async function measure(client: DynamoDBClient, endpoint: string, concurrency: number) {
   const counted = countedStore(new DynamoStore(client, TABLE));
   const world = { now: Date.UTC(2027, 2, 1, 12, 0, 0) };
-  const ports = benchPorts(counted.store, world);
+  const ports = benchPorts(counted.store, { now: () => world.now, sleep: systemTime.sleep });
   await ensurePrincipal(counted.store, LOCAL_TENANT, LOCAL_ADMIN, 'Admin');
   const caller = { tenantId: LOCAL_TENANT, principalId: LOCAL_ADMIN };
   const agent = await createAgent(
@@ -191,41 +189,6 @@ const readOf = (agentId: string) => (scheduleId: string) => ({
     },
   },
 });
-
-function countedStore(inner: Store): { readonly store: Store; readonly calls: () => number } {
-  let calls = 0;
-  const counting =
-    <Args extends unknown[], Result>(method: (...args: Args) => Promise<Result>) =>
-    (...args: Args): Promise<Result> => {
-      calls++;
-      return method.apply(inner, args);
-    };
-  const store: Store = {
-    get: counting(inner.get),
-    getMany: counting(inner.getMany),
-    query: counting(inner.query),
-    queryIndex: counting(inner.queryIndex),
-    transact: counting(inner.transact),
-  };
-  return { store, calls: () => calls };
-}
-
-function benchPorts(store: Store, world: { readonly now: number }): Ports {
-  const unused = () => Promise.reject(new Error('the bench does not get this far'));
-  return {
-    store,
-    config: CoreConfig.parse({}),
-    log: quiet,
-    ids: randomIds,
-    time: { now: () => world.now, sleep: systemTime.sleep },
-    clock: { put: async () => {}, delete: async () => {} },
-    // Placement is another system's time: here it answers at once, on both sides.
-    workflow: { start: async () => 'started', stop: unused, signal: unused },
-    fleet: { launch: unused, observe: unused, terminate: unused },
-    logs: { putChunk: unused, read: unused },
-    tokens: { sign: unused, verify: unused },
-  };
-}
 
 function report(label: string, concurrency: number, floor: Samples, ours: Samples, callsPerFire: number): void {
   const line = (name: string, samples: Samples) =>

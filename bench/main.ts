@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME [options]`: benchmarks, as ratios against something that is measured in the same run. */
 import { benchCadence } from './cadence.ts';
+import { benchDue } from './due.ts';
 import { benchFire } from './fire.ts';
 import { benchReady } from './ready.ts';
 
@@ -7,6 +8,7 @@ const BENCHES: Readonly<
   Record<string, { readonly run: (args: readonly string[]) => Promise<void>; readonly what: string }>
 > = {
   cadence: { run: benchCadence, what: 'the next occurrence of a cadence, against croner alone' },
+  due: { run: benchDue, what: 'many schedules due in one second, against the raw transactions (--peer: and BullMQ)' },
   fire: { run: benchFire, what: 'from a delivery to a committed run, against the bare SDK calls' },
   ready: { run: benchReady, what: 'how soon candor dev is ready, and its memory when idle' },
 };

@@ -8,6 +8,7 @@ import { firstUndecided } from '../../core/schedules/expected.ts';
 import type { Delivery, FireResult } from '../../core/schedules/fire.ts';
 import type { ScheduleRow } from '../../core/schedules/model.ts';
 import { checkPartition } from '../../core/table/keys.ts';
+import type { Key } from '../../core/table/model.ts';
 import { asRow } from '../../core/table/rows.ts';
 
 export interface LocalClockOptions {
@@ -16,14 +17,20 @@ export interface LocalClockOptions {
   readonly log: Log;
   readonly checkShards: number;
   readonly fire: (delivery: Delivery) => Promise<FireResult>;
+  /** Fires the first due occurrence of each row in shared transactions; answers the ids of those that moved. */
+  readonly fireMany?: (rows: readonly ScheduleRow[]) => Promise<ReadonlySet<string>>;
   /** Told after each turn, for the status page. */
   readonly onTurn?: (fired: number) => Promise<void>;
 }
 
 /** Without a hint it looks again this often: a jump of the wall clock is noticed within that time. */
 const IDLE_MS = 5000;
-const BATCH = 200;
-const CONCURRENCY = 16;
+const BATCH = 1000;
+/** From this many on it is worth sharing transactions. */
+const MANY = 8;
+/** Rows of one batched read, and how many such chunks are under way at once. */
+const CHUNK = 100;
+const WORKERS = 3;
 /** A delivery that fails, or settles nothing, comes again after this long, doubling up to the limit. */
 const RETRY_MS = 1000;
 const RETRY_LIMIT_MS = 60_000;
@@ -83,41 +90,62 @@ export class LocalClock implements ScheduleClock {
   /** Delivers what is due; answers when to look again. */
   private async turn(): Promise<number> {
     const { time, onTurn } = this.options;
-    const due = await this.dueSchedules(time.now());
+    const { keys, more } = await this.dueKeys(time.now());
+    const chunks: Key[][] = [];
+    for (let start = 0; start < keys.length; start += CHUNK) chunks.push(keys.slice(start, start + CHUNK));
     let delivered = 0;
-    for (let start = 0; start < due.length; start += CONCURRENCY) {
-      const results = await Promise.all(due.slice(start, start + CONCURRENCY).map((row) => this.deliver(row)));
-      delivered += results.filter((each) => each).length;
-    }
+    // Several at once: while the engine works on the writes of one chunk, the next one is read and decided.
+    const worker = async () => {
+      for (let chunk = chunks.shift(); chunk !== undefined; chunk = chunks.shift())
+        delivered += await this.deliverAll(chunk);
+    };
+    await Promise.all(Array.from({ length: WORKERS }, worker));
     if (onTurn !== undefined) await onTurn(delivered);
-    return this.nextLook(time.now());
+    return more && delivered > 0 ? time.now() : this.nextLook(time.now());
   }
 
-  private async dueSchedules(now: number): Promise<readonly ScheduleRow[]> {
+  private async dueKeys(now: number): Promise<{ readonly keys: readonly Key[]; readonly more: boolean }> {
     const { store, checkShards } = this.options;
-    const rows: ScheduleRow[] = [];
+    const keys: Key[] = [];
+    let more = false;
     for (let shard = 0; shard < checkShards; shard++) {
-      const page = await store.queryIndex({
-        index: 'checks',
-        partition: checkPartition('SCH', shard),
-        to: now,
-        limit: BATCH,
-      });
-      for (const item of await store.getMany(page.items)) {
-        const row = asRow<ScheduleRow>(item);
-        if (row !== undefined) rows.push(row);
-      }
+      const partition = checkPartition('SCH', shard);
+      const page = await store.queryIndex({ index: 'checks', partition, to: now, limit: BATCH });
+      more ||= page.next !== undefined;
+      keys.push(...page.items.filter((entry) => (this.retries.get(entry.pk)?.notBefore ?? 0) <= now));
     }
-    return rows.filter((row) => (this.retries.get(row.pk)?.notBefore ?? 0) <= now);
+    return { keys, more };
+  }
+
+  /** Many at once in few calls where the caller can, one by one otherwise; what did not move comes again later. */
+  private async deliverAll(keys: readonly Key[]): Promise<number> {
+    const { fireMany, store, time } = this.options;
+    const items = await store.getMany(keys);
+    const now = time.now();
+    const ready: ScheduleRow[] = [];
+    for (const item of items) {
+      const row = asRow<ScheduleRow>(item);
+      const at = row === undefined ? undefined : firstUndecided(row);
+      if (row === undefined) continue;
+      if (at !== undefined && at + spreadMs(row, at) <= now) ready.push(row);
+      else this.postpone(row.pk);
+    }
+    if (fireMany === undefined || ready.length < MANY) {
+      const results = await Promise.all(ready.map((row) => this.deliver(row)));
+      return results.filter((each) => each).length;
+    }
+    const moved = await fireMany(ready);
+    for (const row of ready) {
+      if (moved.has(row.id)) this.retries.delete(row.pk);
+      else this.postpone(row.pk);
+    }
+    return moved.size;
   }
 
   private async deliver(row: ScheduleRow): Promise<boolean> {
-    const { fire, log, time } = this.options;
+    const { fire, log } = this.options;
     const due = firstUndecided(row);
-    if (due === undefined || due + spreadMs(row, due) > time.now()) {
-      this.postpone(row.pk);
-      return false;
-    }
+    if (due === undefined) return false;
     try {
       const result = await fire({
         scheduleId: row.id,

@@ -15,6 +15,7 @@ import type { CoreConfig } from '../../core/config.ts';
 import { handleEvent } from '../../core/notifications/fanOut.ts';
 import type { ExecutionInput, Log, Ports, Store } from '../../core/ports.ts';
 import { fire } from '../../core/schedules/fire.ts';
+import { fireMany } from '../../core/schedules/fireMany.ts';
 import { publishProof } from '../../core/system.ts';
 import { awaitReady, dispatchRun, failRun, launchVm, releaseAttempt } from '../../core/vms/provision.ts';
 import { observeVm } from '../../core/vms/release.ts';
@@ -77,6 +78,7 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
     log,
     checkShards: config.checkShards,
     fire: (delivery) => fire(ports, delivery),
+    fireMany: (rows) => fireMany(ports, rows),
     onTurn: (fired) => proof('clock', { fired }),
   });
   const ports: Ports = {

@@ -3,7 +3,7 @@
 import type { CoreConfig } from '../config.ts';
 import type { Json } from '../contract/common.ts';
 import { checkPartition, keys, lists, shardOf } from '../table/keys.ts';
-import { absent, guard, type Write } from '../table/model.ts';
+import { absent, guard, type Key, type Write } from '../table/model.ts';
 import { asItem, SCHEMA_VERSION } from '../table/rows.ts';
 import type { EventRow } from './model.ts';
 
@@ -31,8 +31,17 @@ export const eventKey = (subject: EventFacts['subject'], subjectId: string, sequ
   })[subject](subjectId, sequence);
 
 export function appendEvent(config: CoreConfig, facts: EventFacts): Write {
+  return { kind: 'put', item: asItem(eventRow(config, facts)), guards: [guard('event.appendedOnce', absent)] };
+}
+
+/** A note beside the events: handled by fan-out like one, but no change of state, so it has no place in their sequence. */
+export function appendNote(config: CoreConfig, key: Key, facts: EventFacts): Write {
+  return { kind: 'put', item: { ...asItem(eventRow(config, facts)), ...key } };
+}
+
+function eventRow(config: CoreConfig, facts: EventFacts): EventRow {
   const { agentRuns, ...rest } = facts;
-  const row: EventRow = {
+  return {
     ...eventKey(facts.subject, facts.subjectId, facts.sequence),
     schemaVersion: SCHEMA_VERSION,
     ...dropUndefined(rest),
@@ -43,7 +52,6 @@ export function appendEvent(config: CoreConfig, facts: EventFacts): Write {
       checkAt: facts.at,
     }),
   };
-  return { kind: 'put', item: asItem(row), guards: [guard('event.appendedOnce', absent)] };
 }
 
 const dropUndefined = ({ status, ...rest }: Omit<EventFacts, 'agentRuns'>) =>

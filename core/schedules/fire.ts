@@ -7,20 +7,16 @@
  */
 import { GuardFailed } from '../errors.ts';
 import type { Ports } from '../ports.ts';
-import { runCreation } from '../runs/create.ts';
 import type { RunRow } from '../runs/model.ts';
 import { placeRun } from '../runs/place.ts';
-import { commit, type Plan } from '../table/commit.ts';
+import { commit } from '../table/commit.ts';
 import { checkPartition, keys, shardOf } from '../table/keys.ts';
 import { eq, guard, type Write } from '../table/model.ts';
 import { asRow } from '../table/rows.ts';
-import { catchupMs, decideOccurrence, type FireRows } from './decide.ts';
-import { displace } from './displace.ts';
-import { firstUndecided, isExpected, nextExpected } from './expected.ts';
-import { type Entry, latenessText, newEntry, occurrenceRow } from './ledger.ts';
-import { liveChange } from './liveChange.ts';
+import { firstUndecided, isExpected } from './expected.ts';
 import type { OccurrenceRow, ScheduleRow } from './model.ts';
-import { type Delivery, occurrenceRun, readFireRows } from './occurrenceRun.ts';
+import { type Delivery, readFireRows } from './occurrenceRun.ts';
+import { decideStep, type Settled, settlement, startSettled } from './settle.ts';
 
 export type { Delivery } from './occurrenceRun.ts';
 
@@ -39,31 +35,18 @@ export type FireResult =
         | 'more_to_settle';
     };
 
-interface Settled extends Entry {
-  readonly run?: RunRow;
-}
-
 /** A burst of deliveries after an outage settles at most this many occurrences in one call; the watchdog goes on. */
 const STEPS_PER_CALL = 200;
-/** One range entry stands for at most this many missed occurrences, so that one call's work is bounded. */
-const RANGE_LIMIT = 10_000;
 
 export async function fire(ports: Ports, delivery: Delivery): Promise<FireResult> {
   for (let step = 0; step < STEPS_PER_CALL; step++) {
     const result = await settleNext(ports, delivery);
     if ('outcome' in result) return result;
     const { settled, target } = result;
-    if (settled.run !== undefined) await start(ports, settled.run, settled);
+    await startSettled(ports, settled);
     if (settled.through >= target) return answerOf(settled, target);
   }
   return { outcome: 'ignored', reason: 'more_to_settle' };
-}
-
-/** A run that displaces others waits for their end; any other is placed now. */
-async function start(ports: Ports, run: RunRow, { decision }: Entry): Promise<void> {
-  if (decision.disposition === 'dispatched' && decision.displaces !== undefined)
-    await displace(ports, run, decision.displaces);
-  else await placeRun(ports, run);
 }
 
 type Step = { readonly settled: Settled; readonly target: number } | FireResult;
@@ -90,64 +73,9 @@ function settleNext(ports: Ports, delivery: Delivery): Promise<Step> {
     }
     // Earlier occurrences first: the cursor never jumps over one.
     const settled = decideStep(ports, rows, due, target, now);
-    return settlement(ports, rows, settled, target, now, writer);
+    const { writes, proof } = settlement(ports, rows, settled, delivery, now, writer);
+    return { writes, proof, result: { settled, target } };
   });
-}
-
-/** The first undecided occurrence, or all those together that are beyond the catch-up window. */
-function decideStep(ports: Ports, rows: FireRows, due: number, target: number, now: number): Settled {
-  const { schedule, agent } = rows;
-  const decision = decideOccurrence(ports.config, rows, due, now);
-  if (decision.disposition === 'missed')
-    return { at: due, through: missedThrough(ports, schedule, due, target, now), decision };
-  if (decision.disposition !== 'dispatched' || agent === undefined) return { at: due, through: due, decision };
-  const run = occurrenceRun(ports, schedule, agent, due, now, {
-    evidence: latenessText(due, now),
-    ...(decision.displaces !== undefined && { waitsFor: decision.displaces }),
-  });
-  return { at: due, through: due, decision, run, runId: run.id };
-}
-
-/** An occurrence that was taken out by hand keeps its own entry: a range of missed ones ends before it. */
-function missedThrough(ports: Ports, schedule: ScheduleRow, due: number, target: number, now: number): number {
-  const tooLate = now - catchupMs(schedule, ports.config);
-  let through = due;
-  for (let count = 1; count < RANGE_LIMIT; count++) {
-    const next = nextExpected(schedule, through);
-    if (next === undefined || next > target || next >= tooLate || schedule.skips.includes(next)) break;
-    through = next;
-  }
-  return through;
-}
-
-function settlement(
-  ports: Ports,
-  rows: FireRows,
-  settled: Settled,
-  target: number,
-  now: number,
-  writer: string,
-): Plan<Step> {
-  const { schedule } = rows;
-  const occurrence = occurrenceRow(schedule, settled, now, writer);
-  const { run, decision } = settled;
-  const displaces = decision.disposition === 'dispatched' && decision.displaces !== undefined;
-  const change = {
-    decidedThrough: settled.through,
-    skips: schedule.skips.filter((at) => at > settled.through),
-    ...(run !== undefined && {
-      liveRuns: [...schedule.liveRuns, run.id],
-      ...(displaces && { waitingRuns: [...schedule.waitingRuns, run.id] }),
-      ...(schedule.remainingRuns !== undefined && { remainingRuns: schedule.remainingRuns - 1 }),
-    }),
-    ...(decision.disposition === 'buffered' && { buffer: [...schedule.buffer, settled.at] }),
-  };
-  const writes: Write[] = [
-    newEntry(occurrence),
-    ...(run === undefined ? [] : runCreation(ports.config, run, writer)),
-    ...liveChange(ports, schedule, change, { now, writer, guardName: 'fire' }),
-  ];
-  return { writes, proof: { pk: occurrence.pk, sk: occurrence.sk }, result: { settled, target } };
 }
 
 /** The answer to a second delivery. A run that was committed but never placed (a crash in between) is placed now. */

@@ -17,7 +17,15 @@ import type { Pause, ScheduleRow } from './model.ts';
 export type LivePart = Partial<
   Pick<
     ScheduleRow,
-    'decidedThrough' | 'skips' | 'liveRuns' | 'waitingRuns' | 'remainingRuns' | 'buffer' | 'lastRun' | 'failureStreak'
+    | 'decidedThrough'
+    | 'skips'
+    | 'clock'
+    | 'liveRuns'
+    | 'waitingRuns'
+    | 'remainingRuns'
+    | 'buffer'
+    | 'lastRun'
+    | 'failureStreak'
   >
 > & {
   /** `null` takes it away. */

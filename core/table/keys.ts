@@ -19,6 +19,11 @@ export const keys = {
   }),
   schedule: (scheduleId: string): Key => ({ pk: `SCH#${scheduleId}`, sk: META }),
   scheduleInput: (scheduleId: string, version: number): Key => ({ pk: `SCH#${scheduleId}`, sk: `IN#${pad(version)}` }),
+  /** Something worth a notification that changed no state of the schedule: a fire that its creator may not have any more. */
+  scheduleNote: (scheduleId: string, at: number): Key => ({
+    pk: `SCH#${scheduleId}`,
+    sk: `NOTE#${occurrenceSort(at)}`,
+  }),
   scheduleEvent: (scheduleId: string, sequence: number): Key => ({
     pk: `SCH#${scheduleId}`,
     sk: `EVT#${pad(sequence)}`,
