@@ -26,6 +26,12 @@ export const wholeNumber =
     return value;
   };
 
+/** As {@link wholeNumber}, for an optional field that {@link NONE} takes back to its default. */
+export const wholeNumberOrNone =
+  (min: number, max: number) =>
+  (text: string): number | typeof NONE =>
+    text === NONE ? NONE : wholeNumber(min, max)(text);
+
 export interface InputOptions {
   readonly input?: string;
   readonly inputText?: string;

@@ -7,6 +7,8 @@ const Environment = z.object({
   CANDOR_STATE_MACHINE_ARN: z.string().includes(':stateMachine:'),
   /** Overrides of `core/config.ts`, as JSON. */
   CANDOR_CONFIG: z.string().default('{}'),
+  /** Feature flags of the environment. */
+  CANDOR_FEATURES_SCHEDULES: z.enum(['on', 'off']).default('on'),
   /** A DynamoDB-compatible endpoint, for tests; absent on AWS. */
   CANDOR_DYNAMODB_ENDPOINT: z.url().optional(),
 });
@@ -15,6 +17,7 @@ export interface LambdaEnvironment {
   readonly tableName: string;
   readonly stateMachineArn: string;
   readonly config: CoreConfig;
+  readonly features: { readonly schedules: boolean };
   readonly dynamodbEndpoint?: string;
 }
 
@@ -26,6 +29,7 @@ export function readEnvironment(source: NodeJS.ProcessEnv = process.env): Lambda
   return {
     tableName: parsed.data.CANDOR_TABLE,
     stateMachineArn: parsed.data.CANDOR_STATE_MACHINE_ARN,
+    features: { schedules: parsed.data.CANDOR_FEATURES_SCHEDULES === 'on' },
     config: CoreConfig.parse(JSON.parse(parsed.data.CANDOR_CONFIG)),
     ...(endpoint !== undefined && { dynamodbEndpoint: endpoint }),
   };

@@ -231,7 +231,8 @@ const decodeText = (text: string): string => Buffer.from(text, 'base64url').toSt
 function decodeAfter(range: Range): string | undefined {
   if (range.after === undefined) return undefined;
   const sk = decodeText(range.after);
-  if (sk === '' || !sk.startsWith(range.prefix ?? ''))
+  const isOutside = (range.from !== undefined && sk < range.from) || (range.to !== undefined && sk > range.to);
+  if (sk === '' || !sk.startsWith(range.prefix ?? '') || isOutside)
     throw new InvalidRequest('The cursor is not one of ours.', [
       { pointer: 'cursor', message: 'must be the nextCursor of the page before' },
     ]);

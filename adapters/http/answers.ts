@@ -23,6 +23,13 @@ export function changed(body: { readonly version: number }, status = 200): Respo
   return new Response(JSON.stringify(body), { status, headers: { ...JSON_HEADERS, ETag: etag(body.version) } });
 }
 
+/** Work that has been taken on and has no version: where its progress can be read. */
+export function accepted(body: object, location: string): Response {
+  const response = json(body, 202);
+  response.headers.set('Location', location);
+  return response;
+}
+
 /** A resource that exists now (201) or is on its way (202), with where to find it. */
 export function created(body: { readonly version: number }, location: string, status: 201 | 202 = 201): Response {
   const response = changed(body, status);

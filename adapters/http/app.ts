@@ -7,6 +7,7 @@ import type { Authenticate } from './authenticate.ts';
 import { problemResponse } from './problem.ts';
 import type { Route } from './route.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { occurrenceRoutes } from './routes/occurrences.ts';
 import { runnerRoutes } from './routes/runner.ts';
 import { runRoutes } from './routes/runs.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
@@ -18,19 +19,36 @@ export interface AppOptions {
   readonly authenticate: Authenticate;
   /** One id per request, shown in `X-Request-Id`, in problems and in the log. */
   readonly requestId?: () => string;
+  readonly features?: Features;
 }
 
+/** Parts of the API that an installation may go without. What is off does not exist: its paths are unknown. */
+export interface Features {
+  readonly schedules: boolean;
+}
+
+const ALL_FEATURES: Features = { schedules: true };
+
+/** Every route that there can be: what is documented, whichever features are on. */
 export const ROUTES: readonly Route[] = [
   ...systemRoutes,
   ...agentRoutes,
   ...scheduleRoutes,
+  ...occurrenceRoutes,
   ...runRoutes,
   ...vmRoutes,
   ...runnerRoutes,
 ];
 
+function routesOf(features: Features): readonly Route[] {
+  if (features.schedules) return ROUTES;
+  const off = new Set<Route>([...scheduleRoutes, ...occurrenceRoutes]);
+  return ROUTES.filter((route) => !off.has(route));
+}
+
 export function createApp(options: AppOptions): Hono {
   const { ports, authenticate, requestId = randomUUID } = options;
+  const served = routesOf(options.features ?? ALL_FEATURES);
   const app = new Hono();
   const problem = (error: unknown, context: Context): Response =>
     problemResponse(error, {
@@ -48,8 +66,8 @@ export function createApp(options: AppOptions): Hono {
     headers.set('Cache-Control', 'no-store');
     headers.set('X-Content-Type-Options', 'nosniff');
   });
-  for (const path of new Set(ROUTES.map((route) => route.path))) {
-    const routes = ROUTES.filter((route) => route.path === path);
+  for (const path of new Set(served.map((route) => route.path))) {
+    const routes = served.filter((route) => route.path === path);
     for (const route of routes) app.on(route.method, path, (context) => route.serve({ ports, authenticate }, context));
     app.all(path, (context) => problem(methodNotAllowed(context.req.method, routes), context));
   }

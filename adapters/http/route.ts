@@ -130,6 +130,7 @@ async function callerOf(server: Server, context: Context, access: Access): Promi
 const ID_KINDS: Readonly<Record<string, { readonly pattern: RegExp; readonly kind: string }>> = {
   agentId: idKind('agt_', 'agent'),
   scheduleId: idKind('sch_', 'schedule'),
+  backfillId: idKind('bkf_', 'backfill'),
   runId: idKind('run_', 'run'),
   vmId: idKind('vm_', 'VM'),
 };

@@ -10,7 +10,7 @@ export interface CadenceOptions {
   readonly at?: string;
 }
 
-const REMEDY = 'Give one of: --cron EXPR --timezone TZ, --every DURATION [--start-at TIME], --at TIME.';
+export const CADENCE_REMEDY = 'Give one of: --cron EXPR --timezone TZ, --every DURATION [--start-at TIME], --at TIME.';
 
 /**
  * The cadence that the options describe, or `undefined` where they touch none.
@@ -22,18 +22,20 @@ export function cadenceOf(options: CadenceOptions, present?: CadenceBody): objec
   const kinds = Object.entries({ cron, every, at }).filter(([, value]) => value !== undefined);
   if (kinds.length > 1)
     throw new UsageError(`A schedule has one cadence: ${kinds.map(([name]) => `--${name}`).join(' and ')} are two.`, {
-      remedy: REMEDY,
+      remedy: CADENCE_REMEDY,
     });
   if (kinds.length === 0 && timezone === undefined && startAt === undefined) return undefined;
   const kind = kinds[0]?.[0] ?? kindOf(present);
   if (startAt !== undefined && kind !== 'every')
-    throw new UsageError('--start-at goes with --every only.', { remedy: REMEDY });
+    throw new UsageError('--start-at goes with --every only.', { remedy: CADENCE_REMEDY });
   if (timezone !== undefined && kind === 'every')
-    throw new UsageError('--timezone does not go with --every: an interval has no time zone.', { remedy: REMEDY });
+    throw new UsageError('--timezone does not go with --every: an interval has no time zone.', {
+      remedy: CADENCE_REMEDY,
+    });
   if (kind === 'every') return everyCadence(every, startAt, present);
   if (kind === 'cron') return cronCadence(cron, timezone, present);
   if (kind === 'at') return atCadence(at, timezone, present);
-  throw new UsageError('--timezone alone is no cadence.', { remedy: REMEDY });
+  throw new UsageError('--timezone alone is no cadence.', { remedy: CADENCE_REMEDY });
 }
 
 function kindOf(present: CadenceBody | undefined): 'cron' | 'every' | 'at' | undefined {

@@ -1,19 +1,15 @@
-/** `candor schedules …`: pause, resume, trigger, and what a schedule did and will do. */
+/** `candor schedules …`: pause, resume, trigger, and taking out single occurrences. */
 import type { Command } from 'commander';
 import type { RunBody } from '../../core/contract/runs.ts';
-import type { OccurrenceBody, ScheduleBody } from '../../core/contract/schedules.ts';
-import { type InputOptions, readInput, wholeNumber } from '../arguments.ts';
+import type { ScheduleBody } from '../../core/contract/schedules.ts';
+import { type InputOptions, readInput } from '../arguments.ts';
 import { apiPath } from '../client.ts';
-import { runTable } from '../render/runs.ts';
-import { occurrenceTable, upcomingTable } from '../render/schedules.ts';
-import { type ListOptions, printList, scheduleId } from '../resources.ts';
+import { scheduleId } from '../resources.ts';
 import type { Host } from '../session.ts';
 import { changing, checkedIfMatch } from './changes.ts';
-import { examples, inputOptions, pageOptions, subcommand } from './options.ts';
+import { examples, inputOptions, subcommand } from './options.ts';
 import { printOrAwaitRun } from './runs.ts';
 import { printSchedule } from './schedules.ts';
-
-const UPCOMING_MAX = 100;
 
 interface ActionOptions {
   readonly reason?: string;
@@ -34,7 +30,7 @@ export function addScheduleActions(schedules: Command, host: Host): void {
   );
   addPause(resume, host, 'resume');
   addTrigger(schedules, host);
-  addLedger(schedules, host);
+  addSkip(schedules, host);
 }
 
 function addPause(command: Command, host: Host, verb: 'pause' | 'resume'): void {
@@ -66,25 +62,27 @@ function addTrigger(schedules: Command, host: Host): void {
   });
 }
 
-function addLedger(schedules: Command, host: Host): void {
-  const occurrences = subcommand(schedules, 'occurrences <schedule>', 'what became of each occurrence, newest first');
-  host.serve<ListOptions>(pageOptions(occurrences), async (session, [reference = ''], options) => {
-    const path = apiPath('schedules', await scheduleId(session.client, reference), 'occurrences');
-    return printList<OccurrenceBody>(session, path, options, (page) => occurrenceTable(session.out.paint, page));
-  });
-  const upcoming = subcommand(schedules, 'upcoming <schedule>', 'the next times; none while it is not active').option(
-    '--count <n>',
-    'how many',
-    wholeNumber(1, UPCOMING_MAX),
+function addSkip(schedules: Command, host: Host): void {
+  const skip = subcommand(schedules, 'skip <schedule>', 'take one future occurrence out').option(
+    '--reason <text>',
+    'why, for whoever looks at it later',
   );
-  host.serve<{ readonly count?: number }>(upcoming, async (session, [reference = ''], { count }) => {
-    const path = apiPath('schedules', await scheduleId(session.client, reference), 'upcoming');
-    const render = (page: Parameters<typeof upcomingTable>[1]) => upcomingTable(session.out.paint, page);
-    return printList(session, path, {}, render, { count });
-  });
-  const runs = subcommand(schedules, 'runs <schedule>', 'its runs, newest first');
-  host.serve<ListOptions>(pageOptions(runs), async (session, [reference = ''], options) => {
-    const path = apiPath('schedules', await scheduleId(session.client, reference), 'runs');
-    return printList<RunBody>(session, path, options, (page) => runTable(session.out.paint, page));
+  examples(skip, 'candor schedules skip daily --at 2027-12-25T09:00:00Z --reason holiday');
+  serveSkip(skip, host, 'skip');
+  serveSkip(subcommand(schedules, 'unskip <schedule>', 'put back an occurrence that was taken out'), host, 'unskip');
+}
+
+function serveSkip(command: Command, host: Host, verb: 'skip' | 'unskip'): void {
+  command
+    .requiredOption('--at <time>', 'which occurrence')
+    .option('--if-match <version>', 'only if the schedule is at this version');
+  host.serve<ActionOptions & { readonly at?: string }>(command, async (session, [reference = ''], options) => {
+    const ifMatch = checkedIfMatch(options.ifMatch);
+    const id = await scheduleId(session.client, reference);
+    const body = { occurrence: options.at, ...(options.reason !== undefined && { reason: options.reason }) };
+    const schedule = await changing(session, apiPath('schedules', id), ifMatch ?? '*', () =>
+      session.client.post<ScheduleBody>(apiPath('schedules', id, verb), { body, ifMatch }),
+    );
+    return printSchedule(session, schedule);
   });
 }

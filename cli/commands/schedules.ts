@@ -1,29 +1,31 @@
 /** `candor schedules …`: making, reading and changing them. Acting on them is in `scheduleActions.ts`. */
-import { type Command, Option } from 'commander';
-import type { ScheduleBody } from '../../core/contract/schedules.ts';
-import { collect, collectPair, type InputOptions, mergedFields, mergedPairs, NONE, readInput } from '../arguments.ts';
+import type { Command } from 'commander';
+import type { DryRunBody, ScheduleBody } from '../../core/contract/schedules.ts';
+import { collect, mergedPairs } from '../arguments.ts';
 import { apiPath } from '../client.ts';
 import { UsageError } from '../errors.ts';
+import { dryRunText, warningLines } from '../render/answers.ts';
 import { scheduleDetail, scheduleTable } from '../render/schedules.ts';
 import { agentId, type ListOptions, printList, scheduleId } from '../resources.ts';
 import type { Host, Session } from '../session.ts';
-import { type CadenceOptions, cadenceOf } from './cadence.ts';
+import { addBackfills } from './backfills.ts';
+import { CADENCE_REMEDY, cadenceOf } from './cadence.ts';
 import { changing, checkedIfMatch, type DeleteOptions, deleteResource } from './changes.ts';
 import { examples, group, ifMatchOption, inputOptions, pageOptions, subcommand } from './options.ts';
+import { addPreview } from './preview.ts';
 import { addScheduleActions } from './scheduleActions.ts';
+import { addScheduleLedger } from './scheduleLedger.ts';
+import { cadenceOptions, commonFields, policyOptions, type ScheduleOptions } from './scheduleOptions.ts';
 
-interface ScheduleOptions extends CadenceOptions, InputOptions {
+interface CreateOptions extends ScheduleOptions {
   readonly agent?: string;
   readonly name?: string;
-  readonly overlap?: string;
-  readonly catchup?: string;
-  readonly runTimeout?: string;
-  readonly startTimeout?: string;
-  readonly metadata?: Readonly<Record<string, string>>;
   readonly paused?: true;
 }
 
 interface UpdateOptions extends ScheduleOptions {
+  readonly name?: string;
+  readonly dryRun?: true;
   readonly unsetMetadata?: readonly string[];
   readonly ifMatch?: string;
 }
@@ -32,6 +34,7 @@ interface UpdateOptions extends ScheduleOptions {
 export function addScheduleCommands(program: Command, host: Host): void {
   const schedules = group(program, 'schedules', 'promises to run an agent: at times, at intervals or once');
   addCreate(schedules, host);
+  addPreview(schedules, host);
   const list = pageOptions(subcommand(schedules, 'list', 'list the schedules')).option(
     '--agent <agent>',
     'only those of this agent (id or name)',
@@ -50,6 +53,8 @@ export function addScheduleCommands(program: Command, host: Host): void {
   );
   addUpdate(schedules, host);
   addScheduleActions(schedules, host);
+  addScheduleLedger(schedules, host);
+  addBackfills(schedules, host);
   const remove = subcommand(schedules, 'delete <schedule>', 'delete a schedule; its past stays readable').option(
     '--cancel-runs',
     'cancel its live runs; it is gone when they have ended',
@@ -59,45 +64,24 @@ export function addScheduleCommands(program: Command, host: Host): void {
   );
 }
 
-const cadenceOptions = (command: Command): Command =>
-  command
-    .option('--cron <expr>', 'when, as five cron fields or six of AWS')
-    .option('--timezone <tz>', 'the time zone of --cron, such as Europe/Berlin')
-    .option('--every <duration>', 'an interval, such as 15m')
-    .option('--start-at <time>', 'the first time of --every (default: now)')
-    .option('--at <time>', 'once, such as 2027-01-31T09:00:00Z');
-
-const policyOptions = (command: Command, orNone: string): Command =>
-  command
-    .addOption(
-      new Option('--overlap <policy>', 'what to do while a run is live (default: skip)').choices(['skip', 'allow_all']),
-    )
-    .option('--catchup <duration>', `how late an occurrence may still start${orNone}`)
-    .option('--run-timeout <duration>', `how long its runs may take${orNone}`)
-    .option('--start-timeout <duration>', `how long its runs may take to start${orNone}`)
-    .option('--metadata <name=value>', 'a note of yours (repeatable)', collectPair);
-
 function addCreate(schedules: Command, host: Host): void {
   const create = subcommand(schedules, 'create', 'make a schedule')
     .requiredOption('--agent <agent>', 'what to run (id or name)')
     .requiredOption('--name <name>', "its name, unique among the agent's schedules");
-  inputOptions(policyOptions(cadenceOptions(create), '')).option('--paused', 'do not start it yet');
+  inputOptions(policyOptions(cadenceOptions(create), false)).option('--paused', 'do not start it yet');
   examples(
     create,
     "candor schedules create --agent report --name daily --cron '0 9 * * 1-5' --timezone Europe/Berlin",
     'candor schedules create --agent report --name often --every 15m --input \'{"depth": 2}\'',
     'echo \'{"depth": 2}\' | candor schedules create --agent report --name once --at 2027-01-31T09:00:00Z --input -',
   );
-  host.serve<ScheduleOptions>(create, async (session, _, options) => {
+  host.serve<CreateOptions>(create, async (session, _, options) => {
     const cadence = cadenceOf(options);
-    if (cadence === undefined)
-      throw new UsageError('The schedule needs a cadence.', {
-        remedy: 'Give one of: --cron EXPR --timezone TZ, --every DURATION, --at TIME.',
-      });
+    if (cadence === undefined) throw new UsageError('The schedule needs a cadence.', { remedy: CADENCE_REMEDY });
     const body = {
       name: options.name,
       cadence,
-      ...(await common(options)),
+      ...(await commonFields(options)),
       ...(options.metadata !== undefined && { metadata: options.metadata }),
       ...(options.paused && { paused: true }),
     };
@@ -106,27 +90,20 @@ function addCreate(schedules: Command, host: Host): void {
   });
 }
 
-/** What is sent alike at a creation and at a change. */
-async function common(options: ScheduleOptions, present?: ScheduleBody): Promise<object> {
-  const input = await readInput(options);
-  const { runTimeout, startTimeout } = options;
-  const overrides = mergedFields(present?.overrides, { runTimeout, startTimeout });
-  return {
-    ...(options.overlap !== undefined && { overlapPolicy: options.overlap }),
-    ...(options.catchup !== undefined && { catchupWindow: options.catchup === NONE ? null : options.catchup }),
-    ...(input !== undefined && { input: input.value }),
-    ...(overrides !== undefined && { overrides }),
-  };
-}
-
 function addUpdate(schedules: Command, host: Host): void {
   const update = subcommand(schedules, 'update <schedule>', 'change a schedule; what is not named stays as it is')
     .option('--name <name>', 'a new name')
-    .option('--unset-metadata <name>', 'remove a note (repeatable)', collect);
-  ifMatchOption(inputOptions(policyOptions(cadenceOptions(update), `, or ${NONE} for the default`)));
-  examples(update, "candor schedules update daily --cron '30 9 * * 1-5'", 'candor schedules update daily --input null');
+    .option('--unset-metadata <name>', 'remove a note (repeatable)', collect)
+    .option('--dry-run', 'only say what would change: times, clock changes, overlaps');
+  ifMatchOption(inputOptions(policyOptions(cadenceOptions(update), true)));
+  examples(
+    update,
+    "candor schedules update daily --cron '30 9 * * 1-5'",
+    'candor schedules update daily --every 15m --dry-run',
+    'candor schedules update daily --window-end none --input null',
+  );
   host.serve<UpdateOptions>(update, async (session, [reference = ''], options) => {
-    const { ifMatch: asked, ...changes } = options;
+    const { ifMatch: asked, dryRun, ...changes } = options;
     const ifMatch = checkedIfMatch(asked);
     if (!Object.keys(changes).some((name) => name !== 'json' && name !== 'dataDir'))
       throw new UsageError('Nothing to change is named.', { remedy: 'See candor schedules update --help.' });
@@ -137,15 +114,28 @@ function addUpdate(schedules: Command, host: Host): void {
     const body = {
       ...(options.name !== undefined && { name: options.name }),
       ...(cadence !== undefined && { cadence }),
-      ...(await common(options, present)),
+      ...(await commonFields(options, present)),
       ...(metadata !== undefined && { metadata }),
     };
     const version = ifMatch ?? String(present.version);
+    if (dryRun) return printDryRun(session, path, body, version);
     const schedule = await changing(session, path, version, () =>
       session.client.patch<ScheduleBody>(path, { body, ifMatch: version }),
     );
     return printSchedule(session, schedule);
   });
+}
+
+/** For the version that was read: what would be laid over a later one is not what was asked. */
+async function printDryRun(session: Session, path: string, body: object, version: string): Promise<undefined> {
+  const { client, out, json } = session;
+  const answer = await changing(session, path, version, () =>
+    client.patch<DryRunBody>(path, { body, ifMatch: version, query: { dryRun: true } }),
+  );
+  if (json) return void (await out.json(answer));
+  await out.line(dryRunText(out.paint, answer));
+  for (const line of warningLines(out.paintErrors, answer.warnings)) out.note(line);
+  return undefined;
 }
 
 /** A schedule on stdout. */

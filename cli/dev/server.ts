@@ -1,7 +1,7 @@
 /** Starts and stops the parts of `candor dev`, in the order that loses nothing. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { type ServerType, serve } from '@hono/node-server';
-import { createApp } from '../../adapters/http/app.ts';
+import { createApp, type Features } from '../../adapters/http/app.ts';
 import { composeAuthenticate } from '../../adapters/http/authenticate.ts';
 import { type DataDir, openDataDir, prepareDataDir } from '../../adapters/local/dataDir.ts';
 import { type Engine, endLeftoverEngine, startEngine } from '../../adapters/local/engine.ts';
@@ -15,7 +15,7 @@ import type { Log } from '../../core/ports.ts';
 import { placeRun } from '../../core/runs/place.ts';
 import type { DevArgs } from './main.ts';
 import { composeParts, type Parts } from './parts.ts';
-import { localConfig } from './settings.ts';
+import { localConfig, localFeatures } from './settings.ts';
 import { endLiveWork } from './shutdown.ts';
 
 export interface StopOptions {
@@ -43,6 +43,7 @@ const ABANDON_MS = 1000;
 /** @throws LocalSetupError with what to do, when the machine or the data folder does not allow it */
 export async function startDev(args: DevArgs & { readonly log: Log }): Promise<DevServer> {
   const config = localConfig(args.environment.CANDOR_CONFIG);
+  const features = localFeatures(args.environment.CANDOR_FEATURES_SCHEDULES);
   const dataDirPath = await prepareDataDir(args.dataDir);
   const lock = await acquireLock(dataDirPath);
   let engine: Engine | undefined;
@@ -60,7 +61,7 @@ export async function startDev(args: DevArgs & { readonly log: Log }): Promise<D
     }
     return await startParts(
       args,
-      { dataDir, lock, engine, endpoint: engine?.endpoint ?? external ?? '', config },
+      { dataDir, lock, engine, endpoint: engine?.endpoint ?? external ?? '', config, features },
       broken.promise,
     );
   } catch (error) {
@@ -76,6 +77,7 @@ interface Ground {
   readonly engine: Engine | undefined;
   readonly endpoint: string;
   readonly config: CoreConfig;
+  readonly features: Features;
 }
 
 async function startParts(
@@ -99,6 +101,7 @@ async function startParts(
   const app = createApp({
     ports: parts.ports,
     authenticate: composeAuthenticate({ ports: parts.ports, adminToken: token, adminCaller }),
+    features: ground.features,
   });
   const http = await listen(app.fetch, args.port ?? lastPort ?? 0);
   const letGo = async () => {

@@ -1,5 +1,6 @@
 /** What one machine does differently: quicker paces, one shard, and events that are polled instead of streamed. */
 import * as z from 'zod';
+import type { Features } from '../../adapters/http/app.ts';
 import { LocalSetupError } from '../../adapters/local/setupError.ts';
 import { CoreConfig } from '../../core/config.ts';
 
@@ -31,6 +32,16 @@ export function localConfig(overrides: string | undefined): CoreConfig {
   if (config.success) return config.data;
   const mistakes = z.prettifyError(config.error).replaceAll('\n', ' ');
   throw new LocalSetupError(`CANDOR_CONFIG cannot be used: ${mistakes}`, REMEDY, config.error);
+}
+
+/**
+ * @param schedules `CANDOR_FEATURES_SCHEDULES`
+ * @throws LocalSetupError for anything but `on` and `off`: a flag that is misspelt must not pass for one that is set
+ */
+export function localFeatures(schedules: string | undefined): Features {
+  if (schedules === undefined || schedules === '' || schedules === 'on') return { schedules: true };
+  if (schedules === 'off') return { schedules: false };
+  throw new LocalSetupError(`CANDOR_FEATURES_SCHEDULES is "${schedules}"`, 'Set it to on or off, or unset it.');
 }
 
 const REMEDY = 'Unset it, or give it a JSON object with fields of core/config.ts.';

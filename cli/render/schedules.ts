@@ -1,5 +1,5 @@
 /** Schedules and their ledger for people. Nothing is called overdue that the API does not call overdue right now. */
-import type { CadenceBody, OccurrenceBody, ScheduleBody } from '../../core/contract/schedules.ts';
+import type { CadenceBody, OccurrenceBody, RevisionBody, ScheduleBody } from '../../core/contract/schedules.ts';
 import type { Page } from '../client.ts';
 import { absolute, fields, inline, jsonText, type Paint, relative, status, statusCell, table, when } from '../text.ts';
 import { pairs } from './agents.ts';
@@ -48,9 +48,15 @@ export function scheduleDetail(paint: Paint, schedule: ScheduleBody): string {
     ['window', window && `${bound(window.startAt, asOf)} … ${bound(window.endAt, asOf)}`],
     ['overlap', schedule.overlapPolicy],
     ['catch-up', schedule.catchupWindow],
+    ['flexible window', schedule.flexibleWindow],
+    ['pause on failure', pauseOnFailureText(schedule)],
+    ['remaining runs', schedule.remainingRuns?.toString()],
     ['start timeout', schedule.overrides?.startTimeout],
     ['run timeout', schedule.overrides?.runTimeout],
     ['next', schedule.nextOccurrences.map((at) => when(at, asOf)).join('\n') || 'none'],
+    ['taken out', listed(schedule.skips, asOf)],
+    ['waiting', listed(schedule.buffered, asOf)],
+    ['backfill', schedule.backfill && `${schedule.backfill.id}, ${schedule.backfill.remaining} remaining`],
     ['live runs', schedule.liveRuns.join('\n') || 'none'],
     ['last run', lastRun && `${lastRun.runId} ${status(paint, lastRun.status)} ${when(lastRun.endedAt, asOf)}`],
     ['clock', clockText(paint, clock, schedule)],
@@ -61,6 +67,14 @@ export function scheduleDetail(paint: Paint, schedule: ScheduleBody): string {
     ['updated', when(schedule.updatedAt, asOf)],
   ]);
 }
+
+function pauseOnFailureText({ pauseOnFailure, failureStreak }: ScheduleBody): string | undefined {
+  if (pauseOnFailure === undefined) return undefined;
+  return `after ${pauseOnFailure.consecutive} in a row, ${failureStreak} now`;
+}
+
+const listed = (times: readonly string[], asOf: string): string | undefined =>
+  times.length === 0 ? undefined : times.map((at) => when(at, asOf)).join('\n');
 
 const dashed = (text: string): string => (text === '' ? '' : `: ${text}`);
 const bound = (at: string | undefined, asOf: string): string => (at === undefined ? 'open' : when(at, asOf));
@@ -86,9 +100,29 @@ export const occurrenceTable = (paint: Paint, page: Page<OccurrenceBody>): strin
     ]),
   );
 
-export const upcomingTable = (paint: Paint, page: Page<{ readonly occurrence: string }>): string =>
+export const upcomingTable = (
+  paint: Paint,
+  page: Page<{ readonly occurrence: string; readonly skipped?: boolean }>,
+): string =>
   table(
     paint,
     ['OCCURRENCE', 'WHEN'],
-    page.items.map((item) => [absolute(item.occurrence), relative(item.occurrence, page.asOf)]),
+    page.items.map((item) => [
+      absolute(item.occurrence),
+      `${relative(item.occurrence, page.asOf)}${item.skipped === true ? ', taken out' : ''}`,
+    ]),
+  );
+
+export const revisionTable = (paint: Paint, page: Page<RevisionBody>): string =>
+  table(
+    paint,
+    ['REVISION', 'FROM', 'ACTIVE', 'CADENCE', 'WINDOW', 'BY'],
+    page.items.map(({ specVersion, from, active, cadence, window, by }) => [
+      String(specVersion),
+      absolute(from),
+      active ? 'yes' : 'no',
+      cadenceText(cadence),
+      window && [window.startAt, window.endAt].map((at) => (at === undefined ? 'open' : absolute(at))).join(' … '),
+      by,
+    ]),
   );

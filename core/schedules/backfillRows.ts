@@ -2,7 +2,7 @@
 import type { Ports } from '../ports.ts';
 import type { Plan } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
-import { eq, guard } from '../table/model.ts';
+import { eq, guard, type Write } from '../table/model.ts';
 import { SCHEMA_VERSION } from '../table/rows.ts';
 import { liveChange } from './liveChange.ts';
 import type { OccurrenceRow, ScheduleRow } from './model.ts';
@@ -29,6 +29,22 @@ export const backfillEntry = (
   writer,
 });
 
+const endedBackfill = (
+  scheduleId: string,
+  backfillId: string,
+  status: 'completed' | 'cancelled',
+  writer: string,
+): Write => ({
+  kind: 'update',
+  key: keys.backfill(scheduleId, backfillId),
+  set: { status, writer },
+  guards: [guard('backfill.stillRunning', eq('status', 'running'))],
+});
+
+/** The item of a backfill whose schedule is deleted: what takes it off the schedule is the delete itself. */
+export const cancelledBackfill = (scheduleId: string, backfillId: string, writer: string): Write =>
+  endedBackfill(scheduleId, backfillId, 'cancelled', writer);
+
 /** Takes the backfill off the schedule and says how it ended. */
 export function endBackfill<Result>(
   ports: Ports,
@@ -42,12 +58,7 @@ export function endBackfill<Result>(
   return {
     writes: [
       ...liveChange(ports, schedule, { backfill: null }, { now, writer, guardName: 'advance' }),
-      {
-        kind: 'update',
-        key: keys.backfill(schedule.id, id),
-        set: { status, writer },
-        guards: [guard('backfill.stillRunning', eq('status', 'running'))],
-      },
+      endedBackfill(schedule.id, id, status, writer),
     ],
     proof: keys.backfill(schedule.id, id),
     result,

@@ -9,8 +9,13 @@ import { type FieldError, InvalidRequest } from '../errors.ts';
 import type { Cadence, Window } from './model.ts';
 
 /** @throws InvalidRequest naming the field */
-export function acceptCadence(request: CadenceRequest, window: Window | undefined, now: number): Cadence {
-  const cadence = cadenceOf(request, now);
+export function acceptCadence(
+  request: CadenceRequest,
+  window: Window | undefined,
+  now: number,
+  present?: Cadence,
+): Cadence {
+  const cadence = cadenceOf(request, now, present);
   refuseInexpressible(cadence);
   refuseWithoutOccurrence(cadence, window, now);
   return cadence;
@@ -38,7 +43,8 @@ export function refuseWithoutOccurrence(cadence: Cadence, window: Window | undef
     });
 }
 
-function cadenceOf(request: CadenceRequest, now: number): Cadence {
+/** What was asked for, by its form alone; an edit of an interval that names no start keeps the present phase. @throws InvalidRequest */
+export function cadenceOf(request: CadenceRequest, now: number, present?: Cadence): Cadence {
   if ('at' in request) {
     if (request.at <= now)
       throw invalid({
@@ -49,7 +55,8 @@ function cadenceOf(request: CadenceRequest, now: number): Cadence {
   }
   if ('every' in request) {
     // Without a start it begins one interval from now, as a person who says "every 15 minutes" would expect.
-    const startAt = request.startAt ?? Math.floor(now / 1000) * 1000 + request.every * 1000;
+    const anchor = present?.kind === 'every' ? present.startAt : Math.floor(now / 1000) * 1000 + request.every * 1000;
+    const startAt = request.startAt ?? anchor;
     return { kind: 'every', everySeconds: request.every, startAt };
   }
   const parsed = parseCron(request.cron);

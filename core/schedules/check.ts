@@ -18,26 +18,37 @@ export function checkOf(
   config: CoreConfig,
   schedule: ScheduleRow,
   now: number,
-): { readonly checkIn?: string; readonly checkAt?: number } {
-  const times: number[] = [];
+): { readonly attentionAt?: number; readonly checkIn?: string; readonly checkAt?: number } {
+  const attentionAt = attentionOf(config, schedule, now);
+  const times: number[] = attentionAt === undefined ? [] : [attentionAt];
   const due = firstUndecided(schedule);
   if (due !== undefined) times.push(due + spreadMs(schedule, due));
-  const attention = schedule.buffer.length > 0 || schedule.waitingRuns.length > 0 || schedule.backfill !== undefined;
-  if (attention) times.push(now + ATTENTION_MS);
-  // Its sync may have died with the process that began it.
-  if (schedule.clock.status === 'pending') times.push(now + config.watchdogIntervalSeconds * 1000);
   if (times.length === 0) return {};
-  return { checkIn: checkPartition('SCH', shardOf(schedule.id, config.checkShards)), checkAt: Math.min(...times) };
+  return {
+    ...(attentionAt !== undefined && { attentionAt }),
+    checkIn: checkPartition('SCH', shardOf(schedule.id, config.checkShards)),
+    checkAt: Math.min(...times),
+  };
+}
+
+/** Once set it stands until the watchdog has looked: or the fires of a busy schedule would put it off for ever. */
+function attentionOf(config: CoreConfig, schedule: ScheduleRow, now: number): number | undefined {
+  const waits = schedule.buffer.length > 0 || schedule.waitingRuns.length > 0 || schedule.backfill !== undefined;
+  // Its sync may have died with the process that began it.
+  const pending = schedule.clock.status === 'pending';
+  if (!waits && !pending) return undefined;
+  const interval = pending ? config.watchdogIntervalSeconds * 1000 : ATTENTION_MS;
+  return Math.min(schedule.attentionAt ?? Number.POSITIVE_INFINITY, now + interval);
 }
 
 /** As far as decided, but not past the first occurrence that still waits. */
 export const settledOf = (schedule: Pick<ScheduleRow, 'decidedThrough' | 'buffer'>): number => {
   const [first] = schedule.buffer;
-  return first === undefined ? schedule.decidedThrough : Math.min(schedule.decidedThrough, first - 1000);
+  return first === undefined ? schedule.decidedThrough : Math.min(schedule.decidedThrough, first - 1);
 };
 
 /** The attributes that every write of a schedule sets together. */
 export function derivedOf(config: CoreConfig, schedule: ScheduleRow, now: number) {
-  const { checkIn, checkAt } = checkOf(config, schedule, now);
-  return { settledThrough: settledOf(schedule), checkIn, checkAt };
+  const { attentionAt, checkIn, checkAt } = checkOf(config, schedule, now);
+  return { settledThrough: settledOf(schedule), attentionAt, checkIn, checkAt };
 }

@@ -83,8 +83,8 @@ async function markSynced(ports: Ports, schedule: ScheduleRow): Promise<boolean>
     // The check goes back from the clock to what is due, by the fires that this read knew of.
     guard('clock.liveSetUnchanged', eq('liveSeq', schedule.liveSeq)),
   ];
-  const { checkIn, checkAt } = derivedOf(ports.config, { ...schedule, clock }, now);
-  const set = { clock, lastSyncedSpec: asValue(syncedSpec(schedule)), checkIn, checkAt };
+  const { attentionAt, checkIn, checkAt } = derivedOf(ports.config, { ...schedule, clock }, now);
+  const set = { clock, lastSyncedSpec: asValue(syncedSpec(schedule)), attentionAt, checkIn, checkAt };
   try {
     await ports.store.transact([{ kind: 'update', key: keys.schedule(schedule.id), set, guards }]);
     return true;

@@ -2,6 +2,7 @@
 import type { Ports } from '../ports.ts';
 import { keys } from '../table/keys.ts';
 import { eq, guard, type Write } from '../table/model.ts';
+import { cancelledBackfill } from './backfillRows.ts';
 import { changeSchedule, revised, specRow } from './change.ts';
 import { settleWholeBuffer } from './ledger.ts';
 import type { ScheduleRow } from './model.ts';
@@ -25,6 +26,7 @@ export function deletionWrites(
       key: keys.scheduleName(schedule.agentId, schedule.name),
       guards: [guard('schedule.nameOurs', eq('id', schedule.id))],
     },
+    ...(schedule.backfill === undefined ? [] : [cancelledBackfill(schedule.id, schedule.backfill.id, writer)]),
     {
       kind: 'update',
       key: keys.agent(schedule.agentId),

@@ -107,17 +107,20 @@ async function runsOf(
 }
 
 const LOOK_BACK_MS = [3600_000, 86_400_000, 31 * 86_400_000, 366 * 86_400_000];
+/** A minutely schedule whose window ended long ago is not walked to its end for a hint. */
+const LOOK_BACK_STEPS = 5000;
 
-/** The last expected occurrence before a time, looked for in growing steps back; none within a year is none worth naming. */
+/** The last expected occurrence before a time, looked for in growing steps back; none is named where it would cost too much. */
 function previousExpected(planned: { readonly revisions: readonly Revision[] }, at: number): number | undefined {
+  let steps = 0;
   for (const back of LOOK_BACK_MS) {
     let found: number | undefined;
-    for (
-      let next = nextExpected(planned, at - back - 1);
-      next !== undefined && next < at;
-      next = nextExpected(planned, next)
-    )
+    let next = nextExpected(planned, at - back - 1);
+    for (; next !== undefined && next < at && steps < LOOK_BACK_STEPS; steps++) {
       found = next;
+      next = nextExpected(planned, next);
+    }
+    if (steps === LOOK_BACK_STEPS) return undefined;
     if (found !== undefined) return found;
   }
   return undefined;

@@ -80,6 +80,8 @@ export interface ScheduleRow extends RowBase {
   readonly updatedAt: number;
   readonly listIn: string;
   readonly listAt: string;
+  /** By then the watchdog looks at what waits or is pending; set by its beginning, moved on only by a look. */
+  readonly attentionAt?: number;
   readonly checkIn?: string;
   /** The first unsettled expected occurrence: due for the clock at that time, for the watchdog a grace later. */
   readonly checkAt?: number;

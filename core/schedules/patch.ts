@@ -24,7 +24,8 @@ export function patchedSchedule(schedule: ScheduleRow, patch: SchedulePatch, by:
   const remainingRuns = overlay(schedule.remainingRuns, patch.remainingRuns);
   const overrides = overlay(schedule.overrides, patch.overrides as ScheduleRow['overrides'] | null | undefined);
   const metadata = overlay(schedule.metadata, patch.metadata);
-  const cadence = patch.cadence === undefined ? schedule.cadence : acceptCadence(patch.cadence, window, now);
+  const cadence =
+    patch.cadence === undefined ? schedule.cadence : acceptCadence(patch.cadence, window, now, schedule.cadence);
   const after: ScheduleRow = {
     ...rest,
     name: patch.name ?? schedule.name,

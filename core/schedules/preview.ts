@@ -2,13 +2,12 @@
 import type * as z from 'zod';
 import { toAwsExpression } from '../cadence/aws.ts';
 import { occurrences } from '../cadence/occurrences.ts';
-import { parseCron } from '../cadence/parse.ts';
 import { describeWarnings } from '../cadence/warnings.ts';
 import { localText } from '../cadence/zone.ts';
 import { isoSecond, isoTime } from '../contract/common.ts';
-import type { CadenceRequest, PreviewBody, PreviewRequest } from '../contract/schedules.ts';
-import { InvalidRequest } from '../errors.ts';
+import type { PreviewBody, PreviewRequest } from '../contract/schedules.ts';
 import type { Ports } from '../ports.ts';
+import { cadenceOf } from './cadenceRequest.ts';
 import type { Cadence, Window } from './model.ts';
 
 /** Both changes of a year's clocks lie within it, however few occurrences are asked for. */
@@ -56,22 +55,3 @@ function warningsOf(cadence: Cadence, { from, until, last }: Shown, window: Wind
 function zoneOf(cadence: Cadence): string {
   return cadence.kind === 'every' ? 'UTC' : (cadence.timezone ?? 'UTC');
 }
-
-/** As a creation now would understand it. @throws InvalidRequest naming the field */
-function cadenceOf(request: CadenceRequest, now: number): Cadence {
-  if ('at' in request) {
-    if (request.at <= now)
-      throw invalid('/cadence/at', `must be in the future: it is ${isoSecond(request.at)}, now is ${isoTime(now)}`);
-    return { kind: 'at', at: request.at, ...(request.timezone !== undefined && { timezone: request.timezone }) };
-  }
-  if ('every' in request) {
-    const startAt = request.startAt ?? Math.floor(now / 1000) * 1000 + request.every * 1000;
-    return { kind: 'every', everySeconds: request.every, startAt };
-  }
-  const parsed = parseCron(request.cron);
-  if (!parsed.ok) throw invalid('/cadence/cron', parsed.problem);
-  return { kind: 'cron', cron: parsed.cron.text, timezone: request.timezone };
-}
-
-const invalid = (pointer: string, message: string) =>
-  new InvalidRequest('The cadence cannot be previewed.', [{ pointer, message }]);

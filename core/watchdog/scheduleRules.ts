@@ -35,15 +35,17 @@ export const scheduleRule: Rule<ScheduleRow> = async (context, schedule) => {
 async function alignCheck({ ports, now }: RuleContext, scheduleId: string): Promise<void> {
   const schedule = asRow<ScheduleRow>(await ports.store.get(keys.schedule(scheduleId)));
   if (schedule === undefined) return;
-  const { checkIn, checkAt } = checkOf(ports.config, schedule, now);
+  // It has been looked at: what still waits is looked at again an interval later.
+  const { attentionAt: _seen, ...unseen } = schedule;
+  const { attentionAt, checkIn, checkAt } = checkOf(ports.config, unseen, now);
   // What is due belongs to the clock for now; it is looked at again at the next tick.
-  if (schedule.checkAt === checkAt && schedule.checkIn === checkIn) return;
+  if (schedule.checkAt === checkAt && schedule.checkIn === checkIn && schedule.attentionAt === attentionAt) return;
   const guards = [
     guard('align.scheduleUnchanged', eq('version', schedule.version)),
     guard('align.liveSetUnchanged', eq('liveSeq', schedule.liveSeq)),
   ];
   await ports.store
-    .transact([{ kind: 'update', key: keys.schedule(schedule.id), set: { checkIn, checkAt }, guards }])
+    .transact([{ kind: 'update', key: keys.schedule(schedule.id), set: { attentionAt, checkIn, checkAt }, guards }])
     .catch((error: unknown) => {
       if (!(error instanceof GuardFailed)) throw error;
     });

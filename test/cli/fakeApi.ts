@@ -222,7 +222,11 @@ export class FakeApi {
         currentVersion: found.version,
       });
     if (asked.method === 'DELETE') return { status: 204 };
-    return { body: { ...found, ...(asked.body as object), version: found.version + 1 } };
+    // `null` takes a field back to its default: an answer leaves it out.
+    const changed = Object.entries({ ...found, ...(asked.body as object) }).filter(
+      ([name, value]) => value !== null || name === 'input',
+    );
+    return { body: { ...Object.fromEntries(changed), version: found.version + 1 } };
   }
 }
 

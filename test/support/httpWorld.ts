@@ -7,8 +7,9 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import type { Hono } from 'hono';
 import { DynamoStore } from '../../adapters/aws/store.ts';
 import { ensureTable } from '../../adapters/aws/table.ts';
-import { createApp } from '../../adapters/http/app.ts';
+import { createApp, type Features } from '../../adapters/http/app.ts';
 import { composeAuthenticate } from '../../adapters/http/authenticate.ts';
+import { ensurePrincipal } from '../../core/access/principals.ts';
 import { CoreConfig } from '../../core/config.ts';
 import { timeOrderedId } from '../../core/ids.ts';
 import type {
@@ -117,7 +118,11 @@ let tables = 0;
 /** A world of its own: a table, two tenants, a wall clock that stands still until a test moves it. */
 export async function createHttpWorld(
   engine: Engine,
-  options: { readonly wrapStore?: (store: Store) => Store; readonly requestId?: () => string } = {},
+  options: {
+    readonly wrapStore?: (store: Store) => Store;
+    readonly requestId?: () => string;
+    readonly features?: Features;
+  } = {},
 ): Promise<HttpWorld> {
   const tableName = `http${++tables}`;
   await ensureTable(engine.client, tableName);
@@ -125,6 +130,9 @@ export async function createHttpWorld(
   const now = { ms: Date.parse('2027-01-01T00:00:00Z') };
   const fakes = createFakes(now);
   const ports: Ports = { ...fakes.ports, store: options.wrapStore?.(real) ?? real };
+  // A schedule fires for its creator: without a principal behind the id, every occurrence would be unauthorized.
+  await ensurePrincipal(real, 'tenant_a', 'usr_a', 'Administrator of A');
+  await ensurePrincipal(real, 'tenant_b', 'usr_b', 'Administrator of B');
   const first = composeAuthenticate({
     ports,
     adminToken: ADMIN_TOKEN,
@@ -139,6 +147,7 @@ export async function createHttpWorld(
     ports,
     authenticate: async (bearer) => (await first(bearer)) ?? (await second(bearer)),
     ...(options.requestId !== undefined && { requestId: options.requestId }),
+    ...(options.features !== undefined && { features: options.features }),
   });
   return { app, ports, now, ...fakes.records, send: (method, path, sent) => send(app, method, path, sent) };
 }

@@ -1,37 +1,41 @@
-/** `/v1/schedules`, their actions and their ledgers. */
+/** `/v1/schedules` and the actions on one of them; what became of each occurrence is in `occurrences.ts`. */
 import * as z from 'zod';
 import { PageQuery } from '../../../core/contract/common.ts';
-import { PauseRequest, ScheduleCreate, SchedulePatch, TriggerRequest } from '../../../core/contract/schedules.ts';
-import { listScheduleRuns } from '../../../core/runs/service.ts';
+import {
+  PauseRequest,
+  PreviewRequest,
+  ScheduleCreate,
+  SchedulePatch,
+  TriggerRequest,
+} from '../../../core/contract/schedules.ts';
 import { deleteSchedule, pauseSchedule, resumeSchedule } from '../../../core/schedules/actions.ts';
+import { dryRunPatch } from '../../../core/schedules/dryRun.ts';
+import { previewCadence } from '../../../core/schedules/preview.ts';
 import {
   createSchedule,
   getSchedule,
   listAgentSchedules,
-  listOccurrences,
   listSchedules,
-  listUpcoming,
   patchSchedule,
 } from '../../../core/schedules/service.ts';
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
 import { changed, created, json, noContent, resource } from '../answers.ts';
 import { readIfMatch } from '../parse.ts';
 import { type Route, route } from '../route.ts';
-import { DeleteQuery } from './query.ts';
+import { DeleteQuery, PatchQuery } from './query.ts';
 
 const OF_AGENT = '/v1/agents/:agentId/schedules';
 const ONE = '/v1/schedules/:scheduleId';
 
-const UpcomingQuery = z.strictObject({
-  count: z.coerce
-    .number()
-    .int('must be a whole number')
-    .min(1, 'must be at least 1')
-    .max(100, 'must be at most 100')
-    .default(10),
-});
-
 const ResumeRequest = z.strictObject({});
+
+const previewRoute = route({
+  method: 'POST',
+  path: '/v1/schedules/preview',
+  access: 'principal',
+  body: { schema: PreviewRequest },
+  handle: async ({ ports, body }) => json(previewCadence(ports, body)),
+});
 
 const resourceRoutes: readonly Route[] = [
   route({
@@ -70,9 +74,13 @@ const resourceRoutes: readonly Route[] = [
     method: 'PATCH',
     path: ONE,
     access: 'principal',
+    query: PatchQuery,
     body: { schema: SchedulePatch },
-    handle: async ({ ports, caller, request, param, body }) =>
-      changed(await patchSchedule(ports, caller, param('scheduleId'), body, readIfMatch(request))),
+    handle: async ({ ports, caller, request, param, query, body }) => {
+      const precondition = readIfMatch(request);
+      if (query.dryRun) return json(await dryRunPatch(ports, caller, param('scheduleId'), body, precondition));
+      return changed(await patchSchedule(ports, caller, param('scheduleId'), body, precondition));
+    },
   }),
   route({
     method: 'DELETE',
@@ -117,31 +125,5 @@ const actionRoutes: readonly Route[] = [
   }),
 ];
 
-const ledgerRoutes: readonly Route[] = [
-  route({
-    method: 'GET',
-    path: `${ONE}/occurrences`,
-    access: 'principal',
-    query: PageQuery,
-    handle: async ({ ports, caller, param, query }) =>
-      json(await listOccurrences(ports, caller, param('scheduleId'), query)),
-  }),
-  route({
-    method: 'GET',
-    path: `${ONE}/upcoming`,
-    access: 'principal',
-    query: UpcomingQuery,
-    handle: async ({ ports, caller, param, query }) =>
-      json(await listUpcoming(ports, caller, param('scheduleId'), query.count)),
-  }),
-  route({
-    method: 'GET',
-    path: `${ONE}/runs`,
-    access: 'principal',
-    query: PageQuery,
-    handle: async ({ ports, caller, param, query }) =>
-      json(await listScheduleRuns(ports, caller, param('scheduleId'), query)),
-  }),
-];
-
-export const scheduleRoutes: readonly Route[] = [...resourceRoutes, ...actionRoutes, ...ledgerRoutes];
+/** `preview` comes first: behind the resource it would be taken for an id. */
+export const scheduleRoutes: readonly Route[] = [previewRoute, ...resourceRoutes, ...actionRoutes];

@@ -36,6 +36,7 @@ const sample = (path: string) =>
     .replace(':agentId', agentId)
     .replace(':runId', runId)
     .replace(':scheduleId', `sch_${'0'.repeat(26)}`)
+    .replace(':backfillId', `bkf_${'0'.repeat(26)}`)
     .replace(':vmId', `vm_${'0'.repeat(26)}`)
     .replace(':attempt', '1')
     .replace(':chunk', '0');

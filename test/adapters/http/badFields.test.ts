@@ -153,7 +153,7 @@ const FIELDS: readonly Row[] = [
     'a malformed cron',
     { name: 'x', cadence: { cron: '99 * * * *', timezone: 'UTC' } },
     '/cadence/cron',
-    /.+/,
+    /^minute 99 is above the highest value, 59/,
   ),
   newSchedule(
     'a cron of another type',
@@ -210,10 +210,10 @@ const FIELDS: readonly Row[] = [
     /leaves no occurrence/,
   ),
   newSchedule(
-    'a policy to come',
-    { name: 'x', cadence: every, overlapPolicy: 'buffer_one' },
+    'an unknown policy',
+    { name: 'x', cadence: every, overlapPolicy: 'queue' },
     '/overlapPolicy',
-    /must be skip or allow_all/,
+    /^must be one of skip, buffer_one, buffer_all, cancel_other, terminate_other, allow_all$/,
   ),
   newSchedule(
     'a flag of another type',

@@ -24,6 +24,7 @@ afterAll(() => engine.stop());
 
 const every = { every: '15m' };
 const command = ['/bin/true'];
+const instant = '2027-01-01T00:15:00Z';
 const unknownId = (prefix: string) => `${prefix}${'0'.repeat(26)}`;
 
 const PRECONDITIONS: readonly Row[] = (['agent', 'schedule'] as const).flatMap((kind): Row[] => {
@@ -74,6 +75,14 @@ const ABSENT: readonly Row[] = [
   ['GET', '/v1/schedules/', 'sch_', 'foreignSchedule', '/occurrences'],
   ['GET', '/v1/schedules/', 'sch_', 'foreignSchedule', '/upcoming'],
   ['GET', '/v1/schedules/', 'sch_', 'foreignSchedule', '/runs'],
+  ['GET', '/v1/schedules/', 'sch_', 'foreignSchedule', '/revisions'],
+  ['GET', '/v1/schedules/', 'sch_', 'foreignSchedule', '/explain?at=2027-01-01T00:00:00Z'],
+  ['POST', '/v1/schedules/', 'sch_', 'foreignSchedule', '/skip'],
+  ['POST', '/v1/schedules/', 'sch_', 'foreignSchedule', '/unskip'],
+  ['POST', '/v1/schedules/', 'sch_', 'foreignSchedule', '/backfill'],
+  ['PATCH', '/v1/schedules/', 'sch_', 'foreignSchedule', '?dryRun=true'],
+  ['GET', '/v1/schedules/', 'sch_', 'foreignSchedule', `/backfills/${unknownId('bkf_')}`],
+  ['POST', '/v1/schedules/', 'sch_', 'foreignSchedule', `/backfills/${unknownId('bkf_')}/cancel`],
   ['GET', '/v1/runs/', 'run_', 'foreignRun', ''],
   ['POST', '/v1/runs/', 'run_', 'foreignRun', '/cancel'],
   ['GET', '/v1/runs/', 'run_', 'foreignRun', '/events'],
@@ -84,6 +93,8 @@ const ABSENT: readonly Row[] = [
     headers: { 'if-match': '*' },
     ...(method === 'PATCH' && { body: { name: 'x' } }),
     ...(rest === '/schedules' && method === 'POST' && { body: { name: 'x', cadence: every } }),
+    ...(rest.endsWith('skip') && { body: { occurrence: instant } }),
+    ...(rest === '/backfill' && { body: { from: instant, to: instant } }),
   };
   const row = (title: string, id: () => string): Row => ({
     title: `${method} ${base}{${title}}${rest}`,
@@ -135,6 +146,9 @@ const TRANSPORT: readonly Row[] = [
       ['DELETE', '/v1/agents', 'GET, HEAD, POST', /DELETE/],
       ['PUT', '/v1/agents/x', 'GET, HEAD, PATCH, DELETE', /PUT/],
       ['GET', '/v1/schedules/x/pause', 'POST', /GET/],
+      ['GET', '/v1/schedules/preview', 'POST', /GET/],
+      ['GET', `/v1/schedules/x/backfill`, 'POST', /GET/],
+      ['POST', '/v1/schedules/x/explain', 'GET, HEAD', /POST/],
       ['POST', '/v1/health', 'GET, HEAD', /POST/],
       ['GET', '/runner/v1/heartbeat', 'POST', /GET/],
     ] as const
