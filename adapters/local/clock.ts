@@ -83,7 +83,10 @@ export class LocalClock implements ScheduleClock {
       })
       .then((next) => {
         this.turning = undefined;
-        this.arm(next);
+        // A put that came during the turn has left its own time here.
+        const wake = Math.min(this.wakeAt, next);
+        this.wakeAt = Number.POSITIVE_INFINITY;
+        this.arm(wake);
       });
   }
 
@@ -125,10 +128,13 @@ export class LocalClock implements ScheduleClock {
     const ready: ScheduleRow[] = [];
     for (const item of items) {
       const row = asRow<ScheduleRow>(item);
-      const at = row === undefined ? undefined : firstUndecided(row);
       if (row === undefined) continue;
-      if (at !== undefined && at + spreadMs(row, at) <= now) ready.push(row);
-      else this.postpone(row.pk);
+      const due = firstUndecided(row);
+      const firesAt = due === undefined ? undefined : due + spreadMs(row, due);
+      if (firesAt === undefined) this.postpone(row.pk);
+      else if (firesAt <= now) ready.push(row);
+      // It stands here for the watchdog's attention; its own time is still to come.
+      else this.retries.set(row.pk, { notBefore: firesAt, delayMs: RETRY_MS / 2 });
     }
     if (fireMany === undefined || ready.length < MANY) {
       const results = await Promise.all(ready.map((row) => this.deliver(row)));

@@ -8,6 +8,7 @@ import { asRow, asValue } from '../table/rows.ts';
 import { changeSchedule, revised, specRow } from './change.ts';
 import { derivedOf } from './check.ts';
 import { nextExpected } from './expected.ts';
+import { settleWholeBuffer } from './ledger.ts';
 import type { Cadence, ScheduleRow, SyncedSpec } from './model.ts';
 
 const TRIES = 5;
@@ -109,7 +110,12 @@ async function revert(ports: Ports, rejected: ScheduleRow, problem: string): Pro
       detail: { problem },
     };
     return {
-      writes: changeSchedule(ports, schedule, change, now, writer),
+      writes: [
+        ...(change.after.status === 'paused' && schedule.status !== 'paused'
+          ? settleWholeBuffer(schedule, 'paused', now)
+          : []),
+        ...changeSchedule(ports, schedule, change, now, writer),
+      ],
       proof: keys.scheduleEvent(schedule.id, schedule.version + 1),
       result: undefined,
     };
@@ -126,6 +132,7 @@ function reverted(schedule: ScheduleRow, problem: string, now: number): Schedule
     return {
       ...paused,
       status: 'paused',
+      buffer: [],
       pause: { kind: 'auto', reason: `the clock refused it: ${problem}`, by: 'candor', at: now },
     };
   }
@@ -136,5 +143,8 @@ function reverted(schedule: ScheduleRow, problem: string, now: number): Schedule
     ...(window !== undefined && { window }),
     ...(flexibleWindowSeconds !== undefined && { flexibleWindowSeconds }),
   };
-  return revised(back, { ...specRow(back), from: now, active: schedule.status === 'active', by: 'candor' });
+  const again = revised(back, { ...specRow(back), from: now, active: schedule.status === 'active', by: 'candor' });
+  // An edit had revived it, and the clock would not have that: it is as completed as before.
+  const isOver = again.status === 'active' && nextExpected(again, again.decidedThrough) === undefined;
+  return isOver ? { ...again, status: 'completed' } : again;
 }

@@ -141,8 +141,10 @@ function statusAfter(before: ScheduleRow, changed: ScheduleRow, { now, pause }: 
   const usedUp = changed.remainingRuns === 0;
   const noMore = nextExpected(changed, changed.decidedThrough) === undefined && changed.buffer.length === 0;
   if (!usedUp && !noMore) return { after: changed, settles: [], detail: {} };
-  // Without further occurrences the clock has nothing to do; with some left it must be told.
-  const ended = usedUp ? revised(changed, { ...specRow(changed), from: now, active: false, by: 'candor' }) : changed;
+  // Its clock has nothing more to do and goes; where occurrences were left, they are expected no longer.
+  const ended: ScheduleRow = usedUp
+    ? revised(changed, { ...specRow(changed), from: now, active: false, by: 'candor' })
+    : { ...changed, clock: { ...changed.clock, status: 'pending' } };
   return {
     after: { ...ended, status: 'completed', buffer: [], version, updatedAt: now },
     type: 'schedule.completed',

@@ -18,6 +18,8 @@ import { cancelRun } from '../../core/runs/cancel.ts';
 import { finishRun } from '../../core/runs/finish.ts';
 import { createRun, listRuns } from '../../core/runs/service.ts';
 import { deleteSchedule, pauseSchedule } from '../../core/schedules/actions.ts';
+import { advanceSchedule } from '../../core/schedules/advance.ts';
+import { cancelBackfill, getBackfill, startBackfill } from '../../core/schedules/backfill.ts';
 import { syncClock } from '../../core/schedules/clockSync.ts';
 import { firstUndecided } from '../../core/schedules/expected.ts';
 import { fire } from '../../core/schedules/fire.ts';
@@ -263,9 +265,9 @@ const RACES: readonly Race[] = [
       const schedule = await scheduled(world);
       const rival = () => patchSchedule(world.ports, world.caller, schedule.id, { metadata: { kept: 'yes' } }, any);
       const precondition = { kind: 'version', version: 1 } as const;
-      await tolerant(
-        patchSchedule(interleaved(world, rival), world.caller, schedule.id, { name: 'renamed' }, precondition),
-      );
+      const victim = interleaved(world, rival);
+      // The same field: an edit writes no others than those that it changes.
+      await tolerant(patchSchedule(victim, world.caller, schedule.id, { metadata: { lost: 'no' } }, precondition));
       return (await scheduleRow(world, schedule.id)).metadata?.kept === 'yes';
     },
   },
@@ -525,15 +527,16 @@ const RACES: readonly Race[] = [
   },
   {
     without: ['align.liveSetUnchanged'],
-    when: 'a fire comes between the watchdog’s look at a schedule and the move of its check',
+    when: 'a buffer is drained between the watchdog’s look at a schedule and the move of its check',
     breaks: 'the check stands at what is due next',
     held: async (world) => {
-      const schedule = await drifted(world);
+      const { schedule, live } = await buffering(world);
+      world.now += MINUTE;
       const rival = async () => {
-        world.now = FIRST;
-        await fireFirst(world.ports, schedule.id);
+        await finishAs(world, live);
+        await advanceSchedule(world.ports, schedule.id);
       };
-      await tick(atAlign(world, schedule.id, rival), { owner: 'test', budgetMs: 60 * MINUTE });
+      await tick(atAlign(world, schedule.id, rival), { owner: 'test', budgetMs: MINUTE });
       return checkIsRight(world, schedule.id);
     },
   },
@@ -542,10 +545,78 @@ const RACES: readonly Race[] = [
     when: 'a pause comes between the watchdog’s look at a schedule and the move of its check',
     breaks: 'the check stands at what is due next',
     held: async (world) => {
-      const schedule = await drifted(world);
+      const { schedule } = await buffering(world);
+      world.now += MINUTE;
       const rival = () => pauseSchedule(world.ports, world.caller, schedule.id, '', none);
       await tick(atAlign(world, schedule.id, rival), { owner: 'test', budgetMs: MINUTE });
       return checkIsRight(world, schedule.id);
+    },
+  },
+  {
+    without: ['advance.scheduleUnchanged'],
+    when: 'a delete is acknowledged between the advance’s look at a backfill and its next run',
+    breaks: 'I4',
+    held: async (world) => {
+      const { schedule } = await backfilling(world);
+      const ports = interleaved(world, () => remove(world.ports, world, schedule.id));
+      await tolerant(advanceSchedule(ports, schedule.id));
+      return (await liveRunsOf(world)) === 0;
+    },
+  },
+  {
+    without: ['advance.liveSetUnchanged'],
+    when: 'a trigger comes between the advance’s look at a buffer and its turn',
+    breaks: 'I10: one live run under the policy buffer_one',
+    held: async (world) => {
+      const { schedule, live } = await buffering(world);
+      await finishAs(world, live);
+      await advanceSchedule(
+        interleaved(world, () => trigger(world.ports, world, schedule.id)),
+        schedule.id,
+      );
+      return (await liveRunsOf(world)) === 1;
+    },
+  },
+  {
+    without: ['buffer.stillWaiting', 'advance.scheduleUnchanged'],
+    when: 'a pause is acknowledged between the advance’s look at a buffer and its turn',
+    breaks: 'I4',
+    held: async (world) => {
+      const { schedule, live } = await buffering(world);
+      await finishAs(world, live);
+      const pause = () => pauseSchedule(world.ports, world.caller, schedule.id, '', none);
+      await advanceSchedule(interleaved(world, pause), schedule.id);
+      return (await liveRunsOf(world)) === 0;
+    },
+  },
+  {
+    without: ['backfill.occurrenceOnce', 'advance.liveSetUnchanged', 'run.createdOnce', 'event.appendedOnce'],
+    when: 'another advance starts a backfill’s next run, which ends, between the look and the write',
+    breaks: 'I1, I3: a run that has ended is made again',
+    held: async (world) => {
+      const { schedule } = await backfilling(world);
+      let ended = '';
+      const rival = async () => {
+        await advanceSchedule(world.ports, schedule.id);
+        [ended = ''] = (await scheduleRow(world, schedule.id)).liveRuns;
+        await finishAs(world, ended);
+      };
+      await advanceSchedule(interleaved(world, rival), schedule.id);
+      return (await runRow(world, ended)).status === 'succeeded';
+    },
+  },
+  {
+    without: ['backfill.stillRunning', 'advance.liveSetUnchanged'],
+    when: 'a cancel of a backfill is acknowledged between the advance’s look at it and the note of its completion',
+    breaks: '§1.7: an end changes no more',
+    held: async (world) => {
+      const { schedule, backfillId } = await backfilling(world);
+      await advanceSchedule(world.ports, schedule.id);
+      const [runId = ''] = (await scheduleRow(world, schedule.id)).liveRuns;
+      await finishAs(world, runId);
+      const cancel = () => cancelBackfill(world.ports, world.caller, schedule.id, backfillId);
+      await advanceSchedule(interleaved(world, cancel, keys.backfill(schedule.id, backfillId)), schedule.id);
+      return (await getBackfill(world.ports, world.caller, schedule.id, backfillId)).status === 'cancelled';
     },
   },
   {
@@ -601,6 +672,8 @@ const COVERED: Readonly<Record<string, string>> = {
   'agent.versionOnce': 'agent.unchanged',
   'agent.nameOurs': 'agent.unchanged: a rename is a new version',
   'schedule.createdOnce': 'the id is new',
+  'schedule.revisionOnce': 'schedule.unchanged and the like: a new spec comes with a new version',
+  'backfill.createdOnce': 'the id is new',
   'schedule.nameOurs': 'schedule.unchanged: a rename is a new version',
   'schedule.agentCounts': 'schedule.unchanged: a schedule is counted off once',
   'check.stillDue': 'check.rowUnchanged: what comes to rest is a new version',
@@ -620,6 +693,26 @@ async function drifted(world: World) {
   world.now = FIRST - MINUTE;
   await fire(world.ports, { scheduleId: schedule.id, scheduledTime: FIRST - 2 * MINUTE });
   return schedule;
+}
+
+/** A schedule with a live run and an occurrence that waits for its end: the watchdog looks at it every minute. */
+async function buffering(world: World) {
+  const schedule = await scheduled(world, { overlapPolicy: 'buffer_one' });
+  const live = (await trigger(world.ports, world, schedule.id)).id;
+  world.now = FIRST + SECOND;
+  await fireFirst(world.ports, schedule.id);
+  return { schedule, live };
+}
+
+/** A schedule with a backfill of two occurrences, neither of which has its run yet. */
+async function backfilling(world: World) {
+  const schedule = await scheduled(world);
+  const blocking = await trigger(world.ports, world, schedule.id);
+  const request = { from: MONDAY_NOON - 10 * MINUTE, to: MONDAY_NOON - 5 * MINUTE } as const;
+  const more = { overlapPolicy: 'buffer_all', again: false } as const;
+  const { backfillId } = await startBackfill(world.ports, world.caller, schedule.id, { ...request, ...more }, none);
+  await finishAs(world, blocking.id);
+  return { schedule, backfillId };
 }
 
 /** Ports whose rival comes just before the watchdog moves a schedule's check, not before its clock is marked. */

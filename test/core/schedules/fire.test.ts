@@ -199,7 +199,9 @@ describe('fire', () => {
     });
     expect((await getSchedule(world.ports, world.caller, schedule.id)).status).toBe('active');
     const notes = await world.ports.store.query({ pk: keys.schedule(schedule.id).pk, prefix: 'NOTE#', limit: 5 });
-    expect(notes.items).toMatchObject([{ type: 'schedule.unauthorized', detail: { principal: world.caller.principalId } }]);
+    expect(notes.items).toMatchObject([
+      { type: 'schedule.unauthorized', detail: { principal: world.caller.principalId } },
+    ]);
   });
 
   it('survives a lost answer: the write was applied, the caller never heard', async () => {
