@@ -117,6 +117,8 @@ async function noteDrift(ports: Ports, schedule: ScheduleRow, now: number): Prom
     key: keys.schedule(schedule.id),
     set: {
       clock: { ...schedule.clock, status: 'pending' },
+      // Whoever computes the next check from the row as it was before must not write it over this one.
+      liveSeq: schedule.liveSeq + 1,
       checkIn: checkPartition('SCH', shardOf(schedule.id, ports.config.checkShards)),
       checkAt: Math.min(schedule.checkAt ?? now, now),
     },

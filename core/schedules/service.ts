@@ -150,7 +150,8 @@ function newSchedule(
   const id = ports.ids.next('sch_', now);
   const revision: Revision = {
     specVersion: 1,
-    from: now,
+    // What falls on the very instant of the creation is not expected: nobody could have seen it coming.
+    from: now + 1,
     active: !request.paused,
     cadence,
     ...(window !== undefined && { window }),
