@@ -2,7 +2,8 @@
 import type { CoreConfig } from '../config.ts';
 import type { Evidence, Json } from '../contract/common.ts';
 import type { RunStatus } from '../contract/runs.ts';
-import { checkPartition, keys, shardOf } from '../table/keys.ts';
+import { deadlineAttributes } from '../table/deadline.ts';
+import { keys } from '../table/keys.ts';
 import { eq, type Guard, guard, type Value, type Write } from '../table/model.ts';
 import { asValue } from '../table/rows.ts';
 import { appendEvent, eventKey } from './events.ts';
@@ -28,16 +29,7 @@ export function changeRun(
   writer: string,
 ): readonly Write[] {
   const version = run.version + 1;
-  const deadline =
-    change.deadlineAt === undefined
-      ? {}
-      : change.deadlineAt === null
-        ? { deadlineAt: undefined, checkIn: undefined, checkAt: undefined }
-        : {
-            deadlineAt: change.deadlineAt,
-            checkIn: checkPartition('RUN', shardOf(run.id, config.checkShards)),
-            checkAt: change.deadlineAt,
-          };
+  const deadline = deadlineAttributes(config, 'RUN', run.id, change.deadlineAt);
   return [
     {
       kind: 'update',

@@ -2,7 +2,8 @@
 import type { CoreConfig } from '../config.ts';
 import type { Evidence, Json } from '../contract/common.ts';
 import { appendEvent, eventKey } from '../runs/events.ts';
-import { checkPartition, keys, shardOf } from '../table/keys.ts';
+import { deadlineAttributes } from '../table/deadline.ts';
+import { keys } from '../table/keys.ts';
 import { eq, type Guard, guard, type Value, type Write } from '../table/model.ts';
 import { asValue } from '../table/rows.ts';
 import type { VmCommand, VmRow, VmStatus } from './model.ts';
@@ -25,16 +26,7 @@ export function changeVm(
   writer: string,
 ): readonly Write[] {
   const version = vm.version + 1;
-  const deadline =
-    change.deadlineAt === undefined
-      ? {}
-      : change.deadlineAt === null
-        ? { deadlineAt: undefined, checkIn: undefined, checkAt: undefined }
-        : {
-            deadlineAt: change.deadlineAt,
-            checkIn: checkPartition('VM', shardOf(vm.id, config.checkShards)),
-            checkAt: change.deadlineAt,
-          };
+  const deadline = deadlineAttributes(config, 'VM', vm.id, change.deadlineAt);
   const update: Write = {
     kind: 'update',
     key: keys.vm(vm.id),
