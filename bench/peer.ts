@@ -11,7 +11,8 @@ import { fileURLToPath } from 'node:url';
 import { percentile } from './stats.ts';
 
 const TOOLS = fileURLToPath(new URL('../.tools/peer', import.meta.url));
-const BULLMQ = 'bullmq@6';
+const BULLMQ = 'bullmq@6.7.0';
+const REDIS_CLIENT = 'ioredis@5';
 const PORT = 17_379;
 const AHEAD_MS = 4000;
 
@@ -88,7 +89,7 @@ function hasRedis(): boolean {
 }
 
 function loadBullMq(): BullMq {
-  if (!existsSync(path.join(TOOLS, 'node_modules', 'bullmq')))
-    execFileSync('npm', ['install', '--prefix', TOOLS, '--no-save', BULLMQ], { stdio: 'ignore' });
+  if (!existsSync(path.join(TOOLS, 'node_modules', 'ioredis')))
+    execFileSync('npm', ['install', '--prefix', TOOLS, '--no-save', BULLMQ, REDIS_CLIENT], { stdio: 'ignore' });
   return createRequire(path.join(TOOLS, 'package.json'))('bullmq') as BullMq;
 }
