@@ -7,7 +7,7 @@ import { spreadMs } from '../../core/schedules/check.ts';
 import { firstUndecided } from '../../core/schedules/expected.ts';
 import type { Delivery, FireResult } from '../../core/schedules/fire.ts';
 import type { ScheduleRow } from '../../core/schedules/model.ts';
-import { checkPartition } from '../../core/table/keys.ts';
+import { checkPartition, keys as tableKeys } from '../../core/table/keys.ts';
 import type { Key } from '../../core/table/model.ts';
 import { asRow } from '../../core/table/rows.ts';
 
@@ -58,12 +58,15 @@ export class LocalClock implements ScheduleClock {
     await this.turning;
   }
 
-  /** The table is the clock's memory; a put only says when it is worth looking. */
+  /** The table is the clock's memory; a put only says when it is worth looking, and that what was seen before is old. */
   async put(spec: ClockSpec): Promise<void> {
+    this.retries.delete(tableKeys.schedule(spec.scheduleId).pk);
     this.arm(spec.startAt);
   }
 
-  async delete(): Promise<void> {}
+  async delete(scheduleId: string): Promise<void> {
+    this.retries.delete(tableKeys.schedule(scheduleId).pk);
+  }
 
   private arm(at: number): void {
     if (this.stopped || at >= this.wakeAt) return;
@@ -103,6 +106,7 @@ export class LocalClock implements ScheduleClock {
         delivered += await this.deliverAll(chunk);
     };
     await Promise.all(Array.from({ length: WORKERS }, worker));
+    this.forgetOld(time.now());
     if (onTurn !== undefined) await onTurn(delivered);
     return more && delivered > 0 ? time.now() : this.nextLook(time.now());
   }
@@ -128,13 +132,15 @@ export class LocalClock implements ScheduleClock {
     const ready: ScheduleRow[] = [];
     for (const item of items) {
       const row = asRow<ScheduleRow>(item);
+      // Gone since the query: what is remembered of it is forgotten in time.
       if (row === undefined) continue;
       const due = firstUndecided(row);
       const firesAt = due === undefined ? undefined : due + spreadMs(row, due);
       if (firesAt === undefined) this.postpone(row.pk);
       else if (firesAt <= now) ready.push(row);
-      // It stands here for the watchdog's attention; its own time is still to come.
-      else this.retries.set(row.pk, { notBefore: firesAt, delayMs: RETRY_MS / 2 });
+      // It stands here for the watchdog's attention; its own time is still to come. An edit may bring that forward, and the
+      // put that says so may have come before this: so the row is read again after a while.
+      else this.retries.set(row.pk, { notBefore: Math.min(firesAt, now + RETRY_LIMIT_MS), delayMs: RETRY_MS / 2 });
     }
     if (fireMany === undefined || ready.length < MANY) {
       const results = await Promise.all(ready.map((row) => this.deliver(row)));
@@ -173,6 +179,11 @@ export class LocalClock implements ScheduleClock {
   private postpone(pk: string): void {
     const delayMs = Math.min((this.retries.get(pk)?.delayMs ?? RETRY_MS / 2) * 2, RETRY_LIMIT_MS);
     this.retries.set(pk, { notBefore: this.options.time.now() + delayMs, delayMs });
+  }
+
+  /** What was to be looked at again long ago and was not, has left the index: settled by somebody else, or gone. */
+  private forgetOld(now: number): void {
+    for (const [pk, { notBefore }] of this.retries) if (notBefore + RETRY_LIMIT_MS < now) this.retries.delete(pk);
   }
 
   /** The next occurrence in the table, or the next retry, whichever is first. */

@@ -2,6 +2,7 @@
 import type { PrincipalRow } from '../access/principals.ts';
 import type { AgentRow } from '../agents/model.ts';
 import type { CoreConfig } from '../config.ts';
+import { secondShowing } from './expected.ts';
 import type { ScheduleRow } from './model.ts';
 
 export type Decision =
@@ -46,16 +47,25 @@ export const catchupMs = (
   config: CoreConfig,
 ): number => (schedule.catchupWindowSeconds ?? config.catchupWindowSeconds) * 1000 + flexibleMs(schedule);
 
+/** A local time that comes twice may rightly be delivered the second time: it is late only when that is long ago too. */
+export function isTooLate(config: CoreConfig, schedule: ScheduleRow, at: number, now: number): boolean {
+  const limit = catchupMs(schedule, config);
+  return now - at > limit && now - (secondShowing(schedule, at) ?? at) > limit;
+}
+
 /**
- * The revision of the occurrence's time has said that it is expected; everything else is as it is now (design.md §5.1):
- * a pause, a delete or a revocation that has been acknowledged always wins over an occurrence that is still under way.
+ * The revision of the occurrence's time has said that it is expected; everything else is as it is now (design.md §5.1). A
+ * pause or a delete that has been acknowledged always wins over an occurrence that is still under way: the transaction is
+ * guarded by the schedule's version. A revocation, or the end of an agent, wins if it was acknowledged before this decision
+ * read the row; one that comes between that read and the commit meets the next occurrence. A condition on the principal
+ * would make its one item take part in every fire of everything that it has created.
  */
 export function decideOccurrence(config: CoreConfig, rows: FireRows, at: number, now: number): Decision {
   const { schedule } = rows;
   const stopped = statusReason(schedule);
   if (stopped !== undefined) return skipped(stopped);
   if (schedule.skips.includes(at)) return skipped('skipped_by_request');
-  if (now - at > catchupMs(schedule, config)) return { disposition: 'missed', reason: 'outside_catchup_window' };
+  if (isTooLate(config, schedule, at, now)) return { disposition: 'missed', reason: 'outside_catchup_window' };
   const refused = accessReason(rows);
   if (refused !== undefined) return skipped(refused);
   if (schedule.remainingRuns !== undefined && schedule.buffer.length >= schedule.remainingRuns)

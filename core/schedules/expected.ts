@@ -1,5 +1,6 @@
 /** Which occurrences are expected: the revisions of a schedule, each in force from its own time until the next. Pure. */
 import { nextOccurrence } from '../cadence/occurrences.ts';
+import { firstInstant, offsetAt, offsetChanges } from '../cadence/zone.ts';
 import type { Revision, ScheduleRow } from './model.ts';
 
 type Planned = Pick<ScheduleRow, 'revisions'>;
@@ -36,6 +37,35 @@ function nextWhere(schedule: Planned, after: number, wanted: (revision: Revision
 }
 
 export const isExpected = (schedule: Planned, at: number): boolean => nextExpected(schedule, at - 1) === at;
+
+/** No clock was ever put back by more. */
+const PUT_BACK_MAX_MS = 86_400_000;
+
+function timezoneAt(schedule: Planned, at: number): string | undefined {
+  const cadence = revisionAt(schedule, at)?.cadence;
+  return cadence?.kind === 'cron' ? cadence.timezone : undefined;
+}
+
+/**
+ * The occurrence that a delivered time stands for. Where the clocks are put back, a local time comes twice and is expected
+ * at its first instant; at which of the two AWS delivers it is not documented, so the second one stands for the first.
+ */
+export function occurrenceMeant(schedule: Planned, delivered: number): number {
+  const timezone = timezoneAt(schedule, delivered);
+  if (timezone === undefined || isExpected(schedule, delivered)) return delivered;
+  const first = firstInstant(timezone, delivered + offsetAt(timezone, delivered));
+  return first.kind === 'instant' && first.at < delivered && isExpected(schedule, first.at) ? first.at : delivered;
+}
+
+/** The second instant of an occurrence whose local time comes twice. */
+export function secondShowing(schedule: Planned, at: number): number | undefined {
+  const timezone = timezoneAt(schedule, at);
+  if (timezone === undefined) return undefined;
+  const wall = at + offsetAt(timezone, at);
+  for (const change of offsetChanges(timezone, at, at + PUT_BACK_MAX_MS))
+    if (wall >= change.at + change.after && wall < change.at + change.before) return wall - change.after;
+  return undefined;
+}
 
 /** Up to `limit` expected occurrences strictly after `after`. */
 export function upcoming(schedule: Planned, after: number, limit: number): readonly number[] {

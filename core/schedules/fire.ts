@@ -13,7 +13,7 @@ import { commit } from '../table/commit.ts';
 import { checkPartition, keys, shardOf } from '../table/keys.ts';
 import { eq, guard, type Write } from '../table/model.ts';
 import { asRow } from '../table/rows.ts';
-import { firstUndecided, isExpected } from './expected.ts';
+import { firstUndecided, isExpected, occurrenceMeant } from './expected.ts';
 import type { OccurrenceRow, ScheduleRow } from './model.ts';
 import { type Delivery, readFireRows } from './occurrenceRun.ts';
 import { decideStep, type Settled, settlement, startSettled } from './settle.ts';
@@ -44,7 +44,7 @@ export async function fire(ports: Ports, delivery: Delivery): Promise<FireResult
     if ('outcome' in result) return result;
     const { settled, target } = result;
     await startSettled(ports, settled);
-    if (settled.through >= target) return answerOf(settled, target);
+    if (settled.through >= target) return answerOf(settled);
   }
   return { outcome: 'ignored', reason: 'more_to_settle' };
 }
@@ -62,7 +62,7 @@ function settleNext(ports: Ports, delivery: Delivery): Promise<Step> {
     const now = ports.time.now();
     const horizon = now + ports.config.maxClockSkewSeconds * 1000;
     const due = firstUndecided(schedule);
-    const target = delivery.scheduledTime ?? due;
+    const target = delivery.scheduledTime === undefined ? due : occurrenceMeant(schedule, delivery.scheduledTime);
     if (target === undefined || (delivery.scheduledTime === undefined && target > horizon))
       return { done: { outcome: 'ignored', reason: 'nothing_due' } };
     if (target > horizon) return { done: { outcome: 'ignored', reason: 'early' } };
@@ -72,7 +72,7 @@ function settleNext(ports: Ports, delivery: Delivery): Promise<Step> {
       return { done: { outcome: 'ignored', reason: 'unexpected' } };
     }
     // Earlier occurrences first: the cursor never jumps over one.
-    const settled = decideStep(ports, rows, due, target, now);
+    const settled = decideStep(ports, rows, due, now);
     const { writes, proof } = settlement(ports, rows, settled, delivery, now, writer);
     return { writes, proof, result: { settled, target } };
   });
@@ -94,10 +94,8 @@ async function decidedAlready(ports: Ports, scheduleId: string, at: number): Pro
   return { outcome: 'dispatched', runId: row.runId, duplicate: true };
 }
 
-function answerOf(settled: Settled, target: number): FireResult {
+function answerOf(settled: Settled): FireResult {
   const { decision } = settled;
-  if (settled.at !== target && decision.disposition !== 'missed')
-    return { outcome: 'ignored', reason: 'covered_by_range' };
   switch (decision.disposition) {
     case 'dispatched':
       return { outcome: 'dispatched', runId: settled.run?.id ?? '', duplicate: false };

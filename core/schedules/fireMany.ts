@@ -47,11 +47,12 @@ async function plan(ports: Ports, schedules: readonly ScheduleRow[]): Promise<re
   const now = ports.time.now();
   const writer = ports.ids.writer();
   const planned: Planned[] = [];
-  for (const schedule of schedules) {
+  // A transaction takes each item once.
+  for (const schedule of new Map(schedules.map((each) => [each.id, each])).values()) {
     const due = firstUndecided(schedule);
     if (due === undefined || due > now) continue;
     const rows = { schedule, principal: principals.get(schedule.createdBy), agent: agents.get(schedule.agentId) };
-    const settled = decideStep(ports, rows, due, due, now);
+    const settled = decideStep(ports, rows, due, now);
     const delivery = { scheduledTime: due, specVersion: schedule.specVersion };
     planned.push({ schedule, settled, writes: settlement(ports, rows, settled, delivery, now, writer).writes });
   }

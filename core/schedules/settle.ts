@@ -7,9 +7,9 @@ import type { RunRow } from '../runs/model.ts';
 import { placeRun } from '../runs/place.ts';
 import { keys } from '../table/keys.ts';
 import type { Key, Write } from '../table/model.ts';
-import { catchupMs, decideOccurrence, type FireRows, flexibleMs } from './decide.ts';
+import { type Decision, decideOccurrence, type FireRows, flexibleMs, isTooLate, statusReason } from './decide.ts';
 import { displace } from './displace.ts';
-import { nextExpected } from './expected.ts';
+import { nextExpected, secondShowing } from './expected.ts';
 import { type Entry, latenessText, newEntry, occurrenceRow } from './ledger.ts';
 import { liveChange } from './liveChange.ts';
 import type { ScheduleRow } from './model.ts';
@@ -20,16 +20,15 @@ export interface Settled extends Entry {
   readonly run?: RunRow;
 }
 
-/** One range entry stands for at most this many missed occurrences, so that one call's work is bounded. */
+/** One range entry stands for at most this many occurrences, so that one call's work is bounded. */
 const RANGE_LIMIT = 10_000;
 
-/** The first undecided occurrence, or all those together that are beyond the catch-up window. */
-export function decideStep(ports: Ports, rows: FireRows, due: number, target: number, now: number): Settled {
+/** The first undecided occurrence, or together with it all those after it that certainly end alike. */
+export function decideStep(ports: Ports, rows: FireRows, due: number, now: number): Settled {
   const { schedule, agent } = rows;
   const decision = decideOccurrence(ports.config, rows, due, now);
-  if (decision.disposition === 'missed')
-    return { at: due, through: missedThrough(ports, schedule, due, target, now), decision };
-  if (decision.disposition !== 'dispatched' || agent === undefined) return { at: due, through: due, decision };
+  if (decision.disposition !== 'dispatched' || agent === undefined)
+    return { at: due, through: rangeEnd(ports, schedule, due, decision, now), decision };
   const run = occurrenceRun(ports, schedule, agent, due, now, {
     evidence: latenessText(due, now),
     ...(decision.displaces !== undefined && { waitsFor: decision.displaces }),
@@ -37,16 +36,34 @@ export function decideStep(ports: Ports, rows: FireRows, due: number, target: nu
   return { at: due, through: due, decision, run, runId: run.id };
 }
 
-/** An occurrence that was taken out by hand keeps its own entry: a range of missed ones ends before it. */
-function missedThrough(ports: Ports, schedule: ScheduleRow, due: number, target: number, now: number): number {
-  const tooLate = now - catchupMs(schedule, ports.config);
+/**
+ * A long silence becomes few entries, whoever decides it and whatever time was delivered: else it would take as many steps
+ * as there were occurrences. What could still run, and what is still to come, is never covered.
+ */
+function rangeEnd(ports: Ports, schedule: ScheduleRow, due: number, decision: Decision, now: number): number {
+  const joins = joinsRange(ports, schedule, decision, now);
   let through = due;
-  for (let count = 1; count < RANGE_LIMIT; count++) {
+  for (let count = 1; joins !== undefined && count < RANGE_LIMIT; count++) {
     const next = nextExpected(schedule, through);
-    if (next === undefined || next > target || next >= tooLate || schedule.skips.includes(next)) break;
+    if (next === undefined || !joins(next)) break;
     through = next;
   }
   return through;
+}
+
+/** Which later occurrences end as this one does; undefined where each is decided by itself. */
+function joinsRange(
+  { config }: Ports,
+  schedule: ScheduleRow,
+  decision: Decision,
+  now: number,
+): ((at: number) => boolean) | undefined {
+  // An occurrence that was taken out by hand keeps its own entry.
+  if (decision.disposition === 'missed')
+    return (at) => isTooLate(config, schedule, at, now) && !schedule.skips.includes(at);
+  // A schedule that is not active starts nothing, and its clock is gone: all that was left when it stopped ends now.
+  if (statusReason(schedule) !== undefined) return (at) => at <= now;
+  return undefined;
 }
 
 /** What one step commits. `proof` is the ledger entry that it appends. */
@@ -108,7 +125,8 @@ function clockLooksWrong(
 ): boolean {
   if (schedule.status !== 'active') return false;
   const outdated = delivery.specVersion !== undefined && delivery.specVersion !== schedule.specVersion;
-  const overdue = now - settled.at > ports.config.overdueGraceSeconds * 1000 + flexibleMs(schedule);
+  const deliveredBy = secondShowing(schedule, settled.at) ?? settled.at;
+  const overdue = now - deliveredBy > ports.config.overdueGraceSeconds * 1000 + flexibleMs(schedule);
   return outdated || overdue;
 }
 

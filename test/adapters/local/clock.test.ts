@@ -1,14 +1,14 @@
-import { afterAll, beforeAll, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { LocalClock } from '../../../adapters/local/clock.ts';
 import { SchedulePatch } from '../../../core/contract/schedules.ts';
-import type { ClockSpec } from '../../../core/ports.ts';
-import { deleteSchedule } from '../../../core/schedules/actions.ts';
+import type { ClockSpec, Ports } from '../../../core/ports.ts';
+import { deleteSchedule, pauseSchedule } from '../../../core/schedules/actions.ts';
 import { clockSpec } from '../../../core/schedules/clockSync.ts';
 import { type Delivery, fire } from '../../../core/schedules/fire.ts';
-import { patchSchedule } from '../../../core/schedules/service.ts';
+import { listOccurrences, patchSchedule } from '../../../core/schedules/service.ts';
 import { type ClockHarness, type Delivered, scheduleClockContract } from '../../contracts/scheduleClock.ts';
-import { scheduleRow } from '../../core/support.ts';
-import { silentLog, type TestEngine, testEngine } from '../../support/world.ts';
+import { MINUTE, SECOND, scheduleRow } from '../../core/support.ts';
+import { MONDAY_NOON, silentLog, type TestEngine, testEngine, type World } from '../../support/world.ts';
 
 let engine: TestEngine;
 beforeAll(async () => {
@@ -51,7 +51,8 @@ async function localHarness(): Promise<ClockHarness> {
   /** A clock that is told of something due at once looks at once. */
   const look = async () => {
     const before = turns;
-    if (lastSpec !== undefined) await clock.put({ ...lastSpec, startAt: 0 });
+    // Of no schedule that is tested: a put also forgets when to retry.
+    if (lastSpec !== undefined) await clock.put({ ...lastSpec, scheduleId: 'sch_0', startAt: 0 });
     await vi.waitFor(
       () => {
         if (turns <= before) throw new Error('the clock has not looked yet');
@@ -101,3 +102,99 @@ async function localHarness(): Promise<ClockHarness> {
 }
 
 scheduleClockContract('the local clock', localHarness);
+
+describe('what the local clock remembers of a row', () => {
+  const HOUR = 60 * MINUTE;
+  let world: World;
+  let clock: LocalClock;
+  /** The core with this clock in it: an edit tells it. */
+  let ports: Ports;
+  let turns: number;
+  let failing: boolean;
+  beforeEach(async () => {
+    world = await engine.world();
+    turns = 0;
+    failing = false;
+    const { store, time, config } = world.ports;
+    clock = new LocalClock({
+      store,
+      time,
+      log: silentLog,
+      checkShards: config.checkShards,
+      fire: (delivery) => (failing ? Promise.reject(new Error('fire failed')) : fire(world.ports, delivery)),
+      onTurn: async () => {
+        turns++;
+      },
+    });
+    ports = { ...world.ports, clock };
+    clock.start();
+    return () => clock.stop();
+  });
+
+  /** The next turn but one: what the first one found in the table may be older than this call. */
+  async function look(): Promise<void> {
+    for (let round = 0; round < 2; round++) {
+      const before = turns;
+      await clock.put({ scheduleId: 'sch_0', startAt: 0 } as ClockSpec);
+      await vi.waitFor(() => expect(turns).toBeGreaterThan(before), { timeout: 20_000, interval: 1 });
+    }
+  }
+  const remembered = () => Reflect.get(clock, 'retries') as ReadonlyMap<string, unknown>;
+  const occurrencesOf = async (id: string) =>
+    (await listOccurrences(world.ports, world.caller, id, { limit: 100 })).items.map((each) => each.occurrence);
+  const patch = (to: Ports, id: string) =>
+    patchSchedule(to, world.caller, id, SchedulePatch.parse({ cadence: { cron: '*/5 * * * *', timezone: 'UTC' } }), {
+      kind: 'any',
+    });
+
+  /** Hourly, with one occurrence that waits: its row is looked at every minute, long before its next occurrence. */
+  async function waiting(): Promise<string> {
+    const agent = await world.agent();
+    const cadence = { cron: '0 * * * *', timezone: 'UTC' };
+    const { id } = await world.schedule(agent.id, { cadence, overlapPolicy: 'buffer_one' });
+    for (const hours of [1, 2]) {
+      world.now = MONDAY_NOON + hours * HOUR;
+      await fire(world.ports, { scheduleId: id, scheduledTime: world.now });
+    }
+    expect((await scheduleRow(world, id)).buffer).toHaveLength(1);
+    return id;
+  }
+
+  it('is forgotten by an edit: the next occurrence of the new cadence fires at its time', async () => {
+    const id = await waiting();
+    world.now = MONDAY_NOON + 2 * HOUR + 4 * MINUTE + 20 * SECOND;
+    await look();
+    expect(remembered().size).toBe(1);
+    world.now += 10 * SECOND;
+    await patch(ports, id);
+    world.now = MONDAY_NOON + 2 * HOUR + 5 * MINUTE;
+    await look();
+    expect((await occurrencesOf(id))[0]).toBe('2027-03-01T14:05:00Z');
+  });
+
+  it('is old after a minute, where the edit came while the clock was looking', async () => {
+    const id = await waiting();
+    world.now = MONDAY_NOON + 2 * HOUR + 4 * MINUTE + 20 * SECOND;
+    await look();
+    await patch(world.ports, id);
+    world.now += MINUTE;
+    await look();
+    expect((await occurrencesOf(id))[0]).toBe('2027-03-01T14:05:00Z');
+  });
+
+  it('is forgotten when its clock is deleted, and when it has left the index', async () => {
+    const agent = await world.agent();
+    const { id: paused } = await world.schedule(agent.id);
+    const { id: settled } = await world.schedule(agent.id);
+    world.now = MONDAY_NOON + 5 * MINUTE;
+    failing = true;
+    await look();
+    expect(remembered().size).toBe(2);
+    await pauseSchedule(ports, world.caller, paused, '', { kind: 'none' });
+    expect(remembered().size).toBe(1);
+    await fire(world.ports, { scheduleId: settled, scheduledTime: world.now });
+    world.now += 3 * MINUTE;
+    await look();
+    expect(remembered().size).toBe(0);
+  });
+});

@@ -9,6 +9,7 @@ import { getSchedule, listOccurrences, patchSchedule } from '../../../core/sched
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
 import { keys } from '../../../core/table/keys.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
+import { scheduleRow } from '../support.ts';
 
 const MINUTE = 60_000;
 const FIRST = MONDAY_NOON + 5 * MINUTE;
@@ -367,4 +368,88 @@ it('leaves events without gaps on every run', async () => {
   expect(events.items.map((item) => item.sequence)).toEqual(
     Array.from({ length: run.version }, (_, index) => index + 1),
   );
+});
+
+describe('the repeated hour in autumn: AWS does not say at which of the two instants it fires', () => {
+  /** 02:30 in Berlin on 2027-10-31, by summer time and again by winter time. */
+  const first = Date.UTC(2027, 9, 31, 0, 30);
+  const second = first + 60 * MINUTE;
+  const daily = { cadence: { cron: '30 2 * * *', timezone: 'Europe/Berlin' } };
+
+  async function berlin(more: Parameters<World['schedule']>[1] = {}) {
+    world.now = first - 12 * 60 * MINUTE;
+    const schedule = await scheduled({ ...daily, ...more });
+    world.now = first + 500;
+    return schedule.id;
+  }
+  const deliver = (id: string, at: number) => {
+    world.now = Math.max(world.now, at + 800);
+    return fire(world.ports, deliveryOf(id, at));
+  };
+  async function expectOneRun(id: string) {
+    const { items } = await listOccurrences(world.ports, world.caller, id, page);
+    expect(items).toMatchObject([{ occurrence: isoSecond(first), disposition: 'dispatched' }]);
+    expect((await listRuns(world.ports, world.caller, {}, page)).items).toHaveLength(1);
+    expect((await scheduleRow(world, id)).decidedThrough).toBe(first);
+  }
+
+  it.each([
+    ['the first', [first, first]],
+    ['the second', [second, second]],
+    ['both', [first, second, first, second]],
+    ['both, the later one first', [second, first, second, first]],
+  ] as const)('makes one run where it delivers %s, each more than once', async (_name, times) => {
+    const id = await berlin();
+    const results = [];
+    for (const at of times) results.push(await deliver(id, at));
+    expect(results.map((each) => [each.outcome, 'duplicate' in each && each.duplicate])).toEqual(
+      times.map((_at, index) => ['dispatched', index > 0]),
+    );
+    await expectOneRun(id);
+  });
+
+  it.each([
+    ['the first, then the second', [first, second]],
+    ['the second', [second]],
+  ] as const)('does not call the clock out of step where it delivers %s', async (_name, times) => {
+    const id = await berlin();
+    for (const at of times) await deliver(id, at);
+    expect((await scheduleRow(world, id)).clock.status).toBe('synced');
+  });
+
+  it('is not too late at the second instant, by a catch-up window that is short, and is after that', async () => {
+    const id = await berlin({ catchupWindow: 'PT5M' });
+    world.now = second + 4 * MINUTE;
+    expect(await fire(world.ports, deliveryOf(id, second))).toMatchObject({ outcome: 'dispatched' });
+    const late = await berlin({ catchupWindow: 'PT5M' });
+    world.now = second + 6 * MINUTE;
+    expect(await fire(world.ports, deliveryOf(late, second))).toMatchObject({ outcome: 'missed' });
+  });
+
+  it('makes one run of both when they arrive together', async () => {
+    const id = await berlin();
+    world.now = second + 100;
+    await Promise.all([first, second, second, first].map((at) => fire(world.ports, deliveryOf(id, at))));
+    await expectOneRun(id);
+  });
+
+  it('still ignores a time that no local clock time of the cadence names', async () => {
+    const id = await berlin();
+    expect(await deliver(id, second + MINUTE)).toEqual({ outcome: 'ignored', reason: 'unexpected' });
+    expect(await deliver(id, second + 60 * MINUTE)).toEqual({ outcome: 'ignored', reason: 'unexpected' });
+  });
+
+  it('has each local time once where several lie in it, whichever instants are delivered', async () => {
+    const id = await berlin({
+      cadence: { cron: '*/15 2 * * *', timezone: 'Europe/Berlin' },
+      overlapPolicy: 'allow_all',
+    });
+    const quarters = [0, 15, 30, 45].map((minutes) => Date.UTC(2027, 9, 31, 0, minutes));
+    for (const at of quarters) await deliver(id, at + 60 * MINUTE);
+    for (const at of quarters) await deliver(id, at);
+    const { items } = await listOccurrences(world.ports, world.caller, id, page);
+    expect(items.toReversed().map((each) => [each.occurrence, each.disposition])).toEqual(
+      quarters.map((at) => [isoSecond(at), 'dispatched']),
+    );
+  });
 });

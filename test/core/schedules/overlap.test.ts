@@ -11,10 +11,11 @@ import { fire } from '../../../core/schedules/fire.ts';
 import { getSchedule, listOccurrences, patchSchedule } from '../../../core/schedules/service.ts';
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
 import { keys } from '../../../core/table/keys.ts';
+import { observeVm } from '../../../core/vms/release.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
+import { MINUTE, running, startingFrom, storeWith } from '../support.ts';
 
-const MINUTE = 60_000;
 const STEP = 5 * MINUTE;
 const FIRST = MONDAY_NOON + STEP;
 
@@ -48,7 +49,10 @@ const runOf = (runId: string) => getRun(world.ports, world.caller, runId);
 async function end(runId: string, verdict: Partial<Verdict> = {}, deliver = true): Promise<void> {
   const evidence = { source: 'test', observedAt: new Date(world.now).toISOString(), detail: 'ended' };
   await finishRun(world.ports, runId, { status: 'succeeded', evidence, ...verdict }, { attempt: 1 });
-  if (!deliver) return;
+  if (deliver) await deliverEnd(runId);
+}
+
+async function deliverEnd(runId: string): Promise<void> {
   const run = (await world.ports.store.get(keys.run(runId))) as unknown as RunRow;
   const event = (await world.ports.store.get(keys.runEvent(runId, run.version))) as unknown as EventRow;
   const events = [event, await latestScheduleEvent(run.scheduleId ?? '')];
@@ -136,68 +140,78 @@ describe('each policy, with a run still live', () => {
   });
 });
 
+/** Each policy in each of the ways, named. */
+const each = <Way extends string>(policies: readonly OverlapPolicy[], ways: readonly Way[]) =>
+  policies.flatMap((policy) => ways.map((way) => [policy, way] as const));
+const watch = () => tick(world.ports, { owner: 'test', budgetMs: 10_000 });
+
+/** Ports of a fire that dies after its commit: before it has told a displaced run, or placed its own. */
+const dying = () => ({
+  ...world.ports,
+  store: storeWith(world.ports.store, { get: () => Promise.reject(new Error('crash')) }),
+  workflow: { ...world.ports.workflow, start: () => Promise.reject(new Error('crash')) },
+});
+
 describe('each policy, crashed between commit and placement', () => {
-  it.each(OVERLAP_POLICIES)(
-    '%s: a second delivery, or the watchdog, places what was committed, once',
-    async (policy) => {
+  it.each(each(OVERLAP_POLICIES, ['a second delivery', 'the watchdog']))(
+    '%s: %s places what was committed, once',
+    async (policy, by) => {
       const { id } = await scheduled(policy);
       world.now = FIRST;
-      const broken = {
-        ...world.ports,
-        workflow: { ...world.ports.workflow, start: () => Promise.reject(new Error('crash')) },
-      };
-      await expect(fire(broken, { scheduleId: id, scheduledTime: FIRST })).rejects.toThrow('crash');
-      const again = await fireAt(id, FIRST);
-      expect(again).toMatchObject({ outcome: 'dispatched', duplicate: true });
-      expect(placed().size).toBe(1);
+      await expect(fire(dying(), { scheduleId: id, scheduledTime: FIRST })).rejects.toThrow('crash');
+      expect(placed().size).toBe(0);
+      if (by === 'a second delivery')
+        expect(await fireAt(id, FIRST)).toMatchObject({ outcome: 'dispatched', duplicate: true });
+      else {
+        world.now += 20_000;
+        expect((await watch()).actions).toMatchObject([{ rule: 'queued_unplaced' }]);
+      }
+      const { liveRuns } = await body(id);
+      expect(liveRuns).toHaveLength(1);
+      expect(placed()).toEqual(new Set(liveRuns));
+      // Whoever comes after finds it placed.
+      await fireAt(id, FIRST);
+      world.now += 20_000;
+      expect((await watch()).actions).toEqual([]);
+      expect(await ledger(id)).toEqual([[isoSecond(FIRST), 'dispatched', '']]);
+      expect((await body(id)).liveRuns).toEqual(liveRuns);
     },
   );
 
-  it('cancel_other: the watchdog tells the displaced run, where the fire died before it could', async () => {
-    const { id } = await scheduled('cancel_other');
-    const first = idOf(await fireAt(id, FIRST));
-    world.now = FIRST + STEP;
-    const broken = {
-      ...world.ports,
-      workflow: { ...world.ports.workflow, stop: () => Promise.reject(new Error('crash')) },
-    };
-    const originalGet = world.ports.store.get.bind(world.ports.store);
-    let reads = 0;
-    const dying = new Proxy(world.ports.store, {
-      get: (target, name) => {
-        const member = Reflect.get(target, name) as unknown;
-        if (name === 'get')
-          return (key: Parameters<typeof originalGet>[0]) =>
-            ++reads > 0 ? Promise.reject(new Error('crash')) : originalGet(key);
-        return typeof member === 'function' ? member.bind(target) : member;
-      },
-    });
-    await expect(fire({ ...broken, store: dying }, { scheduleId: id, scheduledTime: world.now })).rejects.toThrow(
-      'crash',
-    );
-    expect(await runOf(first)).toMatchObject({ status: 'queued' });
-    const waiting = (await body(id)).liveRuns[1] ?? '';
-    expect(await runOf(waiting)).toMatchObject({ waiting: { reason: 'overlap', blockedBy: [first] } });
-    expect(placed()).toEqual(new Set([first]));
+  it.each(['cancel_other', 'terminate_other'] as const)(
+    '%s: the watchdog tells the displaced run, where the fire died before it could',
+    async (policy) => {
+      const { id } = await scheduled(policy);
+      const first = idOf(await fireAt(id, FIRST));
+      world.now = FIRST + STEP;
+      await expect(fire(dying(), { scheduleId: id, scheduledTime: world.now })).rejects.toThrow('crash');
+      expect(await runOf(first)).toMatchObject({ status: 'queued' });
+      const waiting = (await body(id)).liveRuns[1] ?? '';
+      expect(await runOf(waiting)).toMatchObject({ waiting: { reason: 'overlap', blockedBy: [first] } });
+      expect(placed()).toEqual(new Set([first]));
 
-    world.now += 21_000;
-    await tick(world.ports, { owner: 'test', budgetMs: 10_000 });
+      world.now += 21_000;
+      await watch();
 
-    expect(await runOf(first)).toMatchObject({ status: 'cancelled', reason: 'displaced' });
-    expect(placed().has(waiting)).toBe(true);
-  });
+      expect(await runOf(first)).toMatchObject({ status: 'cancelled', reason: 'displaced' });
+      expect(placed().has(waiting)).toBe(true);
+    },
+  );
 
-  it('buffer_one: the watchdog drains a buffer that nobody called, because the event was lost', async () => {
-    const { id } = await scheduled('buffer_one');
-    const first = idOf(await fireAt(id, FIRST));
-    await fireAt(id, FIRST + STEP);
-    await end(first, {}, false);
-    expect((await body(id)).buffered).toHaveLength(1);
-    world.now += 61_000;
-    await tick(world.ports, { owner: 'test', budgetMs: 10_000 });
-    expect(await body(id)).toMatchObject({ buffered: [] });
-    expect((await body(id)).liveRuns).toHaveLength(1);
-  });
+  it.each(['buffer_one', 'buffer_all'] as const)(
+    '%s: the watchdog drains a buffer whose event was lost',
+    async (policy) => {
+      const { id } = await scheduled(policy);
+      const first = idOf(await fireAt(id, FIRST));
+      await fireAt(id, FIRST + STEP);
+      await end(first, {}, false);
+      expect((await body(id)).buffered).toHaveLength(1);
+      world.now += 61_000;
+      await watch();
+      expect(await body(id)).toMatchObject({ buffered: [] });
+      expect((await body(id)).liveRuns).toHaveLength(1);
+    },
+  );
 });
 
 describe('each policy, with the run ending at the same instant', () => {
@@ -239,6 +253,76 @@ describe('each policy, with the run lost', () => {
     expect(await fireAt(id, FIRST + STEP)).toMatchObject({ outcome: 'dispatched' });
     expect(await body(id)).toMatchObject({ failureStreak: 0 });
   });
+});
+
+/** What has become of the first and the second occurrence once the run that was live at the second one is gone. */
+const AFTER_LOSS = {
+  skip: { second: 'skipped', live: 0 },
+  buffer_one: { second: 'dispatched', live: 1 },
+  buffer_all: { second: 'dispatched', live: 1 },
+  cancel_other: { second: 'dispatched', live: 1 },
+  terminate_other: { second: 'dispatched', live: 1 },
+  allow_all: { second: 'dispatched', live: 1 },
+} as const satisfies Record<OverlapPolicy, { readonly second: string; readonly live: number }>;
+
+describe('each policy, with the run lost while another occurrence is behind it', () => {
+  /** A run that is under way on a VM, and the second occurrence decided behind it. */
+  async function blocked(policy: OverlapPolicy, dies: boolean) {
+    const { id } = await scheduled(policy);
+    const first = idOf(await fireAt(id, FIRST));
+    const { vmId, runner } = await startingFrom(world, first);
+    await runner.beat();
+    world.now = FIRST + STEP;
+    await runner.beat([running(first)]);
+    // A displaced run that was told would end as cancelled: the fire dies before it tells it.
+    const second = { scheduleId: id, scheduledTime: world.now };
+    if (dies) await expect(fire(dying(), second)).rejects.toThrow('crash');
+    else await fire(world.ports, second);
+    world.observations.set(vmId, { status: 'terminated', detail: 'spot interruption' });
+    return { id, first, vmId };
+  }
+  const displaces = (policy: OverlapPolicy) => policy === 'cancel_other' || policy === 'terminate_other';
+
+  async function expectGone(policy: OverlapPolicy, id: string, first: string, status: string) {
+    expect((await runOf(first)).status).toBe(status);
+    const { second, live } = AFTER_LOSS[policy];
+    expect((await ledger(id)).map(([, disposition]) => disposition)).toEqual(['dispatched', second]);
+    const after = await body(id);
+    expect(after.buffered).toEqual([]);
+    expect(after.liveRuns).toHaveLength(live);
+    expect(after.liveRuns).not.toContain(first);
+    for (const runId of after.liveRuns) expect((await runOf(runId)).waiting).toBeUndefined();
+    expect(placed()).toEqual(new Set([first, ...after.liveRuns]));
+  }
+
+  it.each(each(OVERLAP_POLICIES, ['its event', 'the watchdog alone']))(
+    '%s: %s lets go what waits, once',
+    async (policy, by) => {
+      const { id, first, vmId } = await blocked(policy, displaces(policy));
+      if (by === 'its event') {
+        await observeVm(world.ports, vmId);
+        await deliverEnd(first);
+      } else
+        for (let round = 0; round < 3; round++) {
+          world.now += MINUTE + 1000;
+          await watch();
+        }
+      // The watchdog sees to what waits first: it tells the run that is displaced, and so its VM's end is what was asked.
+      const told = displaces(policy) && by === 'the watchdog alone';
+      await expectGone(policy, id, first, told ? 'cancelled' : 'lost');
+    },
+  );
+
+  it.each(['cancel_other', 'terminate_other'] as const)(
+    '%s: a displaced run whose VM dies before it obeys ends as cancelled, and lets go what waits',
+    async (policy) => {
+      const { id, first, vmId } = await blocked(policy, false);
+      expect((await runOf(first)).status).toBe('cancelling');
+      await observeVm(world.ports, vmId);
+      await deliverEnd(first);
+      await expectGone(policy, id, first, 'cancelled');
+    },
+  );
 });
 
 describe('each policy, with two occurrences decided at the same instant', () => {
