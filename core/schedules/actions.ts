@@ -1,22 +1,20 @@
 import type { PrincipalCaller } from '../agents/service.ts';
 import { isoSecond } from '../contract/common.ts';
 import type { ScheduleBody } from '../contract/schedules.ts';
-import { CandorError, InvalidRequest } from '../errors.ts';
+import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { honourVersion, type Precondition, requireVersion } from '../rules.ts';
 import { cancelRun } from '../runs/cancel.ts';
-import { evidence } from '../runs/change.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
-import { absent, guard } from '../table/model.ts';
-import { asItem, SCHEMA_VERSION } from '../table/rows.ts';
 import { changeSchedule, revised } from './change.ts';
 import { syncClock } from './clockSync.ts';
 import { deletionWrites } from './deletion.ts';
-import { nextExpected, nextOfAny } from './expected.ts';
+import { nextExpected } from './expected.ts';
 import { settleWholeBuffer } from './ledger.ts';
-import type { OccurrenceRow, ScheduleRow } from './model.ts';
+import type { ScheduleRow } from './model.ts';
 import { bodyOf, loadLiveSchedule, loadSchedule, refuseRejected } from './service.ts';
+import { withheldRange } from './withheld.ts';
 
 /** Nothing is dispatched after this has been acknowledged, whatever is on its way (I4). */
 export async function pauseSchedule(
@@ -57,7 +55,10 @@ export async function pauseSchedule(
   return bodyOf(ports, await loadSchedule(ports, caller.tenantId, scheduleId));
 }
 
-/** Takes effect from now: what fell into the pause is recorded as one skipped range and never fires. */
+/**
+ * Takes effect from now: what fell into the pause is recorded as one skipped range and never fires. Where nothing is to
+ * come any more the schedule is `completed`.
+ */
 export async function resumeSchedule(
   ports: Ports,
   caller: PrincipalCaller,
@@ -71,24 +72,22 @@ export async function resumeSchedule(
     if (schedule.status !== 'paused') throw illegal(schedule, 'resumed');
     const now = ports.time.now();
     const { pause, ...unpaused } = schedule;
-    const after: ScheduleRow = {
+    const resumed: ScheduleRow = {
       ...revised(unpaused, revisionOf(schedule, now, true, caller)),
-      status: 'active',
       decidedThrough: Math.max(schedule.decidedThrough, now - 1),
+      skips: schedule.skips.filter((at) => at >= now),
       failureStreak: 0,
     };
-    if (nextExpected(after, now) === undefined)
-      throw new InvalidRequest('Nothing is left to resume: the schedule has no future occurrence.', [
-        { pointer: '/cadence', message: 'has no occurrence after now; change it first' },
-      ]);
-    const range = pausedRange(schedule, now, writer);
+    // Its time has passed in the pause: it has nothing to go on with, and says so.
+    const status = nextExpected(resumed, now - 1) === undefined ? 'completed' : 'active';
+    const after: ScheduleRow = { ...resumed, status };
     return {
       writes: [
         ...changeSchedule(
           ports,
           schedule,
           {
-            type: 'schedule.resumed',
+            type: status === 'active' ? 'schedule.resumed' : 'schedule.completed',
             after,
             by: caller.principalId,
             detail: { pausedSince: pause === undefined ? null : isoSecond(pause.at) },
@@ -96,9 +95,7 @@ export async function resumeSchedule(
           now,
           writer,
         ),
-        ...(range === undefined
-          ? []
-          : [{ kind: 'put', item: asItem(range), guards: [guard('resume.rangeOnce', absent)] } as const]),
+        ...withheldRange(schedule, 'paused', now, writer),
       ],
       proof: keys.scheduleEvent(scheduleId, schedule.version + 1),
       result: undefined,
@@ -115,37 +112,6 @@ const revisionOf = (schedule: ScheduleRow, now: number, active: boolean, caller:
   ...(schedule.window !== undefined && { window: schedule.window }),
   by: caller.principalId,
 });
-
-/** A pause of years with a minutely cadence is counted up to here, and said to be at least as many. */
-const RANGE_COUNT_LIMIT = 100_000;
-
-/** What fell into the pause, and what was due before it but had not been decided: a resume never fires into the past. */
-function pausedRange(schedule: ScheduleRow, now: number, writer: string): OccurrenceRow | undefined {
-  const first = nextOfAny(schedule, schedule.decidedThrough);
-  if (first === undefined || first >= now) return undefined;
-  let through = first;
-  let count = 1;
-  for (; count < RANGE_COUNT_LIMIT; count++) {
-    const next = nextOfAny(schedule, through);
-    if (next === undefined || next >= now) break;
-    through = next;
-  }
-  const more = count === RANGE_COUNT_LIMIT ? ' (and more: counting stopped here)' : '';
-  return {
-    ...keys.occurrence(schedule.id, first),
-    schemaVersion: SCHEMA_VERSION,
-    tenantId: schedule.tenantId,
-    scheduleId: schedule.id,
-    at: first,
-    ...(count > 1 && { through, count }),
-    disposition: 'skipped',
-    reason: 'paused',
-    specVersion: schedule.specVersion,
-    decidedAt: now,
-    evidence: evidence('resume', now, `${count} occurrences fell into the pause${more}`),
-    writer,
-  };
-}
 
 export const illegal = (schedule: ScheduleRow, action: string) =>
   new CandorError('illegal_transition', `Schedule ${schedule.id} is ${schedule.status}, so it cannot be ${action}.`, {

@@ -32,6 +32,12 @@ function refuseInexpressible(cadence: Cadence): void {
   );
 }
 
+/** Whether anything is to come after now, inside the window. */
+export function hasFuture(cadence: Cadence, window: Window | undefined, now: number): boolean {
+  const next = nextOccurrence(cadence, Math.max(now, (window?.startAt ?? 0) - 1));
+  return next !== undefined && (window?.endAt === undefined || next < window.endAt);
+}
+
 /** A cadence that leaves nothing to come in its window would stand as `active` for ever. @throws InvalidRequest */
 export function refuseWithoutOccurrence(cadence: Cadence, window: Window | undefined, now: number): void {
   const next = nextOccurrence(cadence, Math.max(now, (window?.startAt ?? 0) - 1));
@@ -66,10 +72,17 @@ export function cadenceOf(request: CadenceRequest, now: number, present?: Cadenc
 
 const neverProblem = (cadence: Cadence): FieldError => ({
   pointer: `/cadence/${cadence.kind}`,
-  message: 'never fires: no such date exists',
+  message: cadence.kind === 'at' ? 'lies in the past: it fires no more' : 'never fires: no such date exists',
 });
 
 const invalid = (error: FieldError) => new InvalidRequest('The cadence cannot be kept.', [error]);
 
 /** Whether a change of cadence changes anything that the clock must know. */
-export const sameCadence = (left: Cadence, right: Cadence): boolean => JSON.stringify(left) === JSON.stringify(right);
+export const sameCadence = (left: Cadence, right: Cadence): boolean => sameFields(left, right);
+
+/** By value, whatever the order of the fields: a store gives them back in its own. */
+export function sameFields(left: unknown, right: unknown): boolean {
+  if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return left === right;
+  const [a, b] = [Object.entries(left), new Map(Object.entries(right))];
+  return a.length === b.size && a.every(([name, value]) => b.has(name) && sameFields(value, b.get(name)));
+}

@@ -25,11 +25,13 @@ export const specRow = (schedule: Pick<ScheduleRow, 'cadence' | 'window'>) => ({
 export function revised(schedule: ScheduleRow, revision: Omit<Revision, 'specVersion'>): ScheduleRow {
   const specVersion = schedule.specVersion + 1;
   const decidedThrough = decidedBefore(schedule, revision.from);
+  // A fire within the allowed skew may have decided a few seconds ahead: what is decided stays with its revision.
+  const from = Math.max(revision.from, schedule.decidedThrough + 1);
   return {
     ...schedule,
     specVersion,
     decidedThrough,
-    revisions: [...prunedRevisions(schedule.revisions, decidedThrough), { ...revision, specVersion }],
+    revisions: [...prunedRevisions(schedule.revisions, decidedThrough), { ...revision, from, specVersion }],
     clock: { ...schedule.clock, status: 'pending' },
   };
 }

@@ -5,18 +5,22 @@ import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
+import { sameFields } from './cadenceRequest.ts';
 import { changeSchedule, revised, specRow } from './change.ts';
 import { derivedOf } from './check.ts';
+import { flexibleMs } from './decide.ts';
 import { nextExpected } from './expected.ts';
 import { settleWholeBuffer } from './ledger.ts';
 import type { Cadence, ScheduleRow, SyncedSpec } from './model.ts';
 
 const TRIES = 5;
+/** EventBridge Scheduler takes no StartDate that is older than 5 minutes; a minute of that is left for the way there. */
+const START_DATE_AGE_MS = 240_000;
 
 export type SyncResult =
   | { readonly status: 'synced' | 'pending' }
   /** The clock will not have this spec; the row has gone back to the last one that it took. */
-  | { readonly status: 'rejected'; readonly problem: string };
+  | { readonly status: 'rejected'; readonly problem: string; readonly now: ScheduleRow['status'] };
 
 /**
  * Brings the clock after the row. A call that fails leaves the row `pending`, for the watchdog: no change of a schedule
@@ -28,8 +32,8 @@ export async function syncClock(ports: Ports, scheduleId: string): Promise<SyncR
     if (schedule === undefined) return { status: 'synced' };
     // In a later turn our own put may have come after the one that somebody else marked: then ours must be the newest.
     if (tries === 0 && schedule.clock.status === 'synced') return { status: 'synced' };
+    const spec = clockSpec(schedule, ports.time.now());
     try {
-      const spec = clockSpec(schedule, ports.time.now());
       if (spec === undefined) await ports.clock.delete(scheduleId);
       else await ports.clock.put(spec);
     } catch (error) {
@@ -37,7 +41,7 @@ export async function syncClock(ports: Ports, scheduleId: string): Promise<SyncR
       ports.log.warn('clock.sync_failed', { scheduleId, error: String(error) });
       return { status: 'pending' };
     }
-    if (await markSynced(ports, schedule)) return { status: 'synced' };
+    if (await markSynced(ports, schedule, spec !== undefined)) return { status: 'synced' };
   }
   return { status: 'pending' };
 }
@@ -45,7 +49,9 @@ export async function syncClock(ports: Ports, scheduleId: string): Promise<SyncR
 /** What the clock must be set to; undefined where nothing more is expected and the clock is to be deleted. */
 export function clockSpec(schedule: ScheduleRow, now: number): ClockSpec | undefined {
   if (schedule.status !== 'active') return undefined;
-  const startAt = nextExpected(schedule, Math.max(schedule.decidedThrough, now - 1));
+  // One that is due but still inside its flexible window is yet to be delivered, as far back as a StartDate may lie.
+  const back = Math.min(flexibleMs(schedule), START_DATE_AGE_MS);
+  const startAt = nextExpected(schedule, Math.max(schedule.decidedThrough, now - 1 - back));
   if (startAt === undefined) return undefined;
   return {
     tenantId: schedule.tenantId,
@@ -76,7 +82,8 @@ const syncedSpec = (schedule: ScheduleRow): SyncedSpec => ({
   ...(schedule.flexibleWindowSeconds !== undefined && { flexibleWindowSeconds: schedule.flexibleWindowSeconds }),
 });
 
-async function markSynced(ports: Ports, schedule: ScheduleRow): Promise<boolean> {
+/** @param taken the clock was given this spec, and took it: a delete says nothing of a spec */
+async function markSynced(ports: Ports, schedule: ScheduleRow, taken: boolean): Promise<boolean> {
   const now = ports.time.now();
   const clock = { status: 'synced', specVersion: schedule.specVersion, syncedAt: now } as const;
   const guards = [
@@ -85,7 +92,13 @@ async function markSynced(ports: Ports, schedule: ScheduleRow): Promise<boolean>
     guard('clock.liveSetUnchanged', eq('liveSeq', schedule.liveSeq)),
   ];
   const { attentionAt, checkIn, checkAt } = derivedOf(ports.config, { ...schedule, clock }, now);
-  const set = { clock, lastSyncedSpec: asValue(syncedSpec(schedule)), attentionAt, checkIn, checkAt };
+  const set = {
+    clock,
+    ...(taken && { lastSyncedSpec: asValue(syncedSpec(schedule)) }),
+    attentionAt,
+    checkIn,
+    checkAt,
+  };
   try {
     await ports.store.transact([{ kind: 'update', key: keys.schedule(schedule.id), set, guards }]);
     return true;
@@ -99,9 +112,10 @@ async function markSynced(ports: Ports, schedule: ScheduleRow): Promise<boolean>
 /** Back to the spec that the clock took last, as a new version, if the rejected one still stands; without one it pauses. */
 async function revert(ports: Ports, rejected: ScheduleRow, problem: string): Promise<SyncResult> {
   ports.log.warn('clock.rejected', { scheduleId: rejected.id, specVersion: rejected.specVersion, problem });
-  await commit<void>(ports, async (writer) => {
+  const status = await commit<ScheduleRow['status']>(ports, async (writer) => {
     const schedule = asRow<ScheduleRow>(await ports.store.get(keys.schedule(rejected.id)));
-    if (schedule === undefined || schedule.specVersion !== rejected.specVersion) return { done: undefined };
+    if (schedule === undefined || schedule.specVersion !== rejected.specVersion)
+      return { done: schedule?.status ?? rejected.status };
     const now = ports.time.now();
     const change = {
       type: 'schedule.spec_rejected',
@@ -117,17 +131,18 @@ async function revert(ports: Ports, rejected: ScheduleRow, problem: string): Pro
         ...changeSchedule(ports, schedule, change, now, writer),
       ],
       proof: keys.scheduleEvent(schedule.id, schedule.version + 1),
-      result: undefined,
+      result: change.after.status,
     };
   });
-  return { status: 'rejected', problem };
+  return { status: 'rejected', problem, now: status };
 }
 
 function reverted(schedule: ScheduleRow, problem: string, now: number): ScheduleRow {
   const { window: _w, flexibleWindowSeconds: _f, ...rest } = schedule;
   const spec = schedule.lastSyncedSpec;
-  if (spec === undefined) {
-    // Never taken by the clock: nothing to go back to, so it stands still, with the reason, instead of seeming to run.
+  const wasPaused = schedule.revisions.at(-2)?.active === false && schedule.status === 'active';
+  if (spec === undefined || wasPaused || sameFields(spec, syncedSpec(schedule))) {
+    // Nothing to go back to, or a refused resume: it stands still, with the reason, instead of seeming to run.
     const paused = revised(schedule, { ...specRow(schedule), from: now, active: false, by: 'candor' });
     return {
       ...paused,

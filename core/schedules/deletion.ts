@@ -6,6 +6,7 @@ import { cancelledBackfill } from './backfillRows.ts';
 import { changeSchedule, revised, specRow } from './change.ts';
 import { settleWholeBuffer } from './ledger.ts';
 import type { ScheduleRow } from './model.ts';
+import { withheldRange } from './withheld.ts';
 
 /** `deleting` while runs of it are live: their last finish makes it `deleted`. */
 export function deletionWrites(
@@ -17,8 +18,15 @@ export function deletionWrites(
 ): readonly Write[] {
   const status = schedule.liveRuns.length === 0 ? ('deleted' as const) : ('deleting' as const);
   const { backfill: _ended, ...rest } = revised(schedule, { ...specRow(schedule), from: now, active: false, by });
-  const after: ScheduleRow = { ...rest, status, buffer: [] };
+  const paused = schedule.status === 'paused';
+  const after: ScheduleRow = {
+    ...rest,
+    ...(paused && { decidedThrough: Math.max(rest.decidedThrough, now - 1) }),
+    status,
+    buffer: [],
+  };
   return [
+    ...(paused ? withheldRange(schedule, 'paused', now, writer) : []),
     ...settleWholeBuffer(schedule, 'deleted', now),
     ...changeSchedule(ports, schedule, { type: `schedule.${status}`, after, by }, now, writer),
     {

@@ -39,6 +39,7 @@ import { deletionWrites } from './deletion.ts';
 import { upcoming } from './expected.ts';
 import type { OccurrenceRow, Revision, RevisionRow, ScheduleRow, Window } from './model.ts';
 import { patchedSchedule } from './patch.ts';
+import { withheldRange } from './withheld.ts';
 
 export interface PageRequest {
   readonly limit: number;
@@ -118,8 +119,10 @@ function discard(ports: Ports, caller: PrincipalCaller, scheduleId: string): Pro
 /** @throws InvalidRequest with what the clock said */
 export function refuseRejected(result: SyncResult): void {
   if (result.status !== 'rejected') return;
+  const stands =
+    result.now === 'paused' ? 'the schedule is paused' : 'the schedule was put back to what the clock took';
   throw new InvalidRequest(
-    'The clock refuses this schedule; nothing has changed.',
+    `The clock refuses this; ${stands}.`,
     [{ pointer: '/cadence', message: result.problem }],
     'Change the cadence, the window or the flexible window as the message says.',
   );
@@ -296,6 +299,8 @@ export async function patchSchedule(
         writer,
       ),
     ];
+    if (schedule.status === 'completed' && after.status === 'active')
+      writes.push(...withheldRange(schedule, 'completed', now, writer));
     if (patch.input !== undefined) writes.push({ kind: 'put', item: asItem(inputRow(after, patch.input)) });
     const oldName = nameRow(schedule);
     const newName = nameRow(after);

@@ -59,7 +59,9 @@ async function changeSkips(
     const schedule = await loadLiveSchedule(ports, caller.tenantId, scheduleId);
     honourVersion('schedule', scheduleId, schedule.version, precondition);
     const now = ports.time.now();
-    refuseUndecidable(schedule, occurrence, now);
+    // What was taken out may be put back even where it is expected no longer: in a pause, or after an edit.
+    if (!schedule.skips.includes(occurrence) || occurrence <= schedule.decidedThrough || occurrence <= now)
+      refuseUndecidable(schedule, occurrence, now);
     const skips = change(schedule);
     if (skips === undefined) return { done: undefined };
     const after: ScheduleRow = { ...schedule, skips };

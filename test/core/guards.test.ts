@@ -667,7 +667,7 @@ const COVERED: Readonly<Record<string, string>> = {
   'run.sameAttempt': 'run.unchanged: every change of the attempt is a new version',
   'dispatch.noMarker': 'run.unchanged: the marker is set with a new version',
   'correction.once': 'run.unchanged: the correction is stored with a new version',
-  'resume.rangeOnce': 'schedule.unchanged: two resumes collide there first',
+  'withheld.rangeOnce': 'schedule.unchanged: two resumes collide there first',
   'agent.createdOnce': 'the id is new',
   'agent.versionOnce': 'agent.unchanged',
   'agent.nameOurs': 'agent.unchanged: a rename is a new version',
