@@ -80,8 +80,8 @@ export class InvalidRequest extends CandorError {
 
 /** Absent, deleted, or of another tenant: the three look the same to a caller, on purpose. */
 export class NotFound extends CandorError {
-  constructor(kind: string, id: string) {
-    super('not_found', `There is no ${kind} ${id}.`, { remedy: `List the ${kind}s to find its id.` });
+  constructor(kind: string, id: string, remedy = `List the ${kind}s to find its id.`) {
+    super('not_found', `There is no ${kind} ${id}.`, { remedy });
     this.name = 'NotFound';
   }
 }

@@ -266,10 +266,15 @@ export interface ExplainBody {
     readonly startedAt?: string;
     readonly endedAt?: string;
   };
+  /** The runs that backfills have made of it. */
+  readonly backfills?: readonly { readonly backfillId: string; readonly runId: string }[];
   readonly policy: {
     readonly overlapPolicy: OverlapPolicy;
     readonly catchupWindow: string;
+    /** The schedule's status as it is now. */
     readonly status: ScheduleStatus;
+    /** Whether the policy is the one that the decision used, or today's, because nothing was decided by it. */
+    readonly of: 'decision' | 'now';
   };
   readonly asOf: string;
 }
@@ -299,10 +304,12 @@ export interface BackfillBody {
   readonly backfillId: string;
   readonly scheduleId: string;
   readonly status: 'running' | 'completed' | 'cancelled';
+  /** Why it was cancelled, where nobody asked for it. */
+  readonly reason?: string;
   readonly overlapPolicy: 'buffer_all' | 'allow_all';
   /** The runs to come, with the ids that they will have. */
   readonly items: readonly { readonly occurrence: string; readonly runId: string }[];
-  /** Occurrences in the range that are left alone, because they have had a run. */
+  /** Occurrences in the range that are left alone: they have had a run, or are due and about to be decided. */
   readonly leftAlone: number;
   readonly remaining: number;
   readonly createdBy: string;

@@ -139,7 +139,9 @@ function scheduleWrites(
   writer: string,
 ): readonly Write[] {
   if (schedule === undefined || !schedule.liveRuns.includes(run.id)) return [];
-  const failureStreak = streakAfter(schedule.failureStreak, verdict);
+  // Only its own occurrences tell how the schedule fares: a run by hand or a backfill neither counts nor clears.
+  const failureStreak =
+    run.trigger.kind === 'schedule' ? streakAfter(schedule.failureStreak, verdict) : schedule.failureStreak;
   const pause = failurePause(schedule, failureStreak, now);
   const part = {
     liveRuns: schedule.liveRuns.filter((each) => each !== run.id),

@@ -2,6 +2,7 @@
  * What follows when a schedule's run has ended: the run that waited for it is let go, a buffered occurrence gets its turn,
  * a backfill goes on. Called by fan-out after a finish and by the watchdog; any number of calls have one effect.
  */
+import type { PrincipalRow } from '../access/principals.ts';
 import { isoSecond } from '../contract/common.ts';
 import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
@@ -19,6 +20,7 @@ import { accessReason, type FireRows, statusReason } from './decide.ts';
 import { settleBuffered } from './ledger.ts';
 import { liveChange } from './liveChange.ts';
 import { occurrenceRun, readFireRows } from './occurrenceRun.ts';
+import { unauthorizedNote, unauthorizedPart } from './unauthorized.ts';
 
 /** Side by side, a backfill has at most this many runs live at once. */
 const BACKFILL_PARALLEL = 10;
@@ -44,11 +46,11 @@ async function nextStep(
   if (rows === undefined) return rest;
   const { schedule } = rows;
   const now = ports.time.now();
-  const running = schedule.liveRuns.filter((runId) => !schedule.waitingRuns.includes(runId));
   const newest = schedule.waitingRuns.at(-1);
-  if (newest !== undefined) return running.length > 0 ? rest : letGo(ports, rows, newest, now, writer);
+  if (newest !== undefined) return letGo(ports, rows, newest, now, writer);
   const [buffered] = schedule.buffer;
-  const free = schedule.liveRuns.length === 0 || schedule.overlapPolicy === 'allow_all';
+  const full = schedule.liveRuns.length >= ports.config.maxLiveRunsPerSchedule;
+  const free = schedule.liveRuns.length === 0 || (schedule.overlapPolicy === 'allow_all' && !full);
   if (buffered !== undefined && statusReason(schedule) === undefined)
     return free ? drain(ports, rows, buffered, now, writer) : rest;
   return backfillStep(ports, rows, now, writer);
@@ -63,6 +65,10 @@ async function letGo(
   writer: string,
 ): Promise<Plan<Step> | { readonly done: Step }> {
   const { schedule } = rows;
+  const run = asRow<RunRow>(await ports.store.get(keys.run(runId)));
+  // Only those that it displaces: what later fires have started beside it (after a change of policy) is not waited for.
+  const displaced = run?.waiting?.blockedBy ?? [];
+  if (displaced.some((each) => schedule.liveRuns.includes(each) && !schedule.waitingRuns.includes(each))) return rest;
   const [older] = schedule.waitingRuns;
   if (older !== undefined && older !== runId) {
     const order = { by: runId, reason: 'displaced by a later occurrence', cause: 'overlap' } as const;
@@ -71,7 +77,6 @@ async function letGo(
     });
     return { done: { more: true } };
   }
-  const run = asRow<RunRow>(await ports.store.get(keys.run(runId)));
   if (run === undefined) return rest;
   const deadlineAt = now + run.startTimeoutSeconds * 1000;
   const waitingRuns = schedule.waitingRuns.filter((each) => each !== runId);
@@ -104,7 +109,13 @@ function drain(ports: Ports, rows: FireRows, at: number, now: number, writer: st
     return {
       writes: [
         settleBuffered(schedule, at, { reason }, now, 'refused when its turn came'),
-        ...liveChange(ports, schedule, { buffer }, { now, writer, guardName: 'advance' }),
+        ...liveChange(
+          ports,
+          schedule,
+          { buffer, ...unauthorizedPart(schedule, reason, now) },
+          { now, writer, guardName: 'advance' },
+        ),
+        ...unauthorizedNote(ports, schedule, reason, at, now, writer),
       ],
       proof: keys.schedule(schedule.id),
       result: { more: true },
@@ -129,20 +140,26 @@ function drain(ports: Ports, rows: FireRows, at: number, now: number, writer: st
 }
 
 /** The next occurrence of the backfill that is under way. It may go on while the schedule is paused: it was asked for by hand. */
-function backfillStep(ports: Ports, rows: FireRows, now: number, writer: string): Plan<Step> | { readonly done: Step } {
+async function backfillStep(
+  ports: Ports,
+  rows: FireRows,
+  now: number,
+  writer: string,
+): Promise<Plan<Step> | { readonly done: Step }> {
   const { schedule, agent } = rows;
   const { backfill } = schedule;
   if (backfill === undefined) return rest;
-  if (
-    schedule.status === 'deleting' ||
-    schedule.status === 'deleted' ||
-    accessReason(rows) !== undefined ||
-    agent === undefined
-  )
-    return endBackfill(ports, schedule, 'cancelled', now, writer, { more: false });
+  if (schedule.status === 'deleting' || schedule.status === 'deleted')
+    return endBackfill(ports, schedule, 'cancelled', now, writer, { more: false }, 'deleted');
+  // Who asked for it must still be allowed to; whoever made the schedule has no part in it.
+  const principal = asRow<PrincipalRow>(await ports.store.get(keys.principal(backfill.by)));
+  const refused = accessReason({ ...rows, principal });
+  if (refused !== undefined || agent === undefined)
+    return endBackfill(ports, schedule, 'cancelled', now, writer, { more: false }, refused ?? 'agent_deleted');
   const [at, ...pending] = backfill.pending;
   if (at === undefined) return endBackfill(ports, schedule, 'completed', now, writer, { more: false });
-  const limit = backfill.overlapPolicy === 'allow_all' ? BACKFILL_PARALLEL : 1;
+  const limit =
+    backfill.overlapPolicy === 'allow_all' ? Math.min(BACKFILL_PARALLEL, ports.config.maxLiveRunsPerSchedule) : 1;
   if (schedule.liveRuns.length >= limit) return rest;
   const facts = { evidence: `backfill ${backfill.id} of occurrence ${isoSecond(at)}`, backfillId: backfill.id };
   const run = occurrenceRun(ports, schedule, agent, at, now, facts);

@@ -3,7 +3,6 @@
  * The list is made once, bounded, and stands on the schedule; `advance` works it off, one step per transaction.
  */
 import { loadAgent, type PrincipalCaller } from '../agents/service.ts';
-import { nextOccurrence } from '../cadence/occurrences.ts';
 import { isoSecond, isoTime } from '../contract/common.ts';
 import { BACKFILL_LIMIT, type BackfillBody, type BackfillRequest } from '../contract/schedules.ts';
 import { CandorError, InvalidRequest, NotFound } from '../errors.ts';
@@ -16,8 +15,11 @@ import { absent, guard } from '../table/model.ts';
 import { asItem, asRow, SCHEMA_VERSION } from '../table/rows.ts';
 import { advanceSchedule } from './advance.ts';
 import { endBackfill } from './backfillRows.ts';
+import { specRow } from './change.ts';
+import { isExpected, nextOfAny } from './expected.ts';
+import { allRevisions } from './history.ts';
 import { liveChange } from './liveChange.ts';
-import type { BackfillRow, OccurrenceRow, ScheduleRow } from './model.ts';
+import type { BackfillRow, OccurrenceRow, Revision, ScheduleRow } from './model.ts';
 import { loadLiveSchedule, loadSchedule } from './service.ts';
 
 /** @throws InvalidRequest, CandorError `illegal_transition` while another backfill is under way */
@@ -36,9 +38,11 @@ export async function startBackfill(
     await loadAgent(ports, caller.tenantId, schedule.agentId);
     if (schedule.backfill !== undefined) throw underWay(schedule);
     const now = ports.time.now();
-    const times = timesOf(schedule, request, now);
+    const times = timesOf(schedule, await allRevisions(ports, scheduleId), request, now);
     const done = request.again ? new Set<number>() : await dispatchedIn(ports, scheduleId, request);
-    const wanted = times.filter((at) => !done.has(at));
+    // What is due and undecided belongs to the clock: with this it would run twice.
+    const isPending = (at: number) => at > schedule.decidedThrough && isExpected(schedule, at);
+    const wanted = times.filter((at) => !done.has(at) && !isPending(at));
     const created: BackfillRow = {
       ...keys.backfill(scheduleId, id),
       schemaVersion: SCHEMA_VERSION,
@@ -66,22 +70,32 @@ export async function startBackfill(
     };
   });
   await advanceSchedule(ports, scheduleId);
-  return bodyOf(ports, row, await loadSchedule(ports, caller.tenantId, scheduleId));
+  return getBackfill(ports, caller, scheduleId, row.id);
 }
 
-/** The occurrences of the present cadence in the range. @throws InvalidRequest */
-function timesOf(schedule: ScheduleRow, request: BackfillRequest, now: number): readonly number[] {
+/**
+ * The occurrences in the range, each by the revision that was in force at its time, pauses included; those of before the
+ * schedule existed by its present cadence and window. @throws InvalidRequest
+ */
+function timesOf(
+  schedule: ScheduleRow,
+  revisions: readonly Revision[],
+  request: BackfillRequest,
+  now: number,
+): readonly number[] {
+  const before: Revision = { specVersion: 0, from: 0, active: true, ...specRow(schedule), by: schedule.createdBy };
+  const planned = { revisions: [before, ...revisions] };
   if (request.to > now)
     throw invalid('/to', `must not be in the future: the schedule itself takes care of what is to come`);
   const times: number[] = [];
-  for (let at = nextOccurrence(schedule.cadence, request.from - 1); at !== undefined && at <= request.to; ) {
+  for (let at = nextOfAny(planned, request.from - 1); at !== undefined && at <= request.to; ) {
     times.push(at);
     if (times.length > BACKFILL_LIMIT)
       throw invalid(
         '/to',
         `leaves more than ${BACKFILL_LIMIT} occurrences, which is the limit of one backfill; split the range`,
       );
-    at = nextOccurrence(schedule.cadence, at);
+    at = nextOfAny(planned, at);
   }
   if (times.length === 0) throw invalid('/from', 'leaves no occurrence of the schedule in the range');
   return times;
@@ -134,7 +148,12 @@ export async function getBackfill(
 
 async function loadBackfill(ports: Ports, schedule: ScheduleRow, backfillId: string): Promise<BackfillRow> {
   const row = asRow<BackfillRow>(await ports.store.get(keys.backfill(schedule.id, backfillId)));
-  if (row === undefined) throw new NotFound('backfill', backfillId);
+  if (row === undefined)
+    throw new NotFound(
+      'backfill',
+      backfillId,
+      'Its id is in the answer that started it, and on the runs that it made.',
+    );
   return row;
 }
 
@@ -144,9 +163,11 @@ export async function cancelBackfill(
   caller: PrincipalCaller,
   scheduleId: string,
   backfillId: string,
+  precondition: Precondition,
 ): Promise<BackfillBody> {
   await commit<void>(ports, async (writer) => {
     const schedule = await loadLiveSchedule(ports, caller.tenantId, scheduleId);
+    honourVersion('schedule', scheduleId, schedule.version, precondition);
     await loadBackfill(ports, schedule, backfillId);
     if (schedule.backfill?.id !== backfillId) return { done: undefined };
     return endBackfill(ports, schedule, 'cancelled', ports.time.now(), writer, undefined);
@@ -161,6 +182,7 @@ function bodyOf(ports: Ports, row: BackfillRow, schedule: ScheduleRow): Backfill
     scheduleId: row.scheduleId,
     // The schedule's own state decides; the item follows it in the same transaction.
     status: running ? 'running' : row.status === 'running' ? 'completed' : row.status,
+    ...(row.reason !== undefined && { reason: row.reason }),
     overlapPolicy: row.overlapPolicy,
     items: row.times.map((at) => ({ occurrence: isoSecond(at), runId: occurrenceRunId(row.scheduleId, at, row.id) })),
     leftAlone: row.leftAlone,

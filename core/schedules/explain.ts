@@ -5,11 +5,12 @@ import { formatDuration, isoSecond, isoTime } from '../contract/common.ts';
 import type { ExplainBody } from '../contract/schedules.ts';
 import type { Ports } from '../ports.ts';
 import type { RunRow } from '../runs/model.ts';
-import { keys, OCCURRENCE_PREFIX, occurrenceSort, REVISION_PREFIX } from '../table/keys.ts';
+import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 import { occurrenceBody, revisionBody } from './body.ts';
 import { nextExpected } from './expected.ts';
-import type { OccurrenceRow, Revision, RevisionRow, ScheduleRow } from './model.ts';
+import { allRevisions, backfillsOf, entryCovering } from './history.ts';
+import type { OccurrenceRow, Revision, ScheduleRow } from './model.ts';
 import { loadSchedule } from './service.ts';
 
 export async function explainOccurrence(
@@ -25,6 +26,7 @@ export async function explainOccurrence(
   const named = revision !== undefined && nextOccurrence(revision.cadence, at - 1) === at;
   const expected = nextExpected(planned, at - 1) === at;
   const entry = await entryCovering(ports, scheduleId, at);
+  const backfills = await backfillsOf(ports, scheduleId, at);
   const [run, blocking] = await runsOf(ports, entry);
   const now = ports.time.now();
   const before = previousExpected(planned, at);
@@ -32,7 +34,8 @@ export async function explainOccurrence(
   return {
     scheduleId,
     at: isoSecond(at),
-    answer: answerOf({ ports, schedule, revision, named, expected, entry, run, blocking, at, now }),
+    answer:
+      answerOf({ ports, schedule, revision, named, expected, entry, run, blocking, at, now }) + backfillText(backfills),
     expected,
     nearest: {
       ...(before !== undefined && { before: isoSecond(before) }),
@@ -56,45 +59,19 @@ export async function explainOccurrence(
         ...(blocking.endedAt !== undefined && { endedAt: isoTime(blocking.endedAt) }),
       },
     }),
+    ...(backfills.length > 0 && {
+      backfills: backfills.map((each) => ({ backfillId: each.backfillId ?? '', runId: each.runId ?? '' })),
+    }),
     policy: {
-      overlapPolicy: schedule.overlapPolicy,
-      catchupWindow: formatDuration(schedule.catchupWindowSeconds ?? ports.config.catchupWindowSeconds),
+      overlapPolicy: entry?.decidedUnder?.overlapPolicy ?? schedule.overlapPolicy,
+      catchupWindow: formatDuration(
+        entry?.decidedUnder?.catchupWindowSeconds ?? schedule.catchupWindowSeconds ?? ports.config.catchupWindowSeconds,
+      ),
       status: schedule.status,
+      of: entry?.decidedUnder === undefined ? 'now' : 'decision',
     },
     asOf: isoTime(now),
   };
-}
-
-async function allRevisions(ports: Ports, scheduleId: string): Promise<readonly Revision[]> {
-  const rows: RevisionRow[] = [];
-  let after: string | undefined;
-  do {
-    const page = await ports.store.query({
-      pk: keys.schedule(scheduleId).pk,
-      prefix: REVISION_PREFIX,
-      limit: 500,
-      ...(after !== undefined && { after }),
-    });
-    for (const item of page.items) {
-      const row = asRow<RevisionRow>(item);
-      if (row !== undefined) rows.push(row);
-    }
-    after = page.next;
-  } while (after !== undefined);
-  return rows;
-}
-
-/** The occurrence's own entry, or the range that covers it. */
-async function entryCovering(ports: Ports, scheduleId: string, at: number): Promise<OccurrenceRow | undefined> {
-  const page = await ports.store.query({
-    pk: keys.schedule(scheduleId).pk,
-    from: OCCURRENCE_PREFIX,
-    to: occurrenceSort(at),
-    descending: true,
-    limit: 10,
-  });
-  const rows = page.items.map((item) => asRow<OccurrenceRow>(item)).filter((row) => row !== undefined);
-  return rows.find((row) => row.backfillId === undefined && row.at <= at && (row.through ?? row.at) >= at);
 }
 
 async function runsOf(
@@ -152,6 +129,9 @@ const REASONS: Readonly<Record<string, string>> = {
   too_many_live_runs: 'too many runs of the schedule were live',
   outside_catchup_window: 'it was delivered later than the catch-up window allows',
 };
+
+const backfillText = (backfills: readonly OccurrenceRow[]): string =>
+  backfills.length === 0 ? '' : ` A backfill ran it: ${backfills.map((each) => each.runId).join(', ')}.`;
 
 function answerOf(facts: Facts): string {
   const { entry, expected, named, revision, schedule, at, now, run, blocking } = facts;

@@ -28,6 +28,7 @@ export type LivePart = Partial<
     | 'failureStreak'
   >
 > & {
+  readonly unauthorizedSince?: number | undefined;
   /** `null` takes it away. */
   readonly backfill?: ScheduleRow['backfill'] | null;
 };

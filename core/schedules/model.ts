@@ -45,6 +45,8 @@ export interface ScheduleRow extends RowBase {
   readonly flexibleWindowSeconds?: number;
   readonly pauseOnFailure?: { readonly consecutive: number };
   readonly failureStreak: number;
+  /** Since when its creator may not run it: somebody was told then, once. */
+  readonly unauthorizedSince?: number | undefined;
   /** Scheduled runs that may still be dispatched; the schedule completes with the last of them. */
   readonly remainingRuns?: number;
   /** The version whose input item stands (inputs are stored apart: a fire copies the reference, not the bytes). */
@@ -105,6 +107,8 @@ export interface BackfillRow extends RowBase {
   readonly id: string;
   readonly scheduleId: string;
   readonly status: 'running' | 'completed' | 'cancelled';
+  /** Why it was cancelled, where nobody asked for it. */
+  readonly reason?: string;
   readonly overlapPolicy: 'buffer_all' | 'allow_all';
   readonly times: readonly number[];
   readonly leftAlone: number;
@@ -127,6 +131,8 @@ export interface OccurrenceRow extends RowBase {
   readonly blockingRunId?: string;
   readonly backfillId?: string;
   readonly bufferedAt?: number;
+  /** The policy that the decision used: a later edit does not change why it was decided so. */
+  readonly decidedUnder?: { readonly overlapPolicy: OverlapPolicy; readonly catchupWindowSeconds?: number };
   readonly specVersion: number;
   readonly decidedAt: number;
   readonly evidence: Evidence;

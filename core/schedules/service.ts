@@ -37,6 +37,7 @@ import { derivedOf } from './check.ts';
 import { type SyncResult, syncClock } from './clockSync.ts';
 import { deletionWrites } from './deletion.ts';
 import { upcoming } from './expected.ts';
+import { entryCovering } from './history.ts';
 import type { OccurrenceRow, Revision, RevisionRow, ScheduleRow, Window } from './model.ts';
 import { patchedSchedule } from './patch.ts';
 import { withheldRange } from './withheld.ts';
@@ -266,7 +267,8 @@ export async function listSchedules(
   page: PageRequest,
 ): Promise<ListBody<ScheduleBody>> {
   const partitions = Array.from({ length: LIST_SHARDS }, (_, shard) => lists.schedules(caller.tenantId, shard));
-  const keep = (row: ScheduleRow) => row.status !== 'deleted';
+  // As in the agent's list: what is being deleted is readable by its id.
+  const keep = (row: ScheduleRow) => row.status !== 'deleted' && row.status !== 'deleting';
   const found = await mergedPage<ScheduleRow>(ports, partitions, page, keep);
   return {
     items: await bodiesOf(ports, found.rows),
@@ -338,11 +340,13 @@ export async function listOccurrences(
 ): Promise<ListBody<OccurrenceBody>> {
   await loadSchedule(ports, caller.tenantId, scheduleId);
   const items: OccurrenceBody[] = [];
+  // A range that began before the bound may reach into it.
+  const covering = filter.from === undefined ? undefined : await entryCovering(ports, scheduleId, filter.from);
   let after = page.cursor;
   for (let scanned = 0; scanned < LEDGER_SCAN && items.length < page.limit; ) {
     const found = await ports.store.query({
       pk: keys.schedule(scheduleId).pk,
-      from: occurrenceSort(filter.from ?? 0),
+      from: occurrenceSort(covering?.at ?? filter.from ?? 0),
       // A backfill's entry stands behind the occurrence's own, so the bound includes what begins with it.
       to: `${occurrenceSort(filter.to ?? LAST_INSTANT)}~`,
       descending: true,
@@ -351,8 +355,8 @@ export async function listOccurrences(
     });
     for (const item of found.items) {
       const row = asRow<OccurrenceRow>(item);
-      if (row !== undefined && (filter.disposition === undefined || row.disposition === filter.disposition))
-        items.push(occurrenceBody(row));
+      if (row === undefined || (row.through ?? row.at) < (filter.from ?? 0)) continue;
+      if (filter.disposition === undefined || row.disposition === filter.disposition) items.push(occurrenceBody(row));
     }
     scanned += found.items.length;
     after = found.next;

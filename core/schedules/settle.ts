@@ -1,11 +1,8 @@
 /** One step of a fire: decides the first undecided occurrence, and says what is committed for it. */
-import { isoSecond } from '../contract/common.ts';
 import type { Ports } from '../ports.ts';
 import { runCreation } from '../runs/create.ts';
-import { appendNote } from '../runs/events.ts';
 import type { RunRow } from '../runs/model.ts';
 import { placeRun } from '../runs/place.ts';
-import { keys } from '../table/keys.ts';
 import type { Key, Write } from '../table/model.ts';
 import { type Decision, decideOccurrence, type FireRows, flexibleMs, isTooLate, statusReason } from './decide.ts';
 import { displace } from './displace.ts';
@@ -14,6 +11,7 @@ import { type Entry, latenessText, newEntry, occurrenceRow } from './ledger.ts';
 import { liveChange } from './liveChange.ts';
 import type { ScheduleRow } from './model.ts';
 import { type Delivery, occurrenceRun } from './occurrenceRun.ts';
+import { unauthorizedNote, unauthorizedPart } from './unauthorized.ts';
 
 /** One decided step, with the run that it makes. */
 export interface Settled extends Entry {
@@ -79,8 +77,10 @@ export function settlement(
   const occurrence = occurrenceRow(schedule, settled, now, writer);
   const { run, decision } = settled;
   const displaces = decision.disposition === 'dispatched' && decision.displaces !== undefined;
+  const why = 'reason' in decision ? decision.reason : undefined;
   const change = {
     decidedThrough: settled.through,
+    ...unauthorizedPart(schedule, why, now),
     skips: schedule.skips.filter((at) => at > settled.through),
     ...(run !== undefined && {
       liveRuns: [...schedule.liveRuns, run.id],
@@ -97,23 +97,9 @@ export function settlement(
     ...(run === undefined ? [] : runCreation(ports.config, run, writer)),
     ...liveChange(ports, schedule, change, { now, writer, guardName: 'fire' }),
   ];
-  if (decision.disposition === 'skipped' && decision.reason === 'unauthorized')
-    writes.push(unauthorizedNote(ports, schedule, settled.at, now, writer));
+  writes.push(...unauthorizedNote(ports, schedule, why, settled.at, now, writer));
   return { writes, proof: { pk: occurrence.pk, sk: occurrence.sk } };
 }
-
-/** Somebody should hear that a schedule goes on without the right to run: the schedule itself stays as it is. */
-const unauthorizedNote = (ports: Ports, schedule: ScheduleRow, at: number, now: number, writer: string): Write =>
-  appendNote(ports.config, keys.scheduleNote(schedule.id, at), {
-    tenantId: schedule.tenantId,
-    subject: 'schedule',
-    subjectId: schedule.id,
-    sequence: schedule.version,
-    type: 'schedule.unauthorized',
-    at: now,
-    detail: { occurrence: isoSecond(at), principal: schedule.createdBy },
-    writer,
-  });
 
 /** An outdated hint, or an overdue fire: the watchdog looks at the clock (fire itself never calls it). */
 function clockLooksWrong(

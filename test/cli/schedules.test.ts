@@ -64,7 +64,7 @@ const explain: ExplainBody = {
   revision,
   occurrence,
   blockingRun: { runId: 'run_one', status: 'running', startedAt: '2027-01-31T08:00:00.000Z' },
-  policy: { overlapPolicy: 'skip', catchupWindow: 'PT1H', status: 'active' },
+  policy: { overlapPolicy: 'skip', catchupWindow: 'PT1H', status: 'active', of: 'decision' },
   asOf: AS_OF,
 };
 const dryRun: DryRunBody = {

@@ -614,7 +614,7 @@ const RACES: readonly Race[] = [
       await advanceSchedule(world.ports, schedule.id);
       const [runId = ''] = (await scheduleRow(world, schedule.id)).liveRuns;
       await finishAs(world, runId);
-      const cancel = () => cancelBackfill(world.ports, world.caller, schedule.id, backfillId);
+      const cancel = () => cancelBackfill(world.ports, world.caller, schedule.id, backfillId, none);
       await advanceSchedule(interleaved(world, cancel, keys.backfill(schedule.id, backfillId)), schedule.id);
       return (await getBackfill(world.ports, world.caller, schedule.id, backfillId)).status === 'cancelled';
     },

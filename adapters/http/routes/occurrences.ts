@@ -127,8 +127,8 @@ const backfillRoutes: readonly Route[] = [
     path: `${BACKFILL}/cancel`,
     access: 'principal',
     body: { schema: CancelBackfillRequest, optional: true },
-    handle: async ({ ports, caller, param }) =>
-      json(await cancelBackfill(ports, caller, param('scheduleId'), param('backfillId'))),
+    handle: async ({ ports, caller, request, param }) =>
+      json(await cancelBackfill(ports, caller, param('scheduleId'), param('backfillId'), readIfMatch(request))),
   }),
 ];
 

@@ -295,7 +295,7 @@ describe('backfill', () => {
     const { id } = await scheduled(hourly);
     const started = await start(id, MONDAY_NOON - 23 * HOUR, MONDAY_NOON, { overlapPolicy: 'allow_all' });
     expect((await body(id)).liveRuns).toHaveLength(10);
-    const cancelled = await cancelBackfill(world.ports, world.caller, id, started.backfillId);
+    const cancelled = await cancelBackfill(world.ports, world.caller, id, started.backfillId, { kind: 'none' });
     expect(cancelled).toMatchObject({ status: 'cancelled', remaining: 0 });
     for (const runId of (await body(id)).liveRuns) await succeed(runId);
     await advanceSchedule(world.ports, id);

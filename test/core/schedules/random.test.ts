@@ -223,7 +223,7 @@ const OPERATIONS: readonly Operation[] = [
     name: 'cancel backfill',
     weight: 1,
     run: async (ports, { id, world }, row) => {
-      if (row.backfill !== undefined) await cancelBackfill(ports, world.caller, id, row.backfill.id);
+      if (row.backfill !== undefined) await cancelBackfill(ports, world.caller, id, row.backfill.id, { kind: 'none' });
     },
   },
   { name: 'advance', weight: 3, run: (ports, { id }) => advanceSchedule(ports, id) },
