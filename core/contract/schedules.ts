@@ -283,6 +283,8 @@ export interface ExplainBody {
 export interface DryRunBody {
   readonly scheduleId: string;
   readonly version: number;
+  /** The schedule is paused: the occurrences are those that it would have if it were resumed now. */
+  readonly paused?: true;
   readonly range: { readonly from: string; readonly to: string };
   readonly added: readonly string[];
   readonly removed: readonly string[];

@@ -4,14 +4,15 @@ import { describeWarnings } from '../cadence/warnings.ts';
 import { isoSecond, isoTime } from '../contract/common.ts';
 import type { DryRunBody, SchedulePatch } from '../contract/schedules.ts';
 import type { Ports } from '../ports.ts';
-import { checkInput, honourVersion, type Precondition } from '../rules.ts';
+import { checkInput, checkMetadata, honourVersion, type Precondition } from '../rules.ts';
 import type { RunRow } from '../runs/model.ts';
 import { keys, OCCURRENCE_PREFIX } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
+import { specRow } from './change.ts';
 import { nextExpected } from './expected.ts';
 import type { OccurrenceRow, ScheduleRow } from './model.ts';
 import { patchedSchedule } from './patch.ts';
-import { loadLiveSchedule } from './service.ts';
+import { loadLiveSchedule, refuseTakenName } from './service.ts';
 
 const RANGE_DAYS = 30;
 /** A minutely cadence has 43,200 occurrences in the range; more than this are not compared, and it is said. */
@@ -27,11 +28,13 @@ export async function dryRunPatch(
   precondition: Precondition,
 ): Promise<DryRunBody> {
   if (patch.input !== undefined) checkInput(ports.config, patch.input);
+  checkMetadata(ports.config, patch.metadata ?? undefined);
   const schedule = await loadLiveSchedule(ports, caller.tenantId, scheduleId);
   honourVersion('schedule', scheduleId, schedule.version, precondition);
   const now = ports.time.now();
   const to = now + RANGE_DAYS * 86_400_000;
   const after = patchedSchedule(schedule, patch, caller.principalId, now);
+  await refuseTakenName(ports, schedule, after);
   const present = within(schedule, now, to);
   const future = within(after, now, to);
   const presentSet = new Set(present);
@@ -41,6 +44,7 @@ export async function dryRunPatch(
   return {
     scheduleId,
     version: schedule.version,
+    ...(after.status === 'paused' && { paused: true }),
     range: { from: isoSecond(Math.floor(now / 1000) * 1000), to: isoSecond(Math.floor(to / 1000) * 1000) },
     added: added.slice(0, LIST_LIMIT).map(isoSecond),
     removed: removed.slice(0, LIST_LIMIT).map(isoSecond),
@@ -52,13 +56,19 @@ export async function dryRunPatch(
   };
 }
 
+/** A paused schedule is compared as if it were resumed now: what an edit would change is of interest then too. */
 function within(schedule: ScheduleRow, from: number, to: number): readonly number[] {
-  if (schedule.status !== 'active') return [];
+  if (schedule.status !== 'active' && schedule.status !== 'paused') return [];
+  const [inForce] = schedule.revisions.slice(-1);
+  const planned =
+    schedule.status === 'paused' && inForce !== undefined
+      ? { revisions: [{ ...inForce, ...specRow(schedule), active: true }] }
+      : schedule;
   const times: number[] = [];
   for (
-    let at = nextExpected(schedule, from);
+    let at = nextExpected(planned, from);
     at !== undefined && at <= to && times.length < COMPARE_LIMIT;
-    at = nextExpected(schedule, at)
+    at = nextExpected(planned, at)
   )
     if (!schedule.skips.includes(at)) times.push(at);
   return schedule.remainingRuns === undefined ? times : times.slice(0, schedule.remainingRuns);

@@ -277,6 +277,12 @@ export async function listSchedules(
   };
 }
 
+/** @throws CandorError `name_taken` */
+export async function refuseTakenName(ports: Ports, schedule: ScheduleRow, after: ScheduleRow): Promise<void> {
+  const name = nameRow(after);
+  if (name.sk !== nameRow(schedule).sk && (await ports.store.get(name)) !== undefined) throw nameTaken(after.name);
+}
+
 /** @throws VersionConflict, InvalidRequest, CandorError `name_taken`, NotFound */
 export async function patchSchedule(
   ports: Ports,
@@ -307,7 +313,7 @@ export async function patchSchedule(
     const oldName = nameRow(schedule);
     const newName = nameRow(after);
     if (oldName.sk !== newName.sk) {
-      if ((await ports.store.get(newName)) !== undefined) throw nameTaken(after.name);
+      await refuseTakenName(ports, schedule, after);
       writes.push({
         kind: 'delete',
         key: { pk: oldName.pk, sk: oldName.sk },
