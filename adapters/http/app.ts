@@ -3,9 +3,11 @@ import { randomUUID } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import { CandorError } from '../../core/errors.ts';
 import type { Ports } from '../../core/ports.ts';
+import { json } from './answers.ts';
 import type { Authenticate } from './authenticate.ts';
+import { openApiDocument } from './openapi.ts';
 import { problemResponse } from './problem.ts';
-import type { Route } from './route.ts';
+import { type Route, route } from './route.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { occurrenceRoutes } from './routes/occurrences.ts';
 import { runnerRoutes } from './routes/runner.ts';
@@ -29,8 +31,16 @@ export interface Features {
 
 const ALL_FEATURES: Features = { schedules: true };
 
+const documentRoute = route({
+  method: 'GET',
+  path: '/v1/openapi.json',
+  access: 'public',
+  handle: async () => json(publicDocument()),
+});
+
 /** Every route that there can be: what is documented, whichever features are on. */
 export const ROUTES: readonly Route[] = [
+  documentRoute,
   ...systemRoutes,
   ...agentRoutes,
   ...scheduleRoutes,
@@ -39,6 +49,9 @@ export const ROUTES: readonly Route[] = [
   ...vmRoutes,
   ...runnerRoutes,
 ];
+
+/** What API clients may build on; runners have their own door. */
+export const publicDocument = () => openApiDocument(ROUTES.filter((each) => each.path.startsWith('/v1/')));
 
 function routesOf(features: Features): readonly Route[] {
   if (features.schedules) return ROUTES;
@@ -68,7 +81,7 @@ export function createApp(options: AppOptions): Hono {
   });
   for (const path of new Set(served.map((route) => route.path))) {
     const routes = served.filter((route) => route.path === path);
-    for (const route of routes) app.on(route.method, path, (context) => route.serve({ ports, authenticate }, context));
+    for (const each of routes) app.on(each.method, path, (context) => each.serve({ ports, authenticate }, context));
     app.all(path, (context) => problem(methodNotAllowed(context.req.method, routes), context));
   }
   app.notFound((context) => problem(unknownPath(), context));

@@ -74,6 +74,9 @@ export interface Route {
   readonly path: string;
   readonly access: Access;
   readonly refusal?: string;
+  /** What validates the request, for the document that tells of it. */
+  readonly query?: z.ZodType;
+  readonly body?: { readonly schema: z.ZodType; readonly optional: boolean };
   readonly serve: (server: Server, context: Context) => Promise<Response>;
 }
 
@@ -89,6 +92,8 @@ export function route<
     path,
     access,
     ...(refusal !== undefined && { refusal }),
+    ...(spec.query !== undefined && { query: spec.query }),
+    ...(spec.body !== undefined && { body: { schema: spec.body.schema, optional: spec.body.optional === true } }),
     serve: async ({ ports, authenticate }, context) => {
       const request = context.req.raw;
       const caller = (await callerOf({ ports, authenticate }, context, access)) as Callers[A];

@@ -103,27 +103,28 @@ function parseUnix(fields: readonly string[]): ParsedCron {
 }
 
 /**
- * crontab(5): if both day fields are restricted, that is, neither begins with `*`, the command runs when *either* matches;
- * if one begins with `*`, both must match. EventBridge Scheduler can say neither, so it is refused here, where the remedy
- * can be given.
+ * crontab(5): if neither day field begins with `*`, the command runs when *either* matches; if one begins with `*`, both must
+ * match. So a field that names all days decides alone in the first case, and says nothing in the second. What is left with
+ * two real restrictions EventBridge Scheduler can say in neither case: it is refused here, where the remedy can be given.
  */
 function unixDays(fields: readonly string[], dayOfMonth: string, dayOfWeek: string): DayRule {
   const dates = parseField(dayOfMonth, UNIX_FIELDS.dayOfMonth);
   const weekdays = parseField(dayOfWeek, UNIX_FIELDS.dayOfWeek);
-  const starred = { dates: dayOfMonth.startsWith('*'), weekdays: dayOfWeek.startsWith('*') };
-  if (!starred.dates && !starred.weekdays) {
-    const [byDate, byWeekday] = [withField(fields, 4, '*'), withField(fields, 2, '*')];
-    throw new FieldProblem(
-      `restricts both day-of-month (${dayOfMonth}) and day-of-week (${dayOfWeek}). In Unix cron either one suffices; EventBridge Scheduler allows only one of them. Make two schedules, "${byDate}" and "${byWeekday}" (a day that matches both then fires twice)`,
-    );
-  }
   const everyDate = dates.length === 31;
   const everyWeekday = weekdays.length === 7;
-  if (everyDate && everyWeekday) return { kind: 'any' };
+  const eitherSuffices = !dayOfMonth.startsWith('*') && !dayOfWeek.startsWith('*');
+  if (eitherSuffices ? everyDate || everyWeekday : everyDate && everyWeekday) return { kind: 'any' };
+  const both = `restricts both day-of-month (${dayOfMonth}) and day-of-week (${dayOfWeek}).`;
+  if (eitherSuffices) {
+    const [byDate, byWeekday] = [withField(fields, 4, '*'), withField(fields, 2, '*')];
+    throw new FieldProblem(
+      `${both} In Unix cron either one suffices; EventBridge Scheduler allows only one of them. Make two schedules, "${byDate}" and "${byWeekday}" (a day that matches both then fires twice)`,
+    );
+  }
   if (everyWeekday) return { kind: 'dates', dates };
   if (everyDate) return { kind: 'weekdays', weekdays };
   throw new FieldProblem(
-    `restricts both day-of-month (${dayOfMonth}) and day-of-week (${dayOfWeek}). Because one of them begins with *, Unix cron wants both to match, which EventBridge Scheduler cannot say: write * in one of the two`,
+    `${both} Because one of them begins with *, Unix cron wants both to match, which EventBridge Scheduler cannot say: write * in one of the two`,
   );
 }
 

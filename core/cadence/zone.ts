@@ -31,6 +31,11 @@ interface ZoneMemo {
 
 const DAY_MS = 86_400_000;
 const BLOCK_MS = 32 * DAY_MS;
+/**
+ * Since 1970, where cron begins, no zone has changed its offset twice within less than a week (all of them were searched), so
+ * two questions four days apart cannot miss a pair of changes that cancel each other out. BLOCK_MS is a multiple of it.
+ */
+const STRIDE_MS = 4 * DAY_MS;
 /** 44 years of one zone. */
 const BLOCKS_MAX = 512;
 const ZONES_MAX = 256;
@@ -75,16 +80,15 @@ function blockOf(memo: ZoneMemo, index: number): readonly Span[] {
   return spans;
 }
 
-/** The offset is asked once a day; two changes within one day that cancel each other out never happened. */
 function computeBlock(format: Intl.DateTimeFormat, start: number): readonly Span[] {
   const spans: Span[] = [];
   let from = start;
   let offset = askOffset(format, start);
-  for (let day = start; day < start + BLOCK_MS; day += DAY_MS) {
-    const nextOffset = askOffset(format, day + DAY_MS);
-    let low = day;
+  for (let at = start; at < start + BLOCK_MS; at += STRIDE_MS) {
+    const nextOffset = askOffset(format, at + STRIDE_MS);
+    let low = at;
     while (offset !== nextOffset) {
-      const change = firstOther(format, offset, low, day + DAY_MS);
+      const change = firstOther(format, offset, low, at + STRIDE_MS);
       if (change >= start + BLOCK_MS) break;
       spans.push({ from, to: change, offset });
       from = change;

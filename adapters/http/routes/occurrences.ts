@@ -11,7 +11,7 @@ import {
 import { listScheduleRuns } from '../../../core/runs/service.ts';
 import { cancelBackfill, getBackfill, startBackfill } from '../../../core/schedules/backfill.ts';
 import { explainOccurrence } from '../../../core/schedules/explain.ts';
-import { listOccurrences, listRevisions, listUpcoming } from '../../../core/schedules/service.ts';
+import { listOccurrences, listRevisions, listUpcoming } from '../../../core/schedules/ledgerLists.ts';
 import { skipOccurrence, unskipOccurrence } from '../../../core/schedules/skips.ts';
 import { accepted, changed, json } from '../answers.ts';
 import { readIfMatch } from '../parse.ts';

@@ -43,7 +43,7 @@ const sample = (path: string) =>
 
 describe('without a valid credential', () => {
   const open = ROUTES.filter((route) => route.access === 'public').map((route) => route.path);
-  test('only health answers', () => expect(open).toEqual(['/v1/health']));
+  test('only health and the document answer', () => expect(open).toEqual(['/v1/openapi.json', '/v1/health']));
 
   test.each(ROUTES.filter((route) => route.access !== 'public').map(({ method, path }) => ({ method, path })))(
     '$method $path is 401',

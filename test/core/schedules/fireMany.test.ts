@@ -7,8 +7,8 @@ import { deleteSchedule, pauseSchedule } from '../../../core/schedules/actions.t
 import { firstUndecided } from '../../../core/schedules/expected.ts';
 import { fire } from '../../../core/schedules/fire.ts';
 import { fireMany } from '../../../core/schedules/fireMany.ts';
+import { listOccurrences } from '../../../core/schedules/ledgerLists.ts';
 import type { ScheduleRow } from '../../../core/schedules/model.ts';
-import { listOccurrences } from '../../../core/schedules/service.ts';
 import { skipOccurrence } from '../../../core/schedules/skips.ts';
 import { keys } from '../../../core/table/keys.ts';
 import { tick } from '../../../core/watchdog/tick.ts';

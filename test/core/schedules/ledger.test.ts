@@ -10,13 +10,8 @@ import { cancelBackfill, getBackfill, startBackfill } from '../../../core/schedu
 import { dryRunPatch } from '../../../core/schedules/dryRun.ts';
 import { explainOccurrence } from '../../../core/schedules/explain.ts';
 import { fire } from '../../../core/schedules/fire.ts';
-import {
-  getSchedule,
-  listOccurrences,
-  listRevisions,
-  listUpcoming,
-  patchSchedule,
-} from '../../../core/schedules/service.ts';
+import { listOccurrences, listRevisions, listUpcoming } from '../../../core/schedules/ledgerLists.ts';
+import { getSchedule, patchSchedule } from '../../../core/schedules/service.ts';
 import { skipOccurrence, unskipOccurrence } from '../../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
 import { tick } from '../../../core/watchdog/tick.ts';

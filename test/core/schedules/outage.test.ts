@@ -6,7 +6,8 @@ import { deleteSchedule, pauseSchedule, resumeSchedule } from '../../../core/sch
 import { firstUndecided } from '../../../core/schedules/expected.ts';
 import { fire } from '../../../core/schedules/fire.ts';
 import { fireMany } from '../../../core/schedules/fireMany.ts';
-import { getSchedule, listOccurrences } from '../../../core/schedules/service.ts';
+import { listOccurrences } from '../../../core/schedules/ledgerLists.ts';
+import { getSchedule } from '../../../core/schedules/service.ts';
 import { skipOccurrence } from '../../../core/schedules/skips.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, silentLog, type TestEngine, testEngine, type World } from '../../support/world.ts';
