@@ -9,6 +9,7 @@
 import type { Cadence } from '../schedules/model.ts';
 import type { DayRule } from './days.ts';
 import { WEEKDAYS, YEAR_MAX, YEAR_MIN } from './fields.ts';
+import { LAST_INSTANT } from './occurrences.ts';
 import { type ParsedCron, parseCron } from './parse.ts';
 import { isRepeated, offsetAt, wallText } from './zone.ts';
 
@@ -35,11 +36,11 @@ export function toAwsExpression(cadence: Cadence): AwsExpression {
 
 /**
  * In the zone, unless the local time exists twice there: then in UTC, because AWS does not document which of the two it
- * takes.
+ * takes. In UTC too where only the zone has begun a year of five digits.
  */
 function atExpression(at: number, timezone: string): AwsExpression {
   const wall = at + offsetAt(timezone, at);
-  return isRepeated(timezone, wall)
+  return isRepeated(timezone, wall) || wall > LAST_INSTANT
     ? { ok: true, expression: `at(${wallText(at)})`, timezone: 'UTC' }
     : { ok: true, expression: `at(${wallText(wall)})`, timezone: zoneName(timezone) };
 }

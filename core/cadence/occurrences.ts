@@ -10,12 +10,20 @@ import { type ParsedCron, parseCron } from './parse.ts';
 import { MINUTE_MS, nextWall } from './wall.ts';
 import { firstInstant, offsetAt, shownUntil } from './zone.ts';
 
+/** The last second whose year has four digits: what lies behind it could be answered, but never sent (`Instant`). */
+export const LAST_INSTANT = Date.UTC(9999, 11, 31, 23, 59, 59);
+
 /**
  * The first occurrence strictly after `after`, in epoch milliseconds; undefined if there is none (a date that does not
  * exist, years that are over, a single time that has passed, an expression that `parseCron` refuses).
  * @throws RangeError if the time zone is unknown
  */
 export function nextOccurrence(cadence: Cadence, after: number): number | undefined {
+  const next = unboundedNext(cadence, after);
+  return next === undefined || next > LAST_INSTANT ? undefined : next;
+}
+
+function unboundedNext(cadence: Cadence, after: number): number | undefined {
   switch (cadence.kind) {
     case 'at':
       return cadence.at > after ? cadence.at : undefined;

@@ -8,6 +8,8 @@ import { type OffsetChange, offsetChanges, wallText } from './zone.ts';
 
 export type CadenceWarning =
   | { readonly kind: 'never_fires'; readonly message: string }
+  /** A day field that restricts nothing, because the other one names all days and either suffices. */
+  | { readonly kind: 'every_day'; readonly message: string }
   | { readonly kind: 'fires_often'; readonly perDay: number; readonly message: string }
   | {
       /** Local times that do not exist, or exist twice, and that the cadence names. */
@@ -28,24 +30,35 @@ const LOCAL_TIMES_SHOWN = 5;
 const CLOCK_WARNINGS_MAX = 20;
 const DAY_SECONDS = 86_400;
 
+/** In Unix cron the two day fields widen each other where both are restricted: many a writer means that both must match. */
+function eitherDay(cadence: Cadence): readonly CadenceWarning[] {
+  const [, , dayOfMonth = '*', , dayOfWeek = '*', year] = cadence.kind === 'cron' ? cadence.cron.split(' ') : [];
+  if (year !== undefined || dayOfMonth.startsWith('*') || dayOfWeek.startsWith('*')) return [];
+  const message = `fires every day: in Unix cron either day field suffices, and one of ${dayOfMonth} and ${dayOfWeek} names all days; write * in the one that you do not mean`;
+  return [{ kind: 'every_day', message }];
+}
+
 /** The warnings about occurrences from `from` (inclusive) to `to`; at most 20 of them about clock changes. */
 export function describeWarnings(cadence: Cadence, from: number, to: number): readonly CadenceWarning[] {
   const never = neverFires(cadence, from);
   if (never !== undefined) return [never];
   const often = firesOften(cadence);
-  return [...(often === undefined ? [] : [often]), ...clockChanges(cadence, from, to)];
+  return [...(often === undefined ? [] : [often]), ...eitherDay(cadence), ...clockChanges(cadence, from, to)];
 }
 
 function neverFires(cadence: Cadence, from: number): CadenceWarning | undefined {
   if (nextOccurrence(cadence, from - 1) !== undefined) return undefined;
-  if (cadence.kind === 'at')
-    return { kind: 'never_fires', message: `never fires: its only time, ${isoSecond(cadence.at)}, is over` };
+  if (cadence.kind === 'at' && cadence.at < from)
+    return {
+      kind: 'never_fires',
+      message: `never fires: its only time, ${isoSecond(cadence.at)}, is before ${isoSecond(from)}`,
+    };
   return { kind: 'never_fires', message: `never fires after ${isoSecond(from)}: ${neverReason(cadence)}` };
 }
 
 function neverReason(cadence: Cadence): string {
   const parsed = cadence.kind === 'cron' ? parseCron(cadence.cron) : undefined;
-  if (parsed === undefined) return 'it has ended';
+  if (parsed === undefined) return 'no time after the year 9999 can be kept';
   if (!parsed.ok) return `its cron expression ${parsed.problem}`;
   const lastYear = parsed.cron.years.at(-1) ?? 0;
   if (nextWall(parsed.cron, 0) === undefined) return 'no such date exists';

@@ -26,6 +26,8 @@ export type WallInstant =
 
 interface ZoneMemo {
   readonly format: Intl.DateTimeFormat;
+  /** UTC, the commonest zone, needs no questions. */
+  readonly constant: Span | undefined;
   readonly blocks: Map<number, readonly Span[]>;
 }
 
@@ -42,13 +44,16 @@ const ZONES_MAX = 256;
 /** No zone is or was further from UTC, local mean times included. */
 const OFFSET_MAX_MS = 16 * 3_600_000;
 
+const ALWAYS_UTC: Span = { from: Number.NEGATIVE_INFINITY, to: Number.POSITIVE_INFINITY, offset: 0 };
+
 const zones = new Map<string, ZoneMemo>();
 
 function memoOf(timezone: string): ZoneMemo {
   const known = zones.get(timezone);
   if (known !== undefined) return known;
   const format = new Intl.DateTimeFormat('en-US', { timeZone: timezone, timeZoneName: 'longOffset' });
-  const memo = { format, blocks: new Map<number, readonly Span[]>() };
+  const isUtc = format.resolvedOptions().timeZone === 'UTC';
+  const memo = { format, constant: isUtc ? ALWAYS_UTC : undefined, blocks: new Map<number, readonly Span[]>() };
   dropOldest(zones, ZONES_MAX);
   zones.set(timezone, memo);
   return memo;
@@ -112,6 +117,7 @@ function firstOther(format: Intl.DateTimeFormat, offset: number, low: number, hi
 }
 
 function spanAt(memo: ZoneMemo, at: number): Span {
+  if (memo.constant !== undefined) return memo.constant;
   const spans = blockOf(memo, Math.floor(at / BLOCK_MS));
   for (const span of spans) if (at < span.to) return span;
   throw new RangeError(`no offset for the instant ${at}`);
@@ -173,8 +179,8 @@ export function localText(at: number, timezone: string): string {
   return `${wallText(at + offset)}${offsetText(offset)}[${timezone}]`;
 }
 
-/** A local time as yyyy-mm-ddThh:mm:ss. */
-export const wallText = (wall: number): string => new Date(wall).toISOString().slice(0, 19);
+/** A local time as yyyy-mm-ddThh:mm:ss; the first hours of the year 10000, where a zone is ahead, as ISO 8601 expands years. */
+export const wallText = (wall: number): string => new Date(wall).toISOString().slice(0, -5);
 
 /** To the minute, as RFC 9557 has it: only local mean times, gone since 1972, had seconds. */
 function offsetText(offset: number): string {

@@ -10,7 +10,7 @@ import { keys } from '../table/keys.ts';
 import { changeSchedule, revised } from './change.ts';
 import { syncClock } from './clockSync.ts';
 import { deletionWrites } from './deletion.ts';
-import { nextExpected } from './expected.ts';
+import { firstUndecided } from './expected.ts';
 import { settleWholeBuffer } from './ledger.ts';
 import type { ScheduleRow } from './model.ts';
 import { bodyOf, loadLiveSchedule, loadSchedule, refuseRejected } from './service.ts';
@@ -79,7 +79,7 @@ export async function resumeSchedule(
       failureStreak: 0,
     };
     // Its time has passed in the pause: it has nothing to go on with, and says so.
-    const status = nextExpected(resumed, now - 1) === undefined ? 'completed' : 'active';
+    const status = firstUndecided(resumed) === undefined ? 'completed' : 'active';
     const after: ScheduleRow = { ...resumed, status };
     return {
       writes: [

@@ -77,9 +77,6 @@ const neverProblem = (cadence: Cadence): FieldError => ({
 
 const invalid = (error: FieldError) => new InvalidRequest('The cadence cannot be kept.', [error]);
 
-/** Whether a change of cadence changes anything that the clock must know. */
-export const sameCadence = (left: Cadence, right: Cadence): boolean => sameFields(left, right);
-
 /** By value, whatever the order of the fields: a store gives them back in its own. */
 export function sameFields(left: unknown, right: unknown): boolean {
   if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return left === right;

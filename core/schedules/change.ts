@@ -5,7 +5,7 @@ import { keys } from '../table/keys.ts';
 import { absent, eq, guard, type Value, type Write } from '../table/model.ts';
 import { asItem, asValue, SCHEMA_VERSION } from '../table/rows.ts';
 import { derivedOf } from './check.ts';
-import { firstUndecided, prunedRevisions } from './expected.ts';
+import { firstUndecided, nextOfAny, prunedRevisions } from './expected.ts';
 import type { Revision, RevisionRow, ScheduleRow } from './model.ts';
 
 export interface ScheduleChange {
@@ -31,9 +31,22 @@ export function revised(schedule: ScheduleRow, revision: Omit<Revision, 'specVer
     ...schedule,
     specVersion,
     decidedThrough,
-    revisions: [...prunedRevisions(schedule.revisions, decidedThrough), { ...revision, from, specVersion }],
+    revisions: withRevision(prunedRevisions(schedule.revisions, decidedThrough), { ...revision, from, specVersion }),
     clock: { ...schedule.clock, status: 'pending' },
   };
+}
+
+/**
+ * An edit in a pause takes the place of the edit before it where no occurrence fell between the two: or they would pile up
+ * on the row until the resume. What came before them says the same of that time: nothing.
+ */
+export function withRevision(revisions: readonly Revision[], next: Revision): readonly Revision[] {
+  const last = revisions.at(-1);
+  if (last === undefined || last.active || next.active || revisions.length === 1) return [...revisions, next];
+  const earlier = revisions.slice(0, -1);
+  const isIdle = (planned: readonly Revision[]) =>
+    (nextOfAny({ revisions: planned }, last.from - 1) ?? next.from) >= next.from;
+  return isIdle(revisions) && isIdle(earlier) ? [...earlier, next] : [...revisions, next];
 }
 
 /**

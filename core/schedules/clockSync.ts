@@ -9,7 +9,7 @@ import { sameFields } from './cadenceRequest.ts';
 import { changeSchedule, revised, specRow } from './change.ts';
 import { derivedOf } from './check.ts';
 import { flexibleMs } from './decide.ts';
-import { nextExpected } from './expected.ts';
+import { firstUndecided, nextExpected, nextOfAny } from './expected.ts';
 import { settleWholeBuffer } from './ledger.ts';
 import type { Cadence, ScheduleRow, SyncedSpec } from './model.ts';
 
@@ -82,19 +82,24 @@ const syncedSpec = (schedule: ScheduleRow): SyncedSpec => ({
   ...(schedule.flexibleWindowSeconds !== undefined && { flexibleWindowSeconds: schedule.flexibleWindowSeconds }),
 });
 
+/** Pruned only here: a spec that is refused gives way to the one before it, and what was taken out of that stays out. */
+const standingSkips = (schedule: ScheduleRow): readonly number[] =>
+  schedule.skips.filter((at) => at > schedule.decidedThrough && nextOfAny(schedule, at - 1) === at);
+
 /** @param taken the clock was given this spec, and took it: a delete says nothing of a spec */
 async function markSynced(ports: Ports, schedule: ScheduleRow, taken: boolean): Promise<boolean> {
   const now = ports.time.now();
   const clock = { status: 'synced', specVersion: schedule.specVersion, syncedAt: now } as const;
   const guards = [
-    guard('clock.specStands', eq('specVersion', schedule.specVersion)),
+    // Not only the spec: a skip may have been acknowledged since, which the pruned skips would undo.
+    guard('clock.scheduleUnchanged', eq('version', schedule.version)),
     // The check goes back from the clock to what is due, by the fires that this read knew of.
     guard('clock.liveSetUnchanged', eq('liveSeq', schedule.liveSeq)),
   ];
   const { attentionAt, checkIn, checkAt } = derivedOf(ports.config, { ...schedule, clock }, now);
   const set = {
     clock,
-    ...(taken && { lastSyncedSpec: asValue(syncedSpec(schedule)) }),
+    ...(taken && { lastSyncedSpec: asValue(syncedSpec(schedule)), skips: standingSkips(schedule) }),
     attentionAt,
     checkIn,
     checkAt,
@@ -114,7 +119,8 @@ async function revert(ports: Ports, rejected: ScheduleRow, problem: string): Pro
   ports.log.warn('clock.rejected', { scheduleId: rejected.id, specVersion: rejected.specVersion, problem });
   const status = await commit<ScheduleRow['status']>(ports, async (writer) => {
     const schedule = asRow<ScheduleRow>(await ports.store.get(keys.schedule(rejected.id)));
-    if (schedule === undefined || schedule.specVersion !== rejected.specVersion)
+    // It has been edited since, or its last occurrence was decided: then the refused spec is in force no longer.
+    if (schedule?.specVersion !== rejected.specVersion || schedule.status !== 'active')
       return { done: schedule?.status ?? rejected.status };
     const now = ports.time.now();
     const change = {
@@ -125,9 +131,7 @@ async function revert(ports: Ports, rejected: ScheduleRow, problem: string): Pro
     };
     return {
       writes: [
-        ...(change.after.status === 'paused' && schedule.status !== 'paused'
-          ? settleWholeBuffer(schedule, 'paused', now)
-          : []),
+        ...(change.after.status === 'paused' ? settleWholeBuffer(schedule, 'paused', now) : []),
         ...changeSchedule(ports, schedule, change, now, writer),
       ],
       proof: keys.scheduleEvent(schedule.id, schedule.version + 1),
@@ -140,9 +144,9 @@ async function revert(ports: Ports, rejected: ScheduleRow, problem: string): Pro
 function reverted(schedule: ScheduleRow, problem: string, now: number): ScheduleRow {
   const { window: _w, flexibleWindowSeconds: _f, ...rest } = schedule;
   const spec = schedule.lastSyncedSpec;
-  const wasPaused = schedule.revisions.at(-2)?.active === false && schedule.status === 'active';
-  if (spec === undefined || wasPaused || sameFields(spec, syncedSpec(schedule))) {
-    // Nothing to go back to, or a refused resume: it stands still, with the reason, instead of seeming to run.
+  const stoodStill = schedule.revisions.at(-2)?.active === false;
+  if (spec === undefined || stoodStill || sameFields(spec, syncedSpec(schedule))) {
+    // Nothing to go back to, or a refused resume or revival: it stands still, with the reason, instead of seeming to run.
     const paused = revised(schedule, { ...specRow(schedule), from: now, active: false, by: 'candor' });
     return {
       ...paused,
@@ -158,8 +162,8 @@ function reverted(schedule: ScheduleRow, problem: string, now: number): Schedule
     ...(window !== undefined && { window }),
     ...(flexibleWindowSeconds !== undefined && { flexibleWindowSeconds }),
   };
-  const again = revised(back, { ...specRow(back), from: now, active: schedule.status === 'active', by: 'candor' });
+  const again = revised(back, { ...specRow(back), from: now, active: true, by: 'candor' });
   // An edit had revived it, and the clock would not have that: it is as completed as before.
-  const isOver = again.status === 'active' && nextExpected(again, again.decidedThrough) === undefined;
+  const isOver = again.buffer.length === 0 && firstUndecided(again) === undefined;
   return isOver ? { ...again, status: 'completed' } : again;
 }

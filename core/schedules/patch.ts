@@ -1,9 +1,8 @@
 /** A schedule with a patch laid over it. Pure: the dry run and the edit itself decide on the same row. */
 import { overlay } from '../agents/service.ts';
 import type { SchedulePatch } from '../contract/schedules.ts';
-import { acceptCadence, hasFuture, refuseWithoutOccurrence, sameCadence, sameFields } from './cadenceRequest.ts';
+import { acceptCadence, hasFuture, refuseWithoutOccurrence, sameFields } from './cadenceRequest.ts';
 import { revised, specRow } from './change.ts';
-import { nextOfAny } from './expected.ts';
 import type { ScheduleRow, Window } from './model.ts';
 
 export function patchedSchedule(schedule: ScheduleRow, patch: SchedulePatch, by: string, now: number): ScheduleRow {
@@ -40,21 +39,19 @@ export function patchedSchedule(schedule: ScheduleRow, patch: SchedulePatch, by:
     ...(metadata !== undefined && { metadata }),
     inputVersion: patch.input === undefined ? schedule.inputVersion : schedule.version + 1,
   };
-  const revives = schedule.status === 'completed' && after.remainingRuns !== 0 && hasFuture(cadence, window, now);
-  const specChanges =
-    !sameCadence(cadence, schedule.cadence) ||
-    !sameFields(window, schedule.window) ||
-    flexibleWindowSeconds !== schedule.flexibleWindowSeconds;
+  // A fire within the allowed skew may have decided a few seconds ahead: that does not come again.
+  const from = Math.max(now, schedule.decidedThrough);
+  const revives = schedule.status === 'completed' && after.remainingRuns !== 0 && hasFuture(cadence, window, from);
+  const timesChange = !sameFields(cadence, schedule.cadence) || !sameFields(window, schedule.window);
+  const specChanges = timesChange || flexibleWindowSeconds !== schedule.flexibleWindowSeconds;
   if (!specChanges && !(revives && patch.remainingRuns !== undefined)) return after;
-  if (specChanges) refuseWithoutOccurrence(cadence, window, now);
+  if (timesChange) refuseWithoutOccurrence(cadence, window, from);
   // A completed schedule that is given a future is active again, from now on.
   const status = revives ? 'active' : schedule.status;
   const next = revised(after, { ...specRow(after), from: now, active: status === 'active', by });
   return {
     ...next,
     status,
-    // What is an occurrence no longer need not be taken out.
-    skips: schedule.skips.filter((at) => at <= now || nextOfAny(next, at - 1) === at),
     ...(revives && { decidedThrough: Math.max(schedule.decidedThrough, now - 1) }),
   };
 }

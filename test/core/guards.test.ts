@@ -24,6 +24,7 @@ import { syncClock } from '../../core/schedules/clockSync.ts';
 import { firstUndecided } from '../../core/schedules/expected.ts';
 import { fire } from '../../core/schedules/fire.ts';
 import { createSchedule, patchSchedule } from '../../core/schedules/service.ts';
+import { skipOccurrence } from '../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
 import { keys } from '../../core/table/keys.ts';
 import { awaitReady, launchVm } from '../../core/vms/provision.ts';
@@ -620,7 +621,7 @@ const RACES: readonly Race[] = [
     },
   },
   {
-    without: ['clock.specStands'],
+    without: ['clock.scheduleUnchanged'],
     when: 'an edit whose own sync fails comes between a put and its mark',
     breaks: 'the clock is called in step with a spec that it does not have',
     held: async (world) => {
@@ -632,6 +633,18 @@ const RACES: readonly Race[] = [
       const { clock, specVersion } = await scheduleRow(world, schedule.id);
       const told = world.clocks.get(schedule.id)?.specVersion;
       return clock.status === 'pending' || (clock.specVersion === specVersion && told === specVersion);
+    },
+  },
+  {
+    without: ['clock.scheduleUnchanged'],
+    when: 'an occurrence is taken out between a put and its mark',
+    breaks: 'what was taken out stays out',
+    held: async (world) => {
+      const schedule = await drifted(world);
+      const request = { occurrence: FIRST + 5 * MINUTE, reason: '' };
+      const rival = () => skipOccurrence(world.ports, world.caller, schedule.id, request, none);
+      await syncClock(interleaved(world, rival), schedule.id);
+      return (await scheduleRow(world, schedule.id)).skips.includes(request.occurrence);
     },
   },
   {

@@ -1,12 +1,14 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { LocalClock } from '../../../adapters/local/clock.ts';
-import { SchedulePatch } from '../../../core/contract/schedules.ts';
-import type { ClockSpec, Ports } from '../../../core/ports.ts';
+import { ScheduleCreate, SchedulePatch } from '../../../core/contract/schedules.ts';
+import { ClockRejected, type ClockSpec, type Ports, type ScheduleClock } from '../../../core/ports.ts';
 import { deleteSchedule, pauseSchedule } from '../../../core/schedules/actions.ts';
+import { spreadMs } from '../../../core/schedules/check.ts';
 import { clockSpec } from '../../../core/schedules/clockSync.ts';
 import { type Delivery, fire } from '../../../core/schedules/fire.ts';
 import { listOccurrences } from '../../../core/schedules/ledgerLists.ts';
-import { patchSchedule } from '../../../core/schedules/service.ts';
+import { createSchedule, patchSchedule } from '../../../core/schedules/service.ts';
+import { tick } from '../../../core/watchdog/tick.ts';
 import { type ClockHarness, type Delivered, scheduleClockContract } from '../../contracts/scheduleClock.ts';
 import { MINUTE, SECOND, scheduleRow } from '../../core/support.ts';
 import { MONDAY_NOON, silentLog, type TestEngine, testEngine, type World } from '../../support/world.ts';
@@ -27,8 +29,12 @@ async function localHarness(): Promise<ClockHarness> {
   const deliveries: Delivered[] = [];
   let turns = 0;
   let clock: LocalClock;
-  let lastSpec: ClockSpec | undefined;
+  let made = 0;
+  let refusal: string | undefined;
+  /** This clock's memory is the table, so it can lose nothing: these are kept from it until they are put again. */
+  const lost = new Set<string>();
   const deliver = async (delivery: Delivery) => {
+    if (lost.has(delivery.scheduleId)) return { outcome: 'ignored', reason: 'nothing_due' } as const;
     deliveries.push({ ...delivery, at: world.now });
     if (harness.failing > 0) {
       harness.failing--;
@@ -49,11 +55,27 @@ async function localHarness(): Promise<ClockHarness> {
     if (spec === undefined) throw new Error('nothing to put');
     return spec;
   };
+  /** The clock as the core reaches it; it takes every spec by itself, so a refusal comes from here. */
+  const reached: ScheduleClock = {
+    put: async (spec) => {
+      if (harness.unreachable) throw new Error('the clock is down');
+      const problem = refusal;
+      refusal = undefined;
+      if (problem !== undefined) throw new ClockRejected(problem);
+      lost.delete(spec.scheduleId);
+      await clock.put(spec);
+    },
+    delete: async (scheduleId) => {
+      if (harness.unreachable) throw new Error('the clock is down');
+      await clock.delete(scheduleId);
+    },
+  };
+  const ports: Ports = { ...world.ports, clock: reached };
   /** A clock that is told of something due at once looks at once. */
   const look = async () => {
     const before = turns;
     // Of no schedule that is tested: a put also forgets when to retry.
-    if (lastSpec !== undefined) await clock.put({ ...lastSpec, scheduleId: 'sch_0', startAt: 0 });
+    await clock.put({ scheduleId: 'sch_0', startAt: 0 } as ClockSpec);
     await vi.waitFor(
       () => {
         if (turns <= before) throw new Error('the clock has not looked yet');
@@ -67,15 +89,47 @@ async function localHarness(): Promise<ClockHarness> {
     },
     deliveries,
     failing: 0,
+    unreachable: false,
+    refuseNext: (problem) => {
+      refusal = problem;
+    },
+    lose: async (scheduleId) => void lost.add(scheduleId),
     now: () => world.now,
+    create: async ({ cron }) => {
+      const request = { name: `made ${++made}`, cadence: { cron, timezone: 'UTC' }, overlapPolicy: 'allow_all' };
+      const { id } = await createSchedule(ports, world.caller, agent.id, ScheduleCreate.parse(request));
+      return specOf(id);
+    },
+    change: async (scheduleId, { cron }) => {
+      const patch = SchedulePatch.parse({ cadence: { cron, timezone: 'UTC' } });
+      await patchSchedule(ports, world.caller, scheduleId, patch, { kind: 'any' });
+    },
+    deliver: ({ scheduleId, scheduledTime, specVersion }) =>
+      fire(world.ports, {
+        scheduleId,
+        ...(scheduledTime !== undefined && { scheduledTime }),
+        ...(specVersion !== undefined && { specVersion }),
+      }),
+    row: (scheduleId) => scheduleRow(world, scheduleId),
+    ledger: async (scheduleId) => {
+      const { items } = await listOccurrences(world.ports, world.caller, scheduleId, { limit: 100 });
+      return items
+        .map(({ occurrence, disposition, reason }) =>
+          [occurrence.slice(11, 16), disposition, reason ?? ''].join(' ').trim(),
+        )
+        .reverse();
+    },
+    watch: async () => {
+      world.now += world.ports.config.watchdogIntervalSeconds * SECOND;
+      await tick(ports, { owner: 'test', budgetMs: 60_000 });
+    },
     schedule: async ({ cron }, more = {}) => {
       const { id } = await world.schedule(agent.id, {
         cadence: { cron, timezone: 'UTC' },
         ...more,
         overlapPolicy: 'allow_all',
       });
-      lastSpec = await specOf(id);
-      return lastSpec;
+      return specOf(id);
     },
     edit: async (scheduleId, { cron }) => {
       const patch = SchedulePatch.parse({ cadence: { cron, timezone: 'UTC' } });
@@ -102,7 +156,27 @@ async function localHarness(): Promise<ClockHarness> {
   return harness;
 }
 
-scheduleClockContract('the local clock', localHarness);
+scheduleClockContract('the local clock', { refusesSpecs: false, losesSchedules: false }, localHarness);
+
+describe('the local clock in a flexible window', () => {
+  it('fires each schedule at an offset of its own, always the same; what it delivers is the nominal time', async () => {
+    const harness = await localHarness();
+    onTestFinished(() => harness.stop());
+    const steps = new Map<string, number>();
+    // Offsets come from ids: enough of them that two lie in different steps of the harness's time.
+    while (new Set(steps.values()).size < 3) {
+      const spec = await harness.schedule({ cron: '0 * * * *' }, { flexibleWindow: 'PT10M' });
+      const offset = spreadMs({ id: spec.scheduleId, flexibleWindowSeconds: 600 }, spec.startAt);
+      expect(offset).toBeLessThan(10 * MINUTE);
+      steps.set(spec.scheduleId, Math.ceil(offset / STEP_MS));
+    }
+    const start = Date.UTC(2027, 2, 1, 13);
+    await harness.advance(start + 11 * MINUTE - harness.now());
+    expect(harness.deliveries.map((each) => each.scheduledTime)).toEqual([...steps.keys()].map(() => start));
+    expect(new Map(harness.deliveries.map((each) => [each.scheduleId, (each.at - start) / STEP_MS]))).toEqual(steps);
+    for (const scheduleId of steps.keys()) expect(await harness.ledger(scheduleId)).toEqual(['13:00 dispatched']);
+  });
+});
 
 describe('what the local clock remembers of a row', () => {
   const HOUR = 60 * MINUTE;

@@ -145,10 +145,16 @@ export function matcher(expression: string): (local: LocalMinute) => boolean {
   const minutes = Array.from({ length: 60 }, (_, value) => listed(minute, value, 0, 59));
   const hours = Array.from({ length: 24 }, (_, value) => listed(hour, value, 0, 23));
   const days = new Map<number, boolean>();
+  // crontab(5): where neither field begins with *, either of them suffices.
+  const isEither = isUnix && !dayOfMonth.startsWith('*') && !dayOfWeek.startsWith('*');
+  const dayMatchesBoth = (local: LocalMinute) => {
+    const ofMonth = dayOfMonthMatches(dayOfMonth.toUpperCase(), local);
+    const ofWeek = isUnix ? unixWeekdayMatches(dayOfWeek, local) : awsWeekdayMatches(dayOfWeek, local);
+    return isEither ? ofMonth || ofWeek : ofMonth && ofWeek;
+  };
   const dayMatches = (local: LocalMinute) =>
     listed(numbered(month, MONTHS, 1), local.month, 1, 12) &&
-    dayOfMonthMatches(dayOfMonth.toUpperCase(), local) &&
-    (isUnix ? unixWeekdayMatches(dayOfWeek, local) : awsWeekdayMatches(dayOfWeek, local)) &&
+    dayMatchesBoth(local) &&
     listed(year, local.year, 1970, 2199);
   return (local) => {
     if (minutes[local.minute] !== true || hours[local.hour] !== true) return false;

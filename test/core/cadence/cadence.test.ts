@@ -1,5 +1,6 @@
 /** Single times, intervals, local texts and warnings. */
 import { describe, expect, it } from 'vitest';
+import { toAwsExpression } from '../../../core/cadence/aws.ts';
 import { isOccurrence, nextOccurrence, occurrences } from '../../../core/cadence/occurrences.ts';
 import { describeWarnings } from '../../../core/cadence/warnings.ts';
 import { localText, offsetAt } from '../../../core/cadence/zone.ts';
@@ -36,6 +37,29 @@ describe('every', () => {
     expect(nextOccurrence(daily, daily.startAt)).toBe(daily.startAt + 86_400_000);
     expect(nextOccurrence(daily, time('2031-07-01T08:00:00Z') - 1)).toBe(time('2031-07-01T08:00:00Z'));
     expect(nextOccurrence(daily, time('2031-07-01T08:00:00Z'))).toBe(time('2031-07-02T08:00:00Z'));
+  });
+});
+
+describe('the end of the year 9999', () => {
+  const NEW_YEAR = Date.UTC(10_000, 0, 1);
+
+  it('is the last of an interval: a later time could not be sent', () => {
+    const quarterly: Cadence = { kind: 'every', everySeconds: 900, startAt: NEW_YEAR - 3_600_000 };
+    const found = occurrences(quarterly, 0, 1000).map((at) => new Date(at).toISOString());
+    expect([found.length, found.at(-1)]).toEqual([4, '9999-12-31T23:45:00.000Z']);
+    expect(nextOccurrence(quarterly, NEW_YEAR - 1000)).toBeUndefined();
+    expect(nextOccurrence({ ...quarterly, startAt: NEW_YEAR }, 0)).toBeUndefined();
+    expect(describeWarnings(quarterly, NEW_YEAR - 1000, NEW_YEAR).map(({ message }) => message)).toEqual([
+      'never fires after 9999-12-31T23:59:59Z: no time after the year 9999 can be kept',
+    ]);
+  });
+
+  it('is the last of a single time, which is said in UTC where its zone is already further', () => {
+    const last: Cadence = { kind: 'at', at: NEW_YEAR - 1000, timezone: 'Asia/Tokyo' };
+    expect(nextOccurrence(last, 0)).toBe(last.at);
+    expect(nextOccurrence({ kind: 'at', at: NEW_YEAR }, 0)).toBeUndefined();
+    expect(toAwsExpression(last)).toEqual({ ok: true, expression: 'at(9999-12-31T23:59:59)', timezone: 'UTC' });
+    expect(localText(last.at, 'Asia/Tokyo')).toBe('+010000-01-01T08:59:59+09:00[Asia/Tokyo]');
   });
 });
 
@@ -143,8 +167,17 @@ describe('warnings', () => {
     ]);
     expect(messages(cron('0 0 * * ? 2026', 'UTC'))[0]).toContain('the dates that it names are over');
     expect(messages({ kind: 'at', at: YEAR[0] - 1000 })[0]).toContain(
-      'never fires: its only time, 2026-12-31T23:59:59Z',
+      'never fires: its only time, 2026-12-31T23:59:59Z, is before 2027-01-01T00:00:00Z',
     );
+  });
+
+  it('tell that a day field restricts nothing', () => {
+    expect(messages(cron('0 9 1-31 * MON-FRI', 'UTC'))).toEqual([
+      'fires every day: in Unix cron either day field suffices, and one of 1-31 and MON-FRI names all days; write * in the one that you do not mean',
+    ]);
+    expect(messages(cron('0 9 15 * 1-7', 'UTC'))[0]).toMatch(/^fires every day/);
+    expect(messages(cron('0 9 */1 * MON', 'UTC'))).toEqual([]);
+    expect(messages(cron('0 9 * * ? *', 'UTC'))).toEqual([]);
   });
 
   it('tell what fires often: from 288 times a day', () => {

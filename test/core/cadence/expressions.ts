@@ -85,7 +85,19 @@ const hours = (form: 'unix' | 'aws', near: number) =>
     { weight: 5, arbitrary: field({ min: 0, max: 23, form }, 5) },
   );
 
-/** A weekday field that begins with `*` and names less than all would restrict both days in the eyes of Unix. */
+/** Each names all days; those that begin with `*` make Unix want both fields to match, the others either of them. */
+const ALL_DATES = ['*', '*/1', '1-31', '1-31/1', '1-15,16-31', '5,1-31', '*,5'];
+const ALL_WEEKDAYS = ['*', '*/1', '0-6', '1-7', '0-7', 'sun-sat', 'MON-SUN', '1-5,6,0', '*,MON'];
+
+/** Both day fields are written, and yet EventBridge Scheduler can say it, because one of them names all days. */
+const needlessDays = (texts: readonly string[], restricted: fc.Arbitrary<string>, all: readonly string[]) =>
+  fc
+    .tuple(
+      fc.constantFrom(...texts),
+      fc.oneof({ weight: 3, arbitrary: restricted }, { weight: 1, arbitrary: fc.constantFrom('*/2', '*/3', ...all) }),
+    )
+    .map(([full, other]) => [full, other] as const);
+
 export function unixExpression(near: Near): fc.Arbitrary<string> {
   const weekdayField = field({ min: 0, max: 7, form: 'unix', stepMax: 7 }, 0);
   const weekdays = named(weekdayField, [...DAYS, 'SUN'], 0);
@@ -93,6 +105,13 @@ export function unixExpression(near: Near): fc.Arbitrary<string> {
     { weight: 6, arbitrary: fc.constant(['*', '*'] as const) },
     { weight: 3, arbitrary: dates('unix', near.day).map((text) => [text, '*'] as const) },
     { weight: 3, arbitrary: weekdays.map((text) => ['*', text] as const) },
+    { weight: 2, arbitrary: needlessDays(ALL_DATES, weekdays, ALL_WEEKDAYS) },
+    {
+      weight: 2,
+      arbitrary: needlessDays(ALL_WEEKDAYS, dates('unix', near.day), ALL_DATES).map(
+        ([weekday, date]) => [date, weekday] as const,
+      ),
+    },
   );
   return fc
     .tuple(field({ min: 0, max: 59, form: 'unix' }, 2), hours('unix', near.hour), days, months('unix', near.month))

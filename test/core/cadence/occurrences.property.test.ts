@@ -113,20 +113,23 @@ describe('occurrences of a cron cadence', () => {
 
   it('are what croner finds in UTC, over any distance', () => {
     let cases = 0;
-    // croner does not know Sunday as the end of a range.
+    // croner does not know Sunday as the end of a range, and lets only a plain * restrict nothing.
+    const isKnown = (text: string) =>
+      !/-sun/i.test(text) &&
+      text
+        .split(' ')
+        .filter((_, index) => index % 2 === 0)
+        .slice(1)
+        .includes('*');
     const near = { year: 2028, month: 2, day: 29, hour: 12 };
     const starts = fc.integer({ min: Date.UTC(1990, 0), max: Date.UTC(2090, 0) });
     fc.assert(
-      fc.property(
-        unixExpression(near).filter((text) => !/-sun/i.test(text)),
-        starts,
-        (cron, after) => {
-          cases += 1;
-          const found = nextOccurrence({ kind: 'cron', cron, timezone: 'UTC' }, after);
-          const second = new Cron(`0 ${cron}`, { timezone: 'UTC' }).nextRun(new Date(after));
-          expect(found, `${cron} after ${new Date(after).toISOString()}`).toBe(second?.getTime());
-        },
-      ),
+      fc.property(unixExpression(near).filter(isKnown), starts, (cron, after) => {
+        cases += 1;
+        const found = nextOccurrence({ kind: 'cron', cron, timezone: 'UTC' }, after);
+        const second = new Cron(`0 ${cron}`, { timezone: 'UTC' }).nextRun(new Date(after));
+        expect(found, `${cron} after ${new Date(after).toISOString()}`).toBe(second?.getTime());
+      }),
       { numRuns: 3000 },
     );
     process.stdout.write(`cadence: ${cases} cases against croner in UTC, all equal\n`);

@@ -1,5 +1,6 @@
 /** What is refused, and in which words. */
 import { describe, expect, it } from 'vitest';
+import { toAwsExpression } from '../../../core/cadence/aws.ts';
 import { parseCron } from '../../../core/cadence/parse.ts';
 
 const INVALID: readonly (readonly [cron: string, says: string])[] = [
@@ -44,8 +45,9 @@ const INVALID: readonly (readonly [cron: string, says: string])[] = [
   ['0 0 ? * *', 'day-of-month "?" has ?, but there it may have only , - * /: write *'],
   ['0 0 L * *', 'stand in the day fields of the 6-field form'],
   ['0 0 * * 5#2', 'stand in the day fields of the 6-field form'],
+  ['0 9 1-30 * 1-5', 'Make two schedules, "0 9 1-30 * *" and "0 9 * * 1-5"'],
   ['0 9 1 * MON', 'Make two schedules, "0 9 1 * *" and "0 9 * * MON"'],
-  ['0 9 1-31 * 1-5', 'Make two schedules, "0 9 1-31 * *" and "0 9 * * 1-5"'],
+  ['0 9 1,15 * 1-6', 'Make two schedules, "0 9 1,15 * *" and "0 9 * * 1-6"'],
   ['0 9 */2 * MON', 'wants both to match, which EventBridge Scheduler cannot say'],
   ['0 9 1 * */2', 'wants both to match'],
   ['0 0 * * * *', 'one of the two must be ?: write "0 0 ? * * *"'],
@@ -117,5 +119,35 @@ describe('a valid cron expression', () => {
     '0 0 ? NOV-FEB TUE 1970-2199',
   ])('%s is accepted', (cron) => {
     expect(parseCron(cron)).toMatchObject({ ok: true });
+  });
+});
+
+describe('both day fields of Unix, where one of them names all days', () => {
+  const days = (cron: string) => {
+    const result = parseCron(cron);
+    return result.ok ? result.cron.days : result.problem;
+  };
+
+  it.each(['1-31 * 1', '15 * 1-7', '1-31 * 0-6', '1-31/1 * MON-FRI', '1-15,16-31 * SUN', '15 * SUN-SAT', '*/1 * */1'])(
+    '%s is every day: either suffices, or neither restricts',
+    (text) => {
+      expect(days(`0 0 ${text}`)).toEqual({ kind: 'any' });
+    },
+  );
+
+  it.each([
+    ['*/1 * 1', { kind: 'weekdays', weekdays: [1] }],
+    ['*,5 * 1', { kind: 'weekdays', weekdays: [1] }],
+    ['1-31 * */2', { kind: 'weekdays', weekdays: [0, 2, 4, 6] }],
+    ['15 * */1', { kind: 'dates', dates: [15] }],
+    ['*/15 * 0-7', { kind: 'dates', dates: [1, 16, 31] }],
+  ])('%s is restricted by the other field: one begins with *, so both must match', (text, rule) => {
+    expect(days(`0 0 ${text}`)).toEqual(rule);
+  });
+
+  it('is said to AWS as every day', () => {
+    expect(toAwsExpression({ kind: 'cron', cron: '0 0 1-31 * 1', timezone: 'UTC' })).toMatchObject({
+      expression: 'cron(0 0 * * ? *)',
+    });
   });
 });

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { isOccurrence, nextOccurrence } from '../../../core/cadence/occurrences.ts';
 import { isoSecond } from '../../../core/contract/common.ts';
 import { acceptCadence } from '../../../core/schedules/cadenceRequest.ts';
+import { withRevision } from '../../../core/schedules/change.ts';
 import {
   firstUndecided,
   isExpected,
@@ -235,6 +236,13 @@ const revision = (from: number, more: Partial<Revision> = {}): Revision => ({
   by: 'me',
   ...more,
 });
+/** Of whichever revision, those of a pause included. */
+function withheldBefore(revisions: readonly Revision[], before: number): readonly number[] {
+  const found: number[] = [];
+  for (let at = nextOfAny({ revisions }, 0); at !== undefined && at < before; at = nextOfAny({ revisions }, at))
+    found.push(at);
+  return found;
+}
 const minutesOf = (times: readonly number[]) => times.map((time) => (time - NOON) / MINUTE);
 
 describe('what is expected, over the revisions of a schedule', () => {
@@ -350,6 +358,19 @@ describe('what is expected, over the revisions of a schedule', () => {
         }
       }),
       { numRuns: 100 },
+    );
+  });
+
+  it('does not change, nor what a pause withheld, where an edit in the pause takes the place of the one before it', () => {
+    fc.assert(
+      fc.property(anyRevisions, (revisions) => {
+        const [first, ...others] = revisions;
+        const folded = others.reduce<readonly Revision[]>(withRevision, first === undefined ? [] : [first]);
+        expect(upcoming({ revisions: folded }, NOON - 1, 30)).toEqual(upcoming({ revisions }, NOON - 1, 30));
+        const [whole, merged] = [revisions, folded].map((each) => withheldBefore(each, NOON + DAY));
+        expect(merged).toEqual(whole);
+      }),
+      { numRuns: 300 },
     );
   });
 

@@ -65,6 +65,30 @@ describe('an edit', () => {
     });
   });
 
+  it('of the flexible window of a one-off is taken, whether its time is over or it is about to be delivered', async () => {
+    const over = await scheduled({ cadence: { at: isoSecond(FIRST) } });
+    const due = await scheduled({ cadence: { at: isoSecond(FIRST) }, flexibleWindow: 'PT1H' });
+    world.now = FIRST + 2 * MINUTE;
+    await fire(world.ports, { scheduleId: over.id, scheduledTime: FIRST });
+    expect(await patch(over.id, { flexibleWindow: 600 })).toMatchObject({
+      status: 'completed',
+      flexibleWindow: 'PT10M',
+    });
+    expect(await patch(due.id, { flexibleWindow: 600 })).toMatchObject({ status: 'active' });
+    expect(world.clocks.get(due.id)).toMatchObject({ startAt: FIRST, flexibleWindowSeconds: 600 });
+    expect(await fire(world.ports, { scheduleId: due.id, scheduledTime: FIRST })).toMatchObject({
+      outcome: 'dispatched',
+    });
+  });
+
+  it('that gives more runs does not wake what a fire within the allowed skew has decided already', async () => {
+    const schedule = await scheduled({ remainingRuns: 1, window: { endAt: isoSecond(FIRST + SECOND) } });
+    world.now = FIRST - 4 * SECOND;
+    await fire(world.ports, { scheduleId: schedule.id, scheduledTime: FIRST });
+    world.now += SECOND;
+    expect(await patch(schedule.id, { remainingRuns: 5 })).toMatchObject({ status: 'completed' });
+  });
+
   it('leaves one event for each version of the schedule', async () => {
     const schedule = await scheduled();
     await patch(schedule.id, { name: 'one' });
