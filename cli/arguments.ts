@@ -78,15 +78,16 @@ function parseInput(text: string, source: string): Json {
 export const NONE = 'none';
 
 /** Lays options over what stands, so that naming one field does not silently drop its neighbours; `null` if nothing is left. */
-export function mergedFields(
-  present: Readonly<Record<string, string>> | undefined,
-  changes: Readonly<Record<string, string | undefined>>,
-): Record<string, string> | null | undefined {
+export function mergedFields<Value extends string | number>(
+  present: Readonly<Record<string, Value | undefined>> | undefined,
+  changes: Readonly<Record<string, Value | typeof NONE | undefined>>,
+): Record<string, Value> | null | undefined {
   const changed = Object.entries(changes).filter(([, value]) => value !== undefined);
   if (changed.length === 0) return undefined;
-  const merged = new Map([...Object.entries(present ?? {}), ...(changed as [string, string][])]);
-  for (const [name, value] of changed) if (value === NONE) merged.delete(name);
-  return merged.size === 0 ? null : Object.fromEntries(merged);
+  const merged = Object.entries({ ...present, ...Object.fromEntries(changed) }).filter(
+    (entry): entry is [string, Value] => entry[1] !== undefined && entry[1] !== NONE,
+  );
+  return merged.length === 0 ? null : Object.fromEntries(merged);
 }
 
 /** As {@link mergedFields} for `K=V` pairs, whose values are free: what goes is named apart. */

@@ -41,6 +41,8 @@ export const CoreConfig = z
     maxOutputBytes: count(256 * 1024),
     maxLogBytes: count(50 * 1024 * 1024),
     maxLiveRunsPerSchedule: count(100),
+    /** How many runs of one tenant may be on their way or at work at once; absent: no limit, and no counter. */
+    maxConcurrentRunsPerTenant: z.int().positive().optional(),
     retentionDays: count(90),
     /** The checks index is spread over this many partitions per kind. */
     checkShards: z.int().min(1).max(64).default(4),
@@ -50,13 +52,13 @@ export const CoreConfig = z
     pollEvents: z.boolean().default(false),
   })
   .superRefine((config, context) => {
-    const order: [keyof typeof config, keyof typeof config][] = [
+    const order = [
       ['heartbeatActiveSeconds', 'heartbeatIdleSeconds'],
       ['heartbeatIdleSeconds', 'leaseSeconds'],
       ['leaseSeconds', 'unresponsiveSeconds'],
       ['clockPrecisionSeconds', 'overdueGraceSeconds'],
       ['cancelResendSeconds', 'cancelEscalateSeconds'],
-    ];
+    ] as const;
     for (const [smaller, larger] of order) {
       if (config[smaller] >= config[larger])
         context.addIssue({ code: 'custom', path: [smaller], message: `must be less than ${larger}` });

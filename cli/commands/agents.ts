@@ -1,7 +1,7 @@
 /** `candor agents …` */
 import type { Command } from 'commander';
 import type { AgentBody, AgentCreateInput } from '../../core/contract/agents.ts';
-import { collect, collectPair, mergedFields, mergedPairs, NONE } from '../arguments.ts';
+import { collect, collectPair, mergedFields, mergedPairs, NONE, wholeNumber, wholeNumberOrNone } from '../arguments.ts';
 import { apiPath } from '../client.ts';
 import { UsageError } from '../errors.ts';
 import { agentDetail, agentTable } from '../render/agents.ts';
@@ -18,6 +18,7 @@ interface AgentOptions {
   readonly cwd?: string;
   readonly runTimeout?: string;
   readonly startTimeout?: string;
+  readonly maxConcurrentRuns?: number | typeof NONE;
   readonly metadata?: Pairs;
 }
 
@@ -55,6 +56,11 @@ function addCreate(agents: Command, host: Host): void {
     .option('--cwd <dir>', 'its working directory, an absolute path on the VM (default: a fresh folder per run)')
     .option('--run-timeout <duration>', 'how long a run may take, such as 15m or PT15M')
     .option('--start-timeout <duration>', 'how long a run may take to start')
+    .option(
+      '--max-concurrent-runs <count>',
+      'how many of its runs may be at work at once; others wait',
+      wholeNumber(1, 10_000),
+    )
     .option('--metadata <name=value>', 'a note of yours (repeatable)', collectPair);
   examples(
     create,
@@ -62,7 +68,7 @@ function addCreate(agents: Command, host: Host): void {
     'candor agents create --name shell --env MODE=fast --run-timeout 15m -- bash -c \'echo "$MODE"\'',
   );
   host.serve<AgentOptions>(create, async (session, command, options) => {
-    const limits = mergedFields(undefined, { runTimeout: options.runTimeout, startTimeout: options.startTimeout });
+    const limits = mergedFields(undefined, limitOptions(options));
     const body: AgentCreateInput = {
       name: options.name ?? '',
       command: [...command],
@@ -87,6 +93,11 @@ function addUpdate(agents: Command, host: Host): void {
     .option('--cwd <dir>', `another working directory, or ${NONE}`)
     .option('--run-timeout <duration>', `how long a run may take, or ${NONE} for the default`)
     .option('--start-timeout <duration>', `how long a run may take to start, or ${NONE} for the default`)
+    .option(
+      '--max-concurrent-runs <count>',
+      `how many of its runs may be at work at once, or ${NONE}`,
+      wholeNumberOrNone(1, 10_000),
+    )
     .option('--metadata <name=value>', 'set a note (repeatable)', collectPair)
     .option('--unset-metadata <name>', 'remove a note (repeatable)', collect);
   examples(
@@ -109,9 +120,15 @@ function addUpdate(agents: Command, host: Host): void {
   });
 }
 
+const limitOptions = ({ runTimeout, startTimeout, maxConcurrentRuns }: AgentOptions) => ({
+  runTimeout,
+  startTimeout,
+  maxConcurrentRuns,
+});
+
 function patchOf(present: AgentBody, command: readonly string[], options: UpdateOptions): object {
   const { limits: standing } = present;
-  const limits = mergedFields(standing, { runTimeout: options.runTimeout, startTimeout: options.startTimeout });
+  const limits = mergedFields(standing, limitOptions(options));
   const env = mergedPairs(present.env, options.env, options.unsetEnv);
   const metadata = mergedPairs(present.metadata, options.metadata, options.unsetMetadata);
   return {

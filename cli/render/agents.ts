@@ -30,6 +30,7 @@ export const agentDetail = (paint: Paint, agent: AgentBody): string =>
     ['environment', pairs(agent.env)],
     ['start timeout', agent.limits?.startTimeout],
     ['run timeout', agent.limits?.runTimeout],
+    ['max concurrent runs', agent.limits?.maxConcurrentRuns?.toString()],
     ['metadata', pairs(agent.metadata)],
     ['version', String(agent.version)],
     ['created', `${when(agent.createdAt, agent.asOf)} by ${inline(agent.createdBy)}`],

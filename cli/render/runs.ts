@@ -104,6 +104,8 @@ function waitingFields(run: RunBody): readonly Field[] {
   return [
     ['waiting', inline(waiting.reason)],
     ['  tried', waiting.tried && inline(waiting.tried.join(', '))],
+    ['  position', waiting.position?.toString()],
+    ['  limit', waiting.maximum?.toString()],
     ['  next try', waiting.nextTryAt && when(waiting.nextTryAt, run.asOf)],
   ];
 }

@@ -6,7 +6,11 @@ export interface AgentDefinition {
   readonly command: readonly string[];
   readonly workingDirectory?: string;
   readonly env?: Readonly<Record<string, string>>;
-  readonly limits?: { readonly startTimeout?: number; readonly runTimeout?: number };
+  readonly limits?: {
+    readonly startTimeout?: number;
+    readonly runTimeout?: number;
+    readonly maxConcurrentRuns?: number;
+  };
 }
 
 export interface AgentVersionRow extends RowBase, AgentDefinition {

@@ -4,6 +4,8 @@ import { limitsToBody } from '../contract/agents.ts';
 import { isoTime, type ListBody } from '../contract/common.ts';
 import { isTerminal } from '../contract/runs.ts';
 import { CandorError, NotFound } from '../errors.ts';
+import { agentLimitId } from '../limits/model.ts';
+import { admitWaiting } from '../limits/next.ts';
 import type { Ports } from '../ports.ts';
 import { byteLength, checkMetadata, type Precondition, requireVersion } from '../rules.ts';
 import { cancelRun } from '../runs/cancel.ts';
@@ -171,6 +173,22 @@ export async function patchAgent(
   precondition: Precondition,
 ): Promise<AgentBody> {
   checkMetadata(ports.config, patch.metadata ?? undefined);
+  const agent = await commitPatch(ports, caller, agentId, patch, precondition);
+  // A raised limit lets in who waits; the watchdog does it where this is cut short.
+  if (patch.limits !== undefined)
+    await admitWaiting(ports, agentLimitId(agentId)).catch((error: unknown) =>
+      ports.log.warn('agent.waiting_not_admitted', { agentId, error: String(error) }),
+    );
+  return agent;
+}
+
+function commitPatch(
+  ports: Ports,
+  caller: PrincipalCaller,
+  agentId: string,
+  patch: AgentPatch,
+  precondition: Precondition,
+): Promise<AgentBody> {
   return commit<AgentBody>(ports, async (writer) => {
     const agent = await loadAgent(ports, caller.tenantId, agentId);
     requireVersion('agent', agent.id, agent.version, precondition);

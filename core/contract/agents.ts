@@ -28,6 +28,8 @@ const DAY = 86_400;
 export const AgentLimits = z.strictObject({
   startTimeout: Duration({ minSeconds: 10, maxSeconds: DAY }).optional(),
   runTimeout: Duration({ minSeconds: 1, maxSeconds: 30 * DAY }).optional(),
+  /** Runs on their way or at work at once; the others wait in order. Absent: no limit. */
+  maxConcurrentRuns: z.int().min(1, 'must be at least 1').max(10_000, 'must be at most 10000').optional(),
 });
 
 export const AgentCreate = z.strictObject({
@@ -62,7 +64,11 @@ export interface AgentBody {
   readonly command: readonly string[];
   readonly workingDirectory?: string;
   readonly env?: Readonly<Record<string, string>>;
-  readonly limits?: { readonly startTimeout?: string; readonly runTimeout?: string };
+  readonly limits?: {
+    readonly startTimeout?: string;
+    readonly runTimeout?: string;
+    readonly maxConcurrentRuns?: number;
+  };
   readonly metadata?: Readonly<Record<string, string>>;
   readonly version: number;
   readonly createdBy: string;
@@ -74,7 +80,9 @@ export interface AgentBody {
 export const limitsToBody = (limits: {
   readonly startTimeout?: number | undefined;
   readonly runTimeout?: number | undefined;
+  readonly maxConcurrentRuns?: number | undefined;
 }) => ({
   ...(limits.startTimeout !== undefined && { startTimeout: formatDuration(limits.startTimeout) }),
   ...(limits.runTimeout !== undefined && { runTimeout: formatDuration(limits.runTimeout) }),
+  ...(limits.maxConcurrentRuns !== undefined && { maxConcurrentRuns: limits.maxConcurrentRuns }),
 });

@@ -72,6 +72,10 @@ export interface RunBody {
     readonly tried?: readonly string[];
     readonly nextTryAt?: string;
     readonly blockedBy?: readonly string[];
+    /** For `agent_limit` and `tenant_limit`: how many may be at work at once. */
+    readonly maximum?: number;
+    /** In the detail of one run: where it stands in the queue, 1 is next. */
+    readonly position?: number;
   };
   readonly vmId?: string;
   readonly createdAt: string;

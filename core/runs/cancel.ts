@@ -14,10 +14,10 @@ import { changeVm, withCommand } from '../vms/change.ts';
 import type { VmRow } from '../vms/model.ts';
 import { releaseVm } from '../vms/release.ts';
 import { changeRun, evidence, nextEventKey } from './change.ts';
+import { executionName } from './execution.ts';
 import { finishRun } from './finish.ts';
 import { nextStatus } from './machine.ts';
 import type { CancelRecord, RunRow } from './model.ts';
-import { executionName } from './place.ts';
 
 export interface CancelOrder {
   readonly by: string;

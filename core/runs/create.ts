@@ -2,6 +2,7 @@
 import type { AgentRow } from '../agents/model.ts';
 import type { CoreConfig } from '../config.ts';
 import type { Evidence } from '../contract/common.ts';
+import { limitsOf, PLACEMENT_GRACE_SECONDS } from '../limits/model.ts';
 import { checkPartition, keys, LIST_SHARDS, lists, shardOf } from '../table/keys.ts';
 import { absent, guard, type Key, type Write } from '../table/model.ts';
 import { asItem, SCHEMA_VERSION } from '../table/rows.ts';
@@ -23,12 +24,10 @@ export interface NewRun {
   readonly evidence: Evidence;
 }
 
-/** How long a queued run may stand without a placement before the watchdog places it. */
-export const PLACEMENT_GRACE_SECONDS = 20;
-
 export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
   const { agent } = facts;
   const startTimeoutSeconds = facts.overrides?.startTimeout ?? agent.limits?.startTimeout ?? config.startTimeoutSeconds;
+  const limited = limitsOf(config, agent).length > 0;
   return {
     ...keys.run(facts.id),
     schemaVersion: SCHEMA_VERSION,
@@ -46,6 +45,7 @@ export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
         ...(facts.waitsFor.how === 'terminate' && { force: true }),
       },
     }),
+    ...(limited && { limited }),
     trigger: facts.trigger,
     displayName: facts.displayName,
     status: 'queued',
@@ -57,7 +57,7 @@ export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
     createdAt: now,
     queuedAt: now,
     // The start timeout counts from the moment at which something can be started.
-    ...(facts.waitsFor === undefined && { deadlineAt: now + startTimeoutSeconds * 1000 }),
+    ...(facts.waitsFor === undefined && !limited && { deadlineAt: now + startTimeoutSeconds * 1000 }),
     version: 1,
     listIn: lists.runs(agent.tenantId, shardOf(facts.id, LIST_SHARDS)),
     listAt: `${String(now).padStart(14, '0')}#${facts.id}`,

@@ -37,7 +37,10 @@ export function claimDispatch(ports: Ports, runId: string, attempt: number, vmId
             status: 'starting',
             evidence: found,
             // The start timeout runs until the process starts; a VM that came late gets one lease to start it.
-            deadlineAt: Math.max(run.queuedAt + run.startTimeoutSeconds * 1000, now + ports.config.leaseSeconds * 1000),
+            deadlineAt: Math.max(
+              (run.admittedAt ?? run.queuedAt) + run.startTimeoutSeconds * 1000,
+              now + ports.config.leaseSeconds * 1000,
+            ),
             set: { vmId, dispatchedAt: now, waiting: undefined },
             detail: { vmId, attempt },
             guards: [guard('dispatch.noMarker', { op: 'hasNot', attribute: 'vmId' })],

@@ -5,6 +5,8 @@
  */
 import type { Evidence, Json } from '../contract/common.ts';
 import { isTerminal, type TerminalStatus, type TerminatedBy } from '../contract/runs.ts';
+import { freePlaces } from '../limits/admit.ts';
+import { admitWaiting } from '../limits/next.ts';
 import type { Ports } from '../ports.ts';
 import { failurePause, streakAfter } from '../schedules/failures.ts';
 import { liveChange } from '../schedules/liveChange.ts';
@@ -48,7 +50,26 @@ export interface FinishOptions {
 }
 
 /** @returns the run as it stands afterwards, or undefined where there is no such run, or it is fenced off */
-export function finishRun(
+export async function finishRun(
+  ports: Ports,
+  runId: string,
+  verdict: Verdict,
+  options: FinishOptions,
+): Promise<Finished | undefined> {
+  const finished = await commitEnd(ports, runId, verdict, options);
+  if (finished?.outcome === 'finished') await passOnPlaces(ports, finished.run);
+  return finished;
+}
+
+/** The end is committed, whatever becomes of this: who waits is found by the watchdog too. */
+async function passOnPlaces(ports: Ports, run: RunRow): Promise<void> {
+  for (const limitId of run.admitted ?? [])
+    await admitWaiting(ports, limitId).catch((error: unknown) =>
+      ports.log.warn('finish.places_not_passed_on', { runId: run.id, limitId, error: String(error) }),
+    );
+}
+
+function commitEnd(
   ports: Ports,
   runId: string,
   verdict: Verdict,
@@ -73,6 +94,7 @@ export function finishRun(
         ...runWrites(ports, run, verdict, now, writer),
         ...scheduleWrites(ports, schedule, run, verdict, now, writer),
         ...vmWrites(ports, vm, run, now, writer),
+        ...freePlaces(run),
       ],
       proof: nextEventKey(run),
       result: { outcome: 'finished', run: after },

@@ -48,7 +48,15 @@ export interface RunRow extends RowBase {
     readonly blockedBy?: readonly string[];
     /** Those are killed at once. */
     readonly force?: boolean;
+    /** In whose queue it stands, and what was the maximum then. */
+    readonly limit?: string;
+    readonly maximum?: number;
   };
+  /** A limit stood when it was created: it is placed after its admission only. */
+  readonly limited?: boolean;
+  /** The limits under which it holds a place; given back by the transaction that ends it. */
+  readonly admitted?: readonly string[];
+  readonly admittedAt?: number;
   /** The dispatch marker: the VM that may start this attempt. Never cleared on silence. */
   readonly vmId?: string;
   readonly dispatchedAt?: number;

@@ -4,6 +4,7 @@ import { loadAgent } from '../agents/service.ts';
 import { isoSecond, isoTime, type Json, type ListBody } from '../contract/common.ts';
 import { type EventBody, isTerminal, type LogPageBody, type RunBody, type RunStatus } from '../contract/runs.ts';
 import { InvalidRequest, NotFound } from '../errors.ts';
+import { placeInQueue } from '../limits/next.ts';
 import { mergedPage } from '../lists.ts';
 import type { Ports } from '../ports.ts';
 import { checkInput } from '../rules.ts';
@@ -66,7 +67,11 @@ export async function loadRun(ports: Ports, tenantId: string, runId: string): Pr
 }
 
 export async function getRun(ports: Ports, caller: { readonly tenantId: string }, runId: string): Promise<RunBody> {
-  return runBody(ports, await loadRun(ports, caller.tenantId, runId));
+  const run = await loadRun(ports, caller.tenantId, runId);
+  const body = await runBody(ports, run);
+  if (run.waiting?.limit === undefined || body.waiting === undefined) return body;
+  const place = await placeInQueue(ports, run.waiting.limit, run);
+  return { ...body, waiting: { ...body.waiting, ...place } };
 }
 
 export interface RunFilter {
@@ -263,6 +268,7 @@ const waitingBody = (waiting: NonNullable<RunRow['waiting']>) => ({
   reason: waiting.reason,
   ...(waiting.tried !== undefined && { tried: waiting.tried }),
   ...optionalTime('nextTryAt', waiting.nextTryAt),
+  ...(waiting.maximum !== undefined && { maximum: waiting.maximum }),
   ...(waiting.blockedBy !== undefined && { blockedBy: waiting.blockedBy }),
 });
 

@@ -47,12 +47,24 @@ export const keys = {
   runEvent: (runId: string, sequence: number): Key => ({ pk: `RUN#${runId}`, sk: `EVT#${pad(sequence)}` }),
   vm: (vmId: string): Key => ({ pk: `VM#${vmId}`, sk: META }),
   vmEvent: (vmId: string, sequence: number): Key => ({ pk: `VM#${vmId}`, sk: `EVT#${pad(sequence)}` }),
+  /** A limit's counter; below it, who holds a place and who waits for one, the longest waiting first. */
+  limit: (limitId: string): Key => ({ pk: `LIM#${limitId}`, sk: META }),
+  limitHolder: (limitId: string, runId: string): Key => ({
+    pk: `LIM#${limitId}`,
+    sk: `${LIMIT_HOLDER_PREFIX}${runId}`,
+  }),
+  limitWaiter: (limitId: string, queuedAt: number, runId: string): Key => ({
+    pk: `LIM#${limitId}`,
+    sk: `${LIMIT_WAITER_PREFIX}${String(queuedAt).padStart(14, '0')}#${runId}`,
+  }),
   /** What a part of the system published of itself: the watchdog's last tick, the installation's schema. */
   system: (part: string): Key => ({ pk: 'SYS', sk: part }),
 } as const;
 
 export const AGENT_NAME_PREFIX = 'AGTNAME#';
 export const SCHEDULE_NAME_PREFIX = 'SCHNAME#';
+export const LIMIT_HOLDER_PREFIX = 'HOLD#';
+export const LIMIT_WAITER_PREFIX = 'WAIT#';
 export const EVENT_PREFIX = 'EVT#';
 export const REVISION_PREFIX = 'REV#';
 export const OCCURRENCE_PREFIX = 'OCC#';

@@ -1,9 +1,9 @@
 /** What the watchdog does about runs (design.md §5.9). Each verdict goes through the owner's door: cancel or finish. */
 import { isTerminal } from '../contract/runs.ts';
 import { CandorError, type ErrorCode } from '../errors.ts';
+import { PLACEMENT_GRACE_SECONDS } from '../limits/model.ts';
 import { abandonAttempt, cancelCommand, cancelRun } from '../runs/cancel.ts';
 import { evidence } from '../runs/change.ts';
-import { PLACEMENT_GRACE_SECONDS } from '../runs/create.ts';
 import { finishRun } from '../runs/finish.ts';
 import type { RunRow } from '../runs/model.ts';
 import { placeRun } from '../runs/place.ts';

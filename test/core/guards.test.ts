@@ -13,6 +13,7 @@ import { createAgent, deleteAgent, getAgent, patchAgent } from '../../core/agent
 import { AgentCreate } from '../../core/contract/agents.ts';
 import { ScheduleCreate } from '../../core/contract/schedules.ts';
 import { CandorError } from '../../core/errors.ts';
+import { agentLimitId } from '../../core/limits/model.ts';
 import type { Ports } from '../../core/ports.ts';
 import { cancelRun } from '../../core/runs/cancel.ts';
 import { finishRun } from '../../core/runs/finish.ts';
@@ -103,6 +104,18 @@ async function checkIsRight(world: World, scheduleId: string): Promise<boolean> 
 }
 
 const RACES: readonly Race[] = [
+  {
+    without: ['limit.free'],
+    when: 'another run takes the last place between an admission’s read and its write',
+    breaks: 'I10',
+    held: async (world) => {
+      const agent = await world.agent({ limits: { maxConcurrentRuns: 1 } });
+      const create = (ports: Ports) => createRun(ports, world.caller, agent.id, {});
+      const limit = keys.limit(agentLimitId(agent.id));
+      await create(interleaved(world, () => create(world.ports), limit));
+      return (await world.ports.store.get(limit))?.used === 1;
+    },
+  },
   {
     without: ['fire.scheduleUnchanged'],
     when: 'a pause is acknowledged between a fire’s read and its write',

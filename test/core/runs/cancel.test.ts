@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { cancelRun } from '../../../core/runs/cancel.ts';
 import { claimDispatch } from '../../../core/runs/dispatch.ts';
-import { executionName } from '../../../core/runs/place.ts';
+import { executionName } from '../../../core/runs/execution.ts';
 import { getRun } from '../../../core/runs/service.ts';
 import { keys } from '../../../core/table/keys.ts';
 import { launchVm } from '../../../core/vms/provision.ts';

@@ -1,0 +1,159 @@
+/**
+ * Admission: a run takes a place under every limit that its agent and its tenant have, in the transaction that marks it
+ * `admitted`, or stands in the queue of the first limit that has none free. The oldest in a queue goes first.
+ *
+ * What frees a place looks for the oldest waiter afterwards; what begins to wait looks once more itself, because the
+ * last one to free a place may have found nobody; and its check time brings the watchdog.
+ */
+import type { AgentRow } from '../agents/model.ts';
+import type { Ports } from '../ports.ts';
+import { changeRun, evidence, nextEventKey } from '../runs/change.ts';
+import type { RunRow } from '../runs/model.ts';
+import { commit, type Plan } from '../table/commit.ts';
+import { checkPartition, keys, LIMIT_WAITER_PREFIX, shardOf } from '../table/keys.ts';
+import { guard, type Write } from '../table/model.ts';
+import { asItem, asRow, asValue, SCHEMA_VERSION } from '../table/rows.ts';
+import {
+  type Limit,
+  type LimitRow,
+  limitsOf,
+  PLACEMENT_GRACE_SECONDS,
+  type PlaceRow,
+  waiterKey,
+  waitingReason,
+} from './model.ts';
+
+export type Admission =
+  | { readonly kind: 'admitted' | 'moved_on' }
+  | { readonly kind: 'waiting'; readonly limitId: string };
+
+/** When the watchdog looks at a waiting run, should nobody else come by. */
+const WAITING_LOOK_MS = 60_000;
+
+/** Takes the places for a queued run, or a place in the queue. Repeating it is harmless. */
+export function admitRun(ports: Ports, runId: string): Promise<Admission> {
+  return commit<Admission>(ports, async (writer) => {
+    const run = asRow<RunRow>(await ports.store.get(keys.run(runId)));
+    if (run === undefined || run.status !== 'queued') return { done: { kind: 'moved_on' } };
+    if (run.admitted !== undefined) return { done: { kind: 'admitted' } };
+    const agent = asRow<AgentRow>(await ports.store.get(keys.agent(run.agentId)));
+    const limits = agent === undefined ? [] : limitsOf(ports.config, agent);
+    const full = await firstFull(ports, limits, run);
+    if (full !== undefined && run.waiting?.limit === full.id) return { done: { kind: 'waiting', limitId: full.id } };
+    return full === undefined ? admission(ports, run, limits, writer) : joining(ports, run, full, writer);
+  });
+}
+
+/** The first limit without room: no place is free, or somebody has waited for longer. */
+async function firstFull(ports: Ports, limits: readonly Limit[], run: RunRow): Promise<Limit | undefined> {
+  for (const limit of limits) {
+    const row = asRow<LimitRow>(await ports.store.get(keys.limit(limit.id)));
+    if ((row?.used ?? 0) >= limit.maximum) return limit;
+    const oldest = await oldestWaiter(ports, limit.id);
+    if (oldest !== undefined && oldest.sk < waiterKey(limit.id, run).sk) return limit;
+  }
+  return undefined;
+}
+
+export async function oldestWaiter(ports: Pick<Ports, 'store'>, limitId: string): Promise<PlaceRow | undefined> {
+  const { pk } = keys.limit(limitId);
+  const page = await ports.store.query({ pk, prefix: LIMIT_WAITER_PREFIX, limit: 1 });
+  return asRow<PlaceRow>(page.items[0]);
+}
+
+function admission(ports: Ports, run: RunRow, limits: readonly Limit[], writer: string): Plan<Admission> {
+  const now = ports.time.now();
+  const change = {
+    type: 'run.admitted',
+    evidence: evidence('admission', now, limits.length === 0 ? 'no limit stands' : 'a place was free'),
+    // The start timeout counts from here: waiting for a place is nobody's fault (design.md §5.2).
+    deadlineAt: now + run.startTimeoutSeconds * 1000,
+    set: {
+      admitted: limits.map((limit) => limit.id),
+      admittedAt: now,
+      waiting: undefined,
+      // Its placement follows at once; where it does not, the watchdog makes up for it.
+      checkAt: now + PLACEMENT_GRACE_SECONDS * 1000,
+    },
+    detail: { limits: limits.map((limit) => limit.id) },
+  };
+  return {
+    writes: [
+      ...changeRun(ports.config, run, change, now, writer),
+      ...limits.flatMap((limit) => takePlace(run, limit, now)),
+      ...leaveQueue(run),
+    ],
+    proof: nextEventKey(run),
+    result: { kind: 'admitted' },
+  };
+}
+
+const takePlace = (run: RunRow, limit: Limit, now: number): readonly Write[] => [
+  {
+    kind: 'update',
+    key: keys.limit(limit.id),
+    set: { schemaVersion: SCHEMA_VERSION, tenantId: run.tenantId },
+    add: { used: 1 },
+    guards: [
+      guard('limit.free', {
+        op: 'or',
+        any: [
+          { op: 'hasNot', attribute: 'used' },
+          { op: 'lt', attribute: 'used', value: limit.maximum },
+        ],
+      }),
+    ],
+  },
+  { kind: 'put', item: asItem(placeRow(keys.limitHolder(limit.id, run.id), run, now)) },
+];
+
+const placeRow = (key: { readonly pk: string; readonly sk: string }, run: RunRow, since: number): PlaceRow => ({
+  ...key,
+  schemaVersion: SCHEMA_VERSION,
+  tenantId: run.tenantId,
+  runId: run.id,
+  since,
+});
+
+/** Into the queue of the limit that is full, out of the one where it stood before. */
+function joining(ports: Ports, run: RunRow, full: Limit, writer: string): Plan<Admission> {
+  const now = ports.time.now();
+  const waiting = { reason: waitingReason[full.scope], limit: full.id, maximum: full.maximum };
+  const change = {
+    type: 'run.waiting',
+    evidence: evidence(
+      'admission',
+      now,
+      `${full.maximum} run(s) of this ${full.scope} are at work, which is the limit`,
+    ),
+    set: {
+      waiting: asValue(waiting),
+      deadlineAt: undefined,
+      checkIn: checkPartition('RUN', shardOf(run.id, ports.config.checkShards)),
+      checkAt: now + WAITING_LOOK_MS,
+    },
+    detail: { reason: waiting.reason, maximum: full.maximum },
+  };
+  return {
+    writes: [
+      ...changeRun(ports.config, run, change, now, writer),
+      ...leaveQueue(run),
+      { kind: 'put', item: asItem(placeRow(waiterKey(full.id, run), run, run.queuedAt)) },
+    ],
+    proof: nextEventKey(run),
+    result: { kind: 'waiting', limitId: full.id },
+  };
+}
+
+/** Nobody else writes a run's place in a queue, and the run's own version guards the transaction. */
+export const leaveQueue = (run: RunRow): readonly Write[] =>
+  run.waiting?.limit === undefined ? [] : [{ kind: 'delete', key: waiterKey(run.waiting.limit, run), guards: [] }];
+
+/** What a run gives back when it ends: only what it holds, in the transaction that ends it, so each place once. */
+export const freePlaces = (run: RunRow): readonly Write[] => [
+  ...(run.admitted ?? []).flatMap((limitId): readonly Write[] => [
+    { kind: 'update', key: keys.limit(limitId), add: { used: -1 }, guards: [] },
+    { kind: 'delete', key: keys.limitHolder(limitId, run.id), guards: [] },
+  ]),
+  ...leaveQueue(run),
+];

@@ -1,0 +1,49 @@
+/** After a place was freed, or a limit raised: the oldest waiters are let in, one after the other, and placed. */
+import type { Ports } from '../ports.ts';
+import { startExecution } from '../runs/execution.ts';
+import type { RunRow } from '../runs/model.ts';
+import { keys, LIMIT_HOLDER_PREFIX, LIMIT_WAITER_PREFIX } from '../table/keys.ts';
+import { asRow } from '../table/rows.ts';
+import { admitRun, oldestWaiter } from './admit.ts';
+import { type PlaceRow, waiterKey } from './model.ts';
+
+/** A chain that somebody else carries on: each end of a run admits, and the watchdog looks at whoever still waits. */
+const ADMISSIONS_PER_CALL = 20;
+
+/** @returns the runs that were admitted and placed */
+export async function admitWaiting(ports: Ports, limitId: string): Promise<readonly string[]> {
+  const admitted: string[] = [];
+  for (let step = 0; step < ADMISSIONS_PER_CALL; step++) {
+    const oldest = await oldestWaiter(ports, limitId);
+    if (oldest === undefined) break;
+    const answer = await admitRun(ports, oldest.runId);
+    if (answer.kind === 'waiting' && answer.limitId === limitId) break;
+    if (answer.kind === 'admitted') {
+      admitted.push(oldest.runId);
+      const run = asRow<RunRow>(await ports.store.get(keys.run(oldest.runId)));
+      if (run !== undefined) await startExecution(ports, run);
+    }
+    if (answer.kind === 'moved_on') await dropWaiter(ports, oldest);
+  }
+  return admitted;
+}
+
+/** Only a queued run stands in a queue, and it leaves in the transaction that ends it or lets it in: this is a repair. */
+async function dropWaiter(ports: Ports, waiter: PlaceRow): Promise<void> {
+  const { pk, sk } = waiter;
+  await ports.store.transact([{ kind: 'delete', key: { pk, sk }, guards: [] }]);
+}
+
+/** Where a waiting run stands in its queue (1 is next), and who holds the places that it waits for. */
+export async function placeInQueue(
+  ports: Pick<Ports, 'store'>,
+  limitId: string,
+  run: Pick<RunRow, 'id' | 'queuedAt'>,
+): Promise<{ readonly position: number; readonly blockedBy: readonly string[] }> {
+  const { pk } = keys.limit(limitId);
+  const [ahead, holders] = await Promise.all([
+    ports.store.query({ pk, from: LIMIT_WAITER_PREFIX, to: waiterKey(limitId, run).sk, limit: 1000 }),
+    ports.store.query({ pk, prefix: LIMIT_HOLDER_PREFIX, limit: 10 }),
+  ]);
+  return { position: ahead.items.length, blockedBy: holders.items.map((item) => String(item.runId)) };
+}
