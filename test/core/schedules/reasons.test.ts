@@ -9,7 +9,7 @@ import { listOccurrences } from '../../../core/schedules/ledgerLists.ts';
 import { getSchedule } from '../../../core/schedules/service.ts';
 import { keys } from '../../../core/table/keys.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { finishAs, MINUTE, page } from '../support.ts';
+import { finishAs, MINUTE, page, startingFrom } from '../support.ts';
 
 const STEP = 5 * MINUTE;
 const FIRST = MONDAY_NOON + STEP;
@@ -39,6 +39,8 @@ describe('too_many_live_runs', () => {
       const world = await engine.world({ maxLiveRunsPerSchedule: 2 });
       const { id } = await world.schedule((await world.agent()).id, { overlapPolicy });
       const first = idOf(await fireAt(world, id, FIRST));
+      // It has a VM: a cancel must wait for its runner, and so does the run that displaces it.
+      await startingFrom(world, first);
       await fireAt(world, id, FIRST + STEP);
       const third = FIRST + 2 * STEP;
       expect(await fireAt(world, id, third)).toEqual({
