@@ -2,6 +2,7 @@
 import { dynamoClient } from '../../adapters/aws/client.ts';
 import { DynamoStore } from '../../adapters/aws/store.ts';
 import { ensureTable } from '../../adapters/aws/table.ts';
+import type { Features } from '../../adapters/http/app.ts';
 import { LocalClock } from '../../adapters/local/clock.ts';
 import { EventReader } from '../../adapters/local/events.ts';
 import { LocalFleet } from '../../adapters/local/fleet.ts';
@@ -29,6 +30,7 @@ export interface PartsOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly log: Log;
   readonly config: CoreConfig;
+  readonly features: Features;
 }
 
 export interface Parts {
@@ -39,6 +41,8 @@ export interface Parts {
   readonly fleet: LocalFleet;
   readonly watchdog: Watchdog;
   readonly logs: FileLogStore;
+  /** Where schedules are off it stands still, and the status page says so. */
+  startClock(): Promise<void>;
   /** From here on, ended executions are our own doing and fail no run. */
   beginStop(): void;
 }
@@ -101,7 +105,9 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
     handle: (event) => handleEvent(ports, event),
     onTurn: (handled) => proof('events', { handled }),
   });
-  const watchdog = new Watchdog(ports, owner, () => proof('workflow', { running: workflow.running() }));
+  const { schedules } = options.features;
+  const watched = schedules ? ports : { ...ports, store: withoutScheduleChecks(store) };
+  const watchdog = new Watchdog(watched, owner, () => proof('workflow', { running: workflow.running() }));
   const parts: Parts = {
     ports,
     clock,
@@ -110,6 +116,10 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
     fleet,
     watchdog,
     logs,
+    startClock: async () => {
+      if (schedules) clock.start();
+      else await publishProof(ports, 'clock', owner, { schedules: 'off' });
+    },
     beginStop: () => {
       stopping = true;
     },
@@ -141,6 +151,15 @@ function wakingStore(inner: Store, wake: () => void): Store {
       await inner.transact(writes);
       if (writes.some((write) => write.kind === 'put' && write.item.sequence !== undefined)) wake();
     },
+  };
+}
+
+/** For the watchdog where schedules are off: it would fire what is overdue, in the clock's place. */
+function withoutScheduleChecks(store: Store): Store {
+  return {
+    ...store,
+    queryIndex: async (range) =>
+      range.index === 'checks' && range.partition.startsWith('SCH#') ? { items: [] } : store.queryIndex(range),
   };
 }
 

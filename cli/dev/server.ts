@@ -96,6 +96,7 @@ async function startParts(
     environment: args.environment,
     log: args.log,
     config: ground.config,
+    features: ground.features,
   });
   const adminCaller = { kind: 'principal', tenantId: LOCAL_TENANT, principalId: LOCAL_ADMIN } as const;
   const app = createApp({
@@ -124,7 +125,7 @@ async function startParts(
     lock.describe({ url });
     await parts.fleet.adopt();
     await resumeExecutions(parts);
-    parts.clock.start();
+    await parts.startClock();
     parts.events.start();
     parts.watchdog.start();
     await dataDir.publishEndpoint({ url, token, pid: process.pid });

@@ -35,6 +35,8 @@ export function localConfig(overrides: string | undefined): CoreConfig {
 }
 
 /**
+ * Off means that the schedules' routes do not exist and that no schedule fires. Those that exist are kept as they are; once
+ * they are on again, what came due meanwhile is caught up with or missed, as after any outage.
  * @param schedules `CANDOR_FEATURES_SCHEDULES`
  * @throws LocalSetupError for anything but `on` and `off`: a flag that is misspelt must not pass for one that is set
  */
