@@ -50,7 +50,8 @@ export const Duration = ({ minSeconds, maxSeconds }: DurationLimits) =>
 export const Instant = z.string().transform((text, context) => {
   const date = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.exec(text)?.[1];
   const value = date !== undefined && isDate(date) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(value)) {
+  // With an offset a time may lie beyond the years that it is written with.
+  if (Number.isNaN(value) || !/^\d{4}-/.test(new Date(value).toISOString())) {
     context.addIssue({
       code: 'custom',
       message: 'must be an ISO 8601 time with Z or an offset, such as 2027-01-31T09:00:00Z',

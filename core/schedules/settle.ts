@@ -112,7 +112,7 @@ function clockLooksWrong(
   if (schedule.status !== 'active') return false;
   const outdated = delivery.specVersion !== undefined && delivery.specVersion !== schedule.specVersion;
   const deliveredBy = secondShowing(schedule, settled.at) ?? settled.at;
-  const overdue = now - deliveredBy > ports.config.overdueGraceSeconds * 1000 + flexibleMs(schedule);
+  const overdue = now - deliveredBy >= ports.config.overdueGraceSeconds * 1000 + flexibleMs(schedule);
   return outdated || overdue;
 }
 

@@ -2,8 +2,9 @@
 import { GuardFailed } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { advanceSchedule } from '../schedules/advance.ts';
-import { checkOf, spreadMs } from '../schedules/check.ts';
+import { checkOf } from '../schedules/check.ts';
 import { syncClock } from '../schedules/clockSync.ts';
+import { flexibleMs } from '../schedules/decide.ts';
 import { firstUndecided } from '../schedules/expected.ts';
 import { fire } from '../schedules/fire.ts';
 import type { ScheduleRow } from '../schedules/model.ts';
@@ -50,7 +51,7 @@ async function settleOverdue({ ports, now }: RuleContext, seen: ScheduleRow): Pr
 
 function isOverdue(ports: Ports, schedule: ScheduleRow, now: number): boolean {
   const due = firstUndecided(schedule);
-  return due !== undefined && due + spreadMs(schedule, due) <= now - ports.config.overdueGraceSeconds * 1000;
+  return due !== undefined && due + flexibleMs(schedule) <= now - ports.config.overdueGraceSeconds * 1000;
 }
 
 /** The check goes back to where the row says, after whatever moved it has been seen to. */

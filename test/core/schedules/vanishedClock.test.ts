@@ -118,4 +118,14 @@ describe('a clock that has vanished', () => {
     expect(await deleteSchedule(world.ports, world.caller, id, any, { cancelRuns: false })).toBe('deleted');
     expect(await scheduleRow(world, id)).toMatchObject({ status: 'deleted', clock: { status: 'synced' } });
   });
+
+  it('is found at the same time where it may fire within a flexible window', async () => {
+    const agent = await world.agent();
+    const { id } = await world.schedule(agent.id, { ...cadence('0 * * * *'), flexibleWindow: 'PT30M' });
+    world.clocks.clear();
+    const due = MONDAY_NOON + HOUR;
+    await watchUntil(due + 40 * MINUTE);
+    expect(await ledger(id)).toEqual([[isoSecond(due), 'dispatched']]);
+    expect(world.clocks.get(id)).toMatchObject({ startAt: due + HOUR });
+  });
 });
