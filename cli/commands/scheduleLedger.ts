@@ -56,7 +56,7 @@ export function addScheduleLedger(schedules: Command, host: Host): void {
     const path = apiPath('schedules', await scheduleId(session.client, reference), 'runs');
     return printList<RunBody>(session, path, options, (page) => runTable(session.out.paint, page));
   });
-  const revisions = subcommand(schedules, 'revisions <schedule>', 'each change of its times, by whom, oldest first');
+  const revisions = subcommand(schedules, 'revisions <schedule>', 'each change of it, by whom, oldest first');
   host.serve<ListOptions>(pageOptions(revisions), async (session, [reference = ''], options) => {
     const path = apiPath('schedules', await scheduleId(session.client, reference), 'revisions');
     return printList<RevisionBody>(session, path, options, (page) => revisionTable(session.out.paint, page));

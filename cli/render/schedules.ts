@@ -116,13 +116,14 @@ export const upcomingTable = (
 export const revisionTable = (paint: Paint, page: Page<RevisionBody>): string =>
   table(
     paint,
-    ['REVISION', 'FROM', 'ACTIVE', 'CADENCE', 'WINDOW', 'BY'],
-    page.items.map(({ specVersion, from, active, cadence, window, by }) => [
+    ['REVISION', 'FROM', 'ACTIVE', 'CADENCE', 'WINDOW', 'CHANGED', 'BY'],
+    page.items.map(({ specVersion, from, active, cadence, window, changed, by }) => [
       String(specVersion),
       absolute(from),
       active ? 'yes' : 'no',
       cadenceText(cadence),
       window && [window.startAt, window.endAt].map((at) => (at === undefined ? 'open' : absolute(at))).join(' … '),
+      changed?.join(', '),
       by,
     ]),
   );

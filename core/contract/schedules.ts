@@ -226,12 +226,15 @@ export interface OccurrenceBody {
   readonly evidence: Evidence;
 }
 
+/** One edit, or a change that the schedule made by itself. */
 export interface RevisionBody {
   readonly specVersion: number;
   readonly from: string;
   readonly active: boolean;
   readonly cadence: CadenceBody;
   readonly window?: { readonly startAt?: string; readonly endAt?: string };
+  /** The fields that it changed; absent for the first one, and where the schedule changed by itself. Edits of other things share the specVersion. */
+  readonly changed?: readonly string[];
   readonly by: string;
 }
 

@@ -4,7 +4,7 @@ import { formatDuration, isoSecond, isoTime, type Json } from '../contract/commo
 import type { CadenceBody, OccurrenceBody, RevisionBody, ScheduleBody } from '../contract/schedules.ts';
 import { flexibleMs } from './decide.ts';
 import { firstUndecided, upcoming } from './expected.ts';
-import type { Cadence, OccurrenceRow, Revision, ScheduleRow } from './model.ts';
+import type { Cadence, OccurrenceRow, Revision, RevisionRow, ScheduleRow } from './model.ts';
 
 const NEXT_OCCURRENCES = 5;
 
@@ -111,11 +111,12 @@ export function nextRunning(schedule: ScheduleRow, now: number, count: number): 
     .slice(0, wanted);
 }
 
-export const revisionBody = (revision: Revision): RevisionBody => ({
+export const revisionBody = (revision: Revision & Pick<RevisionRow, 'changed'>): RevisionBody => ({
   specVersion: revision.specVersion,
   from: isoTime(revision.from),
   active: revision.active,
   cadence: cadenceBody(revision.cadence),
   ...(revision.window !== undefined && { window: windowBody(revision.window) }),
+  ...(revision.changed !== undefined && { changed: revision.changed }),
   by: revision.by,
 });

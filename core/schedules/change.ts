@@ -2,8 +2,9 @@ import type { Json } from '../contract/common.ts';
 import type { Ports } from '../ports.ts';
 import { appendEvent } from '../runs/events.ts';
 import { keys } from '../table/keys.ts';
-import { absent, eq, guard, type Value, type Write } from '../table/model.ts';
-import { asItem, asValue, SCHEMA_VERSION } from '../table/rows.ts';
+import { absent, eq, guard, type Key, type Value, type Write } from '../table/model.ts';
+import { asItem, asValue, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
+import { sameFields } from './cadenceRequest.ts';
 import { derivedOf } from './check.ts';
 import { firstUndecided, nextOfAny, prunedRevisions } from './expected.ts';
 import type { Revision, RevisionRow, ScheduleRow } from './model.ts';
@@ -60,17 +61,52 @@ function decidedBefore(schedule: ScheduleRow, now: number): number {
 }
 
 /** The revision in force, kept for good: the row embeds only those that it still needs. */
-export function revisionRow(schedule: ScheduleRow): Write {
+export function revisionRow(schedule: ScheduleRow, changed?: readonly string[]): Write {
+  const inForce = revisionInForce(schedule);
+  const key = keys.revision(schedule.id, inForce.specVersion);
+  return keptRevision(schedule, key, { ...inForce, ...(changed !== undefined && { changed }) });
+}
+
+/** An edit that leaves the times alone: only who reads the revisions needs it, so the row does not carry it. */
+function editRow(after: ScheduleRow, version: number, edit: { readonly changed: readonly string[] } & EditedBy): Write {
+  const inForce = revisionInForce(after);
+  const from = Math.max(edit.from, inForce.from);
+  return keptRevision(after, keys.edit(after.id, inForce.specVersion, version), { ...inForce, ...edit, from });
+}
+
+type EditedBy = Pick<Revision, 'from' | 'by'>;
+
+function revisionInForce(schedule: ScheduleRow): Revision {
   const inForce = schedule.revisions.at(-1);
   if (inForce === undefined) throw new Error(`schedule ${schedule.id} has no revision`);
-  const row: RevisionRow = {
-    ...keys.revision(schedule.id, inForce.specVersion),
-    schemaVersion: SCHEMA_VERSION,
-    tenantId: schedule.tenantId,
-    ...inForce,
-  };
+  return inForce;
+}
+
+function keptRevision(schedule: ScheduleRow, key: Key, revision: Omit<RevisionRow, keyof RowBase>): Write {
+  const row: RevisionRow = { ...key, schemaVersion: SCHEMA_VERSION, tenantId: schedule.tenantId, ...revision };
   return { kind: 'put', item: asItem(row), guards: [guard('schedule.revisionOnce', absent)] };
 }
+
+/** What a revision says was changed, by the API's names. Skips and backfills have events of their own. */
+const REVISED_FIELDS = {
+  name: 'name',
+  status: 'status',
+  cadence: 'cadence',
+  window: 'window',
+  overlapPolicy: 'overlapPolicy',
+  catchupWindowSeconds: 'catchupWindow',
+  flexibleWindowSeconds: 'flexibleWindow',
+  pauseOnFailure: 'pauseOnFailure',
+  remainingRuns: 'remainingRuns',
+  inputVersion: 'input',
+  overrides: 'overrides',
+  metadata: 'metadata',
+} as const satisfies Partial<Record<keyof ScheduleRow, string>>;
+
+const changedFields = (before: ScheduleRow, after: ScheduleRow): readonly string[] =>
+  (Object.keys(REVISED_FIELDS) as (keyof typeof REVISED_FIELDS)[])
+    .filter((name) => !sameFields(before[name], after[name]))
+    .map((name) => REVISED_FIELDS[name]);
 
 /** What people may change; everything else belongs to fires and finishes. */
 const EDITABLE = [
@@ -131,6 +167,8 @@ export function changeSchedule(
       writer,
     }),
   ];
-  if (after.specVersion !== schedule.specVersion) writes.push(revisionRow(after));
+  const changed = changedFields(schedule, after);
+  if (after.specVersion !== schedule.specVersion) writes.push(revisionRow(after, changed));
+  else if (changed.length > 0) writes.push(editRow(after, version, { changed, from: now, by: change.by }));
   return writes;
 }

@@ -25,10 +25,11 @@ async function collected<Row>(rows: AsyncIterable<Row>): Promise<readonly Row[]>
   return found;
 }
 
-/** Oldest first. */
+/** Those of the times, oldest first; edits that leave them alone are stored between. */
 export async function allRevisions(ports: Reader, scheduleId: string): Promise<readonly Revision[]> {
   const { pk } = keys.schedule(scheduleId);
-  return collected(rowsIn<RevisionRow>(ports, { pk, prefix: REVISION_PREFIX }, 500));
+  const rows = await collected(rowsIn<RevisionRow>(ports, { pk, prefix: REVISION_PREFIX }, 500));
+  return rows.filter((row) => row.sk === keys.revision(scheduleId, row.specVersion).sk);
 }
 
 /** The occurrence's own entry, or the range that covers it; backfills' entries may stand between in any number. */

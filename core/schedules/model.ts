@@ -117,7 +117,10 @@ export interface BackfillRow extends RowBase {
   readonly writer: string;
 }
 
-export interface RevisionRow extends RowBase, Revision {}
+export interface RevisionRow extends RowBase, Revision {
+  /** The API's names of the fields that the edit changed; absent for the first revision, and where the schedule changed by itself. */
+  readonly changed?: readonly string[];
+}
 
 export interface OccurrenceRow extends RowBase {
   readonly scheduleId: string;

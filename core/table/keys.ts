@@ -32,6 +32,11 @@ export const keys = {
     pk: `SCH#${scheduleId}`,
     sk: `${REVISION_PREFIX}${pad(specVersion)}`,
   }),
+  /** An edit that leaves the times alone: listed after the revision that it was made under. */
+  edit: (scheduleId: string, specVersion: number, version: number): Key => ({
+    pk: `SCH#${scheduleId}`,
+    sk: `${REVISION_PREFIX}${pad(specVersion)}#${pad(version)}`,
+  }),
   backfill: (scheduleId: string, backfillId: string): Key => ({ pk: `SCH#${scheduleId}`, sk: `BKF#${backfillId}` }),
   /** An occurrence's second life in a backfill: beside the ledger's own entry, never in its place. */
   backfillOccurrence: (scheduleId: string, at: number, backfillId: string): Key => ({

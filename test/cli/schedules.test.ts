@@ -215,7 +215,9 @@ test('revisions are a table, oldest first', async () => {
   answering('/v1/schedules/sch_one/revisions', page);
   const { code, stdout } = await call('revisions', 'daily');
   expect(code).toBe(0);
-  expect(stdout).toMatch(/^REVISION +FROM +ACTIVE +CADENCE +WINDOW +BY\n2 +2027-01-30 09:00:00Z +yes +30 8 \* \* \* /);
+  expect(stdout).toMatch(
+    /^REVISION +FROM +ACTIVE +CADENCE +WINDOW +CHANGED +BY\n2 +2027-01-30 09:00:00Z +yes +30 8 \* \* \* /,
+  );
   expect(stdout).toContain('2027-01-01 00:00:00Z … open');
   expect(JSON.parse((await call('revisions', 'daily', '--json')).stdout)).toEqual(page);
 });

@@ -272,7 +272,7 @@ const RACES: readonly Race[] = [
     },
   },
   {
-    without: ['schedule.unchanged', 'event.appendedOnce'],
+    without: ['schedule.unchanged', 'event.appendedOnce', 'schedule.revisionOnce'],
     when: 'another edit comes between an edit’s read and its write',
     breaks: 'I8: a lost update',
     held: async (world) => {

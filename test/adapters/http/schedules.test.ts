@@ -165,17 +165,21 @@ describe('the ledger', () => {
     expect(between.answer).toContain('is not an occurrence of the cadence');
   });
 
-  test('keeps every revision of the times, with its author', async () => {
+  test('keeps every revision, with its author and what it changed', async () => {
     const { path } = await quarterHourly();
     await world.send('PATCH', path, { headers: { 'if-match': '*' }, body: { cadence: { every: '1h' } } });
-    await world.send('PATCH', path, { headers: { 'if-match': '*' }, body: { name: 'its times stay' } });
+    await world.send('PATCH', path, {
+      headers: { 'if-match': '*' },
+      body: { name: 'its times stay', overlapPolicy: 'skip' },
+    });
     const { body } = await world.send('GET', `${path}/revisions`);
     expect(body.items).toMatchObject([
       { specVersion: 1, active: true, cadence: { every: 'PT15M' }, by: 'usr_a' },
-      { specVersion: 2, active: true, cadence: { every: 'PT1H' }, by: 'usr_a' },
+      { specVersion: 2, active: true, cadence: { every: 'PT1H' }, changed: ['cadence'], by: 'usr_a' },
+      { specVersion: 2, active: true, cadence: { every: 'PT1H' }, changed: ['name'], by: 'usr_a' },
     ]);
-    const first = await world.send('GET', `${path}/revisions?limit=1`);
-    const second = await world.send('GET', `${path}/revisions?limit=1&cursor=${first.body.nextCursor}`);
+    const first = await world.send('GET', `${path}/revisions?limit=2`);
+    const second = await world.send('GET', `${path}/revisions?limit=2&cursor=${first.body.nextCursor}`);
     expect([...first.body.items, ...second.body.items]).toEqual(body.items);
   });
 });

@@ -387,7 +387,8 @@ class Player {
     return {
       row,
       events: of<EventRow>('EVT#'),
-      revisions: of<RevisionRow>('REV#'),
+      // Edits that leave the times alone stand between.
+      revisions: of<RevisionRow>('REV#').filter((each) => each.sk === keys.revision(this.id, each.specVersion).sk),
       entries: occurrences.filter((each) => each.backfillId === undefined),
       backfilled: occurrences.filter((each) => each.backfillId !== undefined),
       runs,
