@@ -104,7 +104,9 @@ function discard(ports: Ports, caller: PrincipalCaller, scheduleId: string): Pro
 export function refuseRejected(result: SyncResult): void {
   if (result.status !== 'rejected') return;
   const stands =
-    result.now === 'paused' ? 'the schedule is paused' : 'the schedule was put back to what the clock took';
+    result.now === 'paused'
+      ? 'the schedule is paused'
+      : 'its times were put back to those that the clock took; other fields of the change stand';
   throw new InvalidRequest(
     `The clock refuses this; ${stands}.`,
     [{ pointer: '/cadence', message: result.problem }],
