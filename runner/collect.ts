@@ -3,11 +3,14 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Json } from '../core/contract/common.ts';
+import type { Artifact } from '../core/contract/runner.ts';
+import { collectArtifacts } from './artifacts.ts';
 import type { Collected } from './decide.ts';
-import { isCode } from './files.ts';
+import { isCode, readJson } from './files.ts';
+import { log } from './log.ts';
 import { isAlive, type Mark, markedProcesses, monotonicMs, type ProcessId, sendSignal } from './proc.ts';
 import type { LogUpload } from './upload.ts';
-import { shimOf } from './work.ts';
+import { artifactSources, shimOf } from './work.ts';
 
 const LEFTOVER_TERMINATE_MS = 2000;
 const SHIM_GRACE_MS = 2000;
@@ -25,11 +28,12 @@ export interface CollectOptions {
   readonly maxOutputBytes: number;
 }
 
-/** Ends left-overs, then stores the rest of the logs, then reads the output, so that nothing is added behind. */
+/** Ends left-overs, then looks at the artifacts, stores the rest of the logs and reads the output: nothing is added behind. */
 export async function collect(options: CollectOptions): Promise<Collected> {
   const { folder, mark, upload, killAtOnce, maxOutputBytes } = options;
   const shim = shimOf(folder);
   const leftovers = await endLeftovers(mark, shim, killAtOnce);
+  const artifacts = await artifactsOf(folder);
   const unstoredBytes = await upload.drain();
   const { remark, ...output } = readOutput(path.join(folder, 'output'), maxOutputBytes);
   const remarks = [
@@ -37,7 +41,32 @@ export async function collect(options: CollectOptions): Promise<Collected> {
     ...(unstoredBytes > 0 ? [`${unstoredBytes} bytes of captured output could not be stored.`] : []),
     ...(remark === undefined ? [] : [remark]),
   ];
-  return { ...output, logChunks: upload.stored, remarks };
+  return { ...output, logChunks: upload.stored, artifacts, remarks };
+}
+
+/** Looks at the artifacts once: another runner, after this one's death, goes by what was found and said then. */
+async function artifactsOf(folder: string): Promise<Artifact[]> {
+  const file = path.join(folder, 'collected.json');
+  const known = readJson(file) as { artifacts: Artifact[] } | undefined;
+  if (known) return known.artifacts;
+  const { artifacts, remarks } = await collectArtifacts(artifactSources(folder));
+  if (artifacts.length === 0 && remarks.length === 0) return artifacts;
+  try {
+    fs.writeFileSync(file, JSON.stringify({ artifacts }));
+    sayInLog(folder, remarks);
+  } catch (error) {
+    log.warn('artifacts_not_kept', { folder, remarks: remarks.join(' '), reason: String(error) });
+  }
+  return artifacts;
+}
+
+/** Adds Candor's own words at the end of the captured output. The shim is gone, so nobody else writes there. */
+function sayInLog(folder: string, texts: readonly string[]): void {
+  const started = readJson(path.join(folder, 'started.json')) as { startedMonotonicMs?: number } | undefined;
+  const atMs = Math.max(0, Math.round(monotonicMs() - (started?.startedMonotonicMs ?? monotonicMs())));
+  const lines = texts.map((text) => `${JSON.stringify({ atMs, stream: 'candor', text })}\n`);
+  // A shim that was killed may have left half a line.
+  fs.appendFileSync(path.join(folder, 'capture.ndjson'), `\n${lines.join('')}`);
 }
 
 /** Ends every process that carries the mark, and answers how many there were. It returns when none is left. */

@@ -4,7 +4,7 @@
  * effects.
  */
 import type { Json } from '../core/contract/common.ts';
-import type { RunnerCommand } from '../core/contract/runner.ts';
+import type { Artifact, RunnerCommand } from '../core/contract/runner.ts';
 import type { TerminatedBy } from '../core/contract/runs.ts';
 import {
   type Address,
@@ -28,6 +28,8 @@ export interface ExitReport {
   readonly signal?: string;
   readonly spawnError?: string;
   readonly oomKilled?: boolean;
+  /** Output that the disk did not take, and that the log does not speak of. */
+  readonly unwrittenBytes?: number;
   readonly endedMonotonicMs: number;
   readonly bootId: string;
 }
@@ -59,6 +61,7 @@ export interface Collected {
   readonly output?: Json;
   readonly outputTruncatedBytes?: number;
   readonly logChunks: number;
+  readonly artifacts?: Artifact[];
   readonly remarks: readonly string[];
 }
 
@@ -71,6 +74,8 @@ export type Event =
   | ({ readonly kind: 'collected'; readonly probe: Probe; readonly collected: Collected } & Address)
   | { readonly kind: 'acknowledged'; readonly acknowledged: readonly Address[] }
   | { readonly kind: 'unwanted' }
+  /** No heartbeat has been answered for longer than a VM may go on alone. */
+  | { readonly kind: 'lease-lost' }
   /** The state has been rebuilt from the journal. */
   | { readonly kind: 'replayed' };
 
@@ -114,7 +119,12 @@ function decideEvent(state: State, event: Event, nowMs: number): Decision {
     case 'acknowledged':
       return decideAcknowledged(state, event.acknowledged);
     case 'unwanted':
-      return state.stopping ? NOTHING : { facts: [{ kind: 'unwanted' }], effects: probes(liveRuns(state)) };
+      return state.stopping ? NOTHING : { facts: [{ kind: event.kind }], effects: probes(liveRuns(state)) };
+    case 'lease-lost':
+      // A VM that is being stopped already and hangs at it, for want of an answer, has to go too.
+      return state.stopping === event.kind
+        ? NOTHING
+        : { facts: [{ kind: event.kind }], effects: probes(liveRuns(state)) };
     case 'replayed':
       return { facts: [], effects: probes(liveRuns(state)) };
     default: {
@@ -275,8 +285,9 @@ const probes = (runs: readonly Run[]): Effect[] =>
 /** The verdict on a run whose processes are all gone and whose output has been seen to. */
 function outcomeOf(run: Run, { exit, detail }: Probe, collected: Collected, nowMs: number): Outcome {
   const { pid, startedMonotonicMs, bootId } = run.live;
-  const { output, outputTruncatedBytes, logChunks, remarks } = collected;
-  const details = [exit?.spawnError, exit ? undefined : detail, run.cancel?.detail, ...remarks].filter(
+  const { output, outputTruncatedBytes, logChunks, artifacts, remarks } = collected;
+  const unwritten = exit?.unwrittenBytes ? `${exit.unwrittenBytes} bytes of output could not be written to disk.` : '';
+  const details = [exit?.spawnError, exit ? undefined : detail, run.cancel?.detail, unwritten, ...remarks].filter(
     (text) => !!text,
   );
   const signalled = signalsBefore(run, exit).length > 0;
@@ -292,6 +303,7 @@ function outcomeOf(run: Run, { exit, detail }: Probe, collected: Collected, nowM
     ...(output !== undefined && { output }),
     ...(outputTruncatedBytes !== undefined && { outputTruncatedBytes }),
     logChunks,
+    ...(artifacts?.length && { artifacts }),
     ...(details.length > 0 && { detail: details.join(' ') }),
   };
 }

@@ -3,8 +3,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 
 /** Makes the names in a folder as durable as their contents. */
-export function syncFolder(folder: string): void {
-  const fd = fs.openSync(folder, 'r');
+export const syncFolder = (folder: string): void => syncFile(folder);
+
+export function syncFile(file: string): void {
+  const fd = fs.openSync(file, 'r');
   try {
     fs.fsyncSync(fd);
   } finally {
@@ -12,7 +14,7 @@ export function syncFolder(folder: string): void {
   }
 }
 
-export function writeSynced(file: string, content: string): void {
+export function writeSynced(file: string, content: string | Buffer): void {
   const fd = fs.openSync(file, 'w', 0o600);
   try {
     fs.writeFileSync(fd, content);
@@ -23,7 +25,7 @@ export function writeSynced(file: string, content: string): void {
 }
 
 /** Replaces a file as a whole: a reader sees the old content or the new one, also after a crash. */
-export function writeAtomically(file: string, content: string): void {
+export function writeAtomically(file: string, content: string | Buffer): void {
   writeSynced(`${file}.tmp`, content);
   fs.renameSync(`${file}.tmp`, file);
   syncFolder(path.dirname(file));
@@ -32,17 +34,24 @@ export function writeAtomically(file: string, content: string): void {
 /** Creates a file with its content, in one step. Answers false, and changes nothing, if it is there already. */
 export function createExclusively(file: string, content: string): boolean {
   const own = `${file}.${process.pid}`;
-  writeSynced(own, content);
   try {
-    fs.linkSync(own, file);
-    syncFolder(path.dirname(file));
-    return true;
+    writeSynced(own, content);
+    return linkExclusively(own, file);
+  } finally {
+    fs.rmSync(own, { force: true });
+  }
+}
+
+/** Gives a file that is there another name. Answers false, and changes nothing, if that is taken. */
+export function linkExclusively(from: string, file: string): boolean {
+  try {
+    fs.linkSync(from, file);
   } catch (error) {
     if (isCode(error, 'EEXIST')) return false;
     throw error;
-  } finally {
-    fs.unlinkSync(own);
   }
+  syncFolder(path.dirname(file));
+  return true;
 }
 
 /** The file's JSON, or undefined if it is absent or not (yet) JSON. */

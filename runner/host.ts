@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { HeartbeatResponse, RegistryEntry } from '../core/contract/runner.ts';
+import { Activity } from './activity.ts';
 import { collect } from './collect.ts';
 import { decide, type Effect, type Event, type Probe } from './decide.ts';
 import { writeAtomically } from './files.ts';
@@ -12,13 +13,17 @@ import { currentBootId, type Mark, monotonicMs } from './proc.ts';
 import { registryOf } from './registry.ts';
 import type { Session } from './session.ts';
 import type { Settings } from './settings.ts';
-import { type Address, apply, keyOf, liveRuns, type StartCommand, type State } from './state.ts';
+import { type Address, apply, keyOf, liveRuns, type Run, type StartCommand, type State } from './state.ts';
 import { LogUpload } from './upload.ts';
 import { killAll, probe, refuse, signalWork, startShim } from './work.ts';
 
 const LOOK_MS = 100;
 /** While a start or an end is under way someone waits for it, and the looks are closer together. */
 const LOOK_SOON_MS = 25;
+const TRY_AGAIN_MS = 1000;
+/** A disk that is full is given this many tries to keep an outcome as it is. */
+const TRIES_WITH_OUTPUT = 5;
+const COMPLAINT_GAP_MS = 5000;
 const LOG_PATIENCE_MS = 30_000;
 const LOG_PATIENCE_STOPPING_MS = 5000;
 
@@ -30,6 +35,8 @@ export interface HostOptions {
   readonly state: State;
   /** Ends this process. */
   readonly exit: () => void;
+  /** Ends the machine, or where that is not ours, this process. */
+  readonly powerOff: () => void;
 }
 
 /** The runner at work on one VM. */
@@ -39,9 +46,12 @@ export class Host {
   readonly #bootId = currentBootId();
   readonly #shims = new Map<string, ChildProcess>();
   readonly #uploads = new Map<string, LogUpload>();
+  readonly #activity = new Map<string, Activity>();
   readonly #queue: Event[] = [];
   #state: State;
   #dispatching = false;
+  readonly #tries = new WeakMap<Event, number>();
+  #complainFromMs = 0;
   #lookTimer: NodeJS.Timeout | undefined;
 
   constructor(options: HostOptions, session: Session) {
@@ -57,9 +67,13 @@ export class Host {
   }
 
   report(): { registry: RegistryEntry[]; acks: number } {
-    const stored = new Map([...this.#uploads].map(([key, upload]) => [key, upload.stored]));
     const now = { monotonicMs: monotonicMs(), bootId: this.#bootId };
-    return { registry: registryOf(this.#state, now, stored), acks: this.#state.lastTaken };
+    const watched = (key: string) => {
+      const logChunks = this.#uploads.get(key)?.stored;
+      const idleForMs = this.#activity.get(key)?.idleForMs(now.monotonicMs);
+      return { ...(logChunks !== undefined && { logChunks }), ...(idleForMs !== undefined && { idleForMs }) };
+    };
+    return { registry: registryOf(this.#state, now, watched), acks: this.#state.lastTaken };
   }
 
   take({ commands, acknowledged }: HeartbeatResponse): void {
@@ -72,14 +86,23 @@ export class Host {
     this.#queue.push(event);
     if (this.#dispatching) return;
     this.#dispatching = true;
-    for (let next = this.#queue.shift(); next; next = this.#queue.shift()) this.#handle(next);
-    this.#dispatching = false;
+    try {
+      for (let next = this.#queue.shift(); next; next = this.#queue.shift()) this.#handle(next);
+    } finally {
+      this.#dispatching = false;
+    }
     this.#scheduleLook();
   }
 
   #handle(event: Event): void {
     const { facts, effects } = decide(this.#state, event, monotonicMs());
-    this.#options.journal.append(facts);
+    try {
+      this.#options.journal.append(facts);
+    } catch (error) {
+      this.#complain('journal_not_written', error);
+      this.#comeBackTo(event);
+      return;
+    }
     this.#state = facts.reduce(apply, this.#state);
     for (const fact of facts) {
       if (fact.kind === 'outcome') {
@@ -89,8 +112,32 @@ export class Host {
         log.info('command_taken', { number: fact.number, command: fact.command.kind });
       }
     }
-    for (const effect of effects) this.#act(effect);
+    for (const effect of effects) {
+      try {
+        this.#act(effect);
+      } catch (error) {
+        // The next look finds things as they are, and decides again.
+        this.#complain('effect_failed', error, effect.kind);
+      }
+    }
     if (facts.length > 0) this.#session.poke();
+  }
+
+  /** Nothing was done about an event that could not be kept. Those that do not arise again by themselves are kept here. */
+  #comeBackTo(event: Event): void {
+    if (event.kind === 'commands' || event.kind === 'probed' || event.kind === 'acknowledged') return;
+    const tries = (this.#tries.get(event) ?? 0) + 1;
+    // Better an end without its output than no end.
+    const next = event.kind === 'collected' && tries >= TRIES_WITH_OUTPUT ? withoutOutput(event) : event;
+    this.#tries.set(next, tries);
+    setTimeout(() => this.dispatch(next), TRY_AGAIN_MS);
+  }
+
+  /** What goes wrong at every look, as on a full disk, is said once in a while. */
+  #complain(event: string, error: unknown, effect?: string): void {
+    if (monotonicMs() < this.#complainFromMs) return;
+    this.#complainFromMs = monotonicMs() + COMPLAINT_GAP_MS;
+    log.error(event, { reason: String(error), ...(effect !== undefined && { effect }) });
   }
 
   #act(effect: Effect): void {
@@ -119,6 +166,7 @@ export class Host {
         return;
       case 'forget':
         this.#uploads.delete(keyOf(effect));
+        this.#activity.delete(keyOf(effect));
         this.#shims.delete(keyOf(effect));
         this.#remove(this.#folder(effect));
         this.#options.journal.compact(this.#state);
@@ -192,13 +240,22 @@ export class Host {
       put: (chunk, body) => this.#session.putLogs(address.runId, address.attempt, chunk, body),
       reachable: () => this.#session.reachable,
       patience: () => {
-        if (this.#state.stopping === 'unwanted') return { ms: 0, whileUnreachable: true };
+        if (this.#isUnheard()) return { ms: 0, whileUnreachable: true };
         if (this.#state.stopping) return { ms: LOG_PATIENCE_STOPPING_MS, whileUnreachable: true };
         return { ms: LOG_PATIENCE_MS, whileUnreachable: false };
       },
     });
     this.#uploads.set(key, upload);
     return upload;
+  }
+
+  #watch(run: Run): void {
+    // Until the command has been seen started there is nothing that could be idle.
+    if (run.live.pid === undefined) return;
+    const key = keyOf(run);
+    const activity = this.#activity.get(key) ?? new Activity(this.#folder(run), this.#mark(run));
+    this.#activity.set(key, activity);
+    activity.look(monotonicMs());
   }
 
   /** Looks at all living work, and again as long as there is some. */
@@ -214,6 +271,7 @@ export class Host {
         for (const run of unfinished()) {
           this.#upload(run).poke();
           this.#look(run);
+          this.#watch(run);
         }
         this.#scheduleLook();
       },
@@ -221,11 +279,23 @@ export class Host {
     );
   }
 
+  /** Nobody listens any more. */
+  #isUnheard(): boolean {
+    return this.#state.stopping === 'unwanted' || this.#state.stopping === 'lease-lost';
+  }
+
   async #stop(): Promise<void> {
-    await this.#session.close(this.#state.stopping === 'unwanted' ? 'silently' : 'with-a-last-heartbeat');
-    writeAtomically(path.join(this.#options.settings.vmDir, 'stopped'), `${new Date().toISOString()}\n`);
+    await this.#session.close(this.#isUnheard() ? 'silently' : 'with-a-last-heartbeat');
+    const stopped = path.join(this.#options.settings.vmDir, 'stopped');
+    try {
+      writeAtomically(stopped, `${new Date().toISOString()}\n`);
+    } catch {
+      // Its being there is what counts, and an empty file has room on a full disk too.
+      fs.closeSync(fs.openSync(stopped, 'w'));
+    }
     log.info('stopped', { reason: this.#state.stopping });
-    this.#options.exit();
+    if (this.#state.stopping === 'lease-lost') this.#options.powerOff();
+    else this.#options.exit();
   }
 
   #removeUnknownFolders(): void {
@@ -258,6 +328,12 @@ export class Host {
   #mark({ runId, attempt }: Address): Mark {
     return { vmId: this.#options.vmId, runId, attempt };
   }
+}
+
+function withoutOutput(event: Extract<Event, { kind: 'collected' }>): Event {
+  const { output, outputTruncatedBytes: _, artifacts: __, remarks, ...rest } = event.collected;
+  const lost = output === undefined ? [] : ['Its output could not be kept: the disk is full.'];
+  return { ...event, collected: { ...rest, remarks: [...remarks, ...lost] } };
 }
 
 const addressOf = ({ runId, attempt }: Address) => ({ runId, attempt });

@@ -4,7 +4,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { Host } from './host.ts';
 import { Journal } from './journal.ts';
+import { Lease } from './lease.ts';
 import { log } from './log.ts';
+import { monotonicMs } from './proc.ts';
 import { Session } from './session.ts';
 import { readIdentity, readSettings, type Settings } from './settings.ts';
 
@@ -29,7 +31,10 @@ function main(settings: Settings): void {
   const session = new Session(identity, randomUUID(), RUNNER_VERSION, {
     identity: () => readIdentity(vmDir),
     report: () => host.report(),
-    onAnswer: (answer) => host.take(answer),
+    onAnswer: (answer) => {
+      lease?.renew(answer.leaseMs);
+      host.take(answer);
+    },
     onUnwanted: () => host.dispatch({ kind: 'unwanted' }),
     onSuperseded: () => {
       // The other runner has adopted the work, so this one leaves it alone.
@@ -45,9 +50,23 @@ function main(settings: Settings): void {
       journal,
       state: replayed.state,
       exit: () => process.exit(0),
+      // The machine is not this program's: whoever runs it on one of its own gives it another way to end.
+      powerOff: () => process.exit(0),
     },
     session,
   );
+  const { selfDestructSeconds } = identity;
+  const lease =
+    selfDestructSeconds === undefined
+      ? undefined
+      : new Lease({
+          selfDestructMs: selfDestructSeconds * 1000,
+          nowMs: monotonicMs,
+          onLost: () => {
+            log.error('lease_lost', { vmId, selfDestructSeconds });
+            host.dispatch({ kind: 'lease-lost' });
+          },
+        });
   host.resume();
   session.start();
 }

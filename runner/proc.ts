@@ -27,14 +27,27 @@ export const currentBootId = (): string => (readText('/proc/sys/kernel/random/bo
 /** Milliseconds of CLOCK_MONOTONIC, which all processes of one boot share. */
 export const monotonicMs = (): number => Number(process.hrtime.bigint() / 1000n) / 1000;
 
-/** The process as it stands now, or undefined if there is none, or only its corpse. */
-function livingProcess(pid: number): ProcessId | undefined {
+/** What /proc/<pid>/stat says from its third field on, or undefined if there is no such process, or only its corpse. */
+function statFields(pid: number): readonly string[] | undefined {
   const stat = readText(`/proc/${pid}/stat`);
   if (!stat) return undefined;
   // The name in field 2 may hold anything, so counting starts behind its parenthesis.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
-  return { pid, startTicks: Number(fields[19]) };
+  return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields;
+}
+
+/** The process as it stands now, or undefined if there is none, or only its corpse. */
+function livingProcess(pid: number): ProcessId | undefined {
+  const fields = statFields(pid);
+  return fields && { pid, startTicks: Number(fields[19]) };
+}
+
+/** CPU time that the process and its ended children have used, in clock ticks; undefined if it is not there any more. */
+export function cpuTicks(id: ProcessId): number | undefined {
+  const fields = statFields(id.pid);
+  if (!fields || Number(fields[19]) !== id.startTicks) return undefined;
+  const [utime, stime, childrenUtime, childrenStime] = fields.slice(11, 15).map(Number);
+  return (utime ?? 0) + (stime ?? 0) + (childrenUtime ?? 0) + (childrenStime ?? 0);
 }
 
 export const isAlive = (id: ProcessId): boolean => livingProcess(id.pid)?.startTicks === id.startTicks;

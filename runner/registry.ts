@@ -14,14 +14,21 @@ export interface Now {
   readonly bootId: string;
 }
 
-/** All runs that the server has yet to hear the last of; `storedChunks` counts the log chunks of live ones, by key. */
-export function registryOf(state: State, now: Now, storedChunks: ReadonlyMap<string, number>): RegistryEntry[] {
+/** What else is known of living work. */
+export interface Watched {
+  /** Log chunks that have been stored. */
+  readonly logChunks?: number;
+  readonly idleForMs?: number;
+}
+
+/** All runs that the server has yet to hear the last of; `watched` is by key. */
+export function registryOf(state: State, now: Now, watched: (key: string) => Watched): RegistryEntry[] {
   const runs = [...state.runs.values()];
   // Living work first: should there ever be more than fit, it is the ended ones that can wait their turn.
   const ordered = [...runs.filter(isLive), ...runs.filter((run) => !isLive(run))].slice(0, ENTRIES_MAX);
   let outputCharacters = 0;
   return ordered.map((run) => {
-    if (!run.outcome) return liveEntry(run, now, storedChunks.get(keyOf(run)));
+    if (!run.outcome) return liveEntry(run, now, watched(keyOf(run)));
     const size = run.outcome.output === undefined ? 0 : JSON.stringify(run.outcome.output).length;
     const fits = outputCharacters === 0 || outputCharacters + size <= OUTPUT_CHARACTERS_MAX;
     if (fits) outputCharacters += size;
@@ -29,7 +36,7 @@ export function registryOf(state: State, now: Now, storedChunks: ReadonlyMap<str
   });
 }
 
-function liveEntry(run: Run, now: Now, logChunks: number | undefined): RegistryEntry {
+function liveEntry(run: Run, now: Now, { logChunks, idleForMs }: Watched): RegistryEntry {
   const { live } = run;
   const detail = live.finishing
     ? 'The process has ended; what it left behind is being ended and its output stored.'
@@ -44,6 +51,7 @@ function liveEntry(run: Run, now: Now, logChunks: number | undefined): RegistryE
     ...ago('startedAgoMs', live.startedMonotonicMs, live.bootId, now),
     ...signals(run),
     ...(logChunks !== undefined && { logChunks }),
+    ...(idleForMs !== undefined && !live.finishing && { idleForMs }),
     ...(detail !== undefined && { detail: clip(detail) }),
   };
 }

@@ -17,6 +17,8 @@ export interface Identity {
   readonly vmId: string;
   readonly url: string;
   readonly key: string;
+  /** Without an answer for so long the runner ends all work and powers the VM off; never, if it is absent. */
+  readonly selfDestructSeconds?: number;
 }
 
 /** @throws with a line for the operator if an argument is missing or unknown */
@@ -38,7 +40,8 @@ export function readSettings(): Settings {
 export function readIdentity(vmDir: string): Identity | undefined {
   const value = readJson(path.join(vmDir, 'runner.json'));
   if (typeof value !== 'object' || value === null) return undefined;
-  const { vmId, url, key } = value as Partial<Record<keyof Identity, unknown>>;
+  const { vmId, url, key, selfDestructSeconds } = value as Partial<Record<keyof Identity, unknown>>;
   if (typeof vmId !== 'string' || typeof url !== 'string' || typeof key !== 'string') return undefined;
-  return { vmId, url: url.replace(/\/+$/, ''), key };
+  const limited = typeof selfDestructSeconds === 'number' && selfDestructSeconds > 0;
+  return { vmId, url: url.replace(/\/+$/, ''), key, ...(limited && { selfDestructSeconds }) };
 }

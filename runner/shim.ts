@@ -1,6 +1,7 @@
 /**
- * The shim between the runner and one run's command. It imports nothing but node's built-ins, because it must start
- * fast and must not depend on anything that an upgrade of the runner could move under it. It outlives the runner:
+ * The shim between the runner and one run's command. It imports node's built-ins and one file beside it, all of it
+ * before it claims the run, because it must start fast and must not depend on anything that an upgrade of the runner
+ * could move under it. It outlives the runner:
  * all that it knows it leaves in the run's folder, where any runner of this VM can read it.
  *
  * plan.json -> shim.json (the claim) -> started.json, capture.ndjson -> exit.json
@@ -10,18 +11,21 @@ import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:chi
 import fs from 'node:fs';
 import { Socket } from 'node:net';
 import path from 'node:path';
+import { Mask } from './mask.ts';
 
 interface Plan {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
   readonly maxLogBytes: number;
+  readonly mask: readonly string[];
 }
 
 type Stream = 'stdout' | 'stderr' | 'candor';
 
 /** Escaped as JSON (six bytes for one at worst) a record of this size still fits into one log chunk. */
 const RECORD_BYTES_MAX = 32 * 1024;
+const TOUCH_MS = 500;
 /** How long output is still read after the command's end while a background child keeps the pipes open. */
 const PIPES_GRACE_MS = 1000;
 /** One a second; the runner takes a shim that has nothing to wait for and is silent for longer than this for hung. */
@@ -68,9 +72,20 @@ function syncFolder(): void {
   fs.closeSync(fd);
 }
 
-function writeAtomically(name: string, value: unknown): void {
-  writeSynced(inFolder(`${name}.tmp`), value);
-  fs.renameSync(inFolder(`${name}.tmp`), inFolder(name));
+/** What the end of the work must be told in is written beforehand: then telling it needs no room on the disk. */
+const REPORTS = ['started.json', 'exit.json'] as const;
+const REPORT_BYTES = 1024;
+const draft = (name: string) => inFolder(`${name}.${process.pid}`);
+
+function leaveReport(name: (typeof REPORTS)[number], report: unknown): void {
+  const fd = fs.openSync(draft(name), fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
+  try {
+    fs.writeFileSync(fd, JSON.stringify(report).padEnd(REPORT_BYTES));
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+  fs.renameSync(draft(name), inFolder(name));
   syncFolder();
 }
 
@@ -112,39 +127,57 @@ class Capture {
     stderr: Buffer.alloc(0),
     candor: Buffer.alloc(0),
   };
+  readonly #masks: Record<Stream, Mask>;
   readonly #maxBytes: number;
   readonly #startedMs: number;
   #keptBytes = 0;
   #droppedBytes = 0;
-  #unwritableBytes = 0;
-  #torn = false;
+  /** Lost to the disk since the last record that it took. */
+  #lostBytes = 0;
+  #fileBytes = 0;
+  #touchedMs = 0;
 
-  constructor(maxBytes: number, startedMs: number) {
-    this.#maxBytes = maxBytes;
+  constructor({ maxLogBytes, mask }: Plan, startedMs: number) {
+    this.#maxBytes = maxLogBytes;
+    this.#masks = { stdout: new Mask(mask), stderr: new Mask(mask), candor: new Mask(mask) };
     this.#startedMs = startedMs;
   }
 
   take(stream: Stream, data: Buffer): void {
+    this.#takeMasked(stream, this.#masks[stream].take(data));
+  }
+
+  /** Says something in Candor's own name; it does not count against the limit. */
+  say(text: string): void {
+    const mask = this.#masks.candor;
+    this.#record('candor', Buffer.concat([mask.take(Buffer.from(text)), mask.end()]));
+  }
+
+  /** Answers how many bytes the disk has not taken without the log saying so. */
+  close(): number {
+    for (const stream of ['stdout', 'stderr'] as const) {
+      this.#takeMasked(stream, this.#masks[stream].end());
+      this.#keep(stream, this.#held[stream]);
+    }
+    if (this.#droppedBytes > 0) {
+      this.say(`${this.#droppedBytes} bytes dropped here: the limit of ${this.#maxBytes} bytes was reached`);
+    }
+    this.#sayLost();
+    try {
+      fs.fsyncSync(this.#fd);
+      fs.closeSync(this.#fd);
+    } catch {
+      // The end of the work must be told, whatever becomes of its output.
+    }
+    return this.#lostBytes;
+  }
+
+  #takeMasked(stream: Stream, data: Buffer): void {
     const held = this.#held[stream];
     const bytes = held.length > 0 ? Buffer.concat([held, data]) : data;
     const whole = bytes.length - incompleteTail(bytes);
     this.#held[stream] = Buffer.from(bytes.subarray(whole));
     this.#keep(stream, bytes.subarray(0, whole));
-  }
-
-  /** Says something in Candor's own name; it does not count against the limit. */
-  say(text: string): void {
-    this.#record('candor', Buffer.from(text));
-  }
-
-  close(): void {
-    for (const stream of ['stdout', 'stderr'] as const) this.#keep(stream, this.#held[stream]);
-    if (this.#droppedBytes > 0) {
-      this.say(`${this.#droppedBytes} bytes dropped here: the limit of ${this.#maxBytes} bytes was reached`);
-    }
-    if (this.#unwritableBytes > 0) this.say(`${this.#unwritableBytes} bytes could not be written to disk`);
-    fs.fsyncSync(this.#fd);
-    fs.closeSync(this.#fd);
   }
 
   #keep(stream: Stream, bytes: Buffer): void {
@@ -155,6 +188,7 @@ class Capture {
       kept = kept.subarray(0, Math.max(0, roomBytes));
       kept = kept.subarray(0, kept.length - incompleteTail(kept));
       this.#droppedBytes += bytes.length - kept.length;
+      this.#touch();
     }
     this.#keptBytes += kept.length;
     for (let from = 0; from < kept.length; ) {
@@ -165,18 +199,52 @@ class Capture {
     }
   }
 
+  /** Output that is not kept is a sign of life all the same: the runner sees that the file's time has changed. */
+  #touch(): void {
+    if (monotonicMs() < this.#touchedMs + TOUCH_MS) return;
+    this.#touchedMs = monotonicMs();
+    try {
+      fs.futimesSync(this.#fd, new Date(), new Date());
+    } catch {
+      // The next output is as good a sign.
+    }
+  }
+
+  /** A full disk must not end the work: what it does not take is counted, and said in its place once it takes more. */
   #record(stream: Stream, bytes: Buffer): void {
+    if (this.#sayLost() && this.#write(stream, bytes)) return;
+    this.#lostBytes += bytes.length;
+    this.#touch();
+  }
+
+  #sayLost(): boolean {
+    if (this.#lostBytes === 0) return true;
+    const text = `${this.#lostBytes} bytes dropped here: they could not be written to disk`;
+    if (!this.#write('candor', Buffer.from(text))) return false;
+    this.#lostBytes = 0;
+    return true;
+  }
+
+  #write(stream: Stream, bytes: Buffer): boolean {
     const atMs = Math.max(0, Math.round(monotonicMs() - this.#startedMs));
     const content = isUtf8(bytes) ? { text: bytes.toString('utf8') } : { base64: bytes.toString('base64') };
-    const line = Buffer.from(`${this.#torn ? '\n' : ''}${JSON.stringify({ atMs, stream, ...content })}\n`);
+    const line = Buffer.from(`${JSON.stringify({ atMs, stream, ...content })}\n`);
     try {
-      for (let written = 0; written < line.length; ) {
-        written += fs.writeSync(this.#fd, line, written);
-        this.#torn = written < line.length;
-      }
+      for (let written = 0; written < line.length; ) written += fs.writeSync(this.#fd, line, written);
+      this.#fileBytes += line.length;
+      return true;
     } catch {
-      // A full disk must not end the work: its output is counted as lost, and the work goes on.
-      this.#unwritableBytes += bytes.length;
+      this.#takeBack();
+      return false;
+    }
+  }
+
+  /** Half a line is no record, and would spoil the next one. Nobody has read it: the runner reads whole lines only. */
+  #takeBack(): void {
+    try {
+      fs.ftruncateSync(this.#fd, this.#fileBytes);
+    } catch {
+      // The runner passes over a line that is none.
     }
   }
 }
@@ -216,6 +284,7 @@ interface Ending {
   readonly exitCode?: number;
   readonly signal?: string;
   readonly spawnError?: string;
+  readonly unwrittenBytes?: number;
 }
 
 /** Leaves the verdict. A disk that is full just now is worth waiting for: without it the end cannot be proved. */
@@ -223,7 +292,7 @@ function leave(ending: Ending, endedMonotonicMs: number, oomKillsBefore: number)
   for (let tries = 1; ; tries += 1) {
     try {
       const oomKilled = ending.signal === 'SIGKILL' && oomKills() > oomKillsBefore;
-      writeAtomically('exit.json', { ...ending, endedMonotonicMs, bootId, oomKilled });
+      leaveReport('exit.json', { ...ending, endedMonotonicMs, bootId, oomKilled });
       process.exit(0);
     } catch (error) {
       if (tries >= EXIT_WRITE_TRIES) throw error;
@@ -248,7 +317,7 @@ function run(plan: Plan): void {
   const oomKillsBefore = oomKills();
   const pipes = openPipes(fs.openSync(inFolder('input'), 'r'));
   const startedMonotonicMs = monotonicMs();
-  const capture = new Capture(plan.maxLogBytes, startedMonotonicMs);
+  const capture = new Capture(plan, startedMonotonicMs);
   const child = start(plan, pipes);
 
   let over = false;
@@ -256,8 +325,8 @@ function run(plan: Plan): void {
     if (over) return;
     over = true;
     if (ending.spawnError !== undefined) capture.say(`The command could not be started: ${ending.spawnError}`);
-    capture.close();
-    leave(ending, endedMs, oomKillsBefore);
+    const unwrittenBytes = capture.close();
+    leave({ ...ending, ...(unwrittenBytes > 0 && { unwrittenBytes }) }, endedMs, oomKillsBefore);
   };
   if (!('on' in child)) {
     finish(child, monotonicMs());
@@ -296,7 +365,7 @@ function run(plan: Plan): void {
 /** A disk that is full just now must not take the shim away from work that has started. */
 function recordStart(report: Readonly<Record<string, number | string>>): void {
   try {
-    writeAtomically('started.json', report);
+    leaveReport('started.json', report);
   } catch {
     setTimeout(() => recordStart(report), 1000);
   }
@@ -306,6 +375,8 @@ const bootId = readText('/proc/sys/kernel/random/boot_id').trim();
 // A signal meant for the work, or a hang-up, must not take away the one who can tell how the work ended.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 const plan = JSON.parse(fs.readFileSync(inFolder('plan.json'), 'utf8')) as Plan;
+// Without room for the reports nothing is claimed: then it is certain that nothing was started.
+for (const name of REPORTS) fs.writeFileSync(draft(name), ' '.repeat(REPORT_BYTES), { mode: 0o600 });
 if (claim()) {
   // The plan holds the agent's secrets: it does not stay on disk once it has been read.
   fs.unlinkSync(inFolder('plan.json'));

@@ -3,7 +3,7 @@
  * Pure: no clock, no files, no randomness.
  */
 import type { Json } from '../core/contract/common.ts';
-import type { RunnerCommand } from '../core/contract/runner.ts';
+import type { Artifact, RunnerCommand } from '../core/contract/runner.ts';
 import type { TerminatedBy } from '../core/contract/runs.ts';
 
 export type StartCommand = Extract<RunnerCommand, { kind: 'start' }>;
@@ -45,6 +45,7 @@ export interface Outcome {
   readonly output?: Json;
   readonly outputTruncatedBytes?: number;
   readonly logChunks?: number;
+  readonly artifacts?: Artifact[];
   readonly detail?: string;
 }
 
@@ -71,11 +72,14 @@ export interface Run extends Address {
   readonly outcome?: Outcome;
 }
 
+/** `lease-lost`: nobody has answered a heartbeat for so long that this VM must be taken for forgotten. */
+export type Stopping = 'stop-vm' | 'unwanted' | 'lease-lost';
+
 export interface State {
   /** Number of the last command that was taken into the journal. */
   readonly lastTaken: number;
   /** Set once the VM is to stop: all work is being ended, none is started. */
-  readonly stopping?: 'stop-vm' | 'unwanted';
+  readonly stopping?: Stopping;
   readonly runs: ReadonlyMap<string, Run>;
   /** Tries whose outcome the server has stored; `never_ran` ones are tombstones that refuse a delayed start. */
   readonly done: ReadonlyMap<string, 'ran' | 'never_ran'>;
@@ -99,13 +103,14 @@ export type Fact =
   | ({ readonly kind: 'outcome'; readonly outcome: Outcome } & Address)
   | ({ readonly kind: 'acknowledged' } & Address)
   | { readonly kind: 'unwanted' }
+  | { readonly kind: 'lease-lost' }
   | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
   /** The only fact that is not written to the journal. */
   | ({ readonly kind: 'observed'; readonly live: Live } & Address);
 
 export interface Snapshot {
   readonly lastTaken: number;
-  readonly stopping?: 'stop-vm' | 'unwanted';
+  readonly stopping?: Stopping;
   readonly runs: readonly Run[];
   readonly done: readonly (readonly [string, 'ran' | 'never_ran'])[];
 }
@@ -131,7 +136,8 @@ export function apply(state: State, fact: Fact): State {
     case 'acknowledged':
       return acknowledge(state, fact);
     case 'unwanted':
-      return stop(state, 'unwanted');
+    case 'lease-lost':
+      return stop(state, fact.kind);
     case 'snapshot': {
       const { lastTaken, stopping, runs, done } = fact.snapshot;
       return {
@@ -192,8 +198,14 @@ function applyCancel(state: State, command: Extract<TakenCommand, { kind: 'cance
   );
 }
 
-function stop(state: State, stopping: 'stop-vm' | 'unwanted'): State {
-  const detail = stopping === 'stop-vm' ? 'It was ended because the VM was stopped.' : 'The VM is not wanted any more.';
+const STOP_DETAILS: Readonly<Record<Stopping, string>> = {
+  'stop-vm': 'It was ended because the VM was stopped.',
+  unwanted: 'The VM is not wanted any more.',
+  'lease-lost': 'The server could not be reached for too long.',
+};
+
+function stop(state: State, stopping: Stopping): State {
+  const detail = STOP_DETAILS[stopping];
   const runs = [...state.runs].map(([key, run]): [string, Run] => [
     key,
     run.cancel || run.outcome ? run : { ...run, cancel: { ...STOP, detail } },

@@ -1,11 +1,12 @@
 /**
  * Sends what the shim captures, in numbered chunks. Before a chunk is sent, its number and byte range are written to
- * `upload.json`: so the same number always carries the same content, over restarts of the runner too.
+ * `upload.marks`: so the same number always carries the same content, over restarts of the runner too.
  */
+import fs from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readJson, writeAtomically } from './files.ts';
+import { readText } from './files.ts';
 import { monotonicMs } from './proc.ts';
 
 const CHUNK_BYTES_MAX = 256 * 1024;
@@ -33,7 +34,7 @@ export interface UploadDoor {
 /** The upload of one run's output. */
 export class LogUpload {
   readonly #capture: string;
-  readonly #mark: string;
+  readonly #marks: string;
   readonly #door: UploadDoor;
   #chunk = 0;
   #offset = 0;
@@ -45,9 +46,9 @@ export class LogUpload {
 
   constructor(folder: string, door: UploadDoor) {
     this.#capture = path.join(folder, 'capture.ndjson');
-    this.#mark = path.join(folder, 'upload.json');
+    this.#marks = path.join(folder, 'upload.marks');
     this.#door = door;
-    const range = readJson(this.#mark) as Range | undefined;
+    const range = readMark(this.#marks);
     if (!range) return;
     // Whether the last chunk was stored before the runner died is not known; sending it again is harmless.
     this.#unsent = range;
@@ -130,9 +131,45 @@ export class LogUpload {
     const length = cut(bytes);
     if (length === 0) return undefined;
     const range = { chunk: this.#chunk, from, to: from + length };
-    writeAtomically(this.#mark, JSON.stringify(range));
+    writeMark(this.#marks, range);
     return range;
   }
+}
+
+/**
+ * Marks are written in turn to two slots, over room that the file has already: a full disk does not refuse them, and
+ * one that is torn leaves the other, whose chunk may be sent again while that of the torn one was never sent.
+ */
+const SLOT_BYTES = 128;
+
+/** Makes the file with the marks, while there is room. */
+export function reserveMarks(folder: string): void {
+  fs.writeFileSync(path.join(folder, 'upload.marks'), ' '.repeat(2 * SLOT_BYTES), { mode: 0o600 });
+}
+
+function writeMark(file: string, range: Range): void {
+  const fd = fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
+  try {
+    const slot = Buffer.from(`${JSON.stringify(range).padEnd(SLOT_BYTES - 1)}\n`);
+    if (fs.writeSync(fd, slot, 0, slot.length, (range.chunk % 2) * SLOT_BYTES) < slot.length) {
+      throw new Error('the mark was written in part only');
+    }
+    fs.fdatasyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+function readMark(file: string): Range | undefined {
+  const text = readText(file) ?? '';
+  const ranges = [0, SLOT_BYTES].flatMap((from) => {
+    try {
+      return [JSON.parse(text.slice(from, from + SLOT_BYTES)) as Range];
+    } catch {
+      return [];
+    }
+  });
+  return ranges.sort((left, right) => right.chunk - left.chunk)[0];
 }
 
 /** Length of the whole lines at the start of `bytes` that make up one chunk. */

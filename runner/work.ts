@@ -3,8 +3,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { ArtifactSources } from './artifacts.ts';
 import type { ExitReport, Probe, StartReport } from './decide.ts';
-import { createExclusively, readJson, writeSynced } from './files.ts';
+import { createExclusively, linkExclusively, readJson, syncFile, writeSynced } from './files.ts';
 import {
   currentBootId,
   isAlive,
@@ -15,6 +16,7 @@ import {
   sendSignal,
 } from './proc.ts';
 import type { StartCommand } from './state.ts';
+import { reserveMarks } from './upload.ts';
 
 /** The shim lies beside this file, with the same ending whether it runs from source or compiled. */
 const SHIM_FILE = fileURLToPath(new URL(`./shim${path.extname(import.meta.url)}`, import.meta.url));
@@ -40,13 +42,22 @@ export function startShim(command: StartCommand, surroundings: StartSurroundings
   fs.mkdirSync(folder, { mode: 0o700 });
   fs.mkdirSync(inFolder('work'));
   fs.mkdirSync(inFolder('artifacts'));
+  // Made while there is room, for what must be said when there is none any more.
+  reserveMarks(folder);
+  fs.writeFileSync(inFolder('refused.json'), JSON.stringify({ refused: true }));
   const { input } = command;
   fs.writeFileSync(inFolder('input'), typeof input === 'string' ? input : JSON.stringify(input), { mode: 0o600 });
   const marks = markEnvironment(mark);
+  const cwd = path.resolve(inFolder('work'), command.workingDirectory ?? '.');
+  // Whoever collects the artifacts may be another runner, which has never seen the command.
+  if (command.artifacts?.length) {
+    fs.writeFileSync(inFolder('artifacts.json'), JSON.stringify({ workingFolder: cwd, globs: command.artifacts }));
+  }
   const plan = {
     argv: command.command,
-    cwd: path.resolve(inFolder('work'), command.workingDirectory ?? '.'),
+    cwd,
     maxLogBytes: command.maxLogBytes,
+    mask: command.mask ?? [],
     env: {
       ...baseEnvironment,
       ...command.env,
@@ -96,11 +107,26 @@ function readClaim(folder: string): Claim | undefined {
  */
 export function refuse(folder: string): boolean {
   fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
-  return createExclusively(path.join(folder, 'shim.json'), JSON.stringify({ refused: true }));
+  const claim = path.join(folder, 'shim.json');
+  const prepared = path.join(folder, 'refused.json');
+  try {
+    syncFile(prepared);
+    return linkExclusively(prepared, claim);
+  } catch {
+    // The runner that prepared the folder has not got as far as that.
+    return createExclusively(claim, JSON.stringify({ refused: true }));
+  }
 }
 
 /** The shim that has claimed the run, if one has, dead or alive. */
 export const shimOf = (folder: string): ProcessId | undefined => readClaim(folder)?.shim;
+
+/** Where the run's artifacts are looked for. */
+export function artifactSources(folder: string): ArtifactSources {
+  const declared = readJson(path.join(folder, 'artifacts.json')) as Partial<ArtifactSources> | undefined;
+  const { workingFolder = path.join(folder, 'work'), globs = [] } = declared ?? {};
+  return { folder: path.join(folder, 'artifacts'), workingFolder, globs };
+}
 
 /** `ownShimRuns`: the shim is a child of this very process and has not ended. */
 export function probe(folder: string, mark: Mark, ownShimRuns: boolean): Probe {

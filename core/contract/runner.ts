@@ -17,6 +17,16 @@ export interface RegisterResponse {
   readonly nextHeartbeatMs: number;
 }
 
+export const ARTIFACTS_MAX = 100;
+
+/** A file that a run has left. `path` is relative to CANDOR_ARTIFACTS, or else to its working folder. */
+export const Artifact = z.strictObject({
+  path: z.string().min(1).max(1024),
+  bytes: z.int().min(0),
+  sha256: z.string().length(64),
+});
+export type Artifact = z.infer<typeof Artifact>;
+
 /**
  * One run on the VM as the runner knows it. An `ended` entry stays in the registry until the server has acknowledged
  * it in `acknowledged`. `not_started`: the command was accepted but no process exists and none ever did.
@@ -41,6 +51,10 @@ export const RegistryEntry = z.strictObject({
   /** Number of log chunks that have been stored; with `ended` it is the final count. */
   logChunks: z.int().min(0).optional(),
   detail: z.string().max(2000).optional(),
+  /** Of living work: time since it last put something out or used CPU time, as far as the runner has looked. */
+  idleForMs: z.number().min(0).optional(),
+  /** What was found of its artifacts when it had ended. */
+  artifacts: z.array(Artifact).max(ARTIFACTS_MAX).optional(),
 });
 export type RegistryEntry = z.infer<typeof RegistryEntry>;
 
@@ -69,6 +83,10 @@ export type RunnerCommand =
       readonly runToken: string;
       readonly maxOutputBytes: number;
       readonly maxLogBytes: number;
+      /** Globs, relative to the working folder, of files that are collected besides those in CANDOR_ARTIFACTS. */
+      readonly artifacts?: readonly string[];
+      /** Values that are blanked out in the log before it is written anywhere. */
+      readonly mask?: readonly string[];
     }
   | {
       readonly number: number;

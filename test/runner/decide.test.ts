@@ -138,7 +138,7 @@ describe('decide', () => {
             expect(before.stopping).toBeUndefined();
             starts.add(keyOf(effect.command));
           }
-          for (const entry of registryOf(state, { monotonicMs: index * 50, bootId: 'boot' }, new Map())) {
+          for (const entry of registryOf(state, { monotonicMs: index * 50, bootId: 'boot' }, () => ({}))) {
             RegistryEntry.parse(JSON.parse(JSON.stringify(entry)));
           }
         }
