@@ -28,6 +28,13 @@ export const Artifact = z.strictObject({
 export type Artifact = z.infer<typeof Artifact>;
 
 /**
+ * Why a start that was asked for did not become a process: `refused` (taken back, or the machine could not), `setup` (the
+ * agent's setup commands failed), `repository` (its checkout failed), `impossible` (the server said that it cannot be).
+ */
+export const NOT_STARTED_BECAUSE = ['refused', 'setup', 'repository', 'impossible'] as const;
+export type NotStartedBecause = (typeof NOT_STARTED_BECAUSE)[number];
+
+/**
  * One run on the VM as the runner knows it. An `ended` entry stays in the registry until the server has acknowledged
  * it in `acknowledged`. `not_started`: the command was accepted but no process exists and none ever did.
  * `gone`: the process and its shim have vanished without leaving an exit status.
@@ -53,7 +60,9 @@ export const RegistryEntry = z.strictObject({
   detail: z.string().max(2000).optional(),
   /** Of living work: time since it last put something out or used CPU time, as far as the runner has looked. */
   idleForMs: z.number().min(0).optional(),
-  /** What was found of its artifacts when it had ended. */
+  /** With `not_started`. */
+  notStartedBecause: z.enum(NOT_STARTED_BECAUSE).optional(),
+  /** What was found of its artifacts when it had ended, and is stored. */
   artifacts: z.array(Artifact).max(ARTIFACTS_MAX).optional(),
 });
 export type RegistryEntry = z.infer<typeof RegistryEntry>;
@@ -67,6 +76,15 @@ export const HeartbeatRequest = z.strictObject({
   acks: z.int().min(0),
 });
 export type HeartbeatRequest = z.infer<typeof HeartbeatRequest>;
+
+export interface RepositoryCheckout {
+  readonly url: string;
+  /** A branch, a tag or a full commit id. */
+  readonly ref: string;
+  /** Password or token for HTTPS; the user name is `x-access-token` unless the URL names one. */
+  readonly credential?: string;
+  readonly timeoutMs: number;
+}
 
 export type RunnerCommand =
   | {
@@ -87,6 +105,12 @@ export type RunnerCommand =
       readonly artifacts?: readonly string[];
       /** Values that are blanked out in the log before it is written anywhere. */
       readonly mask?: readonly string[];
+      /** Run one after the other before the first run on this VM; again only where they have changed. */
+      readonly setup?: { readonly commands: readonly (readonly string[])[]; readonly timeoutMs: number };
+      /** Checked out into the working folder before the process starts; the agent's process never gets the credential. */
+      readonly repository?: RepositoryCheckout;
+      /** Nothing is to be started, and this is why: a secret that is gone. Answered with `not_started`, `impossible`. */
+      readonly impossible?: string;
     }
   | {
       readonly number: number;
@@ -111,6 +135,16 @@ export interface HeartbeatResponse {
   /** A fresh token, when the present one is past half its life. */
   readonly token?: string;
 }
+
+/**
+ * `PUT /runner/v1/runs/{runId}/attempts/{attempt}/artifacts?path=…&bytes=…&sha256=…`, the file's bytes as the body. The
+ * answer is 204, or 307 to where the bytes are to be put instead, without the token. Sending one again is harmless.
+ */
+export const ArtifactQuery = z.strictObject({
+  path: Artifact.shape.path,
+  bytes: z.coerce.number().pipe(z.int().min(0)),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+});
 
 /** `PUT /runner/v1/runs/{runId}/attempts/{attempt}/logs/{chunk}`: numbered from 0, without gaps; sending one again is harmless. */
 export const LogChunk = z.strictObject({
