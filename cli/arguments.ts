@@ -78,24 +78,24 @@ function parseInput(text: string, source: string): Json {
 export const NONE = 'none';
 
 /** Lays options over what stands, so that naming one field does not silently drop its neighbours; `null` if nothing is left. */
-export function mergedFields<Value extends string | number>(
-  present: Readonly<Record<string, Value | undefined>> | undefined,
-  changes: Readonly<Record<string, Value | typeof NONE | undefined>>,
-): Record<string, Value> | null | undefined {
+export function mergedFields(
+  present: object | undefined,
+  changes: Readonly<Record<string, unknown>>,
+): Record<string, never> | null | undefined {
   const changed = Object.entries(changes).filter(([, value]) => value !== undefined);
   if (changed.length === 0) return undefined;
   const merged = Object.entries({ ...present, ...Object.fromEntries(changed) }).filter(
-    (entry): entry is [string, Value] => entry[1] !== undefined && entry[1] !== NONE,
+    ([, value]) => value !== undefined && value !== NONE,
   );
-  return merged.length === 0 ? null : Object.fromEntries(merged);
+  return merged.length === 0 ? null : (Object.fromEntries(merged) as Record<string, never>);
 }
 
 /** As {@link mergedFields} for `K=V` pairs, whose values are free: what goes is named apart. */
-export function mergedPairs(
-  present: Readonly<Record<string, string>> | undefined,
-  set: Readonly<Record<string, string>> | undefined,
+export function mergedPairs<Value>(
+  present: Readonly<Record<string, Value>> | undefined,
+  set: Readonly<Record<string, Value>> | undefined,
   unset: readonly string[] | undefined,
-): Record<string, string> | null | undefined {
+): Record<string, Value> | null | undefined {
   if (set === undefined && unset === undefined) return undefined;
   const kept = Object.entries({ ...present, ...set }).filter(([name]) => !unset?.includes(name));
   return kept.length === 0 ? null : Object.fromEntries(kept);

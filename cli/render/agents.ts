@@ -1,5 +1,5 @@
 /** Agents for people. */
-import type { AgentBody } from '../../core/contract/agents.ts';
+import type { AgentBody, Environment } from '../../core/contract/agents.ts';
 import type { Page } from '../client.ts';
 import { commandLine, fields, inline, type Paint, relative, table, when } from '../text.ts';
 
@@ -38,7 +38,9 @@ export const agentDetail = (paint: Paint, agent: AgentBody): string =>
   ]);
 
 /** `name=value`, one per line. */
-export function pairs(record: Readonly<Record<string, string>> | undefined): string | undefined {
-  const lines = Object.entries(record ?? {}).map(([name, value]) => inline(`${name}=${value}`));
+export function pairs(record: Environment | undefined): string | undefined {
+  const lines = Object.entries(record ?? {}).map(([name, value]) =>
+    inline(typeof value === 'string' ? `${name}=${value}` : `${name}=(secret ${value.secret})`),
+  );
   return lines.length === 0 ? undefined : lines.join('\n');
 }

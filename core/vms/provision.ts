@@ -3,20 +3,25 @@
  * the run, and ends quietly (`RunMovedOn`) where the run is terminal, at another attempt, or another VM's.
  */
 import { createHash } from 'node:crypto';
+import type { AgentRow, AgentVersionRow } from '../agents/model.ts';
 import { isTerminal } from '../contract/runs.ts';
 import { attemptVmId } from '../ids.ts';
+import { passPlace, takePlace } from '../limits/admit.ts';
+import { countsVms, type Limit, type LimitRow, limitsOf } from '../limits/model.ts';
 import type { ExecutionInput, Ports } from '../ports.ts';
 import { changeRun, evidence, nextEventKey } from '../runs/change.ts';
 import { claimDispatch } from '../runs/dispatch.ts';
 import { finishRun } from '../runs/finish.ts';
 import { nextStatus } from '../runs/machine.ts';
 import type { RunRow } from '../runs/model.ts';
+import { nextAttempt } from '../runs/nextAttempt.ts';
 import { commit } from '../table/commit.ts';
 import { checkPartition, keys, LIST_SHARDS, lists, shardOf } from '../table/keys.ts';
 import { absent, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue, SCHEMA_VERSION } from '../table/rows.ts';
 import { changeVm, vmProof } from './change.ts';
-import { LaunchFailed } from './launchErrors.ts';
+import { wantingMark } from './free.ts';
+import { CapacityUnavailable, LaunchFailed } from './launchErrors.ts';
 import type { LaunchIntent, VmRow } from './model.ts';
 import { releaseVm } from './release.ts';
 import { RunMovedOn, StartDeadlineExceeded, VmUnfit } from './stateErrors.ts';
@@ -87,10 +92,15 @@ function openIntent(ports: Ports, input: ExecutionInput, vmId: string): Promise<
     if (run.deadlineAt !== undefined && run.status !== 'starting' && now >= run.deadlineAt)
       throw new StartDeadlineExceeded(deadlineText(run));
     if (vm === undefined) {
-      const created = newVm(ports, run, vmId, now);
+      const agent = asRow<AgentVersionRow>(await ports.store.get(keys.agentVersion(run.agentId, run.agentVersion)));
+      const places = await placesFor(ports, run);
+      const created = newVm(ports, run, agent, places, vmId, now);
       return {
         writes: [
           { kind: 'put', item: asItem(created), guards: [guard('launch.oneVmPerAttempt', absent)] },
+          ...places.flatMap((limit) =>
+            limit.held ? passPlace(limit.id, run, vmId, now) : takePlace(limit, run, vmId, now),
+          ),
           ...provisioningWrites(ports, run, vmId, now, writer),
         ],
         proof: nextEventKey(run),
@@ -116,7 +126,39 @@ const deadlineText = (run: RunRow) =>
     run.waiting?.tried === undefined ? '' : `; tried: ${run.waiting.tried.join(', ')}`
   }`;
 
-function newVm(ports: Ports, run: RunRow, vmId: string, now: number): VmRow {
+type VmPlace = Limit & { readonly held: boolean };
+
+/**
+ * The limits on VMs that a new one falls under: those under which its run holds a place pass it on. Where the run was let
+ * in because a VM was free, and another run has taken that one, a place is taken now.
+ * @throws CapacityUnavailable where none is free: the state machine tries again
+ */
+async function placesFor(ports: Ports, run: RunRow): Promise<readonly VmPlace[]> {
+  if (run.vmLimited !== true) return [];
+  const agent = asRow<AgentRow>(await ports.store.get(keys.agent(run.agentId)));
+  const standing = agent === undefined ? [] : limitsOf(ports.config, agent).filter((limit) => limit.kind === 'vms');
+  const held = (run.admitted ?? []).filter(countsVms);
+  // A limit that was lifted meanwhile has its place passed on too: whoever holds one gives it back.
+  const lifted = held.filter((id) => !standing.some((limit) => limit.id === id));
+  const places: VmPlace[] = lifted.map((id) => ({ id, kind: 'vms', scope: 'agent', maximum: 0, held: true }));
+  for (const limit of standing) {
+    const holds = held.includes(limit.id);
+    const row = holds ? undefined : asRow<LimitRow>(await ports.store.get(keys.limit(limit.id)));
+    if ((row?.used ?? 0) >= limit.maximum)
+      throw new CapacityUnavailable(`${limit.maximum} VMs of this ${limit.scope} exist, which is the limit`);
+    places.push({ ...limit, held: holds });
+  }
+  return places;
+}
+
+function newVm(
+  ports: Ports,
+  run: RunRow,
+  agent: AgentVersionRow | undefined,
+  places: readonly VmPlace[],
+  vmId: string,
+  now: number,
+): VmRow {
   const intent: LaunchIntent = { number: 1, clientToken: clientToken(run, 1), openedAt: now, open: true };
   return {
     ...keys.vm(vmId),
@@ -124,6 +166,11 @@ function newVm(ports: Ports, run: RunRow, vmId: string, now: number): VmRow {
     tenantId: run.tenantId,
     id: vmId,
     agentId: run.agentId,
+    agentVersion: run.agentVersion,
+    slotCount: agent?.slots ?? 1,
+    reuse: agent?.reuse ?? 'same_agent',
+    warmForSeconds: agent?.warmFor ?? 0,
+    ...(places.length > 0 && { places: places.map((place) => place.id) }),
     status: 'launching',
     intent,
     purpose: { runId: run.id, attempt: run.attempt },
@@ -154,7 +201,12 @@ function provisioningWrites(ports: Ports, run: RunRow, vmId: string, now: number
       evidence: evidence('provision', now, `${vmId} is being launched`),
       // The promise is still the start deadline; entering the state must not make it look fresh.
       ...(run.deadlineAt !== undefined && { deadlineAt: run.deadlineAt }),
-      set: { provisionedAt: now },
+      set: {
+        provisionedAt: now,
+        ...(run.waiting?.reason === 'retry_backoff' && { waiting: undefined }),
+        // The VM holds them from here on.
+        ...(run.vmLimited === true && { admitted: (run.admitted ?? []).filter((id) => !countsVms(id)) }),
+      },
       detail: { vmId, attempt: run.attempt },
     },
     now,
@@ -184,6 +236,7 @@ function noteLaunchFailure(
     if (news) return { writes, proof: vmProof(vm, change), result: undefined };
     const waiting = { reason, tried: [...error.tried] };
     writes.push(
+      ...wantingMark(run),
       ...changeRun(
         ports.config,
         run,
@@ -263,6 +316,9 @@ export async function releaseAttempt(ports: Ports, input: ExecutionInput): Promi
   return { released: await releaseVm(ports, vmId, 'its provisioning failed') };
 }
 
+/** Trying again with another VM would change nothing: the deadline is over, or what was asked for is wrong. */
+const FINAL_FAILURES: ReadonlySet<string> = new Set(['StartDeadlineExceeded', 'LaunchMisconfigured']);
+
 const FAILURE_REASONS: Readonly<Record<string, string>> = {
   StartDeadlineExceeded: 'start_timeout',
   'States.Timeout': 'start_timeout',
@@ -280,13 +336,20 @@ export async function failRun(
 ): Promise<{ readonly outcome: string }> {
   const error = input.failure?.Error ?? 'unknown';
   const now = ports.time.now();
+  const found = evidence('provision', now, `${error}: ${causeText(input.failure?.Cause)}`);
+  if (!FINAL_FAILURES.has(error)) {
+    const { attempt } = input;
+    const reason = FAILURE_REASONS[error] ?? 'provisioning_failed';
+    const fault = { attempt, reason, evidence: found, mayHaveStarted: false, onlyUndispatched: true };
+    if ((await nextAttempt(ports, input.runId, fault)) !== undefined) return { outcome: 'retrying' };
+  }
   const finished = await finishRun(
     ports,
     input.runId,
     {
       status: 'failed',
       reason: FAILURE_REASONS[error] ?? 'provisioning_failed',
-      evidence: evidence('provision', now, `${error}: ${causeText(input.failure?.Cause)}`),
+      evidence: found,
     },
     { attempt: input.attempt, onlyUndispatched: true },
   );

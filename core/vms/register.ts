@@ -74,7 +74,8 @@ export async function registerRunner(
 async function dispatchPurpose(ports: Ports, vm: VmRow): Promise<void> {
   if (vm.status !== 'ready') return;
   const claim = await claimDispatch(ports, vm.purpose.runId, vm.purpose.attempt, vm.id);
-  if (claim === 'moved_on') await releaseVm(ports, vm.id, `run ${vm.purpose.runId} needs it no more`);
+  if (claim === 'moved_on' || claim === 'vm_unfit')
+    await releaseVm(ports, vm.id, `run ${vm.purpose.runId} needs it no more`);
   if (vm.taskToken !== undefined) await ports.workflow.signal(vm.taskToken, { vmId: vm.id });
 }
 
