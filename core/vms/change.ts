@@ -7,6 +7,7 @@ import { keys } from '../table/keys.ts';
 import { eq, type Guard, guard, type Value, type Write } from '../table/model.ts';
 import { asValue } from '../table/rows.ts';
 import { freeMark } from './free.ts';
+import { checkTransition } from './machine.ts';
 import type { VmCommand, VmRow, VmStatus } from './model.ts';
 
 export interface VmChange {
@@ -26,6 +27,7 @@ export function changeVm(
   now: number,
   writer: string,
 ): readonly Write[] {
+  if (change.status !== undefined) checkTransition(vm.id, vm.status, change.status);
   const version = vm.version + 1;
   const deadline = deadlineAttributes(config, 'VM', vm.id, change.deadlineAt);
   const update: Write = {

@@ -146,7 +146,7 @@ async function lateTruth(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEn
     const row = asRow<RunRow>(await ports.store.get(keys.run(run.id)));
     if (row === undefined || row.correction !== undefined) return { done: undefined };
     const now = ports.time.now();
-    const verdict = verdictOf(row, entry, vm.id, now);
+    const verdict = verdictOf(row, entry, vm.id, now, await criteriaOf(ports, row, entry));
     if (verdict === undefined) return { done: undefined };
     const correction = {
       status: verdict.status satisfies TerminalStatus,
