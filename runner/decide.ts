@@ -15,6 +15,7 @@ import {
   keyOf,
   type Live,
   liveRuns,
+  notStarted,
   type Outcome,
   type Run,
   type StartCommand,
@@ -133,7 +134,7 @@ function decideEvent(state: State, event: Event, nowMs: number): Decision {
       if (event.kind === 'probed') return run.live.finishing ? NOTHING : decideProbe(run, event.probe, nowMs);
       if (event.kind === 'signal-missed') return decideMissed(run);
       if (event.kind === 'collected') return end(run, outcomeOf(run, event.probe, event.collected, nowMs));
-      return end(run, { state: 'not_started', detail: event.detail });
+      return end(run, notStarted('refused', event.detail));
     }
   }
 }
@@ -162,8 +163,8 @@ function decideCommands(state: State, commands: readonly RunnerCommand[]): Decis
 function journaled(command: RunnerCommand): TakenCommand {
   switch (command.kind) {
     case 'start': {
-      const { kind, runId, attempt, maxOutputBytes } = command;
-      return { kind, runId, attempt, maxOutputBytes };
+      const { kind, runId, attempt, maxOutputBytes, impossible } = command;
+      return { kind, runId, attempt, maxOutputBytes, ...(impossible !== undefined && { impossible }) };
     }
     case 'cancel': {
       const { kind, runId, attempt, cause, interruptMs, terminateMs } = command;
@@ -193,7 +194,7 @@ function decideProbe(run: Run, probe: Probe, nowMs: number): Decision {
     const detail = run.cancel
       ? (run.cancel.detail ?? 'Cancelled before its process was started.')
       : 'The start was taken, but no process of it was ever started, and none will be.';
-    return end(run, { state: 'not_started', detail });
+    return end(run, notStarted('refused', detail));
   }
   // Before the shim has claimed it, a start can still be taken back with certainty.
   if (probe.shim === 'absent' || (probe.shim === 'booting' && run.cancel)) {

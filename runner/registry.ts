@@ -62,6 +62,8 @@ function endedEntry(run: Run, outcome: Outcome, now: Now): RegistryEntry {
     runId: run.runId,
     attempt: run.attempt,
     ...rest,
+    // The journal of an earlier version does not say why; there was but one reason then.
+    ...(rest.state === 'not_started' && { notStartedBecause: rest.notStartedBecause ?? 'refused' }),
     ...ago('startedAgoMs', startedMonotonicMs, bootId, now),
     ...ago('endedAgoMs', endedMonotonicMs, bootId, now),
     ...signals(run),
