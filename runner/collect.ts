@@ -25,17 +25,19 @@ export interface CollectOptions {
   readonly mark: Mark;
   readonly upload: LogUpload;
   readonly killAtOnce: boolean;
+  /** The command was started; otherwise nothing is looked for that it would have left. */
+  readonly started: boolean;
   readonly maxOutputBytes: number;
 }
 
 /** Ends left-overs, then looks at the artifacts, stores the rest of the logs and reads the output: nothing is added behind. */
 export async function collect(options: CollectOptions): Promise<Collected> {
-  const { folder, mark, upload, killAtOnce, maxOutputBytes } = options;
+  const { folder, mark, upload, killAtOnce, started, maxOutputBytes } = options;
   const shim = shimOf(folder);
   const leftovers = await endLeftovers(mark, shim, killAtOnce);
-  const artifacts = await artifactsOf(folder);
+  const artifacts = started ? await artifactsOf(folder) : [];
   const unstoredBytes = await upload.drain();
-  const { remark, ...output } = readOutput(path.join(folder, 'output'), maxOutputBytes);
+  const { remark, ...output } = started ? readOutput(path.join(folder, 'output'), maxOutputBytes) : {};
   const remarks = [
     ...(leftovers > 0 ? [`${leftovers} processes that it had left running were ended.`] : []),
     ...(unstoredBytes > 0 ? [`${unstoredBytes} bytes of captured output could not be stored.`] : []),
@@ -62,8 +64,8 @@ async function artifactsOf(folder: string): Promise<Artifact[]> {
 
 /** Adds Candor's own words at the end of the captured output. The shim is gone, so nobody else writes there. */
 function sayInLog(folder: string, texts: readonly string[]): void {
-  const started = readJson(path.join(folder, 'started.json')) as { startedMonotonicMs?: number } | undefined;
-  const atMs = Math.max(0, Math.round(monotonicMs() - (started?.startedMonotonicMs ?? monotonicMs())));
+  const claim = readJson(path.join(folder, 'shim.json')) as { claimedMonotonicMs?: number } | undefined;
+  const atMs = Math.max(0, Math.round(monotonicMs() - (claim?.claimedMonotonicMs ?? monotonicMs())));
   const lines = texts.map((text) => `${JSON.stringify({ atMs, stream: 'candor', text })}\n`);
   // A shim that was killed may have left half a line.
   fs.appendFileSync(path.join(folder, 'capture.ndjson'), `\n${lines.join('')}`);

@@ -182,6 +182,7 @@ export class Host {
     const { settings } = this.#options;
     try {
       const child = startShim(command, {
+        vmDir: settings.vmDir,
         folder: this.#folder(command),
         mark: this.#mark(command),
         url: this.#options.url(),
@@ -227,6 +228,7 @@ export class Host {
       mark: this.#mark(address),
       upload: this.#upload(address),
       killAtOnce,
+      started: probed.preparing === undefined,
       maxOutputBytes,
     });
     this.dispatch({ kind: 'collected', ...addressOf(address), probe: probed, collected });
@@ -264,7 +266,7 @@ export class Host {
     const unfinished = () => liveRuns(this.#state).filter((run) => !run.live.finishing);
     const live = unfinished();
     if (live.length === 0) return;
-    const soon = live.some((run) => run.live.pid === undefined || run.cancel);
+    const soon = live.some(({ live, cancel }) => cancel || (live.pid === undefined && !live.preparing));
     this.#lookTimer = setTimeout(
       () => {
         this.#lookTimer = undefined;

@@ -56,6 +56,8 @@ export interface Live {
   readonly pid?: number;
   readonly startedMonotonicMs?: number;
   readonly bootId?: string;
+  /** What is being done before the process is started. */
+  readonly preparing?: 'setup' | 'repository';
   /** The shim has died and the work has not: its exit status cannot be known any more. */
   readonly orphaned?: boolean;
   /** When, on the monotonic clock, the next signal is due. */
