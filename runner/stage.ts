@@ -13,7 +13,7 @@ const LOOK_AGAIN_MS = 20;
 const CLEAN_LOOKS = 2;
 /** What has not died of SIGKILL by then hangs in the kernel; the runner goes on with it. */
 const KILL_PATIENCE_MS = 10_000;
-const STDERR_LINES = 3;
+const STDERR_LINES = 5;
 const STDERR_CHARACTERS_MAX = 500;
 const COMMAND_CHARACTERS_MAX = 200;
 
