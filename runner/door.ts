@@ -1,4 +1,9 @@
 /** The HTTP side of the runner's door (design.md §5.5): sends a request, and says what came of it. Never throws. */
+import type { FileHandle } from 'node:fs/promises';
+import http from 'node:http';
+import https from 'node:https';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 
 export type Answer =
   | { readonly kind: 'ok'; readonly body: unknown }
@@ -25,18 +30,129 @@ export async function send({ url, method, bearer, body, timeoutMs }: DoorRequest
       redirect: 'error',
     });
     const text = await response.text();
+    if (!response.ok) return refusal(response.status, text);
+    if (text === '') return { kind: 'ok', body: undefined };
     const parsed = parse(text);
-    if (response.ok) {
-      if (text === '') return { kind: 'ok', body: undefined };
-      return parsed === undefined
-        ? { kind: 'unreachable', reason: 'the answer is not JSON' }
-        : { kind: 'ok', body: parsed };
-    }
-    const code = (parsed as { code?: unknown } | null | undefined)?.code;
-    return { kind: 'refused', status: response.status, code: typeof code === 'string' ? code : undefined };
+    return parsed === undefined
+      ? { kind: 'unreachable', reason: 'the answer is not JSON' }
+      : { kind: 'ok', body: parsed };
   } catch (error) {
     return { kind: 'unreachable', reason: reasonOf(error) };
   }
+}
+
+/** A file as a request's body: opened anew for each time that it is sent. */
+export interface FileBody {
+  readonly bytes: number;
+  /** @throws if it cannot be read */
+  readonly open: () => Promise<FileHandle>;
+}
+
+/** The slowest way to a store that is still worth waiting for. */
+const FILE_BYTES_PER_MS_MIN = 100;
+const FILE_TIMEOUT_MS_MIN = 30_000;
+/** A larger file is held back until the server says whether it wants it here, or after a while of silence. */
+const ASK_FIRST_ABOVE_BYTES = 1024 * 1024;
+const ASK_FIRST_MS = 1000;
+
+/** Puts a file to the server, or to where the server sends it: the token is the server's own and does not go there. */
+export async function sendFile(request: {
+  readonly url: string;
+  readonly bearer: string;
+  readonly body: FileBody;
+}): Promise<Answer> {
+  const { url, bearer, body } = request;
+  try {
+    const first = await putFile(url, body, { authorization: `Bearer ${bearer}` });
+    const { location } = first.headers;
+    const redirected = first.status === 307 && location !== undefined;
+    const last = redirected ? await putFile(new URL(location, url).href, body, {}) : first;
+    return last.status >= 200 && last.status < 300 ? { kind: 'ok', body: undefined } : refusal(last.status, last.text);
+  } catch (error) {
+    return { kind: 'unreachable', reason: reasonOf(error) };
+  }
+}
+
+interface FileAnswer {
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly text: string;
+}
+
+const ANSWER_CHARACTERS_MAX = 64 * 1024;
+
+async function putFile(url: string, body: FileBody, headers: http.OutgoingHttpHeaders): Promise<FileAnswer> {
+  const { bytes } = body;
+  const file = await body.open();
+  try {
+    if ((await file.stat()).size !== bytes) throw new Error('the file has changed since it was collected');
+    const content = bytes === 0 ? Readable.from([]) : file.createReadStream({ start: 0, end: bytes - 1 });
+    return await put(url, headers, bytes, content);
+  } finally {
+    await file.close();
+  }
+}
+
+/** By node's own client, as `fetch` cannot tell the length of what it streams, which stores insist on. */
+async function put(
+  url: string,
+  headers: http.OutgoingHttpHeaders,
+  bytes: number,
+  content: Readable,
+): Promise<FileAnswer> {
+  const ask = bytes > ASK_FIRST_ABOVE_BYTES;
+  const request = (url.startsWith('https:') ? https : http).request(url, {
+    method: 'PUT',
+    headers: {
+      ...headers,
+      'content-type': 'application/octet-stream',
+      'content-length': bytes,
+      ...(ask && { expect: '100-continue' }),
+    },
+    signal: AbortSignal.timeout(FILE_TIMEOUT_MS_MIN + Math.ceil(bytes / FILE_BYTES_PER_MS_MIN)),
+  });
+  const answer = answerOf(request);
+  let sent: Promise<void> | undefined;
+  const sendBody = () => {
+    // How it fails is told by the answer that does not come.
+    sent ??= pipeline(content, request).catch((error: Error) => void request.destroy(error));
+  };
+  try {
+    if (ask) whenWanted(request, sendBody);
+    else sendBody();
+    return await answer;
+  } finally {
+    // An answer that did not wait for the whole file leaves a connection that is good for nothing else.
+    if (!request.writableFinished) request.destroy();
+    content.destroy();
+    await sent;
+  }
+}
+
+function whenWanted(request: http.ClientRequest, sendBody: () => void): void {
+  request.flushHeaders();
+  request.on('continue', sendBody);
+  const timer = setTimeout(sendBody, ASK_FIRST_MS);
+  for (const event of ['response', 'close'] as const) request.on(event, () => clearTimeout(timer));
+}
+
+function answerOf(request: http.ClientRequest): Promise<FileAnswer> {
+  return new Promise((resolve, reject) => {
+    request.on('error', reject);
+    request.on('response', (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (part: string) => {
+        if (text.length < ANSWER_CHARACTERS_MAX) text += part;
+      });
+      response.on('error', reject);
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }));
+    });
+  });
+}
+
+function refusal(status: number, text: string): Answer {
+  const code = (parse(text) as { code?: unknown } | null | undefined)?.code;
+  return { kind: 'refused', status, code: typeof code === 'string' ? code : undefined };
 }
 
 function parse(text: string): unknown {

@@ -7,14 +7,13 @@ import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readText } from './files.ts';
+import { backoffMs, Patience, type PatienceDoor } from './patience.ts';
 import { monotonicMs } from './proc.ts';
 
 const CHUNK_BYTES_MAX = 256 * 1024;
 /** Bound of the contract. */
 const CHUNK_RECORDS_MAX = 5000;
 const PAUSE_MS = 200;
-const RETRY_MS_FIRST = 200;
-const RETRY_MS_MAX = 5000;
 
 interface Range {
   readonly chunk: number;
@@ -22,13 +21,9 @@ interface Range {
   readonly to: number;
 }
 
-export interface UploadDoor {
+export interface UploadDoor extends PatienceDoor {
   /** Stores a chunk's body. Answers false if it could not be stored just now. */
   readonly put: (chunk: number, body: string) => Promise<boolean>;
-  /** The server answers heartbeats. While it does not, waiting costs nothing: the outcome cannot be told either. */
-  readonly reachable: () => boolean;
-  /** How long a failing server is waited for at the end, by now. */
-  readonly patience: () => { readonly ms: number; readonly whileUnreachable: boolean };
 }
 
 /** The upload of one run's output. */
@@ -76,19 +71,13 @@ export class LogUpload {
     // From here on this is the only one that sends: two senders would settle the same chunk twice.
     this.#draining = true;
     await this.#busy;
-    let failingSinceMs: number | undefined;
+    const patience = new Patience(this.#door);
     for (;;) {
       const result = await this.#step();
       if (result === 'nothing') return 0;
-      if (result === 'sent') {
-        failingSinceMs = undefined;
-        continue;
-      }
-      const { ms, whileUnreachable } = this.#door.patience();
-      if (!whileUnreachable && !this.#door.reachable()) failingSinceMs = undefined;
-      else failingSinceMs ??= monotonicMs();
-      if (failingSinceMs !== undefined && monotonicMs() - failingSinceMs >= ms) return this.#remainingBytes();
-      await sleep(Math.min(Math.max(0, this.#notBeforeMs - monotonicMs()), 1000));
+      if (result === 'sent') patience.renew();
+      else if (patience.isOver()) return this.#remainingBytes();
+      else await sleep(Math.min(Math.max(0, this.#notBeforeMs - monotonicMs()), 1000));
     }
   }
 
@@ -118,8 +107,7 @@ export class LogUpload {
 
   #failed(): 'failed' {
     this.#failures += 1;
-    const ceilingMs = Math.min(RETRY_MS_MAX, RETRY_MS_FIRST * 2 ** Math.min(this.#failures, 10));
-    this.#notBeforeMs = monotonicMs() + Math.random() * ceilingMs;
+    this.#notBeforeMs = monotonicMs() + backoffMs(this.#failures);
     return 'failed';
   }
 

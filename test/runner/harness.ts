@@ -1,5 +1,6 @@
 /** A server that speaks the runner's door, and a VM whose runner it serves. What is started here is ended here. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -7,7 +8,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { HeartbeatResponse, RegistryEntry, RunnerCommand } from '../../core/contract/runner.ts';
-import { HeartbeatRequest, LogChunk, RegisterRequest } from '../../core/contract/runner.ts';
+import { ArtifactQuery, HeartbeatRequest, LogChunk, RegisterRequest } from '../../core/contract/runner.ts';
 import type { LogRecord } from '../../core/ports.ts';
 import type { StartCommand } from '../../runner/state.ts';
 
@@ -37,6 +38,10 @@ export class FakeServer {
   readonly registrations: RegisterRequest[] = [];
   readonly chunks = new Map<string, string>();
   readonly problems: string[] = [];
+  /** What was put of artifacts, by `<run>.<attempt>/<path>`. */
+  readonly artifacts = new Map<string, Buffer>();
+  /** Where artifacts are to be put instead. */
+  artifactLocation: ((url: string) => string) | undefined;
   readonly nonces: string[] = [];
   acknowledging = false;
   /** A token to hand out; the first one is good until this one has been used. */
@@ -89,9 +94,11 @@ export class FakeServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    let body = '';
-    for await (const part of request) body += part;
     const url = request.url ?? '';
+    const parts: Buffer[] = [];
+    for await (const part of request) parts.push(part as Buffer);
+    const bytes = Buffer.concat(parts);
+    const body = bytes.toString('utf8');
     const answer = (status: number, value: unknown) => {
       response.writeHead(status, { 'content-type': 'application/json' });
       response.end(JSON.stringify(value));
@@ -101,11 +108,33 @@ export class FakeServer {
       if (verdict) answer(verdict.status, { code: verdict.code ?? 'try_again' });
       else if (url === '/runner/v1/register') this.#register(request, body, answer);
       else if (url === '/runner/v1/heartbeat') await this.#heartbeat(request, body, answer);
+      else if (url.includes('/artifacts?')) this.#artifact(request, response, bytes);
       else this.#logs(request, url, body, answer);
     } catch (error) {
       this.problems.push(String(error));
       answer(500, { code: 'internal_error' });
     }
+  }
+
+  /** Takes an artifact, or sends it on to `/store/…` of this very server, where it must come without a token. */
+  #artifact(request: IncomingMessage, response: ServerResponse, bytes: Buffer): void {
+    const match = /^(\/store)?\/runner\/v1\/runs\/([^/]+)\/attempts\/(\d+)\/artifacts\?(.*)$/.exec(request.url ?? '');
+    if (!match || request.method !== 'PUT') throw new Error(`unexpected ${request.method} ${request.url}`);
+    const [, store, runId, attempt, query] = match;
+    const { authorization } = request.headers;
+    if (store ? authorization !== undefined : !authorization?.startsWith('Bearer ')) throw new Error('wrong token');
+    if (this.artifactLocation && !store) {
+      response.writeHead(307, { location: this.artifactLocation(request.url ?? '') }).end();
+      return;
+    }
+    const artifact = ArtifactQuery.parse(Object.fromEntries(new URLSearchParams(query)));
+    if (bytes.length !== artifact.bytes || request.headers['content-length'] !== String(artifact.bytes)) {
+      throw new Error(`${artifact.path} came with ${bytes.length} bytes`);
+    }
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    if (sha256 !== artifact.sha256) throw new Error(`${artifact.path} came with another content`);
+    this.artifacts.set(`${runId}.${attempt}/${artifact.path}`, bytes);
+    response.writeHead(204).end();
   }
 
   #register(request: IncomingMessage, body: string, answer: (status: number, value: unknown) => void): void {
