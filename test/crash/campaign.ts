@@ -5,7 +5,7 @@ import path from 'node:path';
 import { CrashMachine } from './machine.ts';
 import { Points } from './points.ts';
 import { Random } from './random.ts';
-import { closeSite, openSite, planRound, playRound, type RoundPlan, type Site, type Sizes } from './round.ts';
+import { closeSite, newSite, planRound, playRound, type RoundPlan, type RoundResult, type Site } from './round.ts';
 
 export interface CampaignOptions {
   readonly seed: number;
@@ -13,94 +13,134 @@ export interface CampaignOptions {
   /** Rounds without a death, which find out where one can die. */
   readonly recordingRounds: number;
   readonly roundsPerFolder: number;
-  readonly sizes: Omit<Sizes, 'chaos'>;
+  readonly ordersPerRound: number;
+  readonly runsPerRound: number;
+  /** No round begins later than this after the first. */
+  readonly limitMs?: number;
   readonly say: (line: string) => void;
-  /** Give up after so many findings. */
-  readonly maxFindings: number;
+  /** Ends everything at once. */
+  readonly signal?: AbortSignal;
 }
 
 export interface Finding {
   readonly round: number;
   readonly text: string;
-  readonly plan?: RoundPlan;
+  readonly plan: RoundPlan;
   /** Where the data folder and the logs have been kept. */
   readonly folder: string;
 }
 
-export interface Campaign {
-  readonly seed: number;
-  readonly rounds: number;
-  readonly points: Points;
-  readonly findings: readonly Finding[];
-  readonly statuses: ReadonlyMap<string, number>;
-  /** Deaths at failpoints, at random moments, and how often `candor dev` was started. */
-  readonly killsAtPoints: number;
-  readonly randomKills: number;
-  readonly starts: number;
-}
+const FINDINGS_MAX = 20;
 
-export async function runCampaign(options: CampaignOptions): Promise<Campaign> {
-  const points = new Points();
-  const findings: Finding[] = [];
-  const statuses = new Map<string, number>();
-  const total = { killsAtPoints: 0, randomKills: 0, starts: 0 };
-  let site: Site | undefined;
-  let usedRounds = 0;
-  let killsSeen = 0;
+export class Campaign {
+  readonly points = new Points();
+  readonly findings: Finding[] = [];
+  /** How many runs ended how. */
+  readonly statuses = new Map<string, number>();
+  readonly #options: CampaignOptions;
+  #killsAtPoints = 0;
+  #randomKills = 0;
+  #starts = 0;
+  #roundsPlayed = 0;
+  #site: Site | undefined;
 
-  const close = async (round: number, keep: boolean) => {
-    if (site === undefined) return;
-    const { machine } = site;
-    const wrong = keep ? [] : await closeSite(site);
-    for (const text of wrong) findings.push({ round, text, folder: machine.folder });
-    await machine.destroy();
-    total.starts += machine.starts;
-    if (!findings.some(({ folder }) => folder === machine.folder)) {
-      fs.rmSync(machine.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
-    }
-    site = undefined;
-  };
-
-  const last = options.recordingRounds + options.rounds;
-  for (let round = 1; round <= last && findings.length < options.maxFindings; round++) {
-    const random = new Random(options.seed * 1_000_003 + round);
-    const recording = round <= options.recordingRounds;
-    const sizes: Sizes = { ...options.sizes, ...(recording && { orders: 0 }), chaos: !recording };
-    const startedAt = performance.now();
-    if (site === undefined) {
-      const folder = fs.realpathSync(fs.mkdtempSync(path.join(tmpdir(), 'candor-crash-')));
-      site = await openSite(new CrashMachine(folder, random));
-      usedRounds = 0;
-      killsSeen = 0;
-    }
-    const { machine } = site;
-    points.readHits(machine.hitsFolder);
-    const plan = planRound(`r${round}`, random, points, sizes);
-    const result = await playRound(site, plan);
-    points.readHits(machine.hitsFolder);
-    const carriedOut = machine.kills().slice(killsSeen);
-    killsSeen = machine.kills().length;
-    const done = new Set(carriedOut.map(({ order }) => order?.id));
-    for (const order of plan.orders) {
-      if (done.has(order.id)) points.noteKill(order);
-      else points.noteMissed(order);
-    }
-    const atPoints = carriedOut.filter(({ order }) => order !== undefined).length;
-    total.killsAtPoints += atPoints;
-    total.randomKills += result.randomKills;
-    for (const run of result.runs) {
-      const status = run.reason === undefined ? run.status : `${run.status} (${run.reason})`;
-      statuses.set(status, (statuses.get(status) ?? 0) + 1);
-    }
-    for (const text of result.findings) findings.push({ round, text, plan, folder: machine.folder });
-    const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-    const outcome = result.findings.length === 0 ? 'ok' : result.findings.map((text) => `FINDING ${text}`).join('\n  ');
-    options.say(
-      `round ${round}/${last}: ${recording ? 'recording, ' : ''}${result.runs.length} runs, ${atPoints} of ${plan.orders.length} ordered and ${result.randomKills} random kills, ${seconds} s: ${outcome}`,
-    );
-    usedRounds++;
-    if (result.stuck || usedRounds >= options.roundsPerFolder || round === last) await close(round, result.stuck);
+  constructor(options: CampaignOptions) {
+    this.#options = options;
+    options.signal?.addEventListener('abort', () => void this.#site?.machine.destroy());
   }
-  await close(last, false);
-  return { seed: options.seed, rounds: options.rounds, points, findings, statuses, ...total };
+
+  get seed(): number {
+    return this.#options.seed;
+  }
+
+  get totals() {
+    return {
+      rounds: this.#roundsPlayed,
+      killsAtPoints: this.#killsAtPoints,
+      randomKills: this.#randomKills,
+      starts: this.#starts,
+    };
+  }
+
+  async play(): Promise<void> {
+    const { recordingRounds, rounds, roundsPerFolder, limitMs = Number.POSITIVE_INFINITY } = this.#options;
+    const startedAt = performance.now();
+    const last = recordingRounds + rounds;
+    for (let round = 1; round <= last; round++) {
+      if (this.findings.length >= FINDINGS_MAX || performance.now() - startedAt > limitMs) break;
+      await this.#round(round, last);
+      const fills = (this.#site?.rounds ?? 0) >= roundsPerFolder;
+      if (fills) await this.#leaveFolder();
+    }
+    await this.#leaveFolder();
+  }
+
+  async #round(round: number, last: number): Promise<void> {
+    const { seed, recordingRounds, ordersPerRound, runsPerRound, say } = this.#options;
+    const startedAt = performance.now();
+    const random = new Random(seed * 1_000_003 + round);
+    const recording = round <= recordingRounds;
+    const plan = planRound(`r${round}`, random, this.points, {
+      orders: recording ? 0 : ordersPerRound,
+      runs: runsPerRound,
+      chaos: !recording,
+      firstRound: this.#site === undefined,
+    });
+    this.#site ??= newSite(
+      new CrashMachine(fs.realpathSync(fs.mkdtempSync(path.join(tmpdir(), 'candor-crash-'))), random),
+    );
+    const site = this.#site;
+    const killsBefore = site.machine.kills().length;
+    const result = await playRound(site, round, plan);
+    const carriedOut = site.machine.kills().slice(killsBefore);
+    const atPoints = carriedOut.filter(({ order }) => order !== undefined);
+    this.points.readHits(site.machine.hitsFolder);
+    this.points.noteRound();
+    const done = new Set(atPoints.map(({ order }) => order?.id));
+    for (const order of plan.orders) {
+      if (done.has(order.id)) this.points.noteKill(order);
+      else this.points.noteMissed(order);
+    }
+    if (!recording) this.#roundsPlayed++;
+    this.#killsAtPoints += atPoints.length;
+    this.#randomKills += carriedOut.length - atPoints.length;
+    this.#note(round, plan, result);
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+    const kills = `${atPoints.length} of ${plan.orders.length} ordered and ${carriedOut.length - atPoints.length} random kills`;
+    const outcome = result.findings.length === 0 ? 'ok' : `FINDING ${result.findings.join('\n  ')}`;
+    say(
+      `round ${round}/${last}${recording ? ' (recording)' : ''}: ${result.runs.length} runs, ${kills}, ${seconds} s: ${outcome}`,
+    );
+    if (result.stuck) await this.#abandonFolder();
+  }
+
+  #note(round: number, plan: RoundPlan, { findings, runs }: RoundResult): void {
+    const folder = this.#site?.machine.folder ?? '';
+    for (const text of findings) this.findings.push({ round, text, plan, folder });
+    for (const run of runs) {
+      const status = run.reason === undefined ? run.status : `${run.status} (${run.reason})`;
+      this.statuses.set(status, (this.statuses.get(status) ?? 0) + 1);
+    }
+  }
+
+  /** With the questions that can be asked once no work is left. */
+  async #leaveFolder(): Promise<void> {
+    if (this.#site === undefined) return;
+    const { lastRound, lastPlan } = this.#site;
+    const findings = await closeSite(this.#site);
+    if (lastPlan !== undefined) this.#note(lastRound, lastPlan, { findings, runs: [], stuck: false });
+    for (const text of findings) this.#options.say(`FINDING after round ${lastRound}: ${text}`);
+    await this.#abandonFolder();
+  }
+
+  async #abandonFolder(): Promise<void> {
+    const machine = this.#site?.machine;
+    if (machine === undefined) return;
+    await machine.destroy();
+    this.#starts += machine.starts;
+    this.#site = undefined;
+    // What something was found in is kept.
+    if (this.findings.some(({ folder }) => folder === machine.folder)) return;
+    fs.rmSync(machine.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+  }
 }

@@ -159,9 +159,12 @@ export class CrashMachine {
   }
 
   /** Creates something, again under another name where no answer came: then there may be two of it. */
-  create<T>(url: string, body: Readonly<Record<string, unknown>>): Promise<T> {
+  create<T>(url: string, body: () => Readonly<Record<string, unknown>>): Promise<T> {
     return waitFor(`an answer to POST ${url}`, ANSWER_LIMIT_MS, async () => {
-      const answer = await this.tryRequest<T>('POST', url, { ...body, name: `${body.name} ${++this.#names}` });
+      const answer = await this.tryRequest<T>('POST', url, { ...body(), name: `crash test ${++this.#names}` });
+      if (answer !== undefined && answer.status !== 201 && answer.status < 500) {
+        throw new Error(`POST ${url} was answered with ${JSON.stringify(answer)}`);
+      }
       return answer?.status === 201 ? answer.body : undefined;
     });
   }
@@ -246,8 +249,10 @@ export class CrashMachine {
     const victims = this.kills().flatMap((kill) => kill.victims);
     const killed = victims.some((victim) => victim.pid === pid);
     const withoutEngine = victims.some(({ role }) => role === 'engine');
-    const fine = how === 'SIGKILL' ? killed : how === 0 ? this.#expectStop : how === 1 && withoutEngine;
-    if (!fine && !killed) this.#problems.push(`candor dev (pid ${pid}) ended by itself: ${how}`);
+    // A stop that comes before it listens for signals ends it like any program.
+    const stopped = this.#expectStop && (how === 0 || how === 'SIGTERM');
+    if (!killed && !stopped && !(how === 1 && withoutEngine))
+      this.#problems.push(`candor dev (pid ${pid}) ended by itself: ${how}`);
   }
 
   #endpoint(): { readonly url: string; readonly token: string; readonly pid: number } | undefined {

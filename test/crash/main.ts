@@ -1,13 +1,13 @@
 /** `npm run test:crash -- [--seed S] [--rounds N]`: kills Candor's processes at named points and at random, and looks what it says. */
 import { parseArgs } from 'node:util';
-import { runCampaign } from './campaign.ts';
+import { Campaign } from './campaign.ts';
 import { report } from './report.ts';
 
 const HELP = `usage: npm run test:crash -- [options]
 
   --seed S      what is chosen: work, kills, moments (default: by the clock; it is printed)
   --rounds N    rounds with kills, after some that only find out where one can die (default 80)
-  --orders K    kills that are ordered per round (default 5)
+  --orders K    kills that are ordered per round (default 6)
   --runs R      runs per round (default 5)
   --help        this
 
@@ -34,7 +34,7 @@ function readArguments(): Arguments | undefined {
   return {
     seed: number('seed', Date.now() % 1_000_000),
     rounds: number('rounds', 80),
-    orders: number('orders', 5),
+    orders: number('orders', 6),
     runs: number('runs', 5),
   };
 }
@@ -55,15 +55,25 @@ async function main(): Promise<number> {
   }
   const { seed, rounds, orders, runs } = args;
   say(`seed ${seed}`);
-  const campaign = await runCampaign({
+  const interrupted = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(name, () => {
+      say('interrupted: ending all processes');
+      interrupted.abort();
+      setTimeout(() => process.exit(130), 3000);
+    });
+  }
+  const campaign = new Campaign({
     seed,
     rounds,
     recordingRounds: 3,
     roundsPerFolder: 10,
-    sizes: { orders, runs },
+    ordersPerRound: orders,
+    runsPerRound: runs,
     say,
-    maxFindings: 20,
+    signal: interrupted.signal,
   });
+  await campaign.play();
   for (const line of ['', ...report(campaign)]) say(line);
   return campaign.findings.length === 0 ? 0 : 1;
 }

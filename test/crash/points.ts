@@ -17,6 +17,9 @@ export interface Point {
   missed: number;
 }
 
+/** Reached less often than this, a point belongs to the first start in a folder, or to what hardly ever happens. */
+const RARE_PER_ROUND = 0.4;
+
 /** A call in the source that has an effect. */
 export interface Site {
   readonly where: string;
@@ -28,6 +31,7 @@ export class Points {
   readonly #reachedLines = new Set<string>();
   readonly #reachedGuards = new Set<string>();
   readonly #offsets = new Map<string, number>();
+  #rounds = 0;
 
   /** Takes in what the processes have written down since the last time. */
   readHits(folder: string): void {
@@ -70,13 +74,28 @@ export class Points {
     );
   }
 
-  /** Mostly where nobody has died yet; those that were waited for in vain have to wait themselves. */
-  choose(random: Random): { readonly point: Point; readonly phase: Phase } {
-    const all = this.all().flatMap((point) => point.phases.map((phase) => ({ point, phase })));
-    if (random.chance(0.25)) return random.pick(all);
+  noteRound(): void {
+    this.#rounds++;
+  }
+
+  /** How often the point is reached in a round, so far as we know. */
+  hitsPerRound(point: Point): number {
+    return point.hits / Math.max(1, this.#rounds);
+  }
+
+  /**
+   * Mostly where nobody has died yet; what was waited for in vain has to wait itself. In a folder's first round, which alone
+   * reaches them, points that are rare come first.
+   */
+  choose(random: Random, firstRound: boolean): { readonly point: Point; readonly phase: Phase } {
+    const rare = (point: Point) => this.hitsPerRound(point) < RARE_PER_ROUND;
+    const wanted = random.chance(0.85) ? this.all().filter((point) => rare(point) === firstRound) : this.all();
+    const points = wanted.length > 0 ? wanted : this.all();
+    const all = points.flatMap((point) => point.phases.map((phase) => ({ point, phase })));
+    if (random.chance(0.2)) return random.pick(all);
     const weariness = ({ point, phase }: (typeof all)[number]) => (point.kills.get(phase) ?? 0) + point.missed / 2;
     const least = Math.min(...all.map(weariness));
-    return random.pick(all.filter((each) => weariness(each) === least));
+    return random.pick(all.filter((each) => weariness(each) < least + 0.5));
   }
 
   /** Calls in the source at which nobody arrived. */

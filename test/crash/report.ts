@@ -17,7 +17,7 @@ export function tableOfPoints(points: readonly Point[]): readonly string[] {
 }
 
 export function report(campaign: Campaign): readonly string[] {
-  const { points, statuses, findings } = campaign;
+  const { points, statuses, findings, totals } = campaign;
   const all = points.all();
   const places = all.reduce((sum, point) => sum + point.phases.length, 0);
   const killed = all.reduce((sum, point) => sum + point.kills.size, 0);
@@ -34,7 +34,7 @@ export function report(campaign: Campaign): readonly string[] {
     'How the runs ended:',
     ...[...statuses].sort().map(([status, count]) => `  ${String(count).padStart(5)}  ${status}`),
     '',
-    `${campaign.rounds} rounds, seed ${campaign.seed}: ${campaign.killsAtPoints} kills at failpoints (${killed} different ones of ${places}, at ${all.length} named points) and ${campaign.randomKills} at random moments; candor dev was started ${campaign.starts} times.`,
+    `${totals.rounds} rounds, seed ${campaign.seed}: ${totals.killsAtPoints} kills at failpoints (${killed} different ones of ${places}, at ${all.length} named points) and ${totals.randomKills} at random moments; candor dev was started ${totals.starts} times.`,
     ...(findings.length === 0 ? ['Nothing was found wrong.'] : findingsOf(campaign)),
   ];
 }
@@ -45,8 +45,8 @@ function findingsOf({ findings, seed }: Campaign): readonly string[] {
     ...findings.flatMap(({ round, text, plan, folder }) => [
       `  seed ${seed}, round ${round}: ${text}`,
       `    kept in ${folder}`,
-      ...(plan?.orders ?? []).map((order) => `    ordered ${JSON.stringify(order)}`),
-      ...(plan?.kills ?? []).map((kill) => `    random ${JSON.stringify(kill)}`),
+      ...plan.orders.map((order) => `    ordered ${JSON.stringify(order)}`),
+      ...plan.kills.map((kill) => `    random ${JSON.stringify(kill)}`),
     ]),
     `To play it again: npm run test:crash -- --seed ${seed} --rounds ${Math.max(...findings.map(({ round }) => round))}`,
   ];

@@ -19,20 +19,39 @@ import type { Role } from './processes.ts';
 import type { Random } from './random.ts';
 import type { Orders } from './work.ts';
 
-export const LIMIT = 2;
+const LIMIT = 2;
 /** Over this a run counts as stuck. */
 const REST_LIMIT_MS = 60_000;
 const VM_LIMIT_MS = 60_000;
 
-/** The agents of one data folder, and what was asked of them in all its rounds so far. */
+/** One data folder, and what was asked of it in all its rounds so far. */
 export interface Site {
   readonly machine: CrashMachine;
-  readonly unlimited: string;
-  readonly limited: string;
+  /** Ids of its agents, once there are some. */
+  agents: { readonly limited: string; readonly unlimited: string } | undefined;
+  /** Runs that have been looked at in an earlier round. */
   readonly judged: Set<string>;
   readonly cancelled: Set<string>;
   readonly schedules: Set<string>;
+  /** It was told to stop in order at least once. */
   stopped: boolean;
+  rounds: number;
+  lastRound: number;
+  lastPlan: RoundPlan | undefined;
+}
+
+export function newSite(machine: CrashMachine): Site {
+  return {
+    machine,
+    agents: undefined,
+    judged: new Set(),
+    cancelled: new Set(),
+    schedules: new Set(),
+    stopped: false,
+    rounds: 0,
+    lastRound: 0,
+    lastPlan: undefined,
+  };
 }
 
 export interface RoundPlan {
@@ -57,7 +76,6 @@ interface Piece {
 export interface RoundResult {
   readonly findings: readonly string[];
   readonly runs: readonly RunBody[];
-  readonly randomKills: number;
   /** The data folder cannot be used any further. */
   readonly stuck: boolean;
 }
@@ -77,25 +95,26 @@ const PAIRS: readonly (readonly Role[])[] = [
   ['control', 'engine'],
 ];
 const COMPANIONS: readonly Role[] = ['control', 'runner', 'shim', 'agent'];
-/** How far on in the round an order is carried out: mostly at the first chance. */
-const SKIPS = [0, 0, 0, 1, 2, 4];
 
 export interface Sizes {
   readonly orders: number;
   readonly runs: number;
   readonly chaos: boolean;
+  /** Of a data folder. */
+  readonly firstRound: boolean;
 }
 
 export function planRound(label: string, random: Random, points: Points, sizes: Sizes): RoundPlan {
   const orders = Array.from({ length: sizes.orders }, (_, index): Order => {
-    const { point, phase } = points.choose(random);
+    const { point, phase } = points.choose(random, sizes.firstRound && index % 2 === 0);
     const others = COMPANIONS.filter((role) => role !== point.program);
     return {
       id: `${label}-${index}`,
       program: point.program,
       point: point.name,
       phase,
-      skip: random.pick(SKIPS),
+      // Anywhere in the round, mostly at the first chance.
+      skip: random.chance(0.5) ? 0 : random.below(Math.min(6, Math.ceil(points.hitsPerRound(point)))),
       also: random.chance(0.25) ? [random.pick(others)] : [],
     };
   });
@@ -126,59 +145,63 @@ function planPiece(tag: string, random: Random): Piece {
   };
 }
 
-export async function openSite(machine: CrashMachine): Promise<Site> {
-  machine.start();
-  const command = [process.execPath, '--disable-warning=ExperimentalWarning', `${import.meta.dirname}/work.ts`];
-  const unlimited = await machine.create<AgentBody>('/v1/agents', { name: 'unlimited', command });
-  const limits = { maxConcurrentRuns: LIMIT };
-  const limited = await machine.create<AgentBody>('/v1/agents', { name: 'limited', command, limits });
-  const empty = () => new Set<string>();
-  return {
-    machine,
-    unlimited: unlimited.id,
-    limited: limited.id,
-    judged: empty(),
-    cancelled: empty(),
-    schedules: empty(),
-    stopped: false,
-  };
+export async function playRound(site: Site, round: number, plan: RoundPlan): Promise<RoundResult> {
+  const { machine } = site;
+  site.rounds++;
+  site.lastRound = round;
+  site.lastPlan = plan;
+  const findings: string[] = [];
+  try {
+    const runs = await play(site, plan, findings);
+    const fresh = runs.filter(({ id }) => !site.judged.has(id));
+    for (const { id } of fresh) site.judged.add(id);
+    return { findings: [...findings, ...machine.problems()], runs: fresh, stuck: false };
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    const answer = await machine.tryRequest<ListBody<RunBody>>('GET', '/v1/runs?status=live&limit=100');
+    const live = answer?.body.items?.map((run) => `${run.id} is ${run.status}: ${run.evidence.detail}`) ?? [
+      'no answer',
+    ];
+    return {
+      findings: [...findings, ...machine.problems(), `no rest: ${text}; ${live.join('; ')}`],
+      runs: [],
+      stuck: true,
+    };
+  }
 }
 
-export async function playRound(site: Site, plan: RoundPlan): Promise<RoundResult> {
+async function play(site: Site, plan: RoundPlan, findings: string[]): Promise<readonly RunBody[]> {
   const { machine } = site;
   const accepted = new Set<string>();
-  let randomKills = 0;
-  machine.arm(plan.orders);
   const stop = plan.stopAfterMs;
+  machine.arm(plan.orders);
+  site.agents ??= await openSite(machine);
   if (stop !== undefined) site.stopped = true;
   await Promise.all([
     ...plan.work.map((piece) => give(site, piece, accepted)),
-    ...plan.kills.map(async ({ afterMs, roles }) => {
-      await sleep(afterMs);
-      if (machine.killAtOnce(roles)) randomKills++;
-    }),
+    ...plan.kills.map(({ afterMs, roles }) => sleep(afterMs).then(() => machine.killAtOnce(roles))),
     stop === undefined ? undefined : sleep(stop).then(() => machine.askToStop()),
   ]);
-  const findings: string[] = [];
-  const rest = await untilRest(site, accepted, findings).catch((error: Error) => error);
+  const runs = await untilRest(site, accepted, findings);
   machine.arm([]);
-  findings.push(...machine.problems());
-  if (rest instanceof Error) {
-    const runs = await allRuns(machine).catch(() => []);
-    const live = runs.filter(({ status }) => !isTerminal(status));
-    findings.push(`no rest: ${rest.message}; ${live.map((run) => `${run.id} is ${run.status}`).join(', ')}`);
-    return { findings, runs: [], randomKills, stuck: true };
-  }
-  findings.push(...(await judge(site, rest)));
-  const fresh = rest.filter(({ id }) => !site.judged.has(id));
-  for (const { id } of fresh) site.judged.add(id);
-  return { findings, runs: fresh, randomKills, stuck: false };
+  findings.push(...(await judge(site, runs)));
+  return runs;
+}
+
+/** The first start of all. */
+async function openSite(machine: CrashMachine): Promise<NonNullable<Site['agents']>> {
+  machine.start();
+  const command = [process.execPath, '--disable-warning=ExperimentalWarning', `${import.meta.dirname}/work.ts`];
+  const limits = { maxConcurrentRuns: LIMIT };
+  const unlimited = await machine.create<AgentBody>('/v1/agents', () => ({ command }));
+  const limited = await machine.create<AgentBody>('/v1/agents', () => ({ command, limits }));
+  return { unlimited: unlimited.id, limited: limited.id };
 }
 
 /** Asks for one piece of work; whether the request got through may never be known. */
 async function give(site: Site, piece: Piece, accepted: Set<string>): Promise<void> {
   const { machine } = site;
-  const agentId = piece.agent === 'limited' ? site.limited : site.unlimited;
+  const agentId = site.agents?.[piece.agent];
   const input: Orders = { ...piece.orders, witness: machine.witness };
   await sleep(piece.afterMs);
   if (piece.by === 'api') {
@@ -187,17 +210,14 @@ async function give(site: Site, piece: Piece, accepted: Set<string>): Promise<vo
     return;
   }
   const dueMs = piece.by === 'occurrence' ? 1500 : 3_600_000;
-  const at = new Date(Math.ceil((Date.now() + dueMs) / 1000) * 1000).toISOString();
-  const cadence = piece.by === 'occurrence' ? { at } : { at, timezone: 'UTC' };
-  const schedule = await machine.create<ScheduleBody>(`/v1/agents/${agentId}/schedules`, {
-    name: `schedule ${piece.orders.tag}`,
-    cadence,
+  const schedule = await machine.create<ScheduleBody>(`/v1/agents/${agentId}/schedules`, () => ({
+    cadence: { at: new Date(Math.ceil((Date.now() + dueMs) / 1000) * 1000).toISOString() },
     overlapPolicy: 'allow_all',
     input,
-  });
+  }));
   site.schedules.add(schedule.id);
   if (piece.by === 'occurrence') {
-    const { runId } = await waitFor(`the occurrence ${at} of ${schedule.id}`, REST_LIMIT_MS, async () => {
+    const { runId } = await waitFor(`the occurrence of ${schedule.id}`, REST_LIMIT_MS, async () => {
       const url = `/v1/schedules/${schedule.id}/occurrences`;
       const { items } = await machine.get<ListBody<OccurrenceBody>>(url);
       return items.find(({ disposition }) => disposition !== 'buffered');
@@ -248,7 +268,7 @@ async function untilRest(site: Site, accepted: ReadonlySet<string>, findings: st
 }
 
 async function judge(site: Site, runs: readonly RunBody[]): Promise<readonly string[]> {
-  const { machine, cancelled, stopped } = site;
+  const { machine, cancelled, stopped, agents } = site;
   const witness = readWitness(machine.witness);
   const context: Context = { witness, kills: machine.kills(), cancelled, stopped };
   const fresh = runs.filter(({ id }) => !site.judged.has(id));
@@ -259,8 +279,8 @@ async function judge(site: Site, runs: readonly RunBody[]): Promise<readonly str
     ...strangers.map(({ runId, event }) => `the witness has a ${event} of ${runId}, which Candor does not know`),
     ...fresh.flatMap((run) => judgeRun(run, context)),
     ...records.flat(),
-    ...judgeConcurrency(runs, witness, site.limited, LIMIT),
-    ...(await judgeCounters(machine, [site.limited, site.unlimited])),
+    ...(agents === undefined ? [] : judgeConcurrency(runs, witness, agents.limited, LIMIT)),
+    ...(await judgeCounters(machine, Object.values(agents ?? {}))),
     ...(await judgeSchedules(machine, [...site.schedules])),
   ];
 }
