@@ -23,6 +23,7 @@ const LIMIT = 2;
 /** Over this a run counts as stuck. */
 const REST_LIMIT_MS = 60_000;
 const VM_LIMIT_MS = 60_000;
+const VICTIMS_LIMIT_MS = 2000;
 
 /** One data folder, and what was asked of it in all its rounds so far. */
 export interface Site {
@@ -118,7 +119,8 @@ export function planRound(label: string, random: Random, points: Points, sizes: 
       also: random.chance(0.25) ? [random.pick(others)] : [],
     };
   });
-  const kills = sizes.chaos && random.chance(0.6) ? [{ afterMs: random.below(1500), roles: random.pick(PAIRS) }] : [];
+  const randomKill = () => ({ afterMs: random.below(1500), roles: random.pick(PAIRS) });
+  const kills = sizes.chaos ? Array.from({ length: random.below(3) }, randomKill) : [];
   return {
     label,
     orders,
@@ -179,7 +181,11 @@ async function play(site: Site, plan: RoundPlan, findings: string[]): Promise<re
   if (stop !== undefined) site.stopped = true;
   await Promise.all([
     ...plan.work.map((piece) => give(site, piece, accepted)),
-    ...plan.kills.map(({ afterMs, roles }) => sleep(afterMs).then(() => machine.killAtOnce(roles))),
+    ...plan.kills.map(async ({ afterMs, roles }) => {
+      await sleep(afterMs);
+      // Until all of them are there to be killed together, if they ever are.
+      await waitFor(roles.join(' and '), VICTIMS_LIMIT_MS, () => machine.killAtOnce(roles)).catch(() => undefined);
+    }),
     stop === undefined ? undefined : sleep(stop).then(() => machine.askToStop()),
   ]);
   const runs = await untilRest(site, accepted, findings);

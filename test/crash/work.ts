@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface Orders {
@@ -20,7 +21,8 @@ export interface Orders {
 }
 
 const orders = JSON.parse(fs.readFileSync(0, 'utf8')) as Orders;
-const { CANDOR_RUN_ID: runId, CANDOR_ATTEMPT: attempt, CANDOR_OUTPUT: output = '' } = process.env;
+const { CANDOR_RUN_ID: runId, CANDOR_ATTEMPT: attempt } = process.env;
+const { CANDOR_OUTPUT: output = '', CANDOR_ARTIFACTS: artifacts = '' } = process.env;
 const witness = fs.openSync(orders.witness, 'a');
 
 function say(event: string, detail: number): void {
@@ -39,6 +41,7 @@ if (orders.interruptCode !== undefined) {
 say('start', process.pid);
 if (orders.grandchild) spawn('sleep', ['300'], { detached: true, stdio: 'ignore' }).unref();
 for (let line = 1; line <= orders.lines; line++) process.stdout.write(`${orders.tag} line ${line}\n`);
+if (orders.lines > 0) fs.writeFileSync(path.join(artifacts, 'report.txt'), orders.tag);
 await sleep(orders.workMs);
 fs.writeFileSync(output, JSON.stringify({ tag: orders.tag, attempt: Number(attempt) }));
 say('end', orders.exitCode);
