@@ -37,6 +37,8 @@ export class Campaign {
   readonly findings: Finding[] = [];
   /** How many runs ended how. */
   readonly statuses = new Map<string, number>();
+  /** How often who was killed together with whom. */
+  readonly victims = new Map<string, number>();
   readonly #options: CampaignOptions;
   #killsAtPoints = 0;
   #randomKills = 0;
@@ -104,6 +106,14 @@ export class Campaign {
     if (!recording) this.#roundsPlayed++;
     this.#killsAtPoints += atPoints.length;
     this.#randomKills += carriedOut.length - atPoints.length;
+    for (const kill of carriedOut)
+      count(
+        this.victims,
+        kill.victims
+          .map(({ role }) => role)
+          .sort()
+          .join(' + '),
+      );
     this.#note(round, plan, result);
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
     const kills = `${atPoints.length} of ${plan.orders.length} ordered and ${carriedOut.length - atPoints.length} random kills`;
@@ -118,8 +128,7 @@ export class Campaign {
     const folder = this.#site?.machine.folder ?? '';
     for (const text of findings) this.findings.push({ round, text, plan, folder });
     for (const run of runs) {
-      const status = run.reason === undefined ? run.status : `${run.status} (${run.reason})`;
-      this.statuses.set(status, (this.statuses.get(status) ?? 0) + 1);
+      count(this.statuses, run.reason === undefined ? run.status : `${run.status} (${run.reason})`);
     }
   }
 
@@ -144,3 +153,5 @@ export class Campaign {
     fs.rmSync(machine.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 }
+
+const count = (counts: Map<string, number>, name: string) => void counts.set(name, (counts.get(name) ?? 0) + 1);

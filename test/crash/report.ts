@@ -17,7 +17,7 @@ export function tableOfPoints(points: readonly Point[]): readonly string[] {
 }
 
 export function report(campaign: Campaign): readonly string[] {
-  const { points, statuses, findings, totals } = campaign;
+  const { points, statuses, victims, findings, totals } = campaign;
   const all = points.all();
   const places = all.reduce((sum, point) => sum + point.phases.length, 0);
   const killed = all.reduce((sum, point) => sum + point.kills.size, 0);
@@ -31,13 +31,18 @@ export function report(campaign: Campaign): readonly string[] {
     `Guards of the core that stood in no transaction: ${guards.length} of ${guardsInSource().length}`,
     ...(guards.length > 0 ? [`  ${guards.join(', ')}`] : []),
     '',
+    'Who was killed:',
+    ...countsOf(victims),
     'How the runs ended:',
-    ...[...statuses].sort().map(([status, count]) => `  ${String(count).padStart(5)}  ${status}`),
+    ...countsOf(statuses),
     '',
     `${totals.rounds} rounds, seed ${campaign.seed}: ${totals.killsAtPoints} kills at failpoints (${killed} different ones of ${places}, at ${all.length} named points) and ${totals.randomKills} at random moments; candor dev was started ${totals.starts} times.`,
     ...(findings.length === 0 ? ['Nothing was found wrong.'] : findingsOf(campaign)),
   ];
 }
+
+const countsOf = (counts: ReadonlyMap<string, number>): readonly string[] =>
+  [...counts].sort().map(([name, count]) => `  ${String(count).padStart(5)}  ${name}`);
 
 function findingsOf({ findings, seed }: Campaign): readonly string[] {
   return [
