@@ -129,7 +129,7 @@ interface Claim {
 function readClaim(folder: string): Claim | undefined {
   const claim = readJson(path.join(folder, 'shim.json'));
   if (!isRecord(claim)) return undefined;
-  if (claim.refused === true) return { refused: true };
+  if (isRefusal(claim)) return { refused: true };
   const { shimPid: pid, shimStartTicks: startTicks, bootId } = claim;
   if (typeof pid !== 'number' || typeof startTicks !== 'number' || typeof bootId !== 'string') return {};
   return { shim: { pid, startTicks }, bootId };
@@ -143,11 +143,12 @@ export function refuse(folder: string): boolean {
   fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
   const claim = path.join(folder, 'shim.json');
   const prepared = path.join(folder, 'refused.json');
+  // The runner that prepared the folder may have died before it was there, or while it was being written.
+  if (!isRefusal(readJson(prepared))) return createExclusively(claim, JSON.stringify({ refused: true }));
   try {
     syncFile(prepared);
     return linkExclusively(prepared, claim);
   } catch {
-    // The runner that prepared the folder has not got as far as that.
     return createExclusively(claim, JSON.stringify({ refused: true }));
   }
 }
@@ -224,6 +225,8 @@ export function signalWork(folder: string, mark: Mark, signal: NodeJS.Signals): 
 export function killAll(mark: Mark): void {
   for (const { pid } of markedProcesses(mark)) sendSignal(pid, 'SIGKILL');
 }
+
+const isRefusal = (claim: unknown): boolean => isRecord(claim) && claim.refused === true;
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null;
