@@ -13,7 +13,7 @@ import { createAgent, deleteAgent, getAgent, patchAgent } from '../../core/agent
 import { AgentCreate } from '../../core/contract/agents.ts';
 import { ScheduleCreate } from '../../core/contract/schedules.ts';
 import { CandorError } from '../../core/errors.ts';
-import { agentLimitIds } from '../../core/limits/model.ts';
+import { agentLimitId } from '../../core/limits/model.ts';
 import type { Ports } from '../../core/ports.ts';
 import { cancelRun } from '../../core/runs/cancel.ts';
 import { finishRun } from '../../core/runs/finish.ts';
@@ -96,7 +96,7 @@ const RACES: readonly Race[] = [
     held: async (world) => {
       const agent = await world.agent({ limits: { maxConcurrentRuns: 1 } });
       const create = (ports: Ports) => createRun(ports, world.caller, agent.id, {});
-      const limit = keys.limit(agentLimitIds(agent.id)[0] ?? '');
+      const limit = keys.limit(agentLimitId(agent.id));
       await create(interleaved(world, () => create(world.ports), limit));
       return (await world.ports.store.get(limit))?.used === 1;
     },
