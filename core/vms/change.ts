@@ -92,7 +92,9 @@ export function withoutSlot(
   if (slots.length > 0 || vm.status === 'terminated') return { set };
   if (afterwards === 'kept') {
     const deadlineAt = now + Math.max(vm.warmForSeconds ?? 0, HAND_OVER_SECONDS) * 1000;
-    return { set: { ...set, idleSince: now }, deadlineAt };
+    // Its silence is looked for as long as it is kept.
+    const checkAt = Math.min(deadlineAt, (vm.leaseUntil ?? now) + config.maxClockSkewSeconds * 1000);
+    return { set: { ...set, idleSince: now, checkAt }, deadlineAt };
   }
   if (vm.commands.some((command) => command.kind === 'stop-vm')) return { set };
   const stop = { ...set, ...withCommand(vm, { kind: 'stop-vm' }), drainingSince: vm.drainingSince ?? now };

@@ -14,7 +14,7 @@ import { claimDispatch } from '../runs/dispatch.ts';
 import { finishRun } from '../runs/finish.ts';
 import { nextStatus } from '../runs/machine.ts';
 import type { RunRow } from '../runs/model.ts';
-import { nextAttempt } from '../runs/nextAttempt.ts';
+import { tryAgain } from '../runs/tryAgain.ts';
 import { commit } from '../table/commit.ts';
 import { checkPartition, keys, LIST_SHARDS, lists, shardOf } from '../table/keys.ts';
 import { absent, guard, type Write } from '../table/model.ts';
@@ -341,7 +341,7 @@ export async function failRun(
     const { attempt } = input;
     const reason = FAILURE_REASONS[error] ?? 'provisioning_failed';
     const fault = { attempt, reason, evidence: found, mayHaveStarted: false, onlyUndispatched: true };
-    if ((await nextAttempt(ports, input.runId, fault)) !== undefined) return { outcome: 'retrying' };
+    if ((await tryAgain(ports, input.runId, fault)) !== undefined) return { outcome: 'retrying' };
   }
   const finished = await finishRun(
     ports,

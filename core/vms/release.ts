@@ -6,7 +6,7 @@ import type { InstanceObservation, Ports } from '../ports.ts';
 import { evidence } from '../runs/change.ts';
 import { finishRun } from '../runs/finish.ts';
 import type { RunRow } from '../runs/model.ts';
-import { nextAttempt } from '../runs/nextAttempt.ts';
+import { tryAgain } from '../runs/tryAgain.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
@@ -80,7 +80,7 @@ async function loseRun(ports: Ports, vm: VmRow, slot: Slot, seen: InstanceObserv
   const found = evidence('fleet', now, seen.detail);
   const mayHaveStarted = run.startedAt !== undefined || !startNeverSent(vm, slot);
   const fault = { attempt: slot.attempt, reason: 'vm_terminated', evidence: found, mayHaveStarted };
-  if ((await nextAttempt(ports, run.id, fault)) !== undefined) return;
+  if ((await tryAgain(ports, run.id, fault)) !== undefined) return;
   const { cancel } = run;
   // The VM was ended because the cancel got no answer: then its end is the proof that the work is gone.
   await finishRun(
