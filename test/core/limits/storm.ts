@@ -12,6 +12,7 @@ import { cancelRun } from '../../../core/runs/cancel.ts';
 import { createRun } from '../../../core/runs/service.ts';
 import { CapacityUnavailable } from '../../../core/vms/launchErrors.ts';
 import { awaitReady, dispatchRun, failRun, launchVm, releaseAttempt } from '../../../core/vms/provision.ts';
+import { observeVm } from '../../../core/vms/release.ts';
 import { RunMovedOn } from '../../../core/vms/stateErrors.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import type { World } from '../../support/world.ts';
@@ -145,11 +146,11 @@ export class Storm {
   async #step(): Promise<void> {
     const work: Promise<unknown>[] = [];
     const backlog = this.mirror.liveRuns().length;
-    const arriving = backlog > 80 ? 0 : Math.floor(this.random() * 12);
+    const arriving = backlog > 80 ? 0 : Math.floor(this.random() * 16);
     for (let each = 0; each < arriving && this.#created < this.#options.runs; each++) work.push(this.#arrive());
     if (this.chance(0.5)) work.push(this.#cancelOne());
     if (this.chance(0.02)) work.push(this.#editOne());
-    if (this.chance(0.06)) this.pick([...this.#vms.values()].filter((vm) => vm.alive))?.die();
+    if (this.chance(0.1)) work.push(this.#killOne());
     for (const [name, execution] of this.#executions)
       if (execution.state === 'over') continue;
       else work.push(this.#carryOn(name, execution));
@@ -192,6 +193,14 @@ export class Storm {
     this.count(`cancelled while ${run.status}`);
     const order = { by: 'storm', reason: 'a whim', cause: 'request', force: this.chance(0.2) } as const;
     await this.tried(cancelRun(this.ports, run.tenantId, run.id, order));
+  }
+
+  /** A VM dies: some are seen to be gone at once (one machine hears of the exit), the others only fall silent. */
+  async #killOne(): Promise<void> {
+    const vm = this.pick([...this.#vms.values()].filter(({ alive }) => alive));
+    if (vm === undefined) return;
+    vm.die();
+    if (this.chance(0.5)) await this.tried(observeVm(this.ports, vm.vmId));
   }
 
   /** Its next runs pin another version: VMs of the old one are not theirs. */

@@ -15,6 +15,7 @@ type Weather = Pick<Storm, 'ports' | 'random' | 'chance' | 'count'>;
 
 export class StormVm {
   alive = true;
+  readonly vmId: string;
   readonly #weather: Weather;
   readonly #runner: FakeRunner;
   readonly #work = new Map<string, Work>();
@@ -25,6 +26,7 @@ export class StormVm {
 
   constructor(weather: Weather, tenantId: string, vmId: string) {
     this.#weather = weather;
+    this.vmId = vmId;
     // Of the world a runner uses its ports and its caller's tenant only.
     this.#runner = new FakeRunner(
       { ports: weather.ports, caller: { tenantId, principalId: '' } } as unknown as World,
