@@ -231,22 +231,33 @@ function noteLaunchFailure(
     const now = ports.time.now();
     const change = { set: { intent: asValue({ ...vm.intent, open: false }) } };
     const writes = [...changeVm(ports.config, vm, change, now, writer)];
-    const reason = error.name === 'QuotaExceeded' ? 'quota' : 'capacity';
-    const news = isTerminal(run.status) || run.waiting?.reason === reason;
-    if (news) return { writes, proof: vmProof(vm, change), result: undefined };
-    const waiting = { reason, tried: [...error.tried] };
-    writes.push(
-      ...wantingMark(run),
-      ...changeRun(
-        ports.config,
-        run,
-        { type: 'run.waiting', set: { waiting }, detail: { reason, error: error.name, tried: [...error.tried] } },
-        now,
-        writer,
-      ),
-    );
-    return { writes, proof: nextEventKey(run), result: undefined };
+    const waits = waitingWrites(ports, run, input, error, now, writer);
+    return {
+      writes: [...writes, ...waits],
+      proof: waits.length === 0 ? vmProof(vm, change) : nextEventKey(run),
+      result: undefined,
+    };
   });
+}
+
+/** It waits for capacity from here on: not where a VM has taken it meanwhile, it has moved on, or it is said already. */
+function waitingWrites(
+  ports: Ports,
+  run: RunRow,
+  input: ExecutionInput,
+  error: LaunchFailed,
+  now: number,
+  writer: string,
+): readonly Write[] {
+  const reason = error.name === 'QuotaExceeded' ? 'quota' : 'capacity';
+  const waits = !isTerminal(run.status) && run.attempt === input.attempt && run.vmId === undefined;
+  if (!waits || run.waiting?.reason === reason) return [];
+  const tried = [...error.tried];
+  const detail = { reason, error: error.name, tried };
+  return [
+    ...wantingMark(run),
+    ...changeRun(ports.config, run, { type: 'run.waiting', set: { waiting: { reason, tried } }, detail }, now, writer),
+  ];
 }
 
 /** Stores the instance id, unless the VM was released meanwhile or another answer came first. */

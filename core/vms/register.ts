@@ -74,7 +74,8 @@ export async function registerRunner(
 async function dispatchPurpose(ports: Ports, vm: VmRow): Promise<void> {
   if (vm.status !== 'ready') return;
   const claim = await claimDispatch(ports, vm.purpose.runId, vm.purpose.attempt, vm.id);
-  if (claim === 'moved_on' || claim === 'vm_unfit')
+  // Kept warm since its first run has ended: then its runner was started anew, and the VM stays what it was.
+  if ((claim === 'moved_on' || claim === 'vm_unfit') && vm.idleSince === undefined)
     await releaseVm(ports, vm.id, `run ${vm.purpose.runId} needs it no more`);
   if (vm.taskToken !== undefined) await ports.workflow.signal(vm.taskToken, { vmId: vm.id });
 }

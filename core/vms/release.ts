@@ -1,4 +1,5 @@
 /** The end of a VM: asked for, then observed. A request to terminate proves nothing; only an observation does. */
+import type { Evidence } from '../contract/common.ts';
 import { isTerminal } from '../contract/runs.ts';
 import { freePlace } from '../limits/admit.ts';
 import { admitWaiting } from '../limits/next.ts';
@@ -42,6 +43,7 @@ export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObs
   const observation = await ports.fleet.observe(vmId, seen.instanceId);
   if (observation.status !== 'terminated') return observation;
   const now = ports.time.now();
+  await closeVm(ports, vmId, evidence('fleet', now, observation.detail), now);
   const freed = await commit<readonly string[]>(ports, async (writer) => {
     const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
     if (vm === undefined || vm.status === 'terminated') return { done: [] };
@@ -72,6 +74,17 @@ export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObs
       ports.log.warn('vm.places_not_passed_on', { vmId, limitId, error: String(error) }),
     );
   return observation;
+}
+
+/** It takes no further run from here on: the places that the ends of its runs free are not to lead to a VM that is gone. */
+function closeVm(ports: Ports, vmId: string, found: Evidence, now: number): Promise<void> {
+  return commit<void>(ports, async (writer) => {
+    const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
+    if (vm?.status !== 'ready' || vm.slots.length === 0) return { done: undefined };
+    const deadlineAt = now + ports.config.drainSeconds * 1000;
+    const change = { status: 'draining', evidence: found, deadlineAt, set: { drainingSince: now } } as const;
+    return { writes: changeVm(ports.config, vm, change, now, writer), proof: vmProof(vm, change), result: undefined };
+  });
 }
 
 async function loseRun(ports: Ports, vm: VmRow, slot: Slot, seen: InstanceObservation, now: number): Promise<void> {
