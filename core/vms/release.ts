@@ -12,7 +12,7 @@ import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 import { changeVm, vmProof } from './change.ts';
-import { drainIdle } from './drain.ts';
+import { drainIdle, wakeExecution } from './drain.ts';
 import { type Slot, startNeverSent, type VmRow } from './model.ts';
 import { verdictOfCancel } from './outcome.ts';
 
@@ -44,15 +44,15 @@ export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObs
   if (observation.status !== 'terminated') return observation;
   const now = ports.time.now();
   await closeVm(ports, vmId, evidence('fleet', now, observation.detail), now);
-  const freed = await commit<readonly string[]>(ports, async (writer) => {
+  const ended = await commit<VmRow | undefined>(ports, async (writer) => {
     const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
-    if (vm === undefined || vm.status === 'terminated') return { done: [] };
+    if (vm === undefined || vm.status === 'terminated') return { done: undefined };
     // By the slots as they stand now, not as they were before the look: a run may have been dispatched to it meanwhile.
     // The end of a run changes the VM's row, so the write below loses, and this is read and decided again.
     for (const slot of vm.slots) await loseRun(ports, vm, slot, observation, now);
     // A launch whose answer has not come may yet bring an instance: only a second look, after a while, settles it.
     if (vm.intent.open && vm.instanceId === undefined && now - vm.intent.openedAt < LAUNCH_SETTLE_MS)
-      return { done: [] };
+      return { done: undefined };
     const places = vm.places ?? [];
     const change = {
       status: 'terminated',
@@ -66,10 +66,12 @@ export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObs
         ...places.flatMap((limitId) => freePlace(limitId, vm.id)),
       ],
       proof: vmProof(vm, change),
-      result: places,
+      result: vm,
     };
   });
-  for (const limitId of freed)
+  if (ended === undefined) return observation;
+  await wakeExecution(ports, ended);
+  for (const limitId of ended.places ?? [])
     await admitWaiting(ports, limitId).catch((error: unknown) =>
       ports.log.warn('vm.places_not_passed_on', { vmId, limitId, error: String(error) }),
     );
