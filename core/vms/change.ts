@@ -91,9 +91,7 @@ export function withoutSlot(
   const set = { slots: asValue(slots), lastRunId: runId };
   if (slots.length > 0 || vm.status === 'terminated') return { set };
   if (afterwards === 'kept') {
-    const deadlineAt = now + Math.max(vm.warmForSeconds ?? 0, HAND_OVER_SECONDS) * 1000;
-    // Its silence is looked for as long as it is kept.
-    const checkAt = Math.min(deadlineAt, (vm.leaseUntil ?? now) + config.maxClockSkewSeconds * 1000);
+    const { deadlineAt, checkAt } = keptUntil(config, vm, now, vm.leaseUntil ?? now);
     return { set: { ...set, idleSince: now, checkAt }, deadlineAt };
   }
   if (vm.commands.some((command) => command.kind === 'stop-vm')) return { set };
@@ -105,3 +103,9 @@ export function withoutSlot(
 
 /** A VM that is kept for a run that waits is let go if that run does not come. */
 const HAND_OVER_SECONDS = 5;
+
+/** Until when a VM without a run is kept. It is looked at when its lease runs out, however long that is (I6). */
+export function keptUntil(config: CoreConfig, vm: VmRow, idleSince: number, leaseUntil: number) {
+  const deadlineAt = idleSince + Math.max(vm.warmForSeconds ?? 0, HAND_OVER_SECONDS) * 1000;
+  return { deadlineAt, checkAt: Math.min(deadlineAt, leaseUntil + config.maxClockSkewSeconds * 1000) };
+}
