@@ -16,9 +16,9 @@ const MAIN = fileURLToPath(new URL('../../runner/main.ts', import.meta.url));
 const KEY = 'the-key-of-this-vm';
 let vmCount = 0;
 
-/** Waits until `read` answers something, at most 20 seconds. */
-export async function waitFor<T>(what: string, read: () => T | undefined | false | null): Promise<T> {
-  const untilMs = Date.now() + 20_000;
+/** Waits until `read` answers something, at most 20 seconds unless it is told to wait longer. */
+export async function waitFor<T>(what: string, read: () => T | undefined | false | null, limitMs = 20_000): Promise<T> {
+  const untilMs = Date.now() + limitMs;
   for (;;) {
     const value = read();
     if (value !== undefined && value !== false && value !== null) return value;
@@ -269,11 +269,12 @@ export class Vm {
     return this.order({ kind: 'cancel', runId, attempt: 1, cause, interruptMs, terminateMs });
   }
 
-  async reached(runId: string, state: RegistryEntry['state']): Promise<RegistryEntry> {
-    return waitFor(`${runId} to be ${state}`, () => {
+  async reached(runId: string, state: RegistryEntry['state'], limitMs?: number): Promise<RegistryEntry> {
+    const read = () => {
       const entry = this.server.entry(runId);
       return entry?.state === state ? entry : undefined;
-    });
+    };
+    return waitFor(`${runId} to be ${state}`, read, limitMs);
   }
 
   file(name: string): string {
