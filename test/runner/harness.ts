@@ -289,6 +289,15 @@ export class Vm {
     return JSON.parse(fs.readFileSync(path.join(this.dir, 'runs', `${runId}.1`, name), 'utf8'));
   }
 
+  /** Everything that lies in a run's folder, as text. */
+  contentsOf(runId: string): string {
+    const names = fs.readdirSync(path.join(this.dir, 'runs', `${runId}.1`), { recursive: true, withFileTypes: true });
+    return names
+      .filter((entry) => entry.isFile())
+      .map((entry) => fs.readFileSync(path.join(entry.parentPath, entry.name), 'latin1'))
+      .join('\n');
+  }
+
   /** Pids of all processes of this VM that are not corpses, its runners included. */
   processes(): number[] {
     return fs.readdirSync('/proc').flatMap((name) => {
