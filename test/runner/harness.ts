@@ -44,6 +44,7 @@ export class FakeServer {
   artifactLocation: ((url: string) => string) | undefined;
   readonly nonces: string[] = [];
   acknowledging = false;
+  leaseMs = 45_000;
   /** A token to hand out; the first one is good until this one has been used. */
   freshToken: string | undefined;
   freshTokenUsed = false;
@@ -166,7 +167,7 @@ export class FakeServer {
       commands: this.deliver?.(heartbeat.acks) ?? pending,
       acknowledged: this.acknowledging ? ended.map(({ runId, attempt }) => ({ runId, attempt })) : [],
       nextHeartbeatMs: 100,
-      leaseMs: 45_000,
+      leaseMs: this.leaseMs,
       ...(this.freshToken !== undefined && { token: this.freshToken }),
     } satisfies HeartbeatResponse);
   }
@@ -210,8 +211,16 @@ export class Vm {
     return vm;
   }
 
-  startRunner(): ChildProcess {
-    const runner = spawn(process.execPath, [MAIN, '--dir', this.dir], {
+  /** Lets the runner know more than it needs: that it is to give itself up, say. To be called before it is started. */
+  identify(more: Readonly<Record<string, unknown>>): void {
+    const file = path.join(this.dir, 'runner.json');
+    fs.writeFileSync(file, JSON.stringify({ ...JSON.parse(fs.readFileSync(file, 'utf8')), ...more }));
+  }
+
+  /** `through`: a program and its arguments that start the runner's command, which is added to them. */
+  startRunner(options: { readonly through?: readonly string[]; readonly nodeOptions?: string } = {}): ChildProcess {
+    const [program = '', ...args] = [...(options.through ?? []), process.execPath, MAIN, '--dir', this.dir];
+    const runner = spawn(program, args, {
       detached: true,
       stdio: ['ignore', 'ignore', 'pipe'],
       env: {
@@ -220,6 +229,7 @@ export class Vm {
         CANDOR_VM_ID: this.vmId,
         NODE_COMPILE_CACHE: path.join(os.tmpdir(), 'candor-runner-compile-cache'),
         RUNNER_SECRET: 'must not leak',
+        ...(options.nodeOptions !== undefined && { NODE_OPTIONS: options.nodeOptions }),
       },
     });
     runner.stderr?.on('data', (data) => {
