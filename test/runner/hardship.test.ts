@@ -37,7 +37,7 @@ describe.skipIf(!canMount)('a full disk', () => {
     const script = `cp runner.json ../saved && ${MOUNT.join(' ')} "$PWD" && cp ../saved "$PWD/runner.json" && exec "$@"`;
     vm.startRunner({ through: ['unshare', '-rm', 'sh', '-c', `cd ${vm.dir} && ${script}`, 'sh'] });
   }
-  const fill = 'cat /dev/zero > fill 2> /dev/null; echo x >> fill';
+  const fill = '{ cat /dev/zero > fill; echo x >> fill; } 2> /dev/null';
 
   it('neither ends the work nor hides its end, and every byte is accounted for', async () => {
     startOnSmallDisk();
