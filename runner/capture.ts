@@ -77,9 +77,8 @@ export class Capture {
   /** Answers how many bytes the disk has not taken without the log saying so. */
   close(): number {
     this.flush();
-    if (this.#droppedBytes > 0) {
-      this.say(`${this.#droppedBytes} bytes dropped here: the limit of ${this.#maxBytes} bytes was reached`);
-    }
+    const dropped = `${this.#droppedBytes} bytes dropped here: the limit of ${this.#maxBytes} bytes was reached`;
+    if (this.#droppedBytes > 0 && !this.#record('candor', Buffer.from(dropped))) this.#lostBytes += this.#droppedBytes;
     this.#sayLost();
     try {
       fs.fsyncSync(this.#fd);
@@ -129,10 +128,12 @@ export class Capture {
   }
 
   /** A full disk must not end the work: what it does not take is counted, and said in its place once it takes more. */
-  #record(stream: Stream, bytes: Buffer): void {
-    if (this.#sayLost() && this.#write(stream, bytes)) return;
-    this.#lostBytes += bytes.length;
+  #record(stream: Stream, bytes: Buffer): boolean {
+    if (this.#sayLost() && this.#write(stream, bytes)) return true;
+    // Candor's own words are nobody's output.
+    if (stream !== 'candor') this.#lostBytes += bytes.length;
     this.#touch();
+    return false;
   }
 
   #sayLost(): boolean {

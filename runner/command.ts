@@ -1,7 +1,7 @@
 /** Runs a command for the shim, in a session of its own, and hands on what it puts out. */
 import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
-import { Socket } from 'node:net';
+import { Socket, type SocketConstructorOpts } from 'node:net';
 import path from 'node:path';
 import { monotonicMs } from './proc.ts';
 
@@ -31,18 +31,22 @@ export interface Execution {
   readonly ended: Promise<Ending>;
 }
 
+const READ_BYTES = 64 * 1024;
+const STREAMS = ['stdout', 'stderr'] as const;
+
+/** The data are the reader's: they are gone when this returns. */
 export type Take = (stream: 'stdout' | 'stderr', data: Buffer) => void;
 
 /** Starts a command. Never throws for what is wrong with it. `folder` is where named pipes may lie for a moment. */
 export function execute(command: Command, folder: string, take: Take): Execution {
-  const pipes = openPipes(folder, command.input);
+  const pipes = openPipes(folder, command.input, take);
   const child = start(command, pipes.stdio);
   const outputs = pipes.opened('on' in child ? child : undefined);
   if (!('on' in child)) {
     for (const stream of outputs) stream.destroy();
     return { pid: undefined, ended: Promise.resolve(child) };
   }
-  const ended = endOf(child, outputs, take).finally(() => {
+  const ended = endOf(child, outputs).finally(() => {
     // Whoever still writes there has been left running by a command that has ended.
     for (const stream of outputs) stream.destroy();
   });
@@ -62,14 +66,11 @@ function start({ argv, cwd, env }: Command, stdio: StdioOptions): ChildProcess |
   }
 }
 
-function endOf(child: ChildProcess, [stdout, stderr]: readonly Output[], take: Take): Promise<Ending> {
+function endOf(child: ChildProcess, outputs: readonly Output[]): Promise<Ending> {
   return new Promise((resolve) => {
-    let open = 0;
+    let open = outputs.length;
     let exited: (() => void) | undefined;
-    for (const [name, stream] of [['stdout', stdout] as const, ['stderr', stderr] as const]) {
-      if (!stream) continue;
-      open += 1;
-      stream.on('data', (data: Buffer) => take(name, data));
+    for (const stream of outputs) {
       stream.on('error', () => {});
       stream.on('close', () => {
         open -= 1;
@@ -104,13 +105,13 @@ interface Pipes {
  * Named pipes for the command's output. Node's own "pipes" are sockets, on which a script's `echo > /dev/stderr` fails
  * with ENXIO. Where no named pipe can be made, node's are better than none.
  */
-function openPipes(folder: string, input: Command['input']): Pipes {
+function openPipes(folder: string, input: Command['input'], take: Take): Pipes {
   const fifos = [path.join(folder, 'stdout.fifo'), path.join(folder, 'stderr.fifo')];
   const { O_RDONLY, O_WRONLY, O_NONBLOCK } = fs.constants;
   if (spawnSync('mkfifo', ['-m', '600', ...fifos], { stdio: 'ignore' }).status !== 0) {
     return {
       stdio: [input, 'pipe', 'pipe'],
-      opened: (child) => [child?.stdout, child?.stderr].filter((stream) => !!stream),
+      opened: (child) => STREAMS.flatMap((name) => child?.[name]?.on('data', (data: Buffer) => take(name, data)) ?? []),
     };
   }
   const readers = fifos.map((fifo) => fs.openSync(fifo, O_RDONLY | O_NONBLOCK));
@@ -120,7 +121,24 @@ function openPipes(folder: string, input: Command['input']): Pipes {
     stdio: [input, ...writers],
     opened: () => {
       for (const fd of writers) fs.closeSync(fd);
-      return readers.map((fd) => new Socket({ fd, readable: true, writable: false }));
+      return STREAMS.map((name, index) => reader(readers[index] ?? -1, (data) => take(name, data)));
     },
   };
+}
+
+/** Reads into one buffer over and over: fresh ones for a flood of output would pile up before they are let go of. */
+function reader(fd: number, take: (data: Buffer) => void): Socket {
+  const options: SocketConstructorOpts = {
+    fd,
+    readable: true,
+    writable: false,
+    onread: {
+      buffer: Buffer.allocUnsafe(READ_BYTES),
+      callback: (bytes, buffer) => {
+        take(Buffer.from(buffer.buffer, buffer.byteOffset, bytes));
+        return true;
+      },
+    },
+  };
+  return new Socket(options).resume();
 }

@@ -16,21 +16,21 @@ export interface DoorRequest {
   readonly url: string;
   readonly method: 'POST' | 'PUT';
   readonly bearer: string;
-  readonly body: string;
+  readonly body: string | Buffer;
   readonly timeoutMs: number;
 }
 
 export async function send({ url, method, bearer, body, timeoutMs }: DoorRequest): Promise<Answer> {
   try {
-    const response = await fetch(url, {
-      method,
-      headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' },
-      body,
-      signal: AbortSignal.timeout(timeoutMs),
-      redirect: 'error',
+    const request = open(url, method, AbortSignal.timeout(timeoutMs), {
+      authorization: `Bearer ${bearer}`,
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(body),
     });
-    const text = await response.text();
-    if (!response.ok) return refusal(response.status, text);
+    const answer = answerOf(request);
+    request.end(body);
+    const { status, text } = await answer;
+    if (!isSuccess(status)) return refusal(status, text);
     if (text === '') return { kind: 'ok', body: undefined };
     const parsed = parse(text);
     return parsed === undefined
@@ -67,21 +67,13 @@ export async function sendFile(request: {
     const { location } = first.headers;
     const redirected = first.status === 307 && location !== undefined;
     const last = redirected ? await putFile(new URL(location, url).href, body, {}) : first;
-    return last.status >= 200 && last.status < 300 ? { kind: 'ok', body: undefined } : refusal(last.status, last.text);
+    return isSuccess(last.status) ? { kind: 'ok', body: undefined } : refusal(last.status, last.text);
   } catch (error) {
     return { kind: 'unreachable', reason: reasonOf(error) };
   }
 }
 
-interface FileAnswer {
-  readonly status: number;
-  readonly headers: http.IncomingHttpHeaders;
-  readonly text: string;
-}
-
-const ANSWER_CHARACTERS_MAX = 64 * 1024;
-
-async function putFile(url: string, body: FileBody, headers: http.OutgoingHttpHeaders): Promise<FileAnswer> {
+async function putFile(url: string, body: FileBody, headers: http.OutgoingHttpHeaders): Promise<RawAnswer> {
   const { bytes } = body;
   const file = await body.open();
   try {
@@ -93,23 +85,19 @@ async function putFile(url: string, body: FileBody, headers: http.OutgoingHttpHe
   }
 }
 
-/** By node's own client, as `fetch` cannot tell the length of what it streams, which stores insist on. */
 async function put(
   url: string,
   headers: http.OutgoingHttpHeaders,
   bytes: number,
   content: Readable,
-): Promise<FileAnswer> {
+): Promise<RawAnswer> {
   const ask = bytes > ASK_FIRST_ABOVE_BYTES;
-  const request = (url.startsWith('https:') ? https : http).request(url, {
-    method: 'PUT',
-    headers: {
-      ...headers,
-      'content-type': 'application/octet-stream',
-      'content-length': bytes,
-      ...(ask && { expect: '100-continue' }),
-    },
-    signal: AbortSignal.timeout(FILE_TIMEOUT_MS_MIN + Math.ceil(bytes / FILE_BYTES_PER_MS_MIN)),
+  const timeoutMs = FILE_TIMEOUT_MS_MIN + Math.ceil(bytes / FILE_BYTES_PER_MS_MIN);
+  const request = open(url, 'PUT', AbortSignal.timeout(timeoutMs), {
+    ...headers,
+    'content-type': 'application/octet-stream',
+    'content-length': bytes,
+    ...(ask && { expect: '100-continue' }),
   });
   const answer = answerOf(request);
   let sent: Promise<void> | undefined;
@@ -136,19 +124,35 @@ function whenWanted(request: http.ClientRequest, sendBody: () => void): void {
   for (const event of ['response', 'close'] as const) request.on(event, () => clearTimeout(timer));
 }
 
-function answerOf(request: http.ClientRequest): Promise<FileAnswer> {
+interface RawAnswer {
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly text: string;
+}
+
+/** An answer with commands may be long; one that has no end must not fill the memory. */
+const ANSWER_CHARACTERS_MAX = 64 * 1024 * 1024;
+
+/** By node's older client: `fetch` takes more memory, and cannot tell the length of what it streams, which stores want. */
+const open = (url: string, method: string, signal: AbortSignal, headers: http.OutgoingHttpHeaders) =>
+  (url.startsWith('https:') ? https : http).request(url, { method, headers, signal });
+
+function answerOf(request: http.ClientRequest): Promise<RawAnswer> {
   return new Promise((resolve, reject) => {
     request.on('error', reject);
     request.on('response', (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (part: string) => {
-        if (text.length < ANSWER_CHARACTERS_MAX) text += part;
+        text += part;
+        if (text.length > ANSWER_CHARACTERS_MAX) response.destroy(new Error('the answer is too long'));
       });
       response.on('error', reject);
       response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }));
     });
   });
 }
+
+const isSuccess = (status: number): boolean => status >= 200 && status < 300;
 
 function refusal(status: number, text: string): Answer {
   const code = (parse(text) as { code?: unknown } | null | undefined)?.code;
@@ -163,8 +167,8 @@ function parse(text: string): unknown {
   }
 }
 
-/** `fetch` says only "fetch failed"; what happened is in the cause. */
+/** An aggregate of several addresses that were tried has no message of its own. */
 function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? error.cause.message : error.message;
+  if (error instanceof AggregateError) return error.errors.map(reasonOf).join('; ');
+  return error instanceof Error ? error.message : String(error);
 }

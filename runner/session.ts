@@ -98,7 +98,7 @@ export class Session {
   }
 
   /** Stores one chunk of a run's output. */
-  async putLogs(runId: string, attempt: number, chunk: number, body: string): Promise<boolean> {
+  async putLogs(runId: string, attempt: number, chunk: number, body: Buffer): Promise<boolean> {
     const registration = this.#registration;
     if (!registration) return false;
     const path = `runs/${encodeURIComponent(runId)}/attempts/${attempt}/logs/${chunk}`;
@@ -201,7 +201,7 @@ export class Session {
     return `${this.#identity.url}/runner/v1/${path}`;
   }
 
-  async #send(method: 'POST' | 'PUT', path: string, bearer: string, body: string): Promise<Answer> {
+  async #send(method: 'POST' | 'PUT', path: string, bearer: string, body: string | Buffer): Promise<Answer> {
     const answer = await send({ url: this.#urlOf(path), method, bearer, body, timeoutMs: REQUEST_TIMEOUT_MS });
     // The server may have come back at another address, or with another key for us.
     if (answer.kind === 'unreachable') this.#identity = this.#hooks.identity() ?? this.#identity;

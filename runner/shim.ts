@@ -14,6 +14,7 @@ import { Capture } from './capture.ts';
 import { checkOut, type RepositoryPlan, secretsOf } from './checkout.ts';
 import { type Ending, execute } from './command.ts';
 import { linkExclusively, readText, syncFolder, writeSynced } from './files.ts';
+import { masked } from './mask.ts';
 import { currentBootId, livingProcess, type Mark, monotonicMs, type ProcessId } from './proc.ts';
 import { type SetupPlan, setUp } from './setup.ts';
 import { Stage, Unprepared } from './stage.ts';
@@ -111,8 +112,7 @@ function recordStart(id: ProcessId, startedMonotonicMs: number): void {
 }
 
 /** Answers what has failed, if anything has. */
-async function prepare(plan: Plan, stage: Stage): Promise<NotStarted | undefined> {
-  const { setup, repository } = plan;
+async function prepare({ setup, repository, mask }: Plan, stage: Stage): Promise<NotStarted | undefined> {
   const failed = setup && (await pass('setup', 'The setup failed', () => setUp(stage, setup)));
   if (failed || !repository) return failed;
   return pass('repository', 'The repository could not be checked out', () => checkOut(stage, repository, folder));
@@ -122,7 +122,7 @@ async function prepare(plan: Plan, stage: Stage): Promise<NotStarted | undefined
       await work();
       stage.check();
     } catch (error) {
-      const detail = `${what}. ${error instanceof Unprepared ? error.message : String(error)}`;
+      const detail = `${what}. ${error instanceof Unprepared ? error.message : masked(String(error), mask)}`;
       stage.say(detail);
       return { because, detail };
     }
@@ -147,28 +147,30 @@ async function run(plan: Plan, capture: Capture, stage: Stage): Promise<void> {
   const take = capture.take.bind(capture);
   const { pid, ended } = execute({ argv: plan.argv, cwd: plan.cwd, env: plan.env, input }, folder, take);
   if (pid !== undefined) recordStart(livingProcess(pid) ?? { pid, startTicks: -1 }, startedMonotonicMs);
-  const { endedMonotonicMs, ...ending } = await ended;
-  if (ending.spawnError !== undefined) capture.say(`The command could not be started: ${ending.spawnError}`);
+  const { endedMonotonicMs, spawnError, ...ending } = await ended;
+  const failure = spawnError === undefined ? {} : { spawnError: masked(spawnError, plan.mask) };
+  if (spawnError !== undefined) capture.say(`The command could not be started: ${spawnError}`);
   const unwrittenBytes = capture.close();
-  leave({ ...ending, ...(unwrittenBytes > 0 && { unwrittenBytes }) }, endedMonotonicMs, oomKillsBefore);
+  const verdict = { ...ending, ...failure, ...(unwrittenBytes > 0 && { unwrittenBytes }) };
+  leave(verdict, endedMonotonicMs, oomKillsBefore);
 }
 
 function main(): void {
-  const plan = JSON.parse(fs.readFileSync(inFolder('plan.json'), 'utf8')) as Plan;
+  const left = JSON.parse(fs.readFileSync(inFolder('plan.json'), 'utf8')) as Plan;
+  const plan = { ...left, mask: [...left.mask, ...(left.repository ? secretsOf(left.repository) : [])] };
   // Without room for the reports nothing is claimed: then it is certain that nothing was started.
   for (const name of REPORTS) fs.writeFileSync(draft(name), ' '.repeat(REPORT_BYTES), { mode: 0o600 });
   const claimedMs = monotonicMs();
   if (!claim(claimedMs)) return;
   // The plan holds the agent's secrets: it does not stay on disk once it has been read.
   fs.unlinkSync(inFolder('plan.json'));
-  const mask = [...plan.mask, ...(plan.repository ? secretsOf(plan.repository) : [])];
   const capture = new Capture({
     file: inFolder('capture.ndjson'),
     maxLogBytes: plan.maxLogBytes,
-    mask,
+    mask: plan.mask,
     startedMs: claimedMs,
   });
-  const stage = new Stage({ folder, mark: plan.mark, capture, mask });
+  const stage = new Stage({ folder, mark: plan.mark, capture, mask: plan.mask });
   giveUp = () => stage.stop('it was cancelled');
   void run(plan, capture, stage);
 }

@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Capture } from './capture.ts';
 import { type Ending, execute } from './command.ts';
-import { Mask } from './mask.ts';
+import { Mask, masked } from './mask.ts';
 import { type Mark, markedProcesses, monotonicMs, sendSignal } from './proc.ts';
 
 const LOOK_AGAIN_MS = 20;
@@ -94,7 +94,9 @@ export class Stage {
     if (this.#stopped === undefined && ending.exitCode === 0) return;
     const said = tail.end();
     const why = this.#stopped === undefined ? '' : `, given up as ${this.#stopped}`;
-    throw new Unprepared(`${this.#shown(argv)} ${howItEnded(ending)}${why}${said === '' ? '.' : `: ${said}`}`);
+    throw new Unprepared(
+      `${this.#shown(argv)} ${masked(howItEnded(ending), this.#options.mask)}${why}${said === '' ? '.' : `: ${said}`}`,
+    );
   }
 
   #shown(argv: readonly string[]): string {
@@ -143,11 +145,6 @@ class Tail {
   #add(data: Buffer): void {
     this.#text = (this.#text + data.toString('utf8')).slice(-2 * STDERR_CHARACTERS_MAX);
   }
-}
-
-function masked(text: string, values: readonly string[]): string {
-  const mask = new Mask(values);
-  return Buffer.concat([mask.take(Buffer.from(text)), mask.end()]).toString('utf8');
 }
 
 const clipped = (text: string, charactersMax: number): string =>

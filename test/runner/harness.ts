@@ -16,9 +16,9 @@ const MAIN = fileURLToPath(new URL('../../runner/main.ts', import.meta.url));
 const KEY = 'the-key-of-this-vm';
 let vmCount = 0;
 
-/** Waits until `read` answers something, at most 20 seconds. */
-export async function waitFor<T>(what: string, read: () => T | undefined | false | null): Promise<T> {
-  const untilMs = Date.now() + 20_000;
+/** Waits until `read` answers something, at most 20 seconds unless it is told to wait longer. */
+export async function waitFor<T>(what: string, read: () => T | undefined | false | null, limitMs = 20_000): Promise<T> {
+  const untilMs = Date.now() + limitMs;
   for (;;) {
     const value = read();
     if (value !== undefined && value !== false && value !== null) return value;
@@ -44,6 +44,7 @@ export class FakeServer {
   artifactLocation: ((url: string) => string) | undefined;
   readonly nonces: string[] = [];
   acknowledging = false;
+  leaseMs = 45_000;
   /** A token to hand out; the first one is good until this one has been used. */
   freshToken: string | undefined;
   freshTokenUsed = false;
@@ -166,7 +167,7 @@ export class FakeServer {
       commands: this.deliver?.(heartbeat.acks) ?? pending,
       acknowledged: this.acknowledging ? ended.map(({ runId, attempt }) => ({ runId, attempt })) : [],
       nextHeartbeatMs: 100,
-      leaseMs: 45_000,
+      leaseMs: this.leaseMs,
       ...(this.freshToken !== undefined && { token: this.freshToken }),
     } satisfies HeartbeatResponse);
   }
@@ -210,8 +211,16 @@ export class Vm {
     return vm;
   }
 
-  startRunner(): ChildProcess {
-    const runner = spawn(process.execPath, [MAIN, '--dir', this.dir], {
+  /** Lets the runner know more than it needs: that it is to give itself up, say. To be called before it is started. */
+  identify(more: Readonly<Record<string, unknown>>): void {
+    const file = path.join(this.dir, 'runner.json');
+    fs.writeFileSync(file, JSON.stringify({ ...JSON.parse(fs.readFileSync(file, 'utf8')), ...more }));
+  }
+
+  /** `through`: a program and its arguments that start the runner's command, which is added to them. */
+  startRunner(options: { readonly through?: readonly string[]; readonly nodeOptions?: string } = {}): ChildProcess {
+    const [program = '', ...args] = [...(options.through ?? []), process.execPath, MAIN, '--dir', this.dir];
+    const runner = spawn(program, args, {
       detached: true,
       stdio: ['ignore', 'ignore', 'pipe'],
       env: {
@@ -220,6 +229,7 @@ export class Vm {
         CANDOR_VM_ID: this.vmId,
         NODE_COMPILE_CACHE: path.join(os.tmpdir(), 'candor-runner-compile-cache'),
         RUNNER_SECRET: 'must not leak',
+        ...(options.nodeOptions !== undefined && { NODE_OPTIONS: options.nodeOptions }),
       },
     });
     runner.stderr?.on('data', (data) => {
@@ -269,11 +279,12 @@ export class Vm {
     return this.order({ kind: 'cancel', runId, attempt: 1, cause, interruptMs, terminateMs });
   }
 
-  async reached(runId: string, state: RegistryEntry['state']): Promise<RegistryEntry> {
-    return waitFor(`${runId} to be ${state}`, () => {
+  async reached(runId: string, state: RegistryEntry['state'], limitMs?: number): Promise<RegistryEntry> {
+    const read = () => {
       const entry = this.server.entry(runId);
       return entry?.state === state ? entry : undefined;
-    });
+    };
+    return waitFor(`${runId} to be ${state}`, read, limitMs);
   }
 
   file(name: string): string {
@@ -286,6 +297,15 @@ export class Vm {
 
   runFile(runId: string, name: string): Record<string, number> {
     return JSON.parse(fs.readFileSync(path.join(this.dir, 'runs', `${runId}.1`, name), 'utf8'));
+  }
+
+  /** Everything that lies in a run's folder, as text. */
+  contentsOf(runId: string): string {
+    const names = fs.readdirSync(path.join(this.dir, 'runs', `${runId}.1`), { recursive: true, withFileTypes: true });
+    return names
+      .filter((entry) => entry.isFile())
+      .map((entry) => fs.readFileSync(path.join(entry.parentPath, entry.name), 'latin1'))
+      .join('\n');
   }
 
   /** Pids of all processes of this VM that are not corpses, its runners included. */
