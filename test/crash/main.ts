@@ -7,7 +7,7 @@ const HELP = `usage: npm run test:crash -- [options]
 
   --seed S      what is chosen: work, kills, moments (default: by the clock; it is printed)
   --rounds N    rounds with kills, after some that only find out where one can die (default 60)
-  --orders K    kills that are ordered per round (default 6)
+  --orders K    kills that are ordered per round (default 8)
   --runs R      runs per round (default 5)
   --help        this
 
@@ -34,7 +34,7 @@ function readArguments(): Arguments | undefined {
   return {
     seed: number('seed', Date.now() % 1_000_000),
     rounds: number('rounds', 60),
-    orders: number('orders', 6),
+    orders: number('orders', 8),
     runs: number('runs', 5),
   };
 }

@@ -87,10 +87,11 @@ export class Points {
    * Mostly where nobody has died yet; what was waited for in vain has to wait itself. In a folder's first round, which alone
    * reaches them, points that are rare come first.
    */
-  choose(random: Random, firstRound: boolean): { readonly point: Point; readonly phase: Phase } {
+  choose(random: Random, program: Program, firstRound: boolean): { readonly point: Point; readonly phase: Phase } {
+    const own = this.all().filter((point) => point.program === program);
     const rare = (point: Point) => this.hitsPerRound(point) < RARE_PER_ROUND;
-    const wanted = random.chance(0.85) ? this.all().filter((point) => rare(point) === firstRound) : this.all();
-    const points = wanted.length > 0 ? wanted : this.all();
+    const wanted = random.chance(0.85) ? own.filter((point) => rare(point) === firstRound) : own;
+    const points = wanted.length > 0 ? wanted : own;
     const all = points.flatMap((point) => point.phases.map((phase) => ({ point, phase })));
     if (random.chance(0.2)) return random.pick(all);
     const weariness = ({ point, phase }: (typeof all)[number]) => (point.kills.get(phase) ?? 0) + point.missed / 2;

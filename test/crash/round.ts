@@ -13,7 +13,7 @@ import {
   judgeSchedules,
   readWitness,
 } from './oracle.ts';
-import type { Order } from './plan.ts';
+import type { Order, Program } from './plan.ts';
 import type { Points } from './points.ts';
 import type { Role } from './processes.ts';
 import type { Random } from './random.ts';
@@ -95,6 +95,8 @@ const PAIRS: readonly (readonly Role[])[] = [
   ['shim', 'agent'],
   ['control', 'engine'],
 ];
+/** Who dies at a failpoint, in turn. A runner's death costs the least time, and that of a shim the most evidence. */
+const MIX: readonly Program[] = ['control', 'runner', 'control', 'shim', 'runner', 'control', 'runner', 'shim'];
 const COMPANIONS: readonly Role[] = ['control', 'runner', 'shim', 'agent'];
 
 export interface Sizes {
@@ -107,7 +109,7 @@ export interface Sizes {
 
 export function planRound(label: string, random: Random, points: Points, sizes: Sizes): RoundPlan {
   const orders = Array.from({ length: sizes.orders }, (_, index): Order => {
-    const { point, phase } = points.choose(random, sizes.firstRound && index % 2 === 0);
+    const { point, phase } = points.choose(random, MIX[index % MIX.length] ?? 'control', sizes.firstRound);
     const others = COMPANIONS.filter((role) => role !== point.program);
     return {
       id: `${label}-${index}`,
