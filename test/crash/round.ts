@@ -105,11 +105,13 @@ export interface Sizes {
   readonly chaos: boolean;
   /** Of a data folder. */
   readonly firstRound: boolean;
+  /** Kill only at failpoints whose names contain this. */
+  readonly at: string | undefined;
 }
 
 export function planRound(label: string, random: Random, points: Points, sizes: Sizes): RoundPlan {
   const orders = Array.from({ length: sizes.orders }, (_, index): Order => {
-    const { point, phase } = points.choose(random, MIX[index % MIX.length] ?? 'control', sizes.firstRound);
+    const { point, phase } = points.choose(random, { ...sizes, program: MIX[index % MIX.length] ?? 'control' });
     const others = COMPANIONS.filter((role) => role !== point.program);
     return {
       id: `${label}-${index}`,
@@ -133,10 +135,11 @@ export function planRound(label: string, random: Random, points: Points, sizes: 
 }
 
 function planPiece(tag: string, random: Random): Piece {
+  const cancelled = random.chance(0.3);
   return {
     orders: {
       tag,
-      workMs: random.below(500),
+      workMs: random.below(cancelled ? 4000 : 500),
       lines: random.chance(0.5) ? random.below(200) : 0,
       exitCode: random.pick([0, 0, 0, 1, 7, 42]),
       grandchild: random.chance(0.25),
@@ -145,7 +148,7 @@ function planPiece(tag: string, random: Random): Piece {
     agent: random.chance(0.5) ? 'limited' : 'unlimited',
     by: random.pick(['api', 'api', 'api', 'trigger', 'occurrence']),
     afterMs: random.below(400),
-    ...(random.chance(0.25) && { cancelAfterMs: random.below(1200) }),
+    ...(cancelled && { cancelAfterMs: random.below(3000) }),
   };
 }
 
