@@ -15,6 +15,8 @@ export interface CampaignOptions {
   readonly roundsPerFolder: number;
   readonly ordersPerRound: number;
   readonly runsPerRound: number;
+  /** Kill only at failpoints whose names contain this. */
+  readonly at?: string | undefined;
   /** No round begins later than this after the first. */
   readonly limitMs?: number;
   readonly say: (line: string) => void;
@@ -78,7 +80,7 @@ export class Campaign {
   }
 
   async #round(round: number, last: number): Promise<void> {
-    const { seed, recordingRounds, ordersPerRound, runsPerRound, say } = this.#options;
+    const { seed, recordingRounds, ordersPerRound, runsPerRound, at, say } = this.#options;
     const startedAt = performance.now();
     const random = new Random(seed * 1_000_003 + round);
     const recording = round <= recordingRounds;
@@ -87,6 +89,7 @@ export class Campaign {
       runs: runsPerRound,
       chaos: !recording,
       firstRound: this.#site === undefined,
+      at,
     });
     this.#site ??= newSite(
       new CrashMachine(fs.realpathSync(fs.mkdtempSync(path.join(tmpdir(), 'candor-crash-'))), random),

@@ -7,8 +7,9 @@ const HELP = `usage: npm run test:crash -- [options]
 
   --seed S      what is chosen: work, kills, moments (default: by the clock; it is printed)
   --rounds N    rounds with kills, after some that only find out where one can die (default 60)
-  --orders K    kills that are ordered per round (default 6)
+  --orders K    kills that are ordered per round (default 8)
   --runs R      runs per round (default 5)
+  --at TEXT     order kills only at failpoints whose names contain this
   --help        this
 
 Exits 0 if nothing was found wrong, 1 with findings, 2 if it was called wrongly.`;
@@ -18,12 +19,20 @@ interface Arguments {
   readonly rounds: number;
   readonly orders: number;
   readonly runs: number;
+  readonly at: string | undefined;
 }
 
 function readArguments(): Arguments | undefined {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
-    options: { seed: text, rounds: text, orders: text, runs: text, help: { type: 'boolean', default: false } },
+    options: {
+      seed: text,
+      rounds: text,
+      orders: text,
+      runs: text,
+      at: text,
+      help: { type: 'boolean', default: false },
+    },
   });
   if (values.help) return undefined;
   const number = (name: 'seed' | 'rounds' | 'orders' | 'runs', fallback: number) => {
@@ -34,8 +43,9 @@ function readArguments(): Arguments | undefined {
   return {
     seed: number('seed', Date.now() % 1_000_000),
     rounds: number('rounds', 60),
-    orders: number('orders', 6),
+    orders: number('orders', 8),
     runs: number('runs', 5),
+    at: values.at,
   };
 }
 
@@ -53,7 +63,7 @@ async function main(): Promise<number> {
     say(HELP);
     return 0;
   }
-  const { seed, rounds, orders, runs } = args;
+  const { seed, rounds, orders, runs, at } = args;
   say(`seed ${seed}`);
   const interrupted = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
@@ -70,6 +80,7 @@ async function main(): Promise<number> {
     roundsPerFolder: 10,
     ordersPerRound: orders,
     runsPerRound: runs,
+    at,
     say,
     signal: interrupted.signal,
   });

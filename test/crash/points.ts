@@ -20,6 +20,13 @@ export interface Point {
 /** Reached less often than this, a point belongs to the first start in a folder, or to what hardly ever happens. */
 const RARE_PER_ROUND = 0.4;
 
+export interface Choice {
+  readonly program: Program;
+  readonly firstRound: boolean;
+  /** Only where the name contains this, as soon as such a point is known. */
+  readonly at: string | undefined;
+}
+
 /** A call in the source that has an effect. */
 export interface Site {
   readonly where: string;
@@ -87,10 +94,12 @@ export class Points {
    * Mostly where nobody has died yet; what was waited for in vain has to wait itself. In a folder's first round, which alone
    * reaches them, points that are rare come first.
    */
-  choose(random: Random, firstRound: boolean): { readonly point: Point; readonly phase: Phase } {
+  choose(random: Random, { program, firstRound, at }: Choice): { readonly point: Point; readonly phase: Phase } {
+    const named = at === undefined ? [] : this.all().filter(({ name }) => name.includes(at));
+    const own = named.length > 0 ? named : this.all().filter((point) => point.program === program);
     const rare = (point: Point) => this.hitsPerRound(point) < RARE_PER_ROUND;
-    const wanted = random.chance(0.85) ? this.all().filter((point) => rare(point) === firstRound) : this.all();
-    const points = wanted.length > 0 ? wanted : this.all();
+    const wanted = named.length === 0 && random.chance(0.85) ? own.filter((point) => rare(point) === firstRound) : own;
+    const points = wanted.length > 0 ? wanted : own;
     const all = points.flatMap((point) => point.phases.map((phase) => ({ point, phase })));
     if (random.chance(0.2)) return random.pick(all);
     const weariness = ({ point, phase }: (typeof all)[number]) => (point.kills.get(phase) ?? 0) + point.missed / 2;

@@ -13,7 +13,7 @@ import {
   judgeSchedules,
   readWitness,
 } from './oracle.ts';
-import type { Order } from './plan.ts';
+import type { Order, Program } from './plan.ts';
 import type { Points } from './points.ts';
 import type { Role } from './processes.ts';
 import type { Random } from './random.ts';
@@ -95,6 +95,8 @@ const PAIRS: readonly (readonly Role[])[] = [
   ['shim', 'agent'],
   ['control', 'engine'],
 ];
+/** Who dies at a failpoint, in turn. A runner's death costs the least time, and that of a shim the most evidence. */
+const MIX: readonly Program[] = ['control', 'runner', 'control', 'shim', 'runner', 'control', 'runner', 'shim'];
 const COMPANIONS: readonly Role[] = ['control', 'runner', 'shim', 'agent'];
 
 export interface Sizes {
@@ -103,11 +105,13 @@ export interface Sizes {
   readonly chaos: boolean;
   /** Of a data folder. */
   readonly firstRound: boolean;
+  /** Kill only at failpoints whose names contain this. */
+  readonly at: string | undefined;
 }
 
 export function planRound(label: string, random: Random, points: Points, sizes: Sizes): RoundPlan {
   const orders = Array.from({ length: sizes.orders }, (_, index): Order => {
-    const { point, phase } = points.choose(random, sizes.firstRound && index % 2 === 0);
+    const { point, phase } = points.choose(random, { ...sizes, program: MIX[index % MIX.length] ?? 'control' });
     const others = COMPANIONS.filter((role) => role !== point.program);
     return {
       id: `${label}-${index}`,
@@ -131,10 +135,11 @@ export function planRound(label: string, random: Random, points: Points, sizes: 
 }
 
 function planPiece(tag: string, random: Random): Piece {
+  const cancelled = random.chance(0.3);
   return {
     orders: {
       tag,
-      workMs: random.below(500),
+      workMs: random.below(cancelled ? 4000 : 500),
       lines: random.chance(0.5) ? random.below(200) : 0,
       exitCode: random.pick([0, 0, 0, 1, 7, 42]),
       grandchild: random.chance(0.25),
@@ -143,7 +148,7 @@ function planPiece(tag: string, random: Random): Piece {
     agent: random.chance(0.5) ? 'limited' : 'unlimited',
     by: random.pick(['api', 'api', 'api', 'trigger', 'occurrence']),
     afterMs: random.below(400),
-    ...(random.chance(0.25) && { cancelAfterMs: random.below(1200) }),
+    ...(cancelled && { cancelAfterMs: random.below(3000) }),
   };
 }
 

@@ -14,7 +14,7 @@ export interface Orders {
   readonly workMs: number;
   readonly lines: number;
   readonly exitCode: number;
-  /** Leaves a process behind that has a session of its own and would outlive the work. */
+  /** Leaves a process behind that has a session of its own and would outlive the work by far. */
   readonly grandchild: boolean;
   /** Ends with this code on SIGINT instead of being ended by it. */
   readonly interruptCode?: number;
@@ -39,7 +39,8 @@ if (orders.interruptCode !== undefined) {
   });
 }
 say('start', process.pid);
-if (orders.grandchild) spawn('sleep', ['300'], { detached: true, stdio: 'ignore' }).unref();
+// Not for ever: where its shim died too early nobody can tell it from the work, and the run lasts as long as it does.
+if (orders.grandchild) spawn('sleep', ['12'], { detached: true, stdio: 'ignore' }).unref();
 for (let line = 1; line <= orders.lines; line++) process.stdout.write(`${orders.tag} line ${line}\n`);
 if (orders.lines > 0) fs.writeFileSync(path.join(artifacts, 'report.txt'), orders.tag);
 await sleep(orders.workMs);
