@@ -8,6 +8,7 @@ import { LogPrinter } from '../logPrinter.ts';
 import { eventLine, eventTable, outcomeLine, runDetail, runTable, unverifiedNote } from '../render/runs.ts';
 import { agentId, type ListOptions, printList } from '../resources.ts';
 import type { Host, Session } from '../session.ts';
+import { addArtifacts } from './artifacts.ts';
 import { examples, group, inputOptions, pageOptions, subcommand, WAIT_HELP } from './options.ts';
 import { addRunReading } from './runReading.ts';
 import { addRunRetry } from './runRetry.ts';
@@ -42,6 +43,7 @@ export function addRunCommands(program: Command, host: Host): void {
       ),
   );
   addLogs(runs, host);
+  addArtifacts(runs, host);
   addWatch(runs, host);
 }
 
