@@ -3,7 +3,7 @@ import type { AgentBody, AgentCreate, AgentPatch } from '../contract/agents.ts';
 import { isoTime, type ListBody } from '../contract/common.ts';
 import { isTerminal } from '../contract/runs.ts';
 import { CandorError, NotFound } from '../errors.ts';
-import { agentLimitIds } from '../limits/model.ts';
+import { agentLimitId, agentVmLimitId } from '../limits/model.ts';
 import { admitWaiting } from '../limits/next.ts';
 import type { Ports } from '../ports.ts';
 import { byteLength, checkMetadata, type Precondition, requireVersion } from '../rules.ts';
@@ -173,7 +173,7 @@ export async function patchAgent(
   checkMetadata(ports.config, patch.metadata ?? undefined);
   const agent = await commitPatch(ports, caller, agentId, patch, precondition);
   // A raised limit lets in who waits; the watchdog does it where this is cut short.
-  for (const limitId of patch.limits === undefined ? [] : agentLimitIds(agentId))
+  for (const limitId of patch.limits === undefined ? [] : [agentLimitId(agentId), agentVmLimitId(agentId)])
     await admitWaiting(ports, limitId).catch((error: unknown) =>
       ports.log.warn('agent.waiting_not_admitted', { agentId, error: String(error) }),
     );

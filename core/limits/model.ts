@@ -38,7 +38,8 @@ export const waitingReason = (limit: Limit): string =>
   limit.kind === 'runs' ? `${limit.scope}_limit` : `${limit.scope}_vm_limit`;
 
 const VMS = 'vms#';
-export const agentLimitIds = (agentId: string): readonly string[] => [`agent#${agentId}`, `${VMS}agent#${agentId}`];
+export const agentLimitId = (agentId: string): string => `agent#${agentId}`;
+export const agentVmLimitId = (agentId: string): string => `${VMS}agent#${agentId}`;
 export const countsVms = (limitId: string): boolean => limitId.startsWith(VMS);
 
 /** The limits that a new run of this agent falls under: runs first, then the VM that it may need; the narrowest first. */

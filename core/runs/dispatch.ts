@@ -43,7 +43,7 @@ export function claimDispatch(ports: Ports, runId: string, attempt: number, vmId
             evidence: found,
             // The start timeout runs until the process starts; a VM that came late gets one lease to start it.
             deadlineAt: Math.max(
-              (run.attemptAt ?? run.admittedAt ?? run.queuedAt) + run.startTimeoutSeconds * 1000,
+              Math.max(run.attemptAt ?? 0, run.admittedAt ?? run.queuedAt) + run.startTimeoutSeconds * 1000,
               now + ports.config.leaseSeconds * 1000,
             ),
             set: {

@@ -74,9 +74,12 @@ export function endReason(run: RunRow): EndReason {
       : { text: 'It ended well.' };
   }
   const base = known ?? { text: `It ended as ${run.status}${run.reason === undefined ? '' : `: ${run.reason}`}.` };
-  const why = isFault(run) ? whyNoRetry(run, { mayHaveStarted: run.startedAt !== undefined }) : undefined;
+  const why = isFault(run) ? whyNoRetry(run, { mayHaveStarted: mayHaveStarted(run) }) : undefined;
   return why === undefined ? base : { ...base, text: `${base.text} It was not tried again: ${why}.` };
 }
+
+/** A VM that is gone ends a run only where nobody could say that it had not begun, or no attempt was left. */
+const mayHaveStarted = (run: RunRow): boolean => run.startedAt !== undefined || run.reason === 'vm_terminated';
 
 const FAULTS: readonly (string | undefined)[] = [
   'vm_terminated',

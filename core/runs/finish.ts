@@ -21,9 +21,9 @@ import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import type { Key, Write } from '../table/model.ts';
 import { asItem, asRow, asValues } from '../table/rows.ts';
-import { type Afterwards, changeVm, withoutSlot } from '../vms/change.ts';
+import { type Afterwards, changeVm, rowAfter, type VmChange, withoutSlot } from '../vms/change.ts';
 import { drainIdle } from '../vms/drain.ts';
-import { wantingEnds } from '../vms/free.ts';
+import { isFree, wantingEnds } from '../vms/free.ts';
 import { afterRun, handOver } from '../vms/handOver.ts';
 import type { VmRow } from '../vms/model.ts';
 import { changeRun, evidence as evidenceOf, nextEventKey } from './change.ts';
@@ -52,8 +52,8 @@ export interface Verdict {
 export interface Finished {
   readonly outcome: 'finished' | 'already';
   readonly run: RunRow;
-  /** The VM, where it was kept for the next run. */
-  readonly keptVm?: VmRow;
+  /** The VM as it stands, where it has room for another run: kept for it, or with others at work on it. */
+  readonly freeVm?: VmRow;
 }
 
 export interface FinishOptions {
@@ -76,15 +76,15 @@ export async function finishRun(
 }
 
 /** The end is committed, whatever becomes of this: who waits, and a VM that is left over, the watchdog finds too. */
-async function passOn(ports: Ports, { run, keptVm }: Finished): Promise<void> {
+async function passOn(ports: Ports, { run, freeVm }: Finished): Promise<void> {
   const attempt = async (what: string, step: () => Promise<unknown>) =>
     step().catch((error: unknown) => ports.log.warn(what, { runId: run.id, error: String(error) }));
-  if (keptVm !== undefined) await attempt('finish.vm_not_passed_on', () => handOver(ports, keptVm));
-  // What counts VMs has room for this agent's next run where the VM was kept, though none was given back.
-  for (const limitId of new Set([...(run.admitted ?? []), ...(keptVm?.places ?? [])]))
+  if (freeVm !== undefined) await attempt('finish.vm_not_passed_on', () => handOver(ports, freeVm));
+  // What counts VMs has room for this agent's next run where the VM has, though none was given back.
+  for (const limitId of new Set([...(run.admitted ?? []), ...(freeVm?.places ?? [])]))
     await attempt('finish.places_not_passed_on', () => admitWaiting(ports, limitId));
-  if (keptVm !== undefined && (keptVm.warmForSeconds ?? 0) === 0)
-    await attempt('finish.vm_not_let_go', () => drainIdle(ports, keptVm.id, `its last run ${run.id} has ended`));
+  if (freeVm?.idleSince !== undefined && (freeVm.warmForSeconds ?? 0) === 0)
+    await attempt('finish.vm_not_let_go', () => drainIdle(ports, freeVm.id, `its last run ${run.id} has ended`));
 }
 
 function commitEnd(
@@ -108,18 +108,20 @@ function commitEnd(
     const { schedule, vm, children, siblings } = await relatedRows(ports, run);
     const after: RunRow = { ...run, ...runAttributes(verdict, now), status: verdict.status, version: run.version + 1 };
     const afterwards = vm === undefined ? 'let_go' : await afterRun(ports, vm, run, verdict, now);
+    const leaving = vm === undefined ? undefined : vmChange(ports, vm, run, afterwards, now);
+    const vmAfter = vm === undefined || leaving === undefined ? undefined : rowAfter(vm, leaving);
     return {
       writes: [
         ...runWrites(ports, run, verdict, now, writer),
         ...scheduleWrites(ports, schedule, run, verdict, now, writer),
-        ...vmWrites(ports, vm, run, afterwards, now, writer),
+        ...(vm === undefined || leaving === undefined ? [] : changeVm(ports.config, vm, leaving, now, writer)),
         ...sealing(ports, run, children, 'its end', now, writer),
         ...childEnds(ports, run, siblings, now, writer),
         ...freePlaces(run),
         ...wantingEnds(run),
       ],
       proof: nextEventKey(run),
-      result: { outcome: 'finished', run: after, ...(vm !== undefined && afterwards === 'kept' && { keptVm: vm }) },
+      result: { outcome: 'finished', run: after, ...(vmAfter !== undefined && isFree(vmAfter) && { freeVm: vmAfter }) },
     };
   });
 }
@@ -226,15 +228,9 @@ function scheduleWrites(
   return liveChange(ports, schedule, part, { now, writer, guardName: 'finish', ...(pause !== undefined && { pause }) });
 }
 
-function vmWrites(
-  ports: Ports,
-  vm: VmRow | undefined,
-  run: RunRow,
-  afterwards: Afterwards,
-  now: number,
-  writer: string,
-): readonly Write[] {
-  if (vm === undefined || !vm.slots.some((slot) => slot.runId === run.id)) return [];
+/** What becomes of the VM that carried it; nothing where it has left it already. */
+function vmChange(ports: Ports, vm: VmRow, run: RunRow, afterwards: Afterwards, now: number): VmChange | undefined {
+  if (!vm.slots.some((slot) => slot.runId === run.id)) return undefined;
   const found = evidenceOf('finish', now, `its last run ${run.id} has ended`);
-  return changeVm(ports.config, vm, withoutSlot(ports.config, vm, run.id, found, now, afterwards), now, writer);
+  return withoutSlot(ports.config, vm, run.id, found, now, afterwards);
 }

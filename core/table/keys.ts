@@ -61,10 +61,10 @@ export const keys = {
     pk: `AGT#${agentId}`,
     sk: `${freeVmPrefix(version)}${vmId}`,
   }),
-  /** A run of the agent that waits for capacity: it takes a VM that becomes free, oldest first. */
-  wantingRun: (agentId: string, queuedAt: number, runId: string): Key => ({
+  /** A run of this version of the agent that waits for capacity: it takes a VM that becomes free, oldest first. */
+  wantingRun: (agentId: string, version: number, queuedAt: number, runId: string): Key => ({
     pk: `AGT#${agentId}`,
-    sk: `${WANTING_PREFIX}${String(queuedAt).padStart(14, '0')}#${runId}`,
+    sk: `${wantingPrefix(version)}${String(queuedAt).padStart(14, '0')}#${runId}`,
   }),
   vm: (vmId: string): Key => ({ pk: `VM#${vmId}`, sk: META }),
   vmEvent: (vmId: string, sequence: number): Key => ({ pk: `VM#${vmId}`, sk: `EVT#${pad(sequence)}` }),
@@ -85,7 +85,7 @@ export const keys = {
 export const AGENT_NAME_PREFIX = 'AGTNAME#';
 export const SCHEDULE_NAME_PREFIX = 'SCHNAME#';
 export const CHILD_PREFIX = 'CHILD#';
-export const WANTING_PREFIX = 'WANT#';
+export const wantingPrefix = (version: number): string => `WANT#${pad(version)}#`;
 export const freeVmPrefix = (version: number): string => `FREE#${pad(version)}#`;
 export const LIMIT_HOLDER_PREFIX = 'HOLD#';
 export const LIMIT_WAITER_PREFIX = 'WAIT#';

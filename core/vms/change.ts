@@ -7,6 +7,7 @@ import { keys } from '../table/keys.ts';
 import { eq, type Guard, guard, type Value, type Write } from '../table/model.ts';
 import { asValue } from '../table/rows.ts';
 import { freeMark } from './free.ts';
+import { checkTransition } from './machine.ts';
 import type { VmCommand, VmRow, VmStatus } from './model.ts';
 
 export interface VmChange {
@@ -26,6 +27,7 @@ export function changeVm(
   now: number,
   writer: string,
 ): readonly Write[] {
+  if (change.status !== undefined) checkTransition(vm.id, vm.status, change.status);
   const version = vm.version + 1;
   const deadline = deadlineAttributes(config, 'VM', vm.id, change.deadlineAt);
   const update: Write = {
@@ -89,8 +91,8 @@ export function withoutSlot(
   const set = { slots: asValue(slots), lastRunId: runId };
   if (slots.length > 0 || vm.status === 'terminated') return { set };
   if (afterwards === 'kept') {
-    const deadlineAt = now + Math.max(vm.warmForSeconds ?? 0, HAND_OVER_SECONDS) * 1000;
-    return { set: { ...set, idleSince: now }, deadlineAt };
+    const { deadlineAt, checkAt } = keptUntil(config, vm, now, vm.leaseUntil ?? now);
+    return { set: { ...set, idleSince: now, checkAt }, deadlineAt };
   }
   if (vm.commands.some((command) => command.kind === 'stop-vm')) return { set };
   const stop = { ...set, ...withCommand(vm, { kind: 'stop-vm' }), drainingSince: vm.drainingSince ?? now };
@@ -101,3 +103,9 @@ export function withoutSlot(
 
 /** A VM that is kept for a run that waits is let go if that run does not come. */
 const HAND_OVER_SECONDS = 5;
+
+/** Until when a VM without a run is kept. It is looked at when its lease runs out, however long that is (I6). */
+export function keptUntil(config: CoreConfig, vm: VmRow, idleSince: number, leaseUntil: number) {
+  const deadlineAt = idleSince + Math.max(vm.warmForSeconds ?? 0, HAND_OVER_SECONDS) * 1000;
+  return { deadlineAt, checkAt: Math.min(deadlineAt, leaseUntil + config.maxClockSkewSeconds * 1000) };
+}

@@ -42,7 +42,7 @@ export async function requestDrain(
   vmId: string,
   precondition: Precondition,
 ): Promise<VmRow> {
-  return commit<VmRow>(ports, async (writer) => {
+  const drained = await commit<VmRow>(ports, async (writer) => {
     const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
     if (vm === undefined || vm.tenantId !== caller.tenantId) throw new NotFound('VM', vmId);
     honourVersion('VM', vmId, vm.version, precondition);
@@ -69,4 +69,14 @@ export async function requestDrain(
       result: { ...rowAfter(vm, change), version: vm.version + 1 },
     };
   });
+  await wakeExecution(ports, drained);
+  return drained;
+}
+
+/** The execution that waits for this VM's registration goes on, finds the VM unfit, and gives its run another attempt. */
+export async function wakeExecution(ports: Ports, vm: VmRow): Promise<void> {
+  if (vm.taskToken === undefined || vm.registeredAt !== undefined) return;
+  await ports.workflow
+    .signal(vm.taskToken, { vmId: vm.id })
+    .catch((error: unknown) => ports.log.warn('vm.execution_not_woken', { vmId: vm.id, error: String(error) }));
 }

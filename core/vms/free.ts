@@ -4,7 +4,7 @@
  */
 import type { Ports } from '../ports.ts';
 import type { RunRow } from '../runs/model.ts';
-import { freeVmPrefix, keys, WANTING_PREFIX } from '../table/keys.ts';
+import { freeVmPrefix, keys, wantingPrefix } from '../table/keys.ts';
 import type { Write } from '../table/model.ts';
 import { asItem, asRow, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 import type { VmRow } from './model.ts';
@@ -52,8 +52,8 @@ export function freeMark(before: VmRow, after: VmRow): readonly Write[] {
 const wants = (run: Pick<RunRow, 'waiting'>): boolean =>
   run.waiting?.reason === 'capacity' || run.waiting?.reason === 'quota';
 
-const wantingKey = (run: Pick<RunRow, 'agentId' | 'queuedAt' | 'id'>) =>
-  keys.wantingRun(run.agentId, run.queuedAt, run.id);
+const wantingKey = (run: Pick<RunRow, 'agentId' | 'agentVersion' | 'queuedAt' | 'id'>) =>
+  keys.wantingRun(run.agentId, run.agentVersion, run.queuedAt, run.id);
 
 /** With the change that makes a run wait for capacity: its place among those who take a VM that becomes free. */
 export function wantingMark(run: RunRow): readonly Write[] {
@@ -66,7 +66,13 @@ export function wantingMark(run: RunRow): readonly Write[] {
 export const wantingEnds = (run: RunRow): readonly Write[] =>
   wants(run) ? [{ kind: 'delete', key: wantingKey(run), guards: [] }] : [];
 
-export async function oldestWanting(ports: Pick<Ports, 'store'>, agentId: string): Promise<WantingRow | undefined> {
-  const page = await ports.store.query({ pk: keys.agent(agentId).pk, prefix: WANTING_PREFIX, limit: 1 });
+/** The run that has waited for a VM like this one for the longest time. */
+export async function oldestWanting(
+  ports: Pick<Ports, 'store'>,
+  vm: Pick<VmRow, 'agentId' | 'agentVersion'>,
+): Promise<WantingRow | undefined> {
+  if (vm.agentVersion === undefined) return undefined;
+  const prefix = wantingPrefix(vm.agentVersion);
+  const page = await ports.store.query({ pk: keys.agent(vm.agentId).pk, prefix, limit: 1 });
   return asRow<WantingRow>(page.items[0]);
 }

@@ -3,6 +3,7 @@
 import { isTerminal, type TerminalStatus } from '../contract/runs.ts';
 import { attemptVmId } from '../ids.ts';
 import { oldestWaiter } from '../limits/admit.ts';
+import { admitWaiting } from '../limits/next.ts';
 import type { Ports } from '../ports.ts';
 import { claimDispatch } from '../runs/dispatch.ts';
 import { executionName } from '../runs/execution.ts';
@@ -30,16 +31,16 @@ export async function afterRun(
 }
 
 async function somebodyWaits(ports: Ports, vm: VmRow, run: RunRow): Promise<boolean> {
-  if ((await oldestWanting(ports, vm.agentId)) !== undefined) return true;
+  if ((await oldestWanting(ports, vm)) !== undefined) return true;
   for (const limitId of [...(run.admitted ?? []), ...(vm.places ?? [])])
     if ((await oldestWaiter(ports, limitId)) !== undefined) return true;
   return false;
 }
 
-/** Gives a VM that is free to the runs that wait for capacity, oldest first, while it has room. */
-export async function handOver(ports: Ports, vm: Pick<VmRow, 'id' | 'agentId'>): Promise<void> {
+/** Gives a VM that has room to the runs that wait for capacity, oldest first, while it has any. */
+export async function handOver(ports: Ports, vm: Pick<VmRow, 'id' | 'agentId' | 'agentVersion'>): Promise<void> {
   for (;;) {
-    const wanting = await oldestWanting(ports, vm.agentId);
+    const wanting = await oldestWanting(ports, vm);
     const run = wanting === undefined ? undefined : asRow<RunRow>(await ports.store.get(keys.run(wanting.runId)));
     if (run === undefined || isTerminal(run.status)) return;
     if ((await claimDispatch(ports, run.id, run.attempt, vm.id)) !== 'claimed') return;
@@ -47,4 +48,10 @@ export async function handOver(ports: Ports, vm: Pick<VmRow, 'id' | 'agentId'>):
     await ports.workflow.stop(executionName(run.id, run.attempt), `${vm.id} has taken the run`);
     await drainIdle(ports, attemptVmId(run.id, run.attempt, run.createdAt), `run ${run.id} was given to ${vm.id}`);
   }
+}
+
+/** Room on a VM that is at work: for the runs that wait for capacity, and for those that wait for a place for a VM. */
+export async function offerRoom(ports: Ports, vm: VmRow): Promise<void> {
+  await handOver(ports, vm);
+  for (const limitId of vm.places ?? []) await admitWaiting(ports, limitId);
 }

@@ -14,7 +14,7 @@ import { claimDispatch } from '../runs/dispatch.ts';
 import { finishRun } from '../runs/finish.ts';
 import { nextStatus } from '../runs/machine.ts';
 import type { RunRow } from '../runs/model.ts';
-import { nextAttempt } from '../runs/nextAttempt.ts';
+import { tryAgain } from '../runs/tryAgain.ts';
 import { commit } from '../table/commit.ts';
 import { checkPartition, keys, LIST_SHARDS, lists, shardOf } from '../table/keys.ts';
 import { absent, guard, type Write } from '../table/model.ts';
@@ -56,7 +56,10 @@ export async function launchVm(ports: Ports, input: ExecutionInput): Promise<{ r
   const run = await liveRun(ports, input);
   const vmId = vmOf(run);
   if (run.vmId === vmId) return { vmId };
-  const vm = await openIntent(ports, input, vmId);
+  const vm = await openIntent(ports, input, vmId).catch(async (error: unknown) => {
+    if (error instanceof CapacityUnavailable) await noteNoPlace(ports, input, error);
+    throw error;
+  });
   if (vm.instanceId !== undefined) return { vmId };
   const registrationKey = await ports.tokens.sign(
     { kind: 'registration', tenantId: vm.tenantId, vmId },
@@ -144,11 +147,15 @@ async function placesFor(ports: Ports, run: RunRow): Promise<readonly VmPlace[]>
   for (const limit of standing) {
     const holds = held.includes(limit.id);
     const row = holds ? undefined : asRow<LimitRow>(await ports.store.get(keys.limit(limit.id)));
-    if ((row?.used ?? 0) >= limit.maximum)
-      throw new CapacityUnavailable(`${limit.maximum} VMs of this ${limit.scope} exist, which is the limit`);
+    if ((row?.used ?? 0) >= limit.maximum) throw noPlace(limit);
     places.push({ ...limit, held: holds });
   }
   return places;
+}
+
+function noPlace(limit: Limit): CapacityUnavailable {
+  const detail = `${limit.maximum} VMs of this ${limit.scope} exist, which is the limit`;
+  return new CapacityUnavailable(detail, [detail]);
 }
 
 function newVm(
@@ -231,22 +238,43 @@ function noteLaunchFailure(
     const now = ports.time.now();
     const change = { set: { intent: asValue({ ...vm.intent, open: false }) } };
     const writes = [...changeVm(ports.config, vm, change, now, writer)];
-    const reason = error.name === 'QuotaExceeded' ? 'quota' : 'capacity';
-    const news = isTerminal(run.status) || run.waiting?.reason === reason;
-    if (news) return { writes, proof: vmProof(vm, change), result: undefined };
-    const waiting = { reason, tried: [...error.tried] };
-    writes.push(
-      ...wantingMark(run),
-      ...changeRun(
-        ports.config,
-        run,
-        { type: 'run.waiting', set: { waiting }, detail: { reason, error: error.name, tried: [...error.tried] } },
-        now,
-        writer,
-      ),
-    );
+    const waits = waitingWrites(ports, run, input, error, now, writer);
+    return {
+      writes: [...writes, ...waits],
+      proof: waits.length === 0 ? vmProof(vm, change) : nextEventKey(run),
+      result: undefined,
+    };
+  });
+}
+
+/** No VM may be added just now, so none was asked for: the run is among those who take one that becomes free. */
+function noteNoPlace(ports: Ports, input: ExecutionInput, error: CapacityUnavailable): Promise<void> {
+  return commit<void>(ports, async (writer) => {
+    const run = asRow<RunRow>(await ports.store.get(keys.run(input.runId)));
+    const writes = run === undefined ? [] : waitingWrites(ports, run, input, error, ports.time.now(), writer);
+    if (run === undefined || writes.length === 0) return { done: undefined };
     return { writes, proof: nextEventKey(run), result: undefined };
   });
+}
+
+/** It waits for capacity from here on: not where a VM has taken it meanwhile, it has moved on, or it is said already. */
+function waitingWrites(
+  ports: Ports,
+  run: RunRow,
+  input: ExecutionInput,
+  error: LaunchFailed,
+  now: number,
+  writer: string,
+): readonly Write[] {
+  const reason = error.name === 'QuotaExceeded' ? 'quota' : 'capacity';
+  const waits = !isTerminal(run.status) && run.attempt === input.attempt && run.vmId === undefined;
+  if (!waits || run.waiting?.reason === reason) return [];
+  const tried = [...error.tried];
+  const detail = { reason, error: error.name, tried };
+  return [
+    ...wantingMark(run),
+    ...changeRun(ports.config, run, { type: 'run.waiting', set: { waiting: { reason, tried } }, detail }, now, writer),
+  ];
 }
 
 /** Stores the instance id, unless the VM was released meanwhile or another answer came first. */
@@ -341,7 +369,7 @@ export async function failRun(
     const { attempt } = input;
     const reason = FAILURE_REASONS[error] ?? 'provisioning_failed';
     const fault = { attempt, reason, evidence: found, mayHaveStarted: false, onlyUndispatched: true };
-    if ((await nextAttempt(ports, input.runId, fault)) !== undefined) return { outcome: 'retrying' };
+    if ((await tryAgain(ports, input.runId, fault)) !== undefined) return { outcome: 'retrying' };
   }
   const finished = await finishRun(
     ports,

@@ -1,4 +1,5 @@
 /** The end of a VM: asked for, then observed. A request to terminate proves nothing; only an observation does. */
+import type { Evidence } from '../contract/common.ts';
 import { isTerminal } from '../contract/runs.ts';
 import { freePlace } from '../limits/admit.ts';
 import { admitWaiting } from '../limits/next.ts';
@@ -6,12 +7,12 @@ import type { InstanceObservation, Ports } from '../ports.ts';
 import { evidence } from '../runs/change.ts';
 import { finishRun } from '../runs/finish.ts';
 import type { RunRow } from '../runs/model.ts';
-import { nextAttempt } from '../runs/nextAttempt.ts';
+import { tryAgain } from '../runs/tryAgain.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 import { changeVm, vmProof } from './change.ts';
-import { drainIdle } from './drain.ts';
+import { drainIdle, wakeExecution } from './drain.ts';
 import { type Slot, startNeverSent, type VmRow } from './model.ts';
 import { verdictOfCancel } from './outcome.ts';
 
@@ -42,15 +43,16 @@ export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObs
   const observation = await ports.fleet.observe(vmId, seen.instanceId);
   if (observation.status !== 'terminated') return observation;
   const now = ports.time.now();
-  const freed = await commit<readonly string[]>(ports, async (writer) => {
+  await closeVm(ports, vmId, evidence('fleet', now, observation.detail), now);
+  const ended = await commit<VmRow | undefined>(ports, async (writer) => {
     const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
-    if (vm === undefined || vm.status === 'terminated') return { done: [] };
+    if (vm === undefined || vm.status === 'terminated') return { done: undefined };
     // By the slots as they stand now, not as they were before the look: a run may have been dispatched to it meanwhile.
     // The end of a run changes the VM's row, so the write below loses, and this is read and decided again.
     for (const slot of vm.slots) await loseRun(ports, vm, slot, observation, now);
     // A launch whose answer has not come may yet bring an instance: only a second look, after a while, settles it.
     if (vm.intent.open && vm.instanceId === undefined && now - vm.intent.openedAt < LAUNCH_SETTLE_MS)
-      return { done: [] };
+      return { done: undefined };
     const places = vm.places ?? [];
     const change = {
       status: 'terminated',
@@ -64,14 +66,27 @@ export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObs
         ...places.flatMap((limitId) => freePlace(limitId, vm.id)),
       ],
       proof: vmProof(vm, change),
-      result: places,
+      result: vm,
     };
   });
-  for (const limitId of freed)
+  if (ended === undefined) return observation;
+  await wakeExecution(ports, ended);
+  for (const limitId of ended.places ?? [])
     await admitWaiting(ports, limitId).catch((error: unknown) =>
       ports.log.warn('vm.places_not_passed_on', { vmId, limitId, error: String(error) }),
     );
   return observation;
+}
+
+/** It takes no further run from here on: the places that the ends of its runs free are not to lead to a VM that is gone. */
+function closeVm(ports: Ports, vmId: string, found: Evidence, now: number): Promise<void> {
+  return commit<void>(ports, async (writer) => {
+    const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
+    if (vm?.status !== 'ready' || vm.slots.length === 0) return { done: undefined };
+    const deadlineAt = now + ports.config.drainSeconds * 1000;
+    const change = { status: 'draining', evidence: found, deadlineAt, set: { drainingSince: now } } as const;
+    return { writes: changeVm(ports.config, vm, change, now, writer), proof: vmProof(vm, change), result: undefined };
+  });
 }
 
 async function loseRun(ports: Ports, vm: VmRow, slot: Slot, seen: InstanceObservation, now: number): Promise<void> {
@@ -80,7 +95,7 @@ async function loseRun(ports: Ports, vm: VmRow, slot: Slot, seen: InstanceObserv
   const found = evidence('fleet', now, seen.detail);
   const mayHaveStarted = run.startedAt !== undefined || !startNeverSent(vm, slot);
   const fault = { attempt: slot.attempt, reason: 'vm_terminated', evidence: found, mayHaveStarted };
-  if ((await nextAttempt(ports, run.id, fault)) !== undefined) return;
+  if ((await tryAgain(ports, run.id, fault)) !== undefined) return;
   const { cancel } = run;
   // The VM was ended because the cancel got no answer: then its end is the proof that the work is gone.
   await finishRun(

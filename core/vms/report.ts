@@ -10,7 +10,7 @@ import { changeRun, evidence, nextEventKey } from '../runs/change.ts';
 import { finishRun } from '../runs/finish.ts';
 import { nextStatus } from '../runs/machine.ts';
 import type { RunRow } from '../runs/model.ts';
-import { nextAttempt } from '../runs/nextAttempt.ts';
+import { tryAgain } from '../runs/tryAgain.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
@@ -57,7 +57,7 @@ export async function takeReport(
 async function becameNextAttempt(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEntry): Promise<boolean> {
   if (entry.state !== 'not_started' || entry.notStartedBecause === 'impossible') return false;
   const detail = entry.detail ?? 'the runner says that no process was started';
-  const again = await nextAttempt(ports, run.id, {
+  const again = await tryAgain(ports, run.id, {
     attempt: entry.attempt,
     reason: notStartedReason(entry),
     evidence: evidence(`runner ${vm.id}`, ports.time.now(), detail),
@@ -146,7 +146,7 @@ async function lateTruth(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEn
     const row = asRow<RunRow>(await ports.store.get(keys.run(run.id)));
     if (row === undefined || row.correction !== undefined) return { done: undefined };
     const now = ports.time.now();
-    const verdict = verdictOf(row, entry, vm.id, now);
+    const verdict = verdictOf(row, entry, vm.id, now, await criteriaOf(ports, row, entry));
     if (verdict === undefined) return { done: undefined };
     const correction = {
       status: verdict.status satisfies TerminalStatus,

@@ -75,10 +75,11 @@ async function ready({ ports, now, holding }: RuleContext, vm: VmRow): Promise<A
 function markUnresponsive(ports: RuleContext['ports'], seen: VmRow, detail: string, now: number): Promise<boolean> {
   return commit<boolean>(ports, async (writer) => {
     const vm = asRow<VmRow>(await ports.store.get(keys.vm(seen.id)));
-    // A heartbeat came while we looked: then it is not silent.
+    const atWork = vm?.status === 'draining' && vm.drain !== undefined && vm.slots.length > 0;
+    // A heartbeat came while we looked: then it is not silent. Or its end was seen: that is final.
     if (
       vm === undefined ||
-      (vm.status !== 'ready' && vm.drain === undefined) ||
+      (vm.status !== 'ready' && !atWork) ||
       vm.heartbeatSeq !== seen.heartbeatSeq ||
       vm.generation !== seen.generation
     )
