@@ -28,8 +28,8 @@ function noteText(vm: VmBody, asOf: string | undefined): string {
   if (vm.status === 'terminated') return '';
   const notes = [
     vm.drain && `drain asked for by ${vm.drain.requestedBy}`,
-    vm.idleSince && `idle since ${relative(vm.idleSince, asOf)}`,
-    isKept(vm) && vm.warmUntil && `warm until ${relative(vm.warmUntil, asOf)}`,
+    vm.idleSince && `went idle ${relative(vm.idleSince, asOf)}`,
+    isKept(vm) && vm.warmUntil && `drains ${relative(vm.warmUntil, asOf)}`,
   ];
   return notes.filter(Boolean).join(', ');
 }

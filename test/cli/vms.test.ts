@@ -36,9 +36,9 @@ test('list shows the slots that are taken, since when a VM is idle and until whe
   api.vms.push(vm({ id: 'vm_gone', status: 'terminated', drain, ...warm }));
   const lines = (await call('list')).stdout.split('\n');
   expect(lines[0]).toMatch(/^ID +STATUS +AGENT +SLOTS +RUNS .* NOTE$/);
-  expect(lines[1]).toMatch(/^vm_one +ready +agt_one +0\/4 .* idle since 3m ago, warm until in 7m$/);
+  expect(lines[1]).toMatch(/^vm_one +ready +agt_one +0\/4 .* went idle 3m ago, drains in 7m$/);
   expect(lines[2]).toMatch(/^vm_two .* 1\/4 +run_one .* -$/);
-  expect(lines[3]).toMatch(/ drain asked for by usr_admin, idle since 3m ago$/);
+  expect(lines[3]).toMatch(/ drain asked for by usr_admin, went idle 3m ago$/);
   expect(lines[4]).toMatch(/ -$/);
 });
 
