@@ -4,6 +4,7 @@ import { addAgentCommands } from './commands/agents.ts';
 import { addDevCommand, addSystemCommands, addVmCommands } from './commands/machine.ts';
 import { addRunCommands } from './commands/runs.ts';
 import { addScheduleCommands } from './commands/schedules.ts';
+import { addSecretCommands } from './commands/secrets.ts';
 import { EXIT, EXIT_CODES_HELP } from './errors.ts';
 import { endQuietlyOnBrokenPipe } from './output.ts';
 import { Host, VERSION } from './session.ts';
@@ -46,5 +47,6 @@ function programOf(host: Host): Command {
   addRunCommands(program, host);
   addVmCommands(program, host);
   addSystemCommands(program, host);
+  addSecretCommands(program, host);
   return program;
 }

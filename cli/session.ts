@@ -11,6 +11,8 @@ export interface Session {
   readonly client: CandorClient;
   readonly out: Output;
   readonly json: boolean;
+  /** The folder of the server on this machine, for what is done without the server. */
+  readonly dataDir: string;
   /** Aborted by SIGINT. */
   readonly signal: AbortSignal;
 }
@@ -48,7 +50,13 @@ export class Host {
         userAgent: `candor-cli/${VERSION} (node ${process.versions.node}; ${process.platform})`,
         signal: stop,
       });
-      const session: Session = { client, out, json: options.json === true, signal: stop };
+      const session: Session = {
+        client,
+        out,
+        json: options.json === true,
+        dataDir: options.dataDir ?? this.environment.dataDir,
+        signal: stop,
+      };
       this.exitCode = await reported(session.out, session.json, async () =>
         handler(session, command.args, command.opts() as Options),
       );

@@ -6,8 +6,9 @@ import { apiPath } from '../client.ts';
 import { Output } from '../output.ts';
 import { type SystemBody, systemTable, vmDetail, vmTable } from '../render/vms.ts';
 import { type ListOptions, printList } from '../resources.ts';
-import { type GlobalOptions, type Host, reported } from '../session.ts';
+import { type GlobalOptions, type Host, reported, type Session } from '../session.ts';
 import { inline } from '../text.ts';
+import { changing, checkedIfMatch } from './changes.ts';
 import { examples, group, pageOptions, subcommand } from './options.ts';
 
 /** Adds `vms` to the program. */
@@ -17,10 +18,25 @@ export function addVmCommands(program: Command, host: Host): void {
     printList<VmBody>(session, apiPath('vms'), options, (page) => vmTable(session.out.paint, page)),
   );
   host.serve(subcommand(vms, 'get <vm>', 'show a VM: its status, and who saw it when'), async (session, [id = '']) => {
-    const vm = await session.client.get<VmBody>(apiPath('vms', id));
-    await (session.json ? session.out.json(vm) : session.out.line(vmDetail(session.out.paint, vm)));
-    return undefined;
+    return printVm(session, await session.client.get<VmBody>(apiPath('vms', id)));
   });
+  const drain = subcommand(vms, 'drain <vm>', 'give it no further run; when those on it have ended, it goes').option(
+    '--if-match <version>',
+    'only if the VM is at this version',
+  );
+  examples(drain, 'candor vms drain vm_…');
+  host.serve<{ readonly ifMatch?: string }>(drain, async (session, [id = ''], options) => {
+    const ifMatch = checkedIfMatch(options.ifMatch);
+    const path = apiPath('vms', id);
+    const vm = await changing(session, path, ifMatch ?? '*', () =>
+      session.client.post<VmBody>(apiPath('vms', id, 'drain'), { ifMatch }),
+    );
+    return printVm(session, vm);
+  });
+}
+
+async function printVm({ out, json }: Session, vm: VmBody): Promise<undefined> {
+  return void (await (json ? out.json(vm) : out.line(vmDetail(out.paint, vm))));
 }
 
 /** Adds `system` and `health` to the program. */

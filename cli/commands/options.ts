@@ -4,13 +4,20 @@ import { wholeNumber } from '../arguments.ts';
 
 const PAGE_LIMIT_MAX = 100;
 
-/** A command with what every command has. */
-export function subcommand(parent: Command, usage: string, description: string): Command {
+const FIND_SERVER_HELP = 'find the server by this folder (default: CANDOR_URL, CANDOR_DATA_DIR or .candor)';
+
+/** A command with what every command has. @param dataDirHelp where the folder is not for finding the server */
+export function subcommand(
+  parent: Command,
+  usage: string,
+  description: string,
+  dataDirHelp = FIND_SERVER_HELP,
+): Command {
   return parent
     .command(usage)
     .description(description)
     .option('--json', "print the API's JSON; errors too, on stderr")
-    .option('--data-dir <dir>', 'find the server by this folder (default: CANDOR_URL, CANDOR_DATA_DIR or .candor)');
+    .option('--data-dir <dir>', dataDirHelp);
 }
 
 /** A group of commands, such as `runs`. */

@@ -8,6 +8,7 @@ import { LogPrinter } from '../logPrinter.ts';
 import { eventLine, eventTable, outcomeLine, runDetail, runTable, unverifiedNote } from '../render/runs.ts';
 import { agentId, type ListOptions, printList } from '../resources.ts';
 import type { Host, Session } from '../session.ts';
+import { absolute } from '../text.ts';
 import { addArtifacts } from './artifacts.ts';
 import { examples, group, inputOptions, pageOptions, subcommand, WAIT_HELP } from './options.ts';
 import { addRunReading } from './runReading.ts';
@@ -154,7 +155,9 @@ function noteUnverified({ out }: Session, run: RunBody): void {
 const waitingNote =
   (session: Session): NonNullable<Follower['onWaiting']> =>
   (waiting) =>
-    session.out.note(`Waiting: ${waiting.reason}`);
+    session.out.note(
+      `Waiting: ${waiting.reason}${waiting.nextTryAt === undefined ? '' : `, next try ${absolute(waiting.nextTryAt)}`}`,
+    );
 
 /** The run as it stands, or with `wait` as it ended; the timeline goes to stderr meanwhile. */
 export async function printOrAwaitRun(

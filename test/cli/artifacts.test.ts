@@ -95,7 +95,8 @@ describe('leaves no file and nothing half', () => {
     answerWith({ bytes: CONTENT, cutAfter: 50_000 });
     const { code, stderr } = await call('artifact', 'run_one', 'out/a b.bin', '-o', 'a.bin');
     expect([code, readdirSync(folder)]).toEqual([3, []]);
-    expect(stderr).toContain('broke off after 50000 bytes');
+    // How many of them have been read by then is up to the connection.
+    expect(stderr).toMatch(/broke off after \d+ bytes/);
   });
 
   test('where it is interrupted', async () => {

@@ -25,6 +25,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly stdin?: string;
   readonly cwd?: string;
+  /** Leaves standard input open, for the test to write to. */
+  readonly keepStdin?: true;
   readonly nodeArgs?: readonly string[];
 }
 
@@ -40,7 +42,7 @@ export function start(args: readonly string[], options: RunOptions = {}): Starte
     cwd: options.cwd ?? emptyFolder(),
     stdio: 'pipe',
   });
-  return observed(child, options.stdin);
+  return observed(child, options);
 }
 
 /** Runs a shell line in which `candor` is the command. */
@@ -51,10 +53,10 @@ export function startShell(line: string, options: RunOptions = {}): Started {
     cwd: options.cwd ?? emptyFolder(),
     stdio: 'pipe',
   });
-  return observed(child, options.stdin);
+  return observed(child, options);
 }
 
-function observed(child: ChildProcess, stdin = ''): Started {
+function observed(child: ChildProcess, { stdin = '', keepStdin }: RunOptions): Started {
   let stdout = '';
   let stderr = '';
   child.stdout!.setEncoding('utf8').on('data', (text: string) => {
@@ -63,7 +65,8 @@ function observed(child: ChildProcess, stdin = ''): Started {
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
   });
-  child.stdin!.on('error', () => undefined).end(stdin);
+  child.stdin!.on('error', () => undefined);
+  if (!keepStdin) child.stdin!.end(stdin);
   const ended = new Promise<Ended>((resolve) => {
     child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
   });
