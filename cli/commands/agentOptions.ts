@@ -164,6 +164,10 @@ function repositoryOf(options: AgentOptions, base: Fields): object | null | unde
     throw new UsageError(`--repository ${NONE} does not go with --ref and --repository-secret.`);
   }
   const standing: Fields = partOf(base, 'repository') ?? {};
+  if (url !== undefined && secret === undefined && standing.secret !== undefined && standing.url !== url)
+    throw new UsageError('The secret of the present repository would go to another URL.', {
+      remedy: `Say so with --repository-secret ${String(standing.secret)}, or --repository-secret ${NONE}.`,
+    });
   const { secret: standingSecret, ...rest } = standing;
   const kept = secret === NONE ? undefined : (secret ?? standingSecret);
   const repository = {

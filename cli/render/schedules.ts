@@ -16,7 +16,7 @@ export const scheduleTable = (paint: Paint, page: Page<ScheduleBody>): string =>
         : statusCell(schedule.status),
       cadenceText(schedule.cadence),
       nextText(schedule, page.asOf),
-      schedule.lastRun && `${schedule.lastRun.status} ${relative(schedule.lastRun.endedAt, page.asOf)}`,
+      schedule.lastRun && `${lastRunText(schedule.lastRun)} ${relative(schedule.lastRun.endedAt, page.asOf)}`,
       String(schedule.liveRuns.length),
     ]),
   );
@@ -58,7 +58,11 @@ export function scheduleDetail(paint: Paint, schedule: ScheduleBody): string {
     ['waiting', listed(schedule.buffered, asOf)],
     ['backfill', schedule.backfill && `${schedule.backfill.id}, ${schedule.backfill.remaining} remaining`],
     ['live runs', schedule.liveRuns.join('\n') || 'none'],
-    ['last run', lastRun && `${lastRun.runId} ${status(paint, lastRun.status)} ${when(lastRun.endedAt, asOf)}`],
+    [
+      'last run',
+      lastRun &&
+        `${lastRun.runId} ${status(paint, lastRun.status)}${unverified(lastRun)} ${when(lastRun.endedAt, asOf)}`,
+    ],
     ['clock', clockText(paint, clock, schedule)],
     ['input', jsonText(schedule.input)],
     ['metadata', pairs(schedule.metadata)],
@@ -127,3 +131,8 @@ export const revisionTable = (paint: Paint, page: Page<RevisionBody>): string =>
       by,
     ]),
   );
+
+type LastRun = NonNullable<ScheduleBody['lastRun']>;
+/** A success without its proof is never shown as a plain one. */
+const unverified = (run: LastRun): string => (run.verification === 'unverified' ? ' (unverified)' : '');
+const lastRunText = (run: LastRun): string => `${run.status}${unverified(run)}`;

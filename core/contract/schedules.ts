@@ -1,7 +1,7 @@
 /** Schedules, occurrences and what becomes of them: what is sent and what is answered (design.md §7). */
 import * as z from 'zod';
 import { Duration, type Evidence, Instant, type Json, JsonValue, Metadata, Name } from './common.ts';
-import { type OverridesBody, RunOverrides } from './runs.ts';
+import { type OverridesBody, RunOverrides, type VerificationBody } from './runs.ts';
 
 export const Timezone = z.string().max(64).refine(isTimezone, 'must be an IANA time zone such as Europe/Berlin or UTC');
 
@@ -189,7 +189,12 @@ export interface ScheduleBody {
   readonly overdue: boolean;
   readonly overdueSince?: string;
   readonly nextOccurrences: readonly string[];
-  readonly lastRun?: { readonly runId: string; readonly status: string; readonly endedAt: string };
+  readonly lastRun?: {
+    readonly runId: string;
+    readonly status: string;
+    readonly verification?: VerificationBody['status'];
+    readonly endedAt: string;
+  };
   readonly liveRuns: readonly string[];
   /** Occurrences that wait for a live run's end, oldest first. */
   readonly buffered: readonly string[];

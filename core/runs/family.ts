@@ -1,6 +1,6 @@
 /** Reading and sealing the runs that a run has started. */
 import { isoTime } from '../contract/common.ts';
-import type { ChildrenBody } from '../contract/runs.ts';
+import { type ChildrenBody, isTerminal } from '../contract/runs.ts';
 import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { CHILD_PREFIX, keys } from '../table/keys.ts';
@@ -34,7 +34,7 @@ export async function listChildren(
     items: await bodiesOf(ports, runs),
     created: count?.created ?? 0,
     pending: count?.pending ?? 0,
-    sealed: count?.sealedAt !== undefined,
+    sealed: count?.sealedAt !== undefined || isTerminal(parent.status),
     ...(count?.completedAt !== undefined && { completedAt: isoTime(count.completedAt) }),
     ...(found.next !== undefined && { nextCursor: found.next }),
     asOf: isoTime(ports.time.now()),

@@ -222,7 +222,12 @@ function scheduleWrites(
   const part = {
     liveRuns: schedule.liveRuns.filter((each) => each !== run.id),
     waitingRuns: schedule.waitingRuns.filter((each) => each !== run.id),
-    lastRun: { runId: run.id, status: verdict.status, endedAt: now },
+    lastRun: {
+      runId: run.id,
+      status: verdict.status,
+      ...(verdict.verification !== undefined && { verification: verdict.verification.status }),
+      endedAt: now,
+    },
     failureStreak,
   };
   return liveChange(ports, schedule, part, { now, writer, guardName: 'finish', ...(pause !== undefined && { pause }) });

@@ -16,8 +16,8 @@ import { placeRun } from './place.ts';
 import { apiCreation, loadRun } from './service.ts';
 
 /**
- * The new run stands in no occurrence and in no schedule's overlap (I11); it has the timeouts of the old one and the
- * agent's present version.
+ * The new run stands in no occurrence and in no schedule's overlap (I11); it has the timeouts and the retry rule of the
+ * old one, and the agent's present version.
  * @throws NotFound for the run, or for its agent; CandorError `run_live` while the old one has not ended
  */
 export async function retryRun(
@@ -53,6 +53,13 @@ export async function retryRun(
           startTimeout: old.startTimeoutSeconds,
           runTimeout: old.runTimeoutSeconds,
           ...(old.idleTimeoutSeconds !== undefined && { idleTimeout: old.idleTimeoutSeconds }),
+          ...(old.retry !== undefined && {
+            retry: {
+              maxAttempts: old.retry.maxAttempts,
+              backoff: old.retry.backoffSeconds,
+              afterStart: old.retry.afterStart,
+            },
+          }),
         },
         evidence: evidence('api', now, `${caller.principalId} asked for ${old.id} to be done again`),
       },

@@ -1,6 +1,6 @@
 /** The stored shapes of schedules and occurrences. Times are epoch milliseconds, to the second where they are occurrences. */
 import type { Evidence } from '../contract/common.ts';
-import type { RunOverrides } from '../contract/runs.ts';
+import type { RunOverrides, VerificationBody } from '../contract/runs.ts';
 import type { Disposition, OverlapPolicy, ScheduleStatus } from '../contract/schedules.ts';
 import type { RowBase } from '../table/rows.ts';
 
@@ -76,7 +76,12 @@ export interface ScheduleRow extends RowBase {
   readonly backfill?: BackfillState;
   /** What the clock is known to follow; where a spec was rejected, the row goes back to it. */
   readonly lastSyncedSpec?: SyncedSpec;
-  readonly lastRun?: { readonly runId: string; readonly status: string; readonly endedAt: number };
+  readonly lastRun?: {
+    readonly runId: string;
+    readonly status: string;
+    readonly verification?: VerificationBody['status'];
+    readonly endedAt: number;
+  };
   readonly clock: { readonly status: 'pending' | 'synced'; readonly specVersion: number; readonly syncedAt?: number };
   readonly createdBy: string;
   readonly createdAt: number;

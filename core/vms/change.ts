@@ -61,7 +61,13 @@ export function changeVm(
 
 /** The row that a change leads to. */
 export const rowAfter = (vm: VmRow, change: VmChange): VmRow =>
-  ({ ...vm, ...change.set, ...(change.status !== undefined && { status: change.status }) }) as VmRow;
+  ({
+    ...vm,
+    ...change.set,
+    ...(change.status !== undefined && { status: change.status }),
+    ...(change.evidence !== undefined && { evidence: change.evidence }),
+    ...(change.deadlineAt !== undefined && { deadlineAt: change.deadlineAt ?? undefined }),
+  }) as VmRow;
 
 /** The proof that a write of this VM was ours: its event where the status changed, otherwise the row itself. */
 export const vmProof = (vm: VmRow, change: VmChange) =>

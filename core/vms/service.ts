@@ -38,7 +38,9 @@ export const vmBody = (vm: VmRow, now: number): VmBody => ({
   runs: vm.slots.map(({ runId, attempt }) => ({ runId, attempt })),
   slots: vm.slotCount ?? 1,
   ...(vm.idleSince !== undefined && { idleSince: isoTime(vm.idleSince) }),
-  ...(vm.idleSince !== undefined && vm.deadlineAt !== undefined && { warmUntil: isoTime(vm.deadlineAt) }),
+  ...(vm.idleSince !== undefined &&
+    vm.status === 'ready' &&
+    vm.deadlineAt !== undefined && { warmUntil: isoTime(vm.deadlineAt) }),
   ...(vm.drain !== undefined && {
     drain: { requestedAt: isoTime(vm.drain.requestedAt), requestedBy: vm.drain.requestedBy },
   }),

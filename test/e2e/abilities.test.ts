@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { FileSecrets } from '../../adapters/local/secrets.ts';
+import { SecretFiles } from '../../cli/secretFiles.ts';
 import type { ChildrenBody, RunBody, RunExplainBody, VmBody } from '../../core/contract/runs.ts';
 import { expectOneEnd, Machine, until } from './support.ts';
 
@@ -21,7 +21,7 @@ describe('an agent', { timeout: 120_000 }, () => {
   };
 
   it('gets secrets by reference: its process has the value, and no log shows it', async () => {
-    await new FileSecrets({ dataDir: machine.dataDir }).write('deploy-key', 'open sesame 4711');
+    await new SecretFiles(machine.dataDir).write('deploy-key', 'open sesame 4711');
     const agent = await machine.agent(
       node(
         "console.log('the key is ' + process.env.KEY); require('fs').writeFileSync(process.env.CANDOR_OUTPUT, String(process.env.KEY.length))",
