@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { unmarshallItem } from '../adapters/aws/marshall.ts';
 import { handleEvent } from '../core/notifications/fanOut.ts';
 import type { EventRow } from '../core/runs/model.ts';
-import { EVENT_PREFIX } from '../core/table/keys.ts';
+import { EVENT_PREFIX, NOTE_PREFIX } from '../core/table/keys.ts';
 import { asRow } from '../core/table/rows.ts';
 import { lambdaPorts, logger } from './ports.ts';
 import { wrap } from './wrap.ts';
@@ -27,7 +27,8 @@ export const handler = wrap(StreamEvent, async ({ Records: records }): Promise<B
     const image = dynamodb.NewImage;
     if (eventName !== 'INSERT' || image === undefined) continue;
     const item = unmarshallItem(image as Record<string, AttributeValue>);
-    if (!item.sk.startsWith(EVENT_PREFIX)) continue;
+    // Notes are handled like events, though they are no change of state and have no number.
+    if (!item.sk.startsWith(EVENT_PREFIX) && !item.sk.startsWith(NOTE_PREFIX)) continue;
     try {
       const event = asRow<EventRow>(item);
       if (event !== undefined) await handleEvent(lambdaPorts(), event);

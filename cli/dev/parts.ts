@@ -10,7 +10,7 @@ import { LocalFleet } from '../../adapters/local/fleet.ts';
 import { FileLogStore } from '../../adapters/local/logStore.ts';
 import { FileSecrets } from '../../adapters/local/secrets.ts';
 import { createTokens } from '../../adapters/local/tokens.ts';
-import { type ExecutionEnd, LocalWorkflow, type TaskHandler } from '../../adapters/local/workflow.ts';
+import { LocalWorkflow, type TaskHandler } from '../../adapters/local/workflow.ts';
 import { randomIds } from '../../adapters/system/ids.ts';
 import { systemTime } from '../../adapters/system/time.ts';
 import { ensurePrincipal, LOCAL_ADMIN, LOCAL_TENANT } from '../../core/access/principals.ts';
@@ -20,6 +20,7 @@ import type { ExecutionInput, Log, Ports, Store } from '../../core/ports.ts';
 import { fire } from '../../core/schedules/fire.ts';
 import { fireMany } from '../../core/schedules/fireMany.ts';
 import { publishProof } from '../../core/system.ts';
+import { afterFailedExecution } from '../../core/vms/executionEnd.ts';
 import { awaitReady, dispatchRun, failRun, launchVm, releaseAttempt } from '../../core/vms/provision.ts';
 import { observeVm } from '../../core/vms/release.ts';
 import { Watchdog } from './watchdog.ts';
@@ -68,7 +69,9 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
     handlers: stateHandlers(() => ports),
     log,
     onEnd: (end) => {
-      if (!stopping) background('execution_end', afterExecution(ports, end));
+      const { status } = end;
+      if (!stopping && status !== 'succeeded')
+        background('execution_end', afterFailedExecution(ports, { ...end, status }));
     },
   });
   const fleet = new LocalFleet({
@@ -180,14 +183,4 @@ function stateHandlers(ports: () => Ports): Record<string, TaskHandler> {
     ReleaseVm: (input) => releaseAttempt(ports(), input as Input),
     FailRun: (input) => failRun(ports(), input as Input),
   };
-}
-
-/** The second line behind the state machine's Catch: an execution that did not succeed leaves neither VM nor live run. */
-async function afterExecution(ports: Ports, end: ExecutionEnd): Promise<void> {
-  if (end.status === 'succeeded') return;
-  await releaseAttempt(ports, end.input);
-  await failRun(ports, {
-    ...end.input,
-    failure: { Error: end.status === 'timed_out' ? 'States.Timeout' : 'Execution', Cause: end.cause },
-  });
 }

@@ -22,7 +22,7 @@ export const keys = {
   /** Something worth a notification that changed no state of the schedule: a fire that its creator may not have any more. */
   scheduleNote: (scheduleId: string, at: number): Key => ({
     pk: `SCH#${scheduleId}`,
-    sk: `NOTE#${occurrenceSort(at)}`,
+    sk: `${NOTE_PREFIX}${occurrenceSort(at)}`,
   }),
   scheduleEvent: (scheduleId: string, sequence: number): Key => ({
     pk: `SCH#${scheduleId}`,
@@ -54,7 +54,7 @@ export const keys = {
   /** How many runs it has started, how many of them have not ended, and whether more may come. */
   runChildren: (runId: string): Key => ({ pk: `RUN#${runId}`, sk: 'CHILDREN' }),
   /** Said once, when all of them have ended: handled like an event, but no change of the run's own state. */
-  childrenComplete: (runId: string): Key => ({ pk: `RUN#${runId}`, sk: 'NOTE#children_complete' }),
+  childrenComplete: (runId: string): Key => ({ pk: `RUN#${runId}`, sk: `${NOTE_PREFIX}children_complete` }),
   runChild: (runId: string, childId: string): Key => ({ pk: `RUN#${runId}`, sk: `${CHILD_PREFIX}${childId}` }),
   /** A VM of this version of the agent that has a slot free. */
   freeVm: (agentId: string, version: number, vmId: string): Key => ({
@@ -90,6 +90,7 @@ export const freeVmPrefix = (version: number): string => `FREE#${pad(version)}#`
 export const LIMIT_HOLDER_PREFIX = 'HOLD#';
 export const LIMIT_WAITER_PREFIX = 'WAIT#';
 export const EVENT_PREFIX = 'EVT#';
+export const NOTE_PREFIX = 'NOTE#';
 export const REVISION_PREFIX = 'REV#';
 export const OCCURRENCE_PREFIX = 'OCC#';
 export const SCHEDULE_RUN_PREFIX = 'RUN#';

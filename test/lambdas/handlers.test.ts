@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { marshallItem } from '../../adapters/aws/marshall.ts';
 import { fire } from '../../core/schedules/fire.ts';
 import { keys } from '../../core/table/keys.ts';
+import { launchVm } from '../../core/vms/provision.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../support/world.ts';
 
 const context = {
@@ -44,7 +45,7 @@ async function queuedRun() {
 
 describe('every handler', () => {
   const states = readdirSync(new URL('../../lambdas', import.meta.url)).filter(
-    (file) => !['api.ts', 'environment.ts', 'ports.ts', 'wrap.ts', 'watchdog.ts'].includes(file),
+    (file) => !['api.ts', 'environment.ts', 'ports.ts', 'register.ts', 'wrap.ts', 'watchdog.ts'].includes(file),
   );
 
   it.each(states)('%s refuses an event that is not its own, by name', async (file) => {
@@ -123,5 +124,53 @@ describe('the watchdog handler', () => {
     const { handler } = await import('../../lambdas/watchdog.ts');
     expect(await handler({}, context)).toMatchObject({ failures: 0 });
     expect(await world.ports.store.get(keys.system('watchdog'))).toMatchObject({ owner: 'candor' });
+  });
+});
+
+describe('an execution that was ended', () => {
+  const change = (input: object, status: string) => ({
+    source: 'aws.states',
+    'detail-type': 'Step Functions Execution Status Change',
+    detail: { status, executionArn: 'arn:x', input: JSON.stringify(input), cause: 'stopped by hand' },
+  });
+
+  it('from outside leaves its run at the next attempt, with the cause, and says nothing of one that is dispatched', async () => {
+    const { handler } = await import('../../lambdas/execution-ended.ts');
+    const input = await queuedRun();
+    await launchVm(world.ports, input);
+    await expect(handler(change(input, 'ABORTED'), context)).resolves.toBeUndefined();
+    await handler(change(input, 'ABORTED'), context);
+    const run = await world.ports.store.get(keys.run(input.runId));
+    expect(run).toMatchObject({ status: 'queued', attempt: 2, attempts: [{ reason: 'provisioning_failed' }] });
+    await expect(
+      handler({ detail: { ...change(input, 'ABORTED').detail, input: 'x' } }, context),
+    ).rejects.toMatchObject({ name: 'InvalidEvent' });
+  });
+});
+
+describe('the registration of an instance', () => {
+  const call = async (userArn: string | undefined, body: unknown) => {
+    const { handler } = await import('../../lambdas/register.ts');
+    const event = {
+      requestContext: userArn === undefined ? {} : { authorizer: { iam: { userArn } } },
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+    };
+    const answer = (await handler(event as never, context)) as { statusCode: number; body: string };
+    return [answer.statusCode, (JSON.parse(answer.body) as { code?: string }).code];
+  };
+  const session = (instanceId: string) => `arn:aws:sts::123456789012:assumed-role/candor-vm/${instanceId}`;
+
+  it('is for the instance that was launched for the VM, by the name of its session, and for nobody else', async () => {
+    const input = await queuedRun();
+    const { vmId } = await launchVm(world.ports, input);
+    const instanceId = 'i-0123456789abcdef0';
+    await world.ports.store.transact([{ kind: 'update', key: keys.vm(vmId), set: { instanceId }, guards: [] }]);
+    const body = { vmId, nonce: 'nonce-of-an-instance', runnerVersion: 'test' };
+    expect(await call(session('i-00000000000000000'), body)).toEqual([401, 'unauthenticated']);
+    expect(await call(undefined, body)).toEqual([401, 'unauthenticated']);
+    expect(await call('arn:aws:iam::123456789012:user/somebody', body)).toEqual([401, 'unauthenticated']);
+    expect(await call(session(instanceId), '{')).toEqual([400, 'malformed_json']);
+    expect(await call(session(instanceId), { vmId })).toEqual([422, 'invalid_request']);
+    expect(await call(session(instanceId), { ...body, vmId: `vm_${'0'.repeat(26)}` })).toEqual([503, 'try_again']);
   });
 });
