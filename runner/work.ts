@@ -135,11 +135,20 @@ function readClaim(folder: string): Claim | undefined {
   return { shim: { pid, startTicks }, bootId };
 }
 
+/** The plan holds the agent's secrets. A shim that comes too late finds neither it nor a claim to take. */
+export const dropPlan = (folder: string): void => fs.rmSync(path.join(folder, 'plan.json'), { force: true });
+
 /**
  * Claims a run that no shim has claimed, so that none ever can. Answers false if a shim was faster.
  * @throws if the claim cannot be written
  */
 export function refuse(folder: string): boolean {
+  const refused = claimForNobody(folder);
+  if (refused) dropPlan(folder);
+  return refused;
+}
+
+function claimForNobody(folder: string): boolean {
   fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
   const claim = path.join(folder, 'shim.json');
   const prepared = path.join(folder, 'refused.json');
