@@ -33,14 +33,14 @@ export interface CollectOptions {
   readonly maxOutputBytes: number;
 }
 
-/** Ends left-overs, then stores the artifacts and the rest of the logs, and reads the output: nothing is added behind. */
+/** Ends left-overs, then stores the rest of the logs and the artifacts, and reads the output: nothing is added behind. */
 export async function collect(options: CollectOptions): Promise<Collected> {
   const { folder, mark, upload, door, killAtOnce, started, maxOutputBytes } = options;
   const shim = shimOf(folder);
   const leftovers = await endLeftovers(mark, shim, killAtOnce);
   const artifacts = started ? await artifactsOf(folder) : [];
-  const deposited = await deposit(artifacts, artifactSources(folder), door);
   const unstoredBytes = await upload.drain();
+  const deposited = await deposit(artifacts, artifactSources(folder), door);
   const { remark, ...output } = started ? readOutput(path.join(folder, 'output'), maxOutputBytes) : {};
   const remarks = [
     ...(leftovers > 0 ? [`${leftovers} processes that it had left running were ended.`] : []),

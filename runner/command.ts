@@ -106,7 +106,8 @@ interface Pipes {
  * with ENXIO. Where no named pipe can be made, node's are better than none.
  */
 function openPipes(folder: string, input: Command['input'], take: Take): Pipes {
-  const fifos = [path.join(folder, 'stdout.fifo'), path.join(folder, 'stderr.fifo')];
+  const pairs = STREAMS.map((name) => ({ name, fifo: path.join(folder, `${name}.fifo`) }));
+  const fifos = pairs.map(({ fifo }) => fifo);
   const { O_RDONLY, O_WRONLY, O_NONBLOCK } = fs.constants;
   if (spawnSync('mkfifo', ['-m', '600', ...fifos], { stdio: 'ignore' }).status !== 0) {
     return {
@@ -114,14 +115,14 @@ function openPipes(folder: string, input: Command['input'], take: Take): Pipes {
       opened: (child) => STREAMS.flatMap((name) => child?.[name]?.on('data', (data: Buffer) => take(name, data)) ?? []),
     };
   }
-  const readers = fifos.map((fifo) => fs.openSync(fifo, O_RDONLY | O_NONBLOCK));
+  const readers = pairs.map(({ name, fifo }) => ({ name, fd: fs.openSync(fifo, O_RDONLY | O_NONBLOCK) }));
   const writers = fifos.map((fifo) => fs.openSync(fifo, O_WRONLY));
   for (const fifo of fifos) fs.unlinkSync(fifo);
   return {
     stdio: [input, ...writers],
     opened: () => {
       for (const fd of writers) fs.closeSync(fd);
-      return STREAMS.map((name, index) => reader(readers[index] ?? -1, (data) => take(name, data)));
+      return readers.map(({ name, fd }) => reader(fd, (data) => take(name, data)));
     },
   };
 }

@@ -16,7 +16,7 @@ import type { Session } from './session.ts';
 import type { Settings } from './settings.ts';
 import { type Address, apply, keyOf, liveRuns, type Run, type StartCommand, type State } from './state.ts';
 import { LogUpload } from './upload.ts';
-import { killAll, probe, refuse, signalWork, startShim } from './work.ts';
+import { dropPlan, killAll, probe, refuse, signalWork, startShim } from './work.ts';
 
 const LOOK_MS = 100;
 /** While a start or an end is under way someone waits for it, and the looks are closer together. */
@@ -173,7 +173,11 @@ export class Host {
         killAll(this.#mark(effect));
         return;
       case 'collect':
-        void this.#collect(effect, effect.probe, effect.killAtOnce);
+        this.#collect(effect, effect.probe, effect.killAtOnce).catch((error: unknown) => {
+          // Nobody else comes back to a run that is being finished.
+          this.#complain('effect_failed', error, effect.kind);
+          setTimeout(() => this.#act(effect), TRY_AGAIN_MS);
+        });
         return;
       case 'forget':
         this.#uploads.delete(keyOf(effect));
@@ -206,6 +210,7 @@ export class Host {
       log.info('run_starting', { ...addressOf(command), shimPid: child.pid });
     } catch (error) {
       // Nothing was spawned, and this process is the only one that could have: it is certain that nothing ever ran.
+      dropPlan(this.#folder(command));
       this.dispatch({
         kind: 'start-failed',
         ...addressOf(command),

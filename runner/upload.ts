@@ -37,7 +37,7 @@ export class LogUpload {
   readonly #marks: string;
   readonly #door: UploadDoor;
   /** One for all chunks: memory that is let go of is not free before much more of it has been let go of. */
-  readonly #buffer = Buffer.allocUnsafe(HEAD.length + CHUNK_BYTES_MAX + TAIL.length);
+  #buffer: Buffer | undefined;
   #chunk = 0;
   #offset = 0;
   #unsent: Range | undefined;
@@ -73,7 +73,7 @@ export class LogUpload {
       });
   }
 
-  /** Sends all that is left. Answers how many bytes of the capture could not be stored in the time that is given. */
+  /** Sends all that is left, and lets go of the memory. Answers how many bytes of the capture could not be stored in the time that is given. */
   async drain(): Promise<number> {
     // From here on this is the only one that sends: two senders would settle the same chunk twice.
     this.#draining = true;
@@ -81,9 +81,12 @@ export class LogUpload {
     const patience = new Patience(this.#door);
     for (;;) {
       const result = await this.#step();
-      if (result === 'nothing') return 0;
+      const isOver = result === 'nothing' || (result === 'failed' && patience.isOver());
+      if (isOver) {
+        this.#buffer = undefined;
+        return result === 'nothing' ? 0 : this.#remainingBytes();
+      }
       if (result === 'sent') patience.renew();
-      else if (patience.isOver()) return this.#remainingBytes();
       else await sleep(Math.min(Math.max(0, this.#notBeforeMs - monotonicMs()), 1000));
     }
   }
@@ -98,7 +101,7 @@ export class LogUpload {
       range = this.#unsent ?? (await this.#next());
       if (!range) return 'nothing';
       this.#unsent = range;
-      const body = asBody(this.#buffer, await this.#read(range.from, range.to));
+      const body = asBody(await this.#read(range.from, range.to));
       if (!(await this.#door.put(range.chunk, body))) return this.#failed();
     } catch {
       // The disk fails or is full. That is no reason to end the work; it counts as output that cannot be stored.
@@ -122,26 +125,26 @@ export class LogUpload {
   async #next(): Promise<Range | undefined> {
     const from = this.#offset;
     if ((await sizeOf(this.#capture)) <= from) return undefined;
-    const end = await this.#read(from, from + CHUNK_BYTES_MAX);
-    const length = cut(this.#buffer.subarray(HEAD.length, end));
+    const length = cut((await this.#read(from, from + CHUNK_BYTES_MAX)).subarray(HEAD.length));
     if (length === 0) return undefined;
     const range = { chunk: this.#chunk, from, to: from + length };
     writeMark(this.#marks, range);
     return range;
   }
 
-  /** Reads a part of the capture into the buffer, behind the body's head. Answers where it ends there. */
-  async #read(from: number, to: number): Promise<number> {
+  /** Reads a part of the capture into the buffer, behind room for a body's head. */
+  async #read(from: number, to: number): Promise<Buffer> {
+    this.#buffer ??= Buffer.allocUnsafe(HEAD.length + CHUNK_BYTES_MAX + TAIL.length);
     const handle = await open(this.#capture, 'r');
     try {
-      const start = HEAD.length;
-      let end = start;
-      while (end < start + to - from) {
-        const { bytesRead } = await handle.read(this.#buffer, end, start + to - from - end, from + end - start);
+      const until = HEAD.length + to - from;
+      let end = HEAD.length;
+      while (end < until) {
+        const { bytesRead } = await handle.read(this.#buffer, end, until - end, from + end - HEAD.length);
         if (bytesRead === 0) break;
         end += bytesRead;
       }
-      return end;
+      return this.#buffer.subarray(0, end);
     } finally {
       await handle.close();
     }
@@ -197,26 +200,28 @@ function cut(bytes: Buffer): number {
 }
 
 /**
- * Makes a chunk's body, in place, of the lines that stand in the buffer from the end of its head to `end`. Those that are
- * no records are left out: only a shim that died in the middle of a write, or a failing disk, leaves such.
+ * Makes a chunk's body, in place, of the lines that stand behind the room for its head. Those that are no records are left
+ * out: only a shim that died in the middle of a write, or a failing disk, leaves such.
  */
-function asBody(buffer: Buffer, end: number): Buffer {
-  HEAD.copy(buffer);
+function asBody(bytes: Buffer): Buffer {
+  HEAD.copy(bytes);
   let written = HEAD.length;
-  for (let from = written; from < end; ) {
-    const newline = buffer.subarray(0, end).indexOf(NEWLINE, from);
-    const to = newline === -1 ? end : newline;
-    if (isRecord(buffer.toString('utf8', from, to))) {
-      buffer.copyWithin(written, from, to);
+  for (let from = written; from < bytes.length; ) {
+    const newline = bytes.indexOf(NEWLINE, from);
+    const to = newline === -1 ? bytes.length : newline;
+    if (isRecord(bytes.toString('utf8', from, to))) {
+      bytes.copyWithin(written, from, to);
       written += to - from;
-      buffer[written] = COMMA;
+      bytes[written] = COMMA;
       written += 1;
     }
     from = to + 1;
   }
-  // The last comma, if there is one, makes room for the end.
+  // The last comma, if there is one, makes room for the end, for which there is room behind all lines too.
   const last = written === HEAD.length ? written : written - 1;
-  return buffer.subarray(0, last + TAIL.copy(buffer, last));
+  const body = Buffer.from(bytes.buffer, bytes.byteOffset, last + TAIL.length);
+  TAIL.copy(body, last);
+  return body;
 }
 
 function isRecord(line: string): boolean {

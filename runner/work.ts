@@ -22,6 +22,9 @@ import { reserveMarks } from './upload.ts';
 /** The shim lies beside this file, with the same ending whether it runs from source or compiled. */
 const SHIM_FILE = fileURLToPath(new URL(`./shim${path.extname(import.meta.url)}`, import.meta.url));
 
+/** The second keeps memory small: what passes through a shim is garbage at once. */
+const SHIM_FLAGS = ['--disable-warning=ExperimentalWarning', '--semi-space-growth-factor=1'];
+
 export interface StartSurroundings {
   readonly vmDir: string;
   readonly folder: string;
@@ -59,7 +62,7 @@ export function startShim(command: StartCommand, surroundings: StartSurroundings
   writeSynced(inFolder('plan.json'), JSON.stringify(plan));
   const log = fs.openSync(inFolder('shim.log'), 'a', 0o600);
   try {
-    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', SHIM_FILE, folder], {
+    const child = spawn(process.execPath, [...SHIM_FLAGS, SHIM_FILE, folder], {
       cwd: '/',
       detached: true,
       stdio: ['ignore', 'ignore', log],
@@ -135,11 +138,20 @@ function readClaim(folder: string): Claim | undefined {
   return { shim: { pid, startTicks }, bootId };
 }
 
+/** The plan holds the agent's secrets. A shim that comes too late finds neither it nor a claim to take. */
+export const dropPlan = (folder: string): void => fs.rmSync(path.join(folder, 'plan.json'), { force: true });
+
 /**
  * Claims a run that no shim has claimed, so that none ever can. Answers false if a shim was faster.
  * @throws if the claim cannot be written
  */
 export function refuse(folder: string): boolean {
+  const refused = claimForNobody(folder);
+  if (refused) dropPlan(folder);
+  return refused;
+}
+
+function claimForNobody(folder: string): boolean {
   fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
   const claim = path.join(folder, 'shim.json');
   const prepared = path.join(folder, 'refused.json');

@@ -99,12 +99,13 @@ describe('commands', () => {
   });
 
   it('that come together as start and cancel leave no process', async () => {
-    vm.run('run_a', witness('a'));
+    vm.run('run_a', witness('a'), { env: { SECRET: 'swordfish' } });
     vm.cancel('run_a');
     vm.startRunner();
     await vm.reached('run_a', 'not_started');
     await waitFor('the shim to go away', () => vm.processesOf('run_a').length === 0);
     expect(vm.read('a')).toBeUndefined();
+    expect(vm.contentsOf('run_a')).not.toContain('swordfish');
   });
 });
 
@@ -154,6 +155,19 @@ describe('a cancel', () => {
     const entry = await vm.reached('run_a', 'ended');
     expect(vm.processesOf('run_a')).toEqual([]);
     expect(entry).toMatchObject({ terminatedBy: 'cancel' });
+  });
+
+  it('leaves no daemon, which has forked twice and belongs to nobody any more', async () => {
+    const stubborn = `trap "" INT TERM HUP; echo deep > ${vm.file('deep')}; while :; do sleep 0.05; done`;
+    vm.run('run_a', sh(`(setsid sh -c '(sh -c "$0" &)' '${stubborn}' &); sleep 300`));
+    vm.startRunner();
+    await waitFor('the daemon', () => vm.read('deep'));
+    await vm.reached('run_a', 'running');
+    const before = vm.processesOf('run_a').length;
+    vm.cancel('run_a', 200, 200);
+    expect(await vm.reached('run_a', 'ended')).toMatchObject({ terminatedBy: 'cancel', signal: 'SIGINT' });
+    expect(before).toBeGreaterThanOrEqual(3);
+    expect(vm.processesOf('run_a')).toEqual([]);
   });
 
   it('does not claim the end of work that ended by itself', async () => {

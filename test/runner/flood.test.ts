@@ -43,6 +43,8 @@ async function flood(script: string, maxLogBytes: number): Promise<{ arrived: Bu
   fs.writeFileSync(vm.file('go'), '');
   expect(await vm.reached('run_a', 'ended', LIMIT_MS)).toMatchObject({ exitCode: 0 });
   const { shim, runner } = { ...peaks, runner: peakKiB(vm.runner!.pid!) };
+  // What follows keeps this process, and so the server, from answering for a while.
+  await vm.killRunner();
   expect([shim, runner].filter((kiB) => !(kiB < RSS_KIB_MAX))).toEqual([]);
   const records = vm.server.logs('run_a').filter(({ stream }) => stream === 'stdout');
   const arrived = records.map(({ text, base64 }) =>
@@ -69,7 +71,7 @@ describe('a flood of output', { timeout: 2 * LIMIT_MS }, () => {
     const { arrived, dropped } = await flood(`head -c ${100 * MEGABYTE} /dev/zero | tr '\\0' x`, 200 * MEGABYTE);
     expect(dropped).toBe(0);
     expect(arrived).toHaveLength(100 * MEGABYTE);
-    expect(arrived.every((byte) => byte === 0x78)).toBe(true);
+    expect(arrived.equals(Buffer.alloc(100 * MEGABYTE, 'x'))).toBe(true);
   });
 
   it('of bytes that are no text comes out as it went in', async () => {

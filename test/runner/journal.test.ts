@@ -57,7 +57,8 @@ const journalOf = (lines: readonly (readonly Fact[])[]): Buffer => {
   return fs.readFileSync(file);
 };
 
-describe('the journal', () => {
+// Each cut is a journal that is opened and synced anew, and a disk that others use too takes its time for that.
+describe('the journal', { timeout: 120_000 }, () => {
   it('cut at any byte recovers the whole lines before the cut, is whole again with the next line, and repeats nothing', () => {
     const content = journalOf(LINES);
     const length = content.indexOf(0);
