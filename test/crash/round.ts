@@ -23,7 +23,7 @@ const LIMIT = 2;
 /** Over this a run counts as stuck. */
 const REST_LIMIT_MS = 60_000;
 const VM_LIMIT_MS = 60_000;
-const VICTIMS_LIMIT_MS = 2000;
+const VICTIMS_LIMIT_MS = 6000;
 
 /** One data folder, and what was asked of it in all its rounds so far. */
 export interface Site {
