@@ -41,6 +41,8 @@ export function benchPorts(store: Store, time: Time): Ports {
     workflow: { start: async () => 'started', stop: unused, signal: unused },
     fleet: { launch: unused, observe: unused, terminate: unused },
     logs: { putChunk: unused, read: unused },
+    artifacts: { put: unused, get: unused },
+    secrets: { read: unused },
     tokens: { sign: unused, verify: unused },
   };
 }

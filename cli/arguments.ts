@@ -47,30 +47,47 @@ export async function readInput(options: InputOptions): Promise<{ readonly value
   if ([input, inputText, inputFile].filter((each) => each !== undefined).length > 1)
     throw new UsageError('Only one of --input, --input-text and --input-file can be given.');
   if (inputText !== undefined) return { value: inputText };
-  if (input === '-' || inputFile === '-') return { value: parseInput(await readStandardInput(), 'standard input') };
-  if (input !== undefined) return { value: parseInput(input, '--input') };
-  if (inputFile === undefined) return undefined;
-  const content = await readFile(inputFile, 'utf8').catch((cause: unknown) => {
+  if (input !== undefined && input !== '-') return { value: parsedJson(input, 'The input (--input)', INPUT_REMEDY) };
+  const file = input ?? inputFile;
+  if (file === undefined) return undefined;
+  return { value: parsedJson(await readText(file, 'input'), `The input (${sourceName(file)})`, INPUT_REMEDY) };
+}
+
+const INPUT_REMEDY = 'Quote it for the shell, or pass plain text with --input-text.';
+
+/**
+ * The JSON object in a file, or with `-` on standard input.
+ * @throws UsageError where it cannot be read or holds something else
+ */
+export async function readObject(file: string): Promise<Readonly<Record<string, unknown>>> {
+  const what = `The content of --file (${sourceName(file)})`;
+  const remedy = 'Write one object with fields of the API, such as {"setup": [["npm", "ci"]]}.';
+  const value = parsedJson(await readText(file, 'agent'), what, remedy);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new UsageError(`${what} is JSON, but no object.`, { remedy });
+  return value as Readonly<Record<string, unknown>>;
+}
+
+const sourceName = (file: string): string => (file === '-' ? 'standard input' : file);
+
+async function readText(file: string, what: string): Promise<string> {
+  if (file === '-') {
+    if (process.stdin.isTTY) process.stderr.write(`Reading the ${what} as JSON from the terminal; Ctrl-D ends it.\n`);
+    return readStream(process.stdin);
+  }
+  return readFile(file, 'utf8').catch((cause: unknown) => {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new UsageError(`The input file cannot be read: ${reason}`, { cause });
+    throw new UsageError(`The ${what} file cannot be read: ${reason}`, { cause });
   });
-  return { value: parseInput(content, inputFile) };
 }
 
-async function readStandardInput(): Promise<string> {
-  if (process.stdin.isTTY) process.stderr.write('Reading the input as JSON from the terminal; Ctrl-D ends it.\n');
-  return readStream(process.stdin);
-}
-
-function parseInput(text: string, source: string): Json {
+/** @param what the subject of the sentence that says that it is not JSON */
+function parsedJson(text: string, what: string, remedy: string): Json {
   try {
     return JSON.parse(text) as Json;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new UsageError(`The input (${source}) is not JSON: ${reason}`, {
-      remedy: 'Quote it for the shell, or pass plain text with --input-text.',
-      cause,
-    });
+    throw new UsageError(`${what} is not JSON: ${reason}`, { remedy, cause });
   }
 }
 
@@ -78,24 +95,24 @@ function parseInput(text: string, source: string): Json {
 export const NONE = 'none';
 
 /** Lays options over what stands, so that naming one field does not silently drop its neighbours; `null` if nothing is left. */
-export function mergedFields<Value extends string | number>(
-  present: Readonly<Record<string, Value | undefined>> | undefined,
-  changes: Readonly<Record<string, Value | typeof NONE | undefined>>,
-): Record<string, Value> | null | undefined {
+export function mergedFields(
+  present: object | undefined,
+  changes: Readonly<Record<string, unknown>>,
+): Record<string, never> | null | undefined {
   const changed = Object.entries(changes).filter(([, value]) => value !== undefined);
   if (changed.length === 0) return undefined;
   const merged = Object.entries({ ...present, ...Object.fromEntries(changed) }).filter(
-    (entry): entry is [string, Value] => entry[1] !== undefined && entry[1] !== NONE,
+    ([, value]) => value !== undefined && value !== NONE,
   );
-  return merged.length === 0 ? null : Object.fromEntries(merged);
+  return merged.length === 0 ? null : (Object.fromEntries(merged) as Record<string, never>);
 }
 
 /** As {@link mergedFields} for `K=V` pairs, whose values are free: what goes is named apart. */
-export function mergedPairs(
-  present: Readonly<Record<string, string>> | undefined,
-  set: Readonly<Record<string, string>> | undefined,
+export function mergedPairs<Value>(
+  present: Readonly<Record<string, Value>> | undefined,
+  set: Readonly<Record<string, Value>> | undefined,
   unset: readonly string[] | undefined,
-): Record<string, string> | null | undefined {
+): Record<string, Value> | null | undefined {
   if (set === undefined && unset === undefined) return undefined;
   const kept = Object.entries({ ...present, ...set }).filter(([name]) => !unset?.includes(name));
   return kept.length === 0 ? null : Object.fromEntries(kept);

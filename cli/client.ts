@@ -70,10 +70,54 @@ export class CandorClient {
    * Reads. It is tried again when nobody answers, and after a 503.
    * @throws NoServer, ApiProblem, StrangeAnswer, Interrupted
    */
-  async get<T>(path: string, options: GetOptions = {}): Promise<T> {
+  get<T>(path: string, options: GetOptions = {}): Promise<T> {
+    return this.#repeated(() => this.#request<T>('GET', path, options.query ? { query: options.query } : {}, options));
+  }
+
+  /**
+   * Begins to read what is no JSON. The answer has arrived, its body has not: {@link bodyOf} reads it.
+   * @throws what {@link get} throws
+   */
+  open(path: string, query: Query): Promise<Response> {
+    return this.#repeated(async () => {
+      this.#endpoint ??= await this.#options.endpoint();
+      const url = urlOf(this.#endpoint, path, query);
+      const here = await this.#opened(url, this.#headers(this.#endpoint, {}));
+      if (here.ok) return here;
+      const location = here.status < 400 ? here.headers.get('location') : null;
+      if (location === null) return answerOf<never>(here, await here.text(), url);
+      const elsewhere = new URL(location, url);
+      // The credential is for the API alone: whoever keeps the bytes is opened by what stands in the address.
+      const there = await this.#opened(elsewhere, { 'User-Agent': this.#options.userAgent });
+      if (there.ok) return there;
+      throw new StrangeAnswer(`${elsewhere.host}, where the content lies, answered ${there.status}.`);
+    });
+  }
+
+  /**
+   * The body of an opened answer, piece by piece.
+   * @throws NoServer where it breaks off, Interrupted
+   */
+  async *bodyOf(response: Response): AsyncGenerator<Uint8Array> {
+    let bytes = 0;
+    try {
+      for await (const chunk of response.body ?? []) {
+        bytes += chunk.length;
+        yield chunk;
+      }
+    } catch (cause) {
+      if (this.#options.signal.aborted) throw new Interrupted();
+      throw new NoServer(`The answer broke off after ${bytes} bytes (${causeCode(cause)}).`, {
+        remedy: 'Try again.',
+        cause,
+      });
+    }
+  }
+
+  async #repeated<T>(read: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#request<T>('GET', path, { ...(options.query && { query: options.query }) }, options);
+        return await read();
       } catch (error) {
         if (attempt >= READ_TRIES || !isPassing(error)) throw error;
         await this.pause(RETRY_MS_FIRST * 2 ** (attempt - 1) * (0.5 + Math.random()) + retryAfterMs(error));
@@ -137,9 +181,7 @@ export class CandorClient {
   async #request<T>(method: string, path: string, send: SendOptions, get: GetOptions = {}): Promise<T> {
     this.#endpoint ??= await this.#options.endpoint();
     const endpoint = this.#endpoint;
-    const url = new URL(`${endpoint.url}${path}`);
-    for (const [name, value] of Object.entries(send.query ?? {}))
-      if (value !== undefined) url.searchParams.set(name, String(value));
+    const url = urlOf(endpoint, path, send.query ?? {});
     const timeoutMs = (this.#options.timeoutMs ?? TIMEOUT_MS) + (get.longPollSeconds ?? 0) * 1000;
     let response: Response;
     let text: string;
@@ -163,6 +205,23 @@ export class CandorClient {
     return answer;
   }
 
+  /** The time limit is for the beginning of the answer: how long all of it takes is not known. */
+  async #opened(url: URL, headers: Record<string, string>): Promise<Response> {
+    const timeoutMs = this.#options.timeoutMs ?? TIMEOUT_MS;
+    const patience = new AbortController();
+    const timer = setTimeout(() => patience.abort(new DOMException('no answer', 'TimeoutError')), timeoutMs);
+    try {
+      const signal = AbortSignal.any([this.#options.signal, patience.signal]);
+      return await fetch(url, { headers, redirect: 'manual', signal });
+    } catch (error) {
+      this.#endpoint = undefined;
+      if (this.#options.signal.aborted) throw new Interrupted();
+      throw noAnswer({ url: url.origin, remedy: 'Try again.' }, 'GET', timeoutMs, error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   #headers(endpoint: Endpoint, send: SendOptions): Record<string, string> {
     return {
       Authorization: `Bearer ${endpoint.token}`,
@@ -172,6 +231,12 @@ export class CandorClient {
       ...(send.ifMatch !== undefined && { 'If-Match': send.ifMatch === '*' ? '*' : `"${send.ifMatch}"` }),
     };
   }
+}
+
+function urlOf(endpoint: Endpoint, path: string, query: Query): URL {
+  const url = new URL(`${endpoint.url}${path}`);
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, String(value));
+  return url;
 }
 
 /** A page of any list. */
@@ -190,7 +255,7 @@ const retryAfterMs = (error: unknown): number => {
   return seconds > 0 ? Math.min(seconds, RETRY_AFTER_SECONDS_MAX) * 1000 : 0;
 };
 
-function noAnswer(endpoint: Endpoint, method: string, timeoutMs: number, error: unknown): NoServer {
+function noAnswer(endpoint: Omit<Endpoint, 'token'>, method: string, timeoutMs: number, error: unknown): NoServer {
   // A write that was refused at the door did not happen; of any other one it is not known.
   const code = causeCode(error);
   const unsure =

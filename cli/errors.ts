@@ -10,7 +10,7 @@ export const EXIT = {
   refused: 4,
   /** The server failed (5xx). */
   serverFailed: 5,
-  /** This program failed: a bug, or a full disk. Not 1, which speaks of the run. */
+  /** This program failed: a bug, or a full disk, or a file that it may not touch. Not 1, which speaks of the run. */
   internal: 70,
   interrupted: 130,
 } as const;
@@ -72,6 +72,14 @@ export class UsageError extends CliError {
 export class NoServer extends CliError {
   constructor(detail: string, options: CliErrorOptions = {}) {
     super('no_server', EXIT.noServer, detail, options);
+  }
+}
+
+/** A file of this machine cannot be written or read. */
+export class FileError extends CliError {
+  constructor(file: string, cause: unknown, options: Pick<CliErrorOptions, 'remedy'> = {}) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    super('file', EXIT.internal, `${file}: ${reason}`, { ...options, cause });
   }
 }
 

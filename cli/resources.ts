@@ -67,17 +67,27 @@ export async function printList<T>(
   render: (page: Page<T>) => string,
   query: Query = {},
 ): Promise<undefined> {
-  const { client, out, json } = session;
-  const page = await (options.all ? wholeList<T>(client, path, { ...query, limit: PAGE_SIZE_MAX }) : onePage());
+  const { out, json } = session;
+  const page = await readList<T>(session, path, options, query);
   if (json) return void (await out.json(page));
   if (page.items.length === 0) out.note(page.nextCursor === undefined ? 'There are none.' : 'None on this page.');
   else await out.line(render(page));
-  if (page.nextCursor !== undefined) out.note(`There are more: add --all, or --cursor ${page.nextCursor}`);
-  return undefined;
+  return noteMore(session, page);
+}
 
-  function onePage(): Promise<Page<T>> {
-    return client.get<Page<T>>(path, { query: { ...query, limit: options.limit, cursor: options.cursor } });
-  }
+/** One page of a list, or all of them as one. */
+export async function readList<T>(
+  { client }: Session,
+  path: string,
+  { limit, cursor, all }: ListOptions,
+  query: Query = {},
+): Promise<Page<T>> {
+  if (all) return wholeList<T>(client, path, { ...query, limit: PAGE_SIZE_MAX });
+  return client.get<Page<T>>(path, { query: { ...query, limit, cursor } });
+}
+
+export function noteMore({ out }: Session, page: Page<unknown>): undefined {
+  if (page.nextCursor !== undefined) out.note(`There are more: add --all, or --cursor ${page.nextCursor}`);
 }
 
 async function wholeList<T>(client: CandorClient, path: string, query: Query): Promise<Page<T>> {

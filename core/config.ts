@@ -20,13 +20,24 @@ export const CoreConfig = z
     /** Commands wait at most this long for the runner while somebody waits, and otherwise. */
     heartbeatActiveSeconds: seconds(2),
     heartbeatIdleSeconds: seconds(15),
+    /** Of a VM that is kept warm: a run that it takes is started at its next heartbeat. */
+    heartbeatWarmSeconds: seconds(5),
     /** A VM is believed this long after a heartbeat. */
     leaseSeconds: seconds(45),
     /** A silent VM that the fleet calls running is terminated this long after its lease ran out. */
     unresponsiveSeconds: seconds(120),
+    /** Without an answer for so long a VM ends its work and powers itself off (AWS; never on one machine). */
+    selfDestructSeconds: seconds(900),
     /** From admission to the start of the process, unless the agent says otherwise. */
     startTimeoutSeconds: seconds(900),
     runTimeoutSeconds: seconds(24 * 3600),
+    /** How often an infrastructure fault is tried again, unless the agent says otherwise: attempts, the first included. */
+    retryMaxAttempts: z.int().min(1).max(10).default(3),
+    /** Before the second attempt; it doubles with each further one. */
+    retryBackoffSeconds: z.number().nonnegative().default(10),
+    retryBackoffMaxSeconds: seconds(3600),
+    /** For an agent's setup commands together, and for a checkout. */
+    setupTimeoutSeconds: seconds(600),
     /** Between SIGINT and SIGTERM, and between SIGTERM and SIGKILL. */
     cancelInterruptSeconds: seconds(10),
     cancelTerminateSeconds: seconds(10),
@@ -43,6 +54,13 @@ export const CoreConfig = z
     maxLiveRunsPerSchedule: count(100),
     /** How many runs of one tenant may be on their way or at work at once; absent: no limit, and no counter. */
     maxConcurrentRunsPerTenant: z.int().positive().optional(),
+    /** How many VMs of one tenant may exist at once. */
+    maxConcurrentVmsPerTenant: z.int().positive().optional(),
+    /** Of one run's artifacts together. */
+    maxArtifactBytes: count(1024 * 1024 * 1024),
+    maxChildrenPerRun: count(1000),
+    /** Runs that start runs that start runs: so many generations. */
+    maxRunDepth: count(8),
     retentionDays: count(90),
     /** The checks index is spread over this many partitions per kind. */
     checkShards: z.int().min(1).max(64).default(4),
@@ -56,6 +74,7 @@ export const CoreConfig = z
       ['heartbeatActiveSeconds', 'heartbeatIdleSeconds'],
       ['heartbeatIdleSeconds', 'leaseSeconds'],
       ['leaseSeconds', 'unresponsiveSeconds'],
+      ['unresponsiveSeconds', 'selfDestructSeconds'],
       ['clockPrecisionSeconds', 'overdueGraceSeconds'],
       ['cancelResendSeconds', 'cancelEscalateSeconds'],
     ] as const;

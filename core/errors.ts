@@ -20,6 +20,8 @@ export const ERROR_CODES = {
   live_runs: { status: 409, retryable: false, title: 'Live runs are in the way' },
   live_schedules: { status: 409, retryable: false, title: 'Schedules are in the way' },
   overlap: { status: 409, retryable: false, title: 'The overlap policy forbids another run now' },
+  run_live: { status: 409, retryable: false, title: 'The run has not ended' },
+  children_limit: { status: 409, retryable: false, title: 'A run may not start so many runs' },
   run_ended: { status: 409, retryable: false, title: 'The run has ended' },
   illegal_transition: { status: 409, retryable: false, title: 'The resource is not in a state for this' },
   precondition_required: { status: 428, retryable: false, title: 'If-Match is required' },

@@ -79,3 +79,8 @@ function decodeCursor(cursor: string | undefined): string | undefined {
     ]);
   return position;
 }
+
+export const foreignCursor = () =>
+  new InvalidRequest('The cursor is not one of ours.', [
+    { pointer: 'cursor', message: 'must be the nextCursor of the page before' },
+  ]);

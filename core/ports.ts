@@ -3,6 +3,7 @@
  * passes; `adapters/aws` and `adapters/local` implement them, one file per port.
  */
 import type { CoreConfig } from './config.ts';
+import type { Artifact } from './contract/runner.ts';
 import type { IndexEntry, IndexRange, Item, Key, Page, Range, Write } from './table/model.ts';
 
 /** The table. Reads by key and by range are strongly consistent; index reads are not. */
@@ -125,6 +126,34 @@ export interface LogStore {
   ): Promise<{ readonly records: readonly LogRecord[]; readonly next: number }>;
 }
 
+/** Where a run's artifacts are. Writing one again replaces it with the same content. */
+export interface ArtifactStore {
+  /**
+   * Takes the bytes, or says where they are to be put instead.
+   * @throws CandorError `invalid_request` where they are not the bytes that were announced
+   */
+  put(
+    address: LogAddress,
+    artifact: Artifact,
+    body: ReadableStream<Uint8Array>,
+  ): Promise<{ readonly kind: 'stored' } | { readonly kind: 'elsewhere'; readonly url: string }>;
+  /** The bytes, or where they are; undefined where there are none. */
+  get(
+    address: LogAddress,
+    artifact: Artifact,
+  ): Promise<
+    | { readonly kind: 'bytes'; readonly body: ReadableStream<Uint8Array> }
+    | { readonly kind: 'elsewhere'; readonly url: string }
+    | undefined
+  >;
+}
+
+/** Secrets by reference. */
+export interface Secrets {
+  /** Undefined where there is none of that id, or Candor may not read it. */
+  read(tenantId: string, id: string): Promise<string | undefined>;
+}
+
 /** Randomness. `next` is prefix + a time-ordered id; `writer` marks one try of one write; `secret` is unguessable. */
 export interface Ids {
   next(prefix: string, nowMs: number): string;
@@ -170,6 +199,8 @@ export interface Ports {
   readonly workflow: Workflow;
   readonly fleet: Fleet;
   readonly logs: LogStore;
+  readonly artifacts: ArtifactStore;
+  readonly secrets: Secrets;
   readonly ids: Ids;
   readonly time: Time;
   readonly tokens: Tokens;

@@ -6,7 +6,7 @@ import { DynamoStore } from '../adapters/aws/store.ts';
 import { StepFunctionsWorkflow } from '../adapters/aws/workflow.ts';
 import { randomIds } from '../adapters/system/ids.ts';
 import { systemTime } from '../adapters/system/time.ts';
-import type { Fleet, Log, LogStore, Ports, ScheduleClock, Tokens } from '../core/ports.ts';
+import type { ArtifactStore, Fleet, Log, LogStore, Ports, ScheduleClock, Secrets, Tokens } from '../core/ports.ts';
 import { LaunchMisconfigured } from '../core/vms/launchErrors.ts';
 import { type LambdaEnvironment, readEnvironment } from './environment.ts';
 
@@ -35,6 +35,8 @@ function compose(environment: LambdaEnvironment): Ports {
     clock: absentClock,
     fleet: absentFleet,
     logs: absentLogs,
+    artifacts: absentArtifacts,
+    secrets: absentSecrets,
     tokens: absentTokens,
     ids: randomIds,
     time: systemTime,
@@ -44,7 +46,7 @@ function compose(environment: LambdaEnvironment): Ports {
 }
 
 /*
- * The AWS implementations of these four ports are not built yet. What needs them fails in the open: a schedule's clock
+ * The AWS implementations of these ports are not built yet. What needs them fails in the open: a schedule's clock
  * stays `pending`, a launch is refused as misconfigured and the run says so; nothing pretends to have worked.
  */
 const notBuilt = (what: string) => new Error(`${what} on AWS is not built yet`);
@@ -66,3 +68,9 @@ const absentTokens: Tokens = {
   sign: () => Promise.reject(notBuilt('token signing')),
   verify: () => Promise.reject(notBuilt('token signing')),
 };
+const absentArtifacts: ArtifactStore = {
+  put: () => Promise.reject(notBuilt('the artifact store')),
+  get: () => Promise.reject(notBuilt('the artifact store')),
+};
+/** No secret can be read: a run that needs one says so, and does not start. */
+const absentSecrets: Secrets = { read: async () => undefined };

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { ARTIFACTS_MAX, type Artifact } from '../core/contract/runner.ts';
+import type { Artifact } from '../core/contract/runner.ts';
 
 export interface ArtifactLimits {
   readonly files: number;
@@ -14,6 +14,9 @@ export interface ArtifactLimits {
   /** Folder entries that are looked at. */
   readonly entries: number;
 }
+
+/** Not imported from the contract, whose schemas cost more memory than all of the runner. */
+const ARTIFACTS_MAX = 100;
 
 export const ARTIFACT_LIMITS: ArtifactLimits = { files: ARTIFACTS_MAX, bytes: 1024 ** 3, entries: 100_000 };
 const PATH_CHARACTERS_MAX = 1024;
@@ -131,12 +134,8 @@ async function readCandidate(
 ): Promise<Artifact | { readonly why: string }> {
   if (name.length > PATH_CHARACTERS_MAX) return { why: `its path is longer than ${PATH_CHARACTERS_MAX} characters` };
   try {
-    const real = fs.realpathSync(file);
-    if (!real.startsWith(`${fs.realpathSync(root)}/`)) return { why: 'it is a link that leads out of the folder' };
-    if (!fs.statSync(real).isFile()) return { why: 'it is not a file' };
-    // Neither does a pipe in this place hold the runner up, nor does a link that was put there a moment ago lead astray.
-    const flags = fs.constants.O_RDONLY | fs.constants.O_NONBLOCK | fs.constants.O_NOFOLLOW;
-    const handle = await fs.promises.open(real, flags);
+    const handle = await openInside(root, file);
+    if ('why' in handle) return handle;
     try {
       const { size } = await handle.stat();
       if (size > bytesMax) return { why: `with its ${size} bytes all of them would be larger than what is kept` };
@@ -155,4 +154,22 @@ async function readCandidate(
   } catch (error) {
     return { why: `it cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})` };
   }
+}
+
+/** Opens an artifact that has been collected, to be sent. @throws if it cannot be read any more */
+export async function openArtifact(sources: ArtifactSources, name: string): Promise<fs.promises.FileHandle> {
+  // In the order in which they were found: one in CANDOR_ARTIFACTS stands before one of the same name.
+  const root = fs.existsSync(path.join(sources.folder, name)) ? sources.folder : sources.workingFolder;
+  const handle = await openInside(root, path.join(root, name));
+  if ('why' in handle) throw new Error(handle.why);
+  return handle;
+}
+
+async function openInside(root: string, file: string): Promise<fs.promises.FileHandle | { readonly why: string }> {
+  const real = fs.realpathSync(file);
+  if (!real.startsWith(`${fs.realpathSync(root)}/`)) return { why: 'it is a link that leads out of the folder' };
+  if (!fs.statSync(real).isFile()) return { why: 'it is not a file' };
+  // Neither does a pipe in this place hold the runner up, nor does a link that was put there a moment ago lead astray.
+  const flags = fs.constants.O_RDONLY | fs.constants.O_NONBLOCK | fs.constants.O_NOFOLLOW;
+  return fs.promises.open(real, flags);
 }

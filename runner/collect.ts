@@ -6,6 +6,7 @@ import type { Json } from '../core/contract/common.ts';
 import type { Artifact } from '../core/contract/runner.ts';
 import { collectArtifacts } from './artifacts.ts';
 import type { Collected } from './decide.ts';
+import { type DepositDoor, deposit } from './deposit.ts';
 import { isCode, readJson } from './files.ts';
 import { log } from './log.ts';
 import { isAlive, type Mark, markedProcesses, monotonicMs, type ProcessId, sendSignal } from './proc.ts';
@@ -24,24 +25,30 @@ export interface CollectOptions {
   readonly folder: string;
   readonly mark: Mark;
   readonly upload: LogUpload;
+  /** Where the artifacts go. */
+  readonly door: DepositDoor;
   readonly killAtOnce: boolean;
+  /** The command was started; otherwise nothing is looked for that it would have left. */
+  readonly started: boolean;
   readonly maxOutputBytes: number;
 }
 
-/** Ends left-overs, then looks at the artifacts, stores the rest of the logs and reads the output: nothing is added behind. */
+/** Ends left-overs, then stores the artifacts and the rest of the logs, and reads the output: nothing is added behind. */
 export async function collect(options: CollectOptions): Promise<Collected> {
-  const { folder, mark, upload, killAtOnce, maxOutputBytes } = options;
+  const { folder, mark, upload, door, killAtOnce, started, maxOutputBytes } = options;
   const shim = shimOf(folder);
   const leftovers = await endLeftovers(mark, shim, killAtOnce);
-  const artifacts = await artifactsOf(folder);
+  const artifacts = started ? await artifactsOf(folder) : [];
+  const deposited = await deposit(artifacts, artifactSources(folder), door);
   const unstoredBytes = await upload.drain();
-  const { remark, ...output } = readOutput(path.join(folder, 'output'), maxOutputBytes);
+  const { remark, ...output } = started ? readOutput(path.join(folder, 'output'), maxOutputBytes) : {};
   const remarks = [
     ...(leftovers > 0 ? [`${leftovers} processes that it had left running were ended.`] : []),
     ...(unstoredBytes > 0 ? [`${unstoredBytes} bytes of captured output could not be stored.`] : []),
     ...(remark === undefined ? [] : [remark]),
+    ...deposited.remarks,
   ];
-  return { ...output, logChunks: upload.stored, artifacts, remarks };
+  return { ...output, logChunks: upload.stored, artifacts: deposited.stored, remarks };
 }
 
 /** Looks at the artifacts once: another runner, after this one's death, goes by what was found and said then. */
@@ -53,7 +60,7 @@ async function artifactsOf(folder: string): Promise<Artifact[]> {
   if (artifacts.length === 0 && remarks.length === 0) return artifacts;
   try {
     fs.writeFileSync(file, JSON.stringify({ artifacts }));
-    sayInLog(folder, remarks);
+    if (remarks.length > 0) sayInLog(folder, remarks);
   } catch (error) {
     log.warn('artifacts_not_kept', { folder, remarks: remarks.join(' '), reason: String(error) });
   }
@@ -62,8 +69,8 @@ async function artifactsOf(folder: string): Promise<Artifact[]> {
 
 /** Adds Candor's own words at the end of the captured output. The shim is gone, so nobody else writes there. */
 function sayInLog(folder: string, texts: readonly string[]): void {
-  const started = readJson(path.join(folder, 'started.json')) as { startedMonotonicMs?: number } | undefined;
-  const atMs = Math.max(0, Math.round(monotonicMs() - (started?.startedMonotonicMs ?? monotonicMs())));
+  const claim = readJson(path.join(folder, 'shim.json')) as { claimedMonotonicMs?: number } | undefined;
+  const atMs = Math.max(0, Math.round(monotonicMs() - (claim?.claimedMonotonicMs ?? monotonicMs())));
   const lines = texts.map((text) => `${JSON.stringify({ atMs, stream: 'candor', text })}\n`);
   // A shim that was killed may have left half a line.
   fs.appendFileSync(path.join(folder, 'capture.ndjson'), `\n${lines.join('')}`);

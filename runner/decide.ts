@@ -4,7 +4,7 @@
  * effects.
  */
 import type { Json } from '../core/contract/common.ts';
-import type { Artifact, RunnerCommand } from '../core/contract/runner.ts';
+import type { Artifact, NotStartedBecause, RunnerCommand } from '../core/contract/runner.ts';
 import type { TerminatedBy } from '../core/contract/runs.ts';
 import {
   type Address,
@@ -15,6 +15,7 @@ import {
   keyOf,
   type Live,
   liveRuns,
+  notStarted,
   type Outcome,
   type Run,
   type StartCommand,
@@ -27,6 +28,8 @@ export interface ExitReport {
   readonly exitCode?: number;
   readonly signal?: string;
   readonly spawnError?: string;
+  /** The command was not started: what had to be done before it has failed, or was ended. */
+  readonly notStarted?: { readonly because: NotStartedBecause; readonly detail: string };
   readonly oomKilled?: boolean;
   /** Output that the disk did not take, and that the log does not speak of. */
   readonly unwrittenBytes?: number;
@@ -49,6 +52,8 @@ export interface Probe {
    */
   readonly shim: 'absent' | 'booting' | 'refused' | 'alive' | 'dead';
   readonly started?: StartReport;
+  /** What is being done before the command is started, or was when the shim died: no process of it exists. */
+  readonly preparing?: 'setup' | 'repository';
   /** The command's own process lives; where its pid was never written down: some process with the mark does. */
   readonly workAlive: boolean;
   readonly exit?: ExitReport;
@@ -133,7 +138,7 @@ function decideEvent(state: State, event: Event, nowMs: number): Decision {
       if (event.kind === 'probed') return run.live.finishing ? NOTHING : decideProbe(run, event.probe, nowMs);
       if (event.kind === 'signal-missed') return decideMissed(run);
       if (event.kind === 'collected') return end(run, outcomeOf(run, event.probe, event.collected, nowMs));
-      return end(run, { state: 'not_started', detail: event.detail });
+      return end(run, notStarted('refused', event.detail));
     }
   }
 }
@@ -162,8 +167,8 @@ function decideCommands(state: State, commands: readonly RunnerCommand[]): Decis
 function journaled(command: RunnerCommand): TakenCommand {
   switch (command.kind) {
     case 'start': {
-      const { kind, runId, attempt, maxOutputBytes } = command;
-      return { kind, runId, attempt, maxOutputBytes };
+      const { kind, runId, attempt, maxOutputBytes, impossible } = command;
+      return { kind, runId, attempt, maxOutputBytes, ...(impossible !== undefined && { impossible }) };
     }
     case 'cancel': {
       const { kind, runId, attempt, cause, interruptMs, terminateMs } = command;
@@ -193,14 +198,14 @@ function decideProbe(run: Run, probe: Probe, nowMs: number): Decision {
     const detail = run.cancel
       ? (run.cancel.detail ?? 'Cancelled before its process was started.')
       : 'The start was taken, but no process of it was ever started, and none will be.';
-    return end(run, { state: 'not_started', detail });
+    return end(run, notStarted('refused', detail));
   }
   // Before the shim has claimed it, a start can still be taken back with certainty.
   if (probe.shim === 'absent' || (probe.shim === 'booting' && run.cancel)) {
     return { facts: [], effects: [{ kind: 'refuse', runId, attempt }] };
   }
   if (probe.shim === 'booting') return NOTHING;
-  const lost = probe.shim === 'dead' && !probe.workAlive;
+  const lost = probe.shim === 'dead' && (!probe.workAlive || probe.preparing !== undefined);
   if (probe.exit || lost) {
     const killAtOnce = run.signals.some(({ signal }) => signal === 'SIGKILL');
     return {
@@ -210,11 +215,14 @@ function decideProbe(run: Run, probe: Probe, nowMs: number): Decision {
   }
   const live = liveOf(run, probe);
   // It is just starting, or it has just ended and the shim is about to say how.
-  if (!probe.workAlive && (probe.started || run.cancel)) return awaitShim(run, live, nowMs);
-  if (run.cancel) return escalate(run, run.cancel, live, nowMs);
-  return { facts: changed(run, live), effects: [] };
+  const told = probe.preparing ? run.signals.length >= SIGNALS.length : probe.started || run.cancel;
+  if (!probe.workAlive && told) return awaitShim(run, live, nowMs);
+  const { hungAtMs: _, ...lively } = live;
+  if (run.cancel) return escalate(run, run.cancel, lively, nowMs);
+  return { facts: changed(run, lively), effects: [] };
 }
 
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGKILL'] as const;
 /** A shim that has nothing to wait for any more and still does not report within this time hangs. */
 const SHIM_PATIENCE_MS = 60_000;
 
@@ -225,7 +233,6 @@ function awaitShim(run: Run, seen: Live, nowMs: number): Decision {
   return { facts: changed(run, { ...seen, hungAtMs }), effects };
 }
 
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGKILL'] as const;
 /** SIGKILL is sent again this often while processes with the mark are still there. */
 const KILL_AGAIN_MS = 500;
 
@@ -259,8 +266,10 @@ function decideMissed({ runId, attempt, signals }: Run): Decision {
 
 function liveOf(run: Run, probe: Probe): Live {
   const { pid, startedMonotonicMs, bootId } = probe.started ?? {};
+  const { preparing: _, ...before } = run.live;
   return {
-    ...run.live,
+    ...before,
+    ...(probe.preparing !== undefined && { preparing: probe.preparing }),
     ...(pid !== undefined && { pid }),
     ...(startedMonotonicMs !== undefined && { startedMonotonicMs }),
     ...(bootId !== undefined && { bootId }),
@@ -271,7 +280,7 @@ function liveOf(run: Run, probe: Probe): Live {
 const observed = ({ runId, attempt }: Run, live: Live): Fact => ({ kind: 'observed', runId, attempt, live });
 
 function changed(run: Run, live: Live): Fact[] {
-  const names = ['pid', 'orphaned', 'escalateAtMs', 'hungAtMs'] as const;
+  const names = ['pid', 'preparing', 'orphaned', 'escalateAtMs', 'hungAtMs'] as const;
   return names.some((name) => run.live[name] !== live[name]) ? [observed(run, live)] : [];
 }
 
@@ -283,7 +292,10 @@ const probes = (runs: readonly Run[]): Effect[] =>
   runs.map(({ runId, attempt }) => ({ kind: 'probe', runId, attempt }));
 
 /** The verdict on a run whose processes are all gone and whose output has been seen to. */
-function outcomeOf(run: Run, { exit, detail }: Probe, collected: Collected, nowMs: number): Outcome {
+function outcomeOf(run: Run, probe: Probe, collected: Collected, nowMs: number): Outcome {
+  const { exit, detail } = probe;
+  const unprepared = exit?.notStarted ?? (!exit && probe.preparing && shimDied(probe.preparing));
+  if (unprepared) return unpreparedOutcome(run, exit, unprepared, collected);
   const { pid, startedMonotonicMs, bootId } = run.live;
   const { output, outputTruncatedBytes, logChunks, artifacts, remarks } = collected;
   const unwritten = exit?.unwrittenBytes ? `${exit.unwrittenBytes} bytes of output could not be written to disk.` : '';
@@ -306,6 +318,23 @@ function outcomeOf(run: Run, { exit, detail }: Probe, collected: Collected, nowM
     ...(artifacts?.length && { artifacts }),
     ...(details.length > 0 && { detail: details.join(' ') }),
   };
+}
+
+const shimDied = (because: NotStartedBecause): NonNullable<ExitReport['notStarted']> => ({
+  because,
+  detail: 'The shim died before it had started the command.',
+});
+
+function unpreparedOutcome(
+  run: Run,
+  exit: ExitReport | undefined,
+  { because, detail }: NonNullable<ExitReport['notStarted']>,
+  { logChunks, remarks }: Collected,
+): Outcome {
+  // What was ended on purpose has not failed.
+  const cancelled = run.cancel !== undefined && signalsBefore(run, exit).length > 0;
+  const why = cancelled ? [run.cancel?.detail ?? 'Cancelled before its process was started.', detail] : [detail];
+  return { ...notStarted(cancelled ? 'refused' : because, [...why, ...remarks].join(' ')), logChunks };
 }
 
 function terminatedBy(exit: ExitReport, cancel: Cancel | undefined): TerminatedBy {

@@ -1,4 +1,9 @@
 /** The HTTP side of the runner's door (design.md §5.5): sends a request, and says what came of it. Never throws. */
+import type { FileHandle } from 'node:fs/promises';
+import http from 'node:http';
+import https from 'node:https';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 
 export type Answer =
   | { readonly kind: 'ok'; readonly body: unknown }
@@ -11,32 +16,147 @@ export interface DoorRequest {
   readonly url: string;
   readonly method: 'POST' | 'PUT';
   readonly bearer: string;
-  readonly body: string;
+  readonly body: string | Buffer;
   readonly timeoutMs: number;
 }
 
 export async function send({ url, method, bearer, body, timeoutMs }: DoorRequest): Promise<Answer> {
   try {
-    const response = await fetch(url, {
-      method,
-      headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' },
-      body,
-      signal: AbortSignal.timeout(timeoutMs),
-      redirect: 'error',
+    const request = open(url, method, AbortSignal.timeout(timeoutMs), {
+      authorization: `Bearer ${bearer}`,
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(body),
     });
-    const text = await response.text();
+    const answer = answerOf(request);
+    request.end(body);
+    const { status, text } = await answer;
+    if (!isSuccess(status)) return refusal(status, text);
+    if (text === '') return { kind: 'ok', body: undefined };
     const parsed = parse(text);
-    if (response.ok) {
-      if (text === '') return { kind: 'ok', body: undefined };
-      return parsed === undefined
-        ? { kind: 'unreachable', reason: 'the answer is not JSON' }
-        : { kind: 'ok', body: parsed };
-    }
-    const code = (parsed as { code?: unknown } | null | undefined)?.code;
-    return { kind: 'refused', status: response.status, code: typeof code === 'string' ? code : undefined };
+    return parsed === undefined
+      ? { kind: 'unreachable', reason: 'the answer is not JSON' }
+      : { kind: 'ok', body: parsed };
   } catch (error) {
     return { kind: 'unreachable', reason: reasonOf(error) };
   }
+}
+
+/** A file as a request's body: opened anew for each time that it is sent. */
+export interface FileBody {
+  readonly bytes: number;
+  /** @throws if it cannot be read */
+  readonly open: () => Promise<FileHandle>;
+}
+
+/** The slowest way to a store that is still worth waiting for. */
+const FILE_BYTES_PER_MS_MIN = 100;
+const FILE_TIMEOUT_MS_MIN = 30_000;
+/** A larger file is held back until the server says whether it wants it here, or after a while of silence. */
+const ASK_FIRST_ABOVE_BYTES = 1024 * 1024;
+const ASK_FIRST_MS = 1000;
+
+/** Puts a file to the server, or to where the server sends it: the token is the server's own and does not go there. */
+export async function sendFile(request: {
+  readonly url: string;
+  readonly bearer: string;
+  readonly body: FileBody;
+}): Promise<Answer> {
+  const { url, bearer, body } = request;
+  try {
+    const first = await putFile(url, body, { authorization: `Bearer ${bearer}` });
+    const { location } = first.headers;
+    const redirected = first.status === 307 && location !== undefined;
+    const last = redirected ? await putFile(new URL(location, url).href, body, {}) : first;
+    return isSuccess(last.status) ? { kind: 'ok', body: undefined } : refusal(last.status, last.text);
+  } catch (error) {
+    return { kind: 'unreachable', reason: reasonOf(error) };
+  }
+}
+
+async function putFile(url: string, body: FileBody, headers: http.OutgoingHttpHeaders): Promise<RawAnswer> {
+  const { bytes } = body;
+  const file = await body.open();
+  try {
+    if ((await file.stat()).size !== bytes) throw new Error('the file has changed since it was collected');
+    const content = bytes === 0 ? Readable.from([]) : file.createReadStream({ start: 0, end: bytes - 1 });
+    return await put(url, headers, bytes, content);
+  } finally {
+    await file.close();
+  }
+}
+
+async function put(
+  url: string,
+  headers: http.OutgoingHttpHeaders,
+  bytes: number,
+  content: Readable,
+): Promise<RawAnswer> {
+  const ask = bytes > ASK_FIRST_ABOVE_BYTES;
+  const timeoutMs = FILE_TIMEOUT_MS_MIN + Math.ceil(bytes / FILE_BYTES_PER_MS_MIN);
+  const request = open(url, 'PUT', AbortSignal.timeout(timeoutMs), {
+    ...headers,
+    'content-type': 'application/octet-stream',
+    'content-length': bytes,
+    ...(ask && { expect: '100-continue' }),
+  });
+  const answer = answerOf(request);
+  let sent: Promise<void> | undefined;
+  const sendBody = () => {
+    // How it fails is told by the answer that does not come.
+    sent ??= pipeline(content, request).catch((error: Error) => void request.destroy(error));
+  };
+  try {
+    if (ask) whenWanted(request, sendBody);
+    else sendBody();
+    return await answer;
+  } finally {
+    // An answer that did not wait for the whole file leaves a connection that is good for nothing else.
+    if (!request.writableFinished) request.destroy();
+    content.destroy();
+    await sent;
+  }
+}
+
+function whenWanted(request: http.ClientRequest, sendBody: () => void): void {
+  request.flushHeaders();
+  request.on('continue', sendBody);
+  const timer = setTimeout(sendBody, ASK_FIRST_MS);
+  for (const event of ['response', 'close'] as const) request.on(event, () => clearTimeout(timer));
+}
+
+interface RawAnswer {
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly text: string;
+}
+
+/** An answer with commands may be long; one that has no end must not fill the memory. */
+const ANSWER_CHARACTERS_MAX = 64 * 1024 * 1024;
+
+/** By node's older client: `fetch` takes more memory, and cannot tell the length of what it streams, which stores want. */
+const open = (url: string, method: string, signal: AbortSignal, headers: http.OutgoingHttpHeaders) =>
+  (url.startsWith('https:') ? https : http).request(url, { method, headers, signal });
+
+function answerOf(request: http.ClientRequest): Promise<RawAnswer> {
+  return new Promise((resolve, reject) => {
+    request.on('error', reject);
+    request.on('response', (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (part: string) => {
+        text += part;
+        if (text.length > ANSWER_CHARACTERS_MAX) response.destroy(new Error('the answer is too long'));
+      });
+      response.on('error', reject);
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }));
+    });
+  });
+}
+
+const isSuccess = (status: number): boolean => status >= 200 && status < 300;
+
+function refusal(status: number, text: string): Answer {
+  const code = (parse(text) as { code?: unknown } | null | undefined)?.code;
+  return { kind: 'refused', status, code: typeof code === 'string' ? code : undefined };
 }
 
 function parse(text: string): unknown {
@@ -47,8 +167,8 @@ function parse(text: string): unknown {
   }
 }
 
-/** `fetch` says only "fetch failed"; what happened is in the cause. */
+/** An aggregate of several addresses that were tried has no message of its own. */
 function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? error.cause.message : error.message;
+  if (error instanceof AggregateError) return error.errors.map(reasonOf).join('; ');
+  return error instanceof Error ? error.message : String(error);
 }

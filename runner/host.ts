@@ -9,6 +9,7 @@ import { decide, type Effect, type Event, type Probe } from './decide.ts';
 import { writeAtomically } from './files.ts';
 import type { Journal } from './journal.ts';
 import { log } from './log.ts';
+import type { PatienceDoor } from './patience.ts';
 import { currentBootId, type Mark, monotonicMs } from './proc.ts';
 import { registryOf } from './registry.ts';
 import type { Session } from './session.ts';
@@ -24,8 +25,9 @@ const TRY_AGAIN_MS = 1000;
 /** A disk that is full is given this many tries to keep an outcome as it is. */
 const TRIES_WITH_OUTPUT = 5;
 const COMPLAINT_GAP_MS = 5000;
-const LOG_PATIENCE_MS = 30_000;
-const LOG_PATIENCE_STOPPING_MS = 5000;
+/** How long a server that fails is waited for with what a run has put out and left. */
+const PATIENCE_MS = 30_000;
+const PATIENCE_STOPPING_MS = 5000;
 
 export interface HostOptions {
   readonly settings: Settings;
@@ -53,6 +55,15 @@ export class Host {
   readonly #tries = new WeakMap<Event, number>();
   #complainFromMs = 0;
   #lookTimer: NodeJS.Timeout | undefined;
+
+  readonly #patience: PatienceDoor = {
+    reachable: () => this.#session.reachable,
+    patience: () => {
+      if (this.#isUnheard()) return { ms: 0, whileUnreachable: true };
+      if (this.#state.stopping) return { ms: PATIENCE_STOPPING_MS, whileUnreachable: true };
+      return { ms: PATIENCE_MS, whileUnreachable: false };
+    },
+  };
 
   constructor(options: HostOptions, session: Session) {
     this.#options = options;
@@ -182,6 +193,7 @@ export class Host {
     const { settings } = this.#options;
     try {
       const child = startShim(command, {
+        vmDir: settings.vmDir,
         folder: this.#folder(command),
         mark: this.#mark(command),
         url: this.#options.url(),
@@ -226,7 +238,12 @@ export class Host {
       folder: this.#folder(address),
       mark: this.#mark(address),
       upload: this.#upload(address),
+      door: {
+        put: (artifact, body) => this.#session.putArtifact(address.runId, address.attempt, artifact, body),
+        ...this.#patience,
+      },
       killAtOnce,
+      started: probed.preparing === undefined,
       maxOutputBytes,
     });
     this.dispatch({ kind: 'collected', ...addressOf(address), probe: probed, collected });
@@ -238,12 +255,7 @@ export class Host {
     if (known) return known;
     const upload = new LogUpload(this.#folder(address), {
       put: (chunk, body) => this.#session.putLogs(address.runId, address.attempt, chunk, body),
-      reachable: () => this.#session.reachable,
-      patience: () => {
-        if (this.#isUnheard()) return { ms: 0, whileUnreachable: true };
-        if (this.#state.stopping) return { ms: LOG_PATIENCE_STOPPING_MS, whileUnreachable: true };
-        return { ms: LOG_PATIENCE_MS, whileUnreachable: false };
-      },
+      ...this.#patience,
     });
     this.#uploads.set(key, upload);
     return upload;
@@ -264,7 +276,7 @@ export class Host {
     const unfinished = () => liveRuns(this.#state).filter((run) => !run.live.finishing);
     const live = unfinished();
     if (live.length === 0) return;
-    const soon = live.some((run) => run.live.pid === undefined || run.cancel);
+    const soon = live.some(({ live, cancel }) => cancel || (live.pid === undefined && !live.preparing));
     this.#lookTimer = setTimeout(
       () => {
         this.#lookTimer = undefined;

@@ -1,6 +1,7 @@
 /** The program on the VM: `node runner/main.ts --dir <folder of the VM>`. */
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
+import module from 'node:module';
 import path from 'node:path';
 import { Host } from './host.ts';
 import { Journal } from './journal.ts';
@@ -69,6 +70,8 @@ function main(settings: Settings): void {
         });
   host.resume();
   session.start();
+  // By default that is done when a process ends in good order, and this one may well be killed.
+  module.flushCompileCache?.();
 }
 
 main(readSettings());

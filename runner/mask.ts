@@ -84,3 +84,9 @@ export class Mask {
     return longest;
   }
 }
+
+/** A text that is whole, with the values blanked out. */
+export function masked(text: string, values: readonly string[]): string {
+  const mask = new Mask(values);
+  return Buffer.concat([mask.take(Buffer.from(text)), mask.end()]).toString('utf8');
+}

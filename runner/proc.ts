@@ -37,7 +37,7 @@ function statFields(pid: number): readonly string[] | undefined {
 }
 
 /** The process as it stands now, or undefined if there is none, or only its corpse. */
-function livingProcess(pid: number): ProcessId | undefined {
+export function livingProcess(pid: number): ProcessId | undefined {
   const fields = statFields(pid);
   return fields && { pid, startTicks: Number(fields[19]) };
 }

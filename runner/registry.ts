@@ -38,11 +38,7 @@ export function registryOf(state: State, now: Now, watched: (key: string) => Wat
 
 function liveEntry(run: Run, now: Now, { logChunks, idleForMs }: Watched): RegistryEntry {
   const { live } = run;
-  const detail = live.finishing
-    ? 'The process has ended; what it left behind is being ended and its output stored.'
-    : live.orphaned
-      ? 'The shim has died: the work goes on, but its exit status cannot be known any more.'
-      : run.cancel?.detail;
+  const detail = detailOf(run);
   return {
     runId: run.runId,
     attempt: run.attempt,
@@ -56,12 +52,25 @@ function liveEntry(run: Run, now: Now, { logChunks, idleForMs }: Watched): Regis
   };
 }
 
+function detailOf({ live, cancel }: Run): string | undefined {
+  if (live.finishing) return 'The process has ended; what it left behind is being ended and its output stored.';
+  if (live.orphaned) return 'The shim has died: the work goes on, but its exit status cannot be known any more.';
+  return cancel?.detail ?? (live.preparing && PREPARING[live.preparing]);
+}
+
+const PREPARING = {
+  setup: "The agent's setup is being done.",
+  repository: 'Its repository is being checked out.',
+} as const;
+
 function endedEntry(run: Run, outcome: Outcome, now: Now): RegistryEntry {
   const { bootId, startedMonotonicMs, endedMonotonicMs, detail, ...rest } = outcome;
   return {
     runId: run.runId,
     attempt: run.attempt,
     ...rest,
+    // The journal of an earlier version does not say why; there was but one reason then.
+    ...(rest.state === 'not_started' && { notStartedBecause: rest.notStartedBecause ?? 'refused' }),
     ...ago('startedAgoMs', startedMonotonicMs, bootId, now),
     ...ago('endedAgoMs', endedMonotonicMs, bootId, now),
     ...signals(run),

@@ -2,14 +2,19 @@
  * The conversation with the server: registration, then one heartbeat after the other, at the server's pace or sooner
  * when something has changed. Never two in flight.
  */
-import type { HeartbeatRequest, HeartbeatResponse, RegisterResponse, RegistryEntry } from '../core/contract/runner.ts';
-import { type Answer, send } from './door.ts';
+import type {
+  Artifact,
+  HeartbeatRequest,
+  HeartbeatResponse,
+  RegisterResponse,
+  RegistryEntry,
+} from '../core/contract/runner.ts';
+import { type Answer, type FileBody, send, sendFile } from './door.ts';
 import { log } from './log.ts';
+import { backoffMs } from './patience.ts';
 import { monotonicMs } from './proc.ts';
 import type { Identity } from './settings.ts';
 
-const RETRY_MS_FIRST = 200;
-const RETRY_MS_MAX = 5000;
 const REQUEST_TIMEOUT_MS = 10_000;
 /** Changes that come together are told together. */
 const HEARTBEAT_GAP_MS = 20;
@@ -93,7 +98,7 @@ export class Session {
   }
 
   /** Stores one chunk of a run's output. */
-  async putLogs(runId: string, attempt: number, chunk: number, body: string): Promise<boolean> {
+  async putLogs(runId: string, attempt: number, chunk: number, body: Buffer): Promise<boolean> {
     const registration = this.#registration;
     if (!registration) return false;
     const path = `runs/${encodeURIComponent(runId)}/attempts/${attempt}/logs/${chunk}`;
@@ -102,6 +107,22 @@ export class Session {
       log.warn('log_chunk_not_stored', { runId, attempt, chunk, ...describe(answer) });
     }
     return answer.kind === 'ok';
+  }
+
+  /** Stores an artifact. Nothing is answered while no registration stands: then it was not tried. */
+  async putArtifact(
+    runId: string,
+    attempt: number,
+    { path: name, bytes, sha256 }: Artifact,
+    body: FileBody,
+  ): Promise<Answer | undefined> {
+    const registration = this.#registration;
+    if (!registration) return undefined;
+    const query = new URLSearchParams({ path: name, bytes: String(bytes), sha256 });
+    const path = `runs/${encodeURIComponent(runId)}/attempts/${attempt}/artifacts?${query}`;
+    const answer = await sendFile({ url: this.#urlOf(path), bearer: registration.token, body });
+    if (answer.kind !== 'ok') log.warn('artifact_not_stored', { runId, attempt, bytes, ...describe(answer) });
+    return answer;
   }
 
   async #run(): Promise<void> {
@@ -176,19 +197,20 @@ export class Session {
     return false;
   }
 
-  async #send(method: 'POST' | 'PUT', path: string, bearer: string, body: string): Promise<Answer> {
-    const url = `${this.#identity.url}/runner/v1/${path}`;
-    const answer = await send({ url, method, bearer, body, timeoutMs: REQUEST_TIMEOUT_MS });
+  #urlOf(path: string): string {
+    return `${this.#identity.url}/runner/v1/${path}`;
+  }
+
+  async #send(method: 'POST' | 'PUT', path: string, bearer: string, body: string | Buffer): Promise<Answer> {
+    const answer = await send({ url: this.#urlOf(path), method, bearer, body, timeoutMs: REQUEST_TIMEOUT_MS });
     // The server may have come back at another address, or with another key for us.
     if (answer.kind === 'unreachable') this.#identity = this.#hooks.identity() ?? this.#identity;
     return answer;
   }
 
-  /** Full jitter: many runners that lost the same server must not come back to it in step. */
   #backOff(): void {
-    const ceilingMs = Math.min(RETRY_MS_MAX, RETRY_MS_FIRST * 2 ** Math.min(this.#failures, 10));
+    this.#dueMs = monotonicMs() + backoffMs(this.#failures);
     this.#failures += 1;
-    this.#dueMs = monotonicMs() + Math.random() * ceilingMs;
   }
 
   /** Sleeps, at most for the given time, until something may have to be done. */

@@ -3,7 +3,7 @@
  * Pure: no clock, no files, no randomness.
  */
 import type { Json } from '../core/contract/common.ts';
-import type { Artifact, RunnerCommand } from '../core/contract/runner.ts';
+import type { Artifact, NotStartedBecause, RunnerCommand } from '../core/contract/runner.ts';
 import type { TerminatedBy } from '../core/contract/runs.ts';
 
 export type StartCommand = Extract<RunnerCommand, { kind: 'start' }>;
@@ -35,6 +35,8 @@ export interface SentSignal {
 /** How a run ended; it stays in the registry until the server has stored it. Times are on the monotonic clock. */
 export interface Outcome {
   readonly state: 'ended' | 'not_started' | 'gone';
+  /** With `not_started`. */
+  readonly notStartedBecause?: NotStartedBecause;
   readonly pid?: number;
   readonly bootId?: string;
   readonly startedMonotonicMs?: number;
@@ -54,6 +56,8 @@ export interface Live {
   readonly pid?: number;
   readonly startedMonotonicMs?: number;
   readonly bootId?: string;
+  /** What is being done before the process is started. */
+  readonly preparing?: 'setup' | 'repository';
   /** The shim has died and the work has not: its exit status cannot be known any more. */
   readonly orphaned?: boolean;
   /** When, on the monotonic clock, the next signal is due. */
@@ -89,7 +93,7 @@ export const EMPTY: State = { lastTaken: 0, runs: new Map(), done: new Map() };
 
 /** The part of a command that the journal keeps. Input, environment and token stay out of it. */
 export type TakenCommand =
-  | ({ readonly kind: 'start'; readonly maxOutputBytes: number } & Address)
+  | ({ readonly kind: 'start'; readonly maxOutputBytes: number; readonly impossible?: string } & Address)
   | ({ readonly kind: 'cancel' } & Address & Cancel)
   | { readonly kind: 'stop-vm' }
   /** Of a newer server: it is taken, so that the ones behind it are not held up, and nothing is done. */
@@ -177,8 +181,9 @@ function applyStart(state: State, command: Extract<TakenCommand, { kind: 'start'
   const key = keyOf(command);
   // What has been here before is never started again, whatever the number of the command.
   if (state.runs.has(key) || state.done.get(key) === 'ran') return state;
-  const { runId, attempt, maxOutputBytes } = command;
+  const { runId, attempt, maxOutputBytes, impossible } = command;
   const run: Run = { runId, attempt, maxOutputBytes, signals: [], live: {} };
+  if (impossible !== undefined) return put(state, { ...run, outcome: notStarted('impossible', impossible) });
   if (state.done.has(key))
     return put(state, refused(run, 'This attempt was refused before, so it is not started now.'));
   if (state.stopping) return put(state, refused(run, 'The VM is being stopped.'));
@@ -223,7 +228,14 @@ function acknowledge(state: State, address: Address): State {
   return { ...state, runs, done };
 }
 
-const refused = (run: Run, detail: string): Run => ({ ...run, outcome: { state: 'not_started', detail } });
+/** The outcome of a start that was asked for and did not become a process. */
+export const notStarted = (notStartedBecause: NotStartedBecause, detail: string): Outcome => ({
+  state: 'not_started',
+  notStartedBecause,
+  detail,
+});
+
+const refused = (run: Run, detail: string): Run => ({ ...run, outcome: notStarted('refused', detail) });
 
 const put = (state: State, run: Run): State => ({ ...state, runs: new Map(state.runs).set(keyOf(run), run) });
 

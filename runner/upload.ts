@@ -7,14 +7,18 @@ import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readText } from './files.ts';
+import { backoffMs, Patience, type PatienceDoor } from './patience.ts';
 import { monotonicMs } from './proc.ts';
 
 const CHUNK_BYTES_MAX = 256 * 1024;
 /** Bound of the contract. */
 const CHUNK_RECORDS_MAX = 5000;
+/** What a chunk's body begins and ends with; between them stand the lines of the capture, with commas for their ends. */
+const HEAD = Buffer.from('{"records":[');
+const TAIL = Buffer.from(']}');
+const NEWLINE = 0x0a;
+const COMMA = 0x2c;
 const PAUSE_MS = 200;
-const RETRY_MS_FIRST = 200;
-const RETRY_MS_MAX = 5000;
 
 interface Range {
   readonly chunk: number;
@@ -22,13 +26,9 @@ interface Range {
   readonly to: number;
 }
 
-export interface UploadDoor {
-  /** Stores a chunk's body. Answers false if it could not be stored just now. */
-  readonly put: (chunk: number, body: string) => Promise<boolean>;
-  /** The server answers heartbeats. While it does not, waiting costs nothing: the outcome cannot be told either. */
-  readonly reachable: () => boolean;
-  /** How long a failing server is waited for at the end, by now. */
-  readonly patience: () => { readonly ms: number; readonly whileUnreachable: boolean };
+export interface UploadDoor extends PatienceDoor {
+  /** Stores a chunk's body, whose bytes may change once it has answered. Answers false if it could not be stored just now. */
+  readonly put: (chunk: number, body: Buffer) => Promise<boolean>;
 }
 
 /** The upload of one run's output. */
@@ -36,6 +36,8 @@ export class LogUpload {
   readonly #capture: string;
   readonly #marks: string;
   readonly #door: UploadDoor;
+  /** One for all chunks: memory that is let go of is not free before much more of it has been let go of. */
+  readonly #buffer = Buffer.allocUnsafe(HEAD.length + CHUNK_BYTES_MAX + TAIL.length);
   #chunk = 0;
   #offset = 0;
   #unsent: Range | undefined;
@@ -76,19 +78,13 @@ export class LogUpload {
     // From here on this is the only one that sends: two senders would settle the same chunk twice.
     this.#draining = true;
     await this.#busy;
-    let failingSinceMs: number | undefined;
+    const patience = new Patience(this.#door);
     for (;;) {
       const result = await this.#step();
       if (result === 'nothing') return 0;
-      if (result === 'sent') {
-        failingSinceMs = undefined;
-        continue;
-      }
-      const { ms, whileUnreachable } = this.#door.patience();
-      if (!whileUnreachable && !this.#door.reachable()) failingSinceMs = undefined;
-      else failingSinceMs ??= monotonicMs();
-      if (failingSinceMs !== undefined && monotonicMs() - failingSinceMs >= ms) return this.#remainingBytes();
-      await sleep(Math.min(Math.max(0, this.#notBeforeMs - monotonicMs()), 1000));
+      if (result === 'sent') patience.renew();
+      else if (patience.isOver()) return this.#remainingBytes();
+      else await sleep(Math.min(Math.max(0, this.#notBeforeMs - monotonicMs()), 1000));
     }
   }
 
@@ -102,8 +98,8 @@ export class LogUpload {
       range = this.#unsent ?? (await this.#next());
       if (!range) return 'nothing';
       this.#unsent = range;
-      const lines = wholeLines(await readRange(this.#capture, range.from, range.to));
-      if (!(await this.#door.put(range.chunk, `{"records":[${lines.join(',')}]}`))) return this.#failed();
+      const body = asBody(this.#buffer, await this.#read(range.from, range.to));
+      if (!(await this.#door.put(range.chunk, body))) return this.#failed();
     } catch {
       // The disk fails or is full. That is no reason to end the work; it counts as output that cannot be stored.
       return this.#failed();
@@ -118,8 +114,7 @@ export class LogUpload {
 
   #failed(): 'failed' {
     this.#failures += 1;
-    const ceilingMs = Math.min(RETRY_MS_MAX, RETRY_MS_FIRST * 2 ** Math.min(this.#failures, 10));
-    this.#notBeforeMs = monotonicMs() + Math.random() * ceilingMs;
+    this.#notBeforeMs = monotonicMs() + backoffMs(this.#failures);
     return 'failed';
   }
 
@@ -127,12 +122,29 @@ export class LogUpload {
   async #next(): Promise<Range | undefined> {
     const from = this.#offset;
     if ((await sizeOf(this.#capture)) <= from) return undefined;
-    const bytes = await readRange(this.#capture, from, from + CHUNK_BYTES_MAX);
-    const length = cut(bytes);
+    const end = await this.#read(from, from + CHUNK_BYTES_MAX);
+    const length = cut(this.#buffer.subarray(HEAD.length, end));
     if (length === 0) return undefined;
     const range = { chunk: this.#chunk, from, to: from + length };
     writeMark(this.#marks, range);
     return range;
+  }
+
+  /** Reads a part of the capture into the buffer, behind the body's head. Answers where it ends there. */
+  async #read(from: number, to: number): Promise<number> {
+    const handle = await open(this.#capture, 'r');
+    try {
+      const start = HEAD.length;
+      let end = start;
+      while (end < start + to - from) {
+        const { bytesRead } = await handle.read(this.#buffer, end, start + to - from - end, from + end - start);
+        if (bytesRead === 0) break;
+        end += bytesRead;
+      }
+      return end;
+    } finally {
+      await handle.close();
+    }
   }
 }
 
@@ -176,7 +188,7 @@ function readMark(file: string): Range | undefined {
 function cut(bytes: Buffer): number {
   let end = 0;
   for (let records = 0; records < CHUNK_RECORDS_MAX; records += 1) {
-    const next = bytes.indexOf(0x0a, end) + 1;
+    const next = bytes.indexOf(NEWLINE, end) + 1;
     if (next === 0) break;
     end = next;
   }
@@ -184,35 +196,35 @@ function cut(bytes: Buffer): number {
   return end === 0 && bytes.length === CHUNK_BYTES_MAX ? bytes.length : end;
 }
 
-/** The lines that are records. Only a shim that died in the middle of a write, or a failing disk, leaves others. */
-function wholeLines(bytes: Buffer): string[] {
-  return bytes
-    .toString('utf8')
-    .split('\n')
-    .filter((line) => {
-      if (line === '') return false;
-      try {
-        JSON.parse(line);
-        return true;
-      } catch {
-        return false;
-      }
-    });
+/**
+ * Makes a chunk's body, in place, of the lines that stand in the buffer from the end of its head to `end`. Those that are
+ * no records are left out: only a shim that died in the middle of a write, or a failing disk, leaves such.
+ */
+function asBody(buffer: Buffer, end: number): Buffer {
+  HEAD.copy(buffer);
+  let written = HEAD.length;
+  for (let from = written; from < end; ) {
+    const newline = buffer.subarray(0, end).indexOf(NEWLINE, from);
+    const to = newline === -1 ? end : newline;
+    if (isRecord(buffer.toString('utf8', from, to))) {
+      buffer.copyWithin(written, from, to);
+      written += to - from;
+      buffer[written] = COMMA;
+      written += 1;
+    }
+    from = to + 1;
+  }
+  // The last comma, if there is one, makes room for the end.
+  const last = written === HEAD.length ? written : written - 1;
+  return buffer.subarray(0, last + TAIL.copy(buffer, last));
 }
 
-async function readRange(file: string, from: number, to: number): Promise<Buffer> {
-  const handle = await open(file, 'r');
+function isRecord(line: string): boolean {
   try {
-    const bytes = Buffer.alloc(to - from);
-    let filled = 0;
-    while (filled < bytes.length) {
-      const { bytesRead } = await handle.read(bytes, filled, bytes.length - filled, from + filled);
-      if (bytesRead === 0) break;
-      filled += bytesRead;
-    }
-    return bytes.subarray(0, filled);
-  } finally {
-    await handle.close();
+    JSON.parse(line);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -15,6 +15,7 @@ import {
   type ProcessId,
   sendSignal,
 } from './proc.ts';
+import type { Plan, StageName } from './shim.ts';
 import type { StartCommand } from './state.ts';
 import { reserveMarks } from './upload.ts';
 
@@ -22,6 +23,7 @@ import { reserveMarks } from './upload.ts';
 const SHIM_FILE = fileURLToPath(new URL(`./shim${path.extname(import.meta.url)}`, import.meta.url));
 
 export interface StartSurroundings {
+  readonly vmDir: string;
   readonly folder: string;
   readonly mark: Mark;
   /** Where the agent reaches the server. */
@@ -36,7 +38,7 @@ export interface StartSurroundings {
  * @throws if the folder exists already or cannot be prepared
  */
 export function startShim(command: StartCommand, surroundings: StartSurroundings): ChildProcess {
-  const { folder, mark, url, baseEnvironment, compileCache } = surroundings;
+  const { folder, mark, baseEnvironment, compileCache } = surroundings;
   const inFolder = (name: string) => path.join(folder, name);
   fs.mkdirSync(path.dirname(folder), { recursive: true, mode: 0o700 });
   fs.mkdirSync(folder, { mode: 0o700 });
@@ -48,28 +50,12 @@ export function startShim(command: StartCommand, surroundings: StartSurroundings
   const { input } = command;
   fs.writeFileSync(inFolder('input'), typeof input === 'string' ? input : JSON.stringify(input), { mode: 0o600 });
   const marks = markEnvironment(mark);
-  const cwd = path.resolve(inFolder('work'), command.workingDirectory ?? '.');
+  const plan = planOf(command, surroundings);
   // Whoever collects the artifacts may be another runner, which has never seen the command.
   if (command.artifacts?.length) {
-    fs.writeFileSync(inFolder('artifacts.json'), JSON.stringify({ workingFolder: cwd, globs: command.artifacts }));
+    fs.writeFileSync(inFolder('artifacts.json'), JSON.stringify({ workingFolder: plan.cwd, globs: command.artifacts }));
   }
-  const plan = {
-    argv: command.command,
-    cwd,
-    maxLogBytes: command.maxLogBytes,
-    mask: command.mask ?? [],
-    env: {
-      ...baseEnvironment,
-      ...command.env,
-      CANDOR_INPUT: inFolder('input'),
-      CANDOR_OUTPUT: inFolder('output'),
-      CANDOR_ARTIFACTS: inFolder('artifacts'),
-      CANDOR_URL: url,
-      CANDOR_RUN_TOKEN: command.runToken,
-      ...(command.occurrence !== undefined && { CANDOR_OCCURRENCE: command.occurrence }),
-      ...marks,
-    },
-  };
+  for (const stage of STAGES) if (plan[stage]) fs.writeFileSync(pendingFile(folder, stage), '');
   writeSynced(inFolder('plan.json'), JSON.stringify(plan));
   const log = fs.openSync(inFolder('shim.log'), 'a', 0o600);
   try {
@@ -85,6 +71,54 @@ export function startShim(command: StartCommand, surroundings: StartSurroundings
     fs.closeSync(log);
   }
 }
+
+const STAGES: readonly StageName[] = ['setup', 'repository'];
+const pendingFile = (folder: string, stage: StageName) => path.join(folder, `${stage}.pending`);
+
+/** All that the shim has to know. */
+function planOf(command: StartCommand, { vmDir, folder, mark, url, baseEnvironment }: StartSurroundings): Plan {
+  const inFolder = (name: string) => path.join(folder, name);
+  const marks = markEnvironment(mark);
+  const env = { ...baseEnvironment, ...command.env };
+  const { CANDOR_RUN_TOKEN: _, ...setupEnv } = env;
+  const { setup, repository } = command;
+  return {
+    mark,
+    argv: command.command,
+    cwd: path.resolve(inFolder('work'), command.workingDirectory ?? '.'),
+    maxLogBytes: command.maxLogBytes,
+    mask: command.mask ?? [],
+    env: {
+      ...env,
+      CANDOR_INPUT: inFolder('input'),
+      CANDOR_OUTPUT: inFolder('output'),
+      CANDOR_ARTIFACTS: inFolder('artifacts'),
+      CANDOR_URL: url,
+      CANDOR_RUN_TOKEN: command.runToken,
+      ...(command.occurrence !== undefined && { CANDOR_OCCURRENCE: command.occurrence }),
+      ...marks,
+    },
+    ...(setup && {
+      setup: {
+        ...setup,
+        env: { ...setupEnv, ...marks },
+        folder: path.join(vmDir, 'setup'),
+        workingFolder: path.join(vmDir, 'shared'),
+      },
+    }),
+    ...(repository && {
+      repository: {
+        ...repository,
+        workingFolder: inFolder('work'),
+        env: { ...baseEnvironment, ...proxies(env), ...marks },
+      },
+    }),
+  };
+}
+
+/** Of the agent's environment a checkout gets what it may not reach the server without. */
+const proxies = (env: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(env).filter(([name]) => /^(https?|all|no)_proxy$/i.test(name)));
 
 interface Claim {
   readonly refused?: true;
@@ -143,6 +177,7 @@ export function probe(folder: string, mark: Mark, ownShimRuns: boolean): Probe {
   // The order matters: a shim seen dead has written all that it ever will, so its files are read after the look at it.
   const shimAlive = sameBoot && claim.shim !== undefined && isAlive(claim.shim);
   const started = readStarted(folder);
+  const preparing = started ? undefined : STAGES.find((stage) => fs.existsSync(pendingFile(folder, stage)));
   const marked = shimAlive ? undefined : markedProcesses(mark, claim.shim).length;
   const workAlive = started ? sameBoot && isAlive(started) : (marked ?? 0) > 0;
   const exit = readExit(folder);
@@ -152,6 +187,7 @@ export function probe(folder: string, mark: Mark, ownShimRuns: boolean): Probe {
     shim: shimAlive ? 'alive' : 'dead',
     workAlive,
     ...(started && { started }),
+    ...(preparing && { preparing }),
     ...(exit && { exit }),
     detail: `The shim (pid ${pid}) and the work's process are gone and left no exit status; ${found}.`,
   };
@@ -178,9 +214,12 @@ export function signalWork(folder: string, mark: Mark, signal: NodeJS.Signals): 
   // A pid whose process has gone may be someone else's by now, so the group is only reached through its living leader.
   const reached = started !== undefined && isAlive(started) && sendSignal(-started.pid, signal);
   if (started && signal !== 'SIGKILL') return reached;
-  const marked = markedProcesses(mark, shimOf(folder));
+  const shim = shimOf(folder);
+  // The shim hears of it before its commands do: it must not go on with the next one, nor take their end for a failure.
+  const told = !started && shim !== undefined && isAlive(shim) && sendSignal(shim.pid, 'SIGUSR2');
+  const marked = markedProcesses(mark, shim);
   for (const { pid } of marked) sendSignal(pid, signal);
-  return reached || (!started && marked.length > 0);
+  return reached || told || (!started && marked.length > 0);
 }
 
 export function killAll(mark: Mark): void {

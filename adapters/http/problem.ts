@@ -44,6 +44,8 @@ const REMEDIES: Record<ErrorCode, string> = {
   live_runs: 'Wait until the runs have ended, or cancel them.',
   live_schedules: 'Delete the schedules first.',
   overlap: 'Wait until the other run has ended, or cancel it.',
+  run_live: 'Wait until it has ended, or cancel it.',
+  children_limit: 'Start fewer runs, or let a principal start them.',
   run_ended: 'Read the run for its outcome.',
   illegal_transition: 'Read the resource again and decide on its present state.',
   precondition_required: 'Send If-Match with the ETag of the resource as you read it.',

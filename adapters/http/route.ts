@@ -4,6 +4,7 @@
  */
 import type { Context } from 'hono';
 import * as z from 'zod';
+import type { Caller } from '../../core/access/principals.ts';
 import type { PrincipalCaller } from '../../core/agents/service.ts';
 import type { CoreConfig } from '../../core/config.ts';
 import { CandorError, NotFound } from '../../core/errors.ts';
@@ -17,7 +18,9 @@ export interface Callers {
   readonly public: undefined;
   readonly principal: PrincipalCaller;
   /** Principals, and the run that the path names. */
-  readonly own_run: { readonly tenantId: string };
+  readonly own_run: Caller;
+  /** Principals, and runs: what they may start here, the use case says. */
+  readonly starter: Caller;
   readonly registration: Extract<TokenClaims, { kind: 'registration' }>;
   readonly vm: Extract<TokenClaims, { kind: 'vm' }>;
 }
@@ -122,10 +125,10 @@ async function callerOf(server: Server, context: Context, access: Access): Promi
   if (access === 'public') return undefined;
   if (access === 'registration' || access === 'vm') return readRunner(request, server.ports, access);
   const caller = await readCaller(request, server.authenticate);
-  if (caller.kind === 'principal') return caller;
+  if (caller.kind === 'principal' || access === 'starter') return caller;
   if (access === 'principal')
-    throw new CandorError('forbidden', 'The token of a run reads its own run, and nothing else.', {
-      remedy: `Read /v1/runs/${caller.runId}, its events or its logs.`,
+    throw new CandorError('forbidden', 'The token of a run reads its own run and starts runs, and nothing else.', {
+      remedy: `Read /v1/runs/${caller.runId}, its events or its logs, or start a run of an agent.`,
     });
   // Another run is as absent for this caller as one that never was.
   if (paramOf(context, 'runId') !== caller.runId) throw new NotFound('run', shown(paramOf(context, 'runId')));

@@ -21,6 +21,9 @@ export const group = (parent: Command, name: string, description: string): Comma
 export const examples = (command: Command, ...lines: readonly string[]): Command =>
   command.addHelpText('after', `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`);
 
+/** Of `--wait`. */
+export const WAIT_HELP = 'wait until the run has ended; the exit code says how';
+
 export const pageOptions = (command: Command): Command =>
   command
     .option('--limit <n>', 'items per page', wholeNumber(1, PAGE_LIMIT_MAX))

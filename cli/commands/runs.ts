@@ -1,14 +1,25 @@
 /** `candor runs …` */
 import { type Command, Option } from 'commander';
 import { type EventBody, RUN_STATUSES, type RunBody } from '../../core/contract/runs.ts';
-import { type InputOptions, readInput, wholeNumber } from '../arguments.ts';
+import { type InputOptions, mergedFields, readInput, wholeNumber } from '../arguments.ts';
 import { apiPath } from '../client.ts';
 import { type Follower, followRun, outcomeExitCode, readLogs } from '../follow.ts';
 import { LogPrinter } from '../logPrinter.ts';
-import { eventLine, eventTable, outcomeLine, runDetail, runTable } from '../render/runs.ts';
+import { eventLine, eventTable, outcomeLine, runDetail, runTable, unverifiedNote } from '../render/runs.ts';
 import { agentId, type ListOptions, printList } from '../resources.ts';
 import type { Host, Session } from '../session.ts';
-import { examples, group, inputOptions, pageOptions, subcommand } from './options.ts';
+import { addArtifacts } from './artifacts.ts';
+import { examples, group, inputOptions, pageOptions, subcommand, WAIT_HELP } from './options.ts';
+import { addRunReading } from './runReading.ts';
+import { addRunRetry } from './runRetry.ts';
+import {
+  type RetryOptions,
+  retryFields,
+  retryOptions,
+  type TimeoutOptions,
+  timeoutFields,
+  timeoutOptions,
+} from './timeoutOptions.ts';
 
 const ATTEMPT_MAX = 1_000_000;
 
@@ -22,6 +33,8 @@ export function addRunCommands(program: Command, host: Host): void {
     async (session, [id = '']) => printRun(session, await session.client.get(apiPath('runs', id))),
   );
   addCancel(runs, host);
+  addRunRetry(runs, host);
+  addRunReading(runs, host);
   host.serve<ListOptions>(
     pageOptions(subcommand(runs, 'events <run>', 'every change of its state, in order')),
     (session, [id = ''], options) =>
@@ -30,7 +43,13 @@ export function addRunCommands(program: Command, host: Host): void {
       ),
   );
   addLogs(runs, host);
+  addArtifacts(runs, host);
   addWatch(runs, host);
+}
+
+interface CreateOptions extends InputOptions, TimeoutOptions, RetryOptions {
+  readonly agent?: string;
+  readonly wait?: true;
 }
 
 function addCreate(runs: Command, host: Host): void {
@@ -38,16 +57,18 @@ function addCreate(runs: Command, host: Host): void {
     '--agent <agent>',
     'what to run (id or name)',
   );
-  inputOptions(create).option('--wait', 'wait until the run has ended; the exit code says how');
+  retryOptions(timeoutOptions(inputOptions(create), 'this run', false), false).option('--wait', WAIT_HELP);
   examples(
     create,
     'candor runs create --agent report --input \'{"depth": 2}\' --wait',
-    'candor runs create --agent report --input-text "Summarise the week"',
+    'candor runs create --agent report --input-text "Summarise the week" --run-timeout 2h --idle-timeout 10m',
   );
-  host.serve<InputOptions & { readonly agent?: string; readonly wait?: true }>(create, async (session, _, options) => {
+  host.serve<CreateOptions>(create, async (session, _, options) => {
     const input = await readInput(options);
     const agent = await agentId(session.client, options.agent ?? '');
-    const body = input === undefined ? {} : { input: input.value };
+    const retry = retryFields(options);
+    const overrides = mergedFields(undefined, { ...timeoutFields(options), retry });
+    const body = { ...(input !== undefined && { input: input.value }), ...(overrides && { overrides }) };
     const run = await session.client.post<RunBody>(apiPath('agents', agent, 'runs'), { body });
     return printOrAwaitRun(session, run, options.wait === true);
   });
@@ -119,8 +140,15 @@ function addWatch(runs: Command, host: Host): void {
     const onEvent = (event: EventBody) => (json ? out.jsonLine(event) : out.line(eventLine(out.paint, event)));
     const run = await followRun(session, id, { onEvent, onWaiting: waitingNote(session) });
     if (!json) await out.line(outcomeLine(out.paint, run));
+    noteUnverified(session, run);
     return outcomeExitCode(run);
   });
+}
+
+/** The exit code speaks of the run's end. What its agent wants as proof and did not find is said beside it. */
+function noteUnverified({ out }: Session, run: RunBody): void {
+  const note = unverifiedNote(run);
+  if (note !== undefined) out.note(`Note: ${run.id} ${note}.`);
 }
 
 const waitingNote =
@@ -145,6 +173,7 @@ export async function printOrAwaitRun(
   const onEvent = (event: EventBody) => out.note(eventLine((_, text) => text, event));
   const ended = await followRun(session, run.id, { onEvent, onWaiting: waitingNote(session) });
   await printRun(session, ended);
+  noteUnverified(session, ended);
   return outcomeExitCode(ended, wanted);
 }
 

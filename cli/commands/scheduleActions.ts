@@ -7,7 +7,7 @@ import { apiPath } from '../client.ts';
 import { scheduleId } from '../resources.ts';
 import type { Host } from '../session.ts';
 import { changing, checkedIfMatch } from './changes.ts';
-import { examples, inputOptions, subcommand } from './options.ts';
+import { examples, inputOptions, subcommand, WAIT_HELP } from './options.ts';
 import { printOrAwaitRun } from './runs.ts';
 import { printSchedule } from './schedules.ts';
 
@@ -52,7 +52,7 @@ function addTrigger(schedules: Command, host: Host): void {
     'trigger <schedule>',
     'run it now, beside its occurrences, even if it is paused',
   );
-  inputOptions(trigger).option('--wait', 'wait until the run has ended; the exit code says how');
+  inputOptions(trigger).option('--wait', WAIT_HELP);
   examples(trigger, 'candor schedules trigger daily --wait');
   host.serve<InputOptions & { readonly wait?: true }>(trigger, async (session, [reference = ''], options) => {
     const input = await readInput(options);

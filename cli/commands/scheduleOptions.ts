@@ -11,6 +11,15 @@ import {
   wholeNumberOrNone,
 } from '../arguments.ts';
 import type { CadenceOptions } from './cadence.ts';
+import {
+  orNoneText,
+  type RetryOptions,
+  retryFields,
+  retryOptions,
+  type TimeoutOptions,
+  timeoutFields,
+  timeoutOptions,
+} from './timeoutOptions.ts';
 
 const CONSECUTIVE_MAX = 1000;
 const REMAINING_MAX = 999_999_999;
@@ -20,14 +29,12 @@ export interface WindowOptions {
   readonly windowEnd?: string;
 }
 
-export interface ScheduleOptions extends CadenceOptions, WindowOptions, InputOptions {
+export interface ScheduleOptions extends CadenceOptions, WindowOptions, InputOptions, TimeoutOptions, RetryOptions {
   readonly overlap?: string;
   readonly catchup?: string;
   readonly flexibleWindow?: string;
   readonly pauseOnFailure?: number | typeof NONE;
   readonly remainingRuns?: number | typeof NONE;
-  readonly runTimeout?: string;
-  readonly startTimeout?: string;
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
@@ -46,9 +53,9 @@ export const windowOptions = (command: Command, orNone: string): Command =>
 
 /** @param isChange a change can also take a field back to its default, with `none` */
 export function policyOptions(command: Command, isChange: boolean): Command {
-  const orNone = isChange ? `, or ${NONE} for the default` : '';
+  const orNone = orNoneText(isChange);
   const number = isChange ? wholeNumberOrNone : wholeNumber;
-  return windowOptions(command, orNone)
+  windowOptions(command, orNone)
     .addOption(
       new Option('--overlap <policy>', 'what to do while a run is live (default: skip)').choices(OVERLAP_POLICIES),
     )
@@ -59,17 +66,23 @@ export function policyOptions(command: Command, isChange: boolean): Command {
       `pause it after so many failures in a row that are the agent's own${orNone}`,
       number(1, CONSECUTIVE_MAX),
     )
-    .option('--remaining-runs <n>', `complete it after so many more runs${orNone}`, number(1, REMAINING_MAX))
-    .option('--run-timeout <duration>', `how long its runs may take${orNone}`)
-    .option('--start-timeout <duration>', `how long its runs may take to start${orNone}`)
-    .option('--metadata <name=value>', 'a note of yours (repeatable)', collectPair);
+    .option('--remaining-runs <n>', `complete it after so many more runs${orNone}`, number(1, REMAINING_MAX));
+  return retryOptions(timeoutOptions(command, 'a run of it', isChange), isChange).option(
+    '--metadata <name=value>',
+    'a note of yours (repeatable)',
+    collectPair,
+  );
 }
 
 /** What is sent alike at a creation and at a change. @param present what stands, so that its neighbours are kept */
 export async function commonFields(options: ScheduleOptions, present?: ScheduleBody): Promise<object> {
   const input = await readInput(options);
-  const { runTimeout, startTimeout, overlap, catchup, flexibleWindow, pauseOnFailure, remainingRuns } = options;
-  const overrides = mergedFields(present?.overrides, { runTimeout, startTimeout });
+  const { overlap, catchup, flexibleWindow, pauseOnFailure, remainingRuns } = options;
+  const retry = retryFields(options, present?.overrides?.retry);
+  const overrides = mergedFields(present?.overrides, {
+    ...timeoutFields(options),
+    retry: retry === null ? NONE : retry,
+  });
   const window = windowOf(options, present);
   return {
     ...(window !== undefined && { window }),

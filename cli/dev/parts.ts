@@ -3,10 +3,12 @@ import { dynamoClient } from '../../adapters/aws/client.ts';
 import { DynamoStore } from '../../adapters/aws/store.ts';
 import { ensureTable } from '../../adapters/aws/table.ts';
 import type { Features } from '../../adapters/http/app.ts';
+import { FileArtifactStore } from '../../adapters/local/artifactStore.ts';
 import { LocalClock } from '../../adapters/local/clock.ts';
 import { EventReader } from '../../adapters/local/events.ts';
 import { LocalFleet } from '../../adapters/local/fleet.ts';
 import { FileLogStore } from '../../adapters/local/logStore.ts';
+import { FileSecrets } from '../../adapters/local/secrets.ts';
 import { createTokens } from '../../adapters/local/tokens.ts';
 import { type ExecutionEnd, LocalWorkflow, type TaskHandler } from '../../adapters/local/workflow.ts';
 import { randomIds } from '../../adapters/system/ids.ts';
@@ -41,6 +43,7 @@ export interface Parts {
   readonly fleet: LocalFleet;
   readonly watchdog: Watchdog;
   readonly logs: FileLogStore;
+  readonly artifacts: FileArtifactStore;
   /** Where schedules are off it stands still, and the status page says so. */
   startClock(): Promise<void>;
   /** From here on, ended executions are our own doing and fail no run. */
@@ -58,6 +61,7 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
   const store = wakingStore(new DynamoStore(client, TABLE), () => parts.events.wake());
   await ensurePrincipal(store, LOCAL_TENANT, LOCAL_ADMIN, 'Local administrator');
   const logs = new FileLogStore({ dataDir: options.dataDir, time: systemTime });
+  const artifacts = new FileArtifactStore({ dataDir: options.dataDir, time: systemTime });
   const background = (what: string, work: Promise<unknown>) =>
     void work.catch((error: unknown) => log.warn(`${what}.failed`, { error: String(error) }));
   const workflow = new LocalWorkflow({
@@ -91,6 +95,8 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
     workflow,
     fleet,
     logs,
+    artifacts,
+    secrets: new FileSecrets({ dataDir: options.dataDir }),
     ids: randomIds,
     time: systemTime,
     tokens: createTokens(options.signingKey),
@@ -116,6 +122,7 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
     fleet,
     watchdog,
     logs,
+    artifacts,
     startClock: async () => {
       if (schedules) clock.start();
       else await publishProof(ports, 'clock', owner, { schedules: 'off' });

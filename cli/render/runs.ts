@@ -25,7 +25,8 @@ export const runTable = (paint: Paint, page: Page<RunBody>): string =>
     ['ID', 'STATUS', 'RUN', 'CREATED', 'TOOK', 'NOTE'],
     page.items.map((run) => [
       run.id,
-      statusCell(run.status),
+      // Success that nothing proves must not look like one that is proven.
+      isUnverified(run) ? { text: run.status, colour: 'yellow' } : statusCell(run.status),
       run.displayName,
       `${absolute(run.createdAt)} (${relative(run.createdAt, page.asOf)})`,
       tookText(run, page.asOf),
@@ -41,6 +42,7 @@ function tookText(run: RunBody, asOf: string | undefined): string | undefined {
 
 function noteText(run: RunBody): string {
   const notes = [
+    isUnverified(run) && 'unverified',
     run.waiting && `waiting: ${run.waiting.reason}`,
     run.exitCode !== undefined && run.exitCode !== 0 && `exit code ${run.exitCode}`,
     run.reason,
@@ -49,13 +51,25 @@ function noteText(run: RunBody): string {
   return notes.filter(Boolean).join(', ');
 }
 
+/** Whether it succeeded without meeting what its agent declares to prove success. */
+const isUnverified = (run: RunBody): boolean => run.verification?.status === 'unverified';
+
+/** What is missing for a success to be proven, or nothing where nothing is. */
+export function unverifiedNote(run: RunBody): string | undefined {
+  if (!isUnverified(run)) return undefined;
+  const missing = run.verification?.checks.filter((check) => !check.met) ?? [];
+  const why = missing.map(({ criterion, detail }) => `${criterion}: ${detail}`).join('; ');
+  return `${run.status}, but unverified${why === '' ? '' : ` (${why})`}`;
+}
+
 export function runDetail(paint: Paint, run: RunBody): string {
   const { asOf } = run;
   const at = (iso: string | undefined) => (iso === undefined ? undefined : when(iso, asOf));
   return fields(paint, [
     ['id', run.id],
     ['run', inline(run.displayName)],
-    ['status', status(paint, run.status)],
+    ['status', isUnverified(run) ? paint('yellow', `${run.status}, unverified`) : status(paint, run.status)],
+    ...verificationFields(paint, run),
     ['reason', run.reason && inline(run.reason)],
     ...evidenceFields('evidence', run.evidence, asOf),
     ...correctionFields(paint, run),
@@ -65,7 +79,10 @@ export function runDetail(paint: Paint, run: RunBody): string {
     ['schedule', run.scheduleId],
     ['occurrence', at(run.occurrence)],
     ['trigger', inline(`${run.trigger.kind} by ${run.trigger.by}`)],
+    ['retry of', run.retryOf],
+    ['parent run', run.parentRunId],
     ['attempt', String(run.attempt)],
+    ['  given up', attemptsText(run)],
     ['VM', run.vmId],
     ['exit code', run.exitCode?.toString()],
     ['signal', run.signal && inline(run.signal)],
@@ -78,6 +95,7 @@ export function runDetail(paint: Paint, run: RunBody): string {
     ['version', String(run.version)],
     ['input', jsonText(run.input)],
     ['output', run.output === undefined ? undefined : jsonText(run.output)],
+    ['artifacts', artifactsText(run)],
   ]);
 }
 
@@ -86,6 +104,35 @@ export const evidenceFields = (label: string, evidence: Evidence, asOf: string):
   [label, `${inline(evidence.source)}, observed ${when(evidence.observedAt, asOf)}`],
   ['', evidence.detail === '' ? undefined : multiline(evidence.detail)],
 ];
+
+function verificationFields(paint: Paint, { verification }: RunBody): readonly Field[] {
+  if (verification === undefined) return [];
+  const checks = verification.checks.map(({ criterion, met, detail }) => {
+    const text = inline(`${met ? 'met' : 'NOT met'}: ${criterion}: ${detail}`);
+    return met ? text : paint('yellow', text);
+  });
+  const verdict = paint(verification.status === 'verified' ? 'green' : 'yellow', verification.status);
+  return [['verification', [verdict, ...checks].join('\n')]];
+}
+
+/** Each attempt that was given up: why, when, where, and who saw it. */
+function attemptsText({ attempts, asOf }: RunBody): string | undefined {
+  if (attempts === undefined || attempts.length === 0) return undefined;
+  const lines = attempts.flatMap(({ attempt, reason, endedAt, vmId, startedAt, evidence }) => {
+    const where = vmId === undefined ? '' : ` on ${vmId}`;
+    const begun = startedAt === undefined ? 'its process was not seen to start' : `started ${absolute(startedAt)}`;
+    return [
+      inline(`${attempt}: ${reason}, ended ${when(endedAt, asOf)}${where}; ${begun}`),
+      inline(`   ${evidence.source}, observed ${when(evidence.observedAt, asOf)}: ${evidence.detail}`),
+    ];
+  });
+  return lines.join('\n');
+}
+
+function artifactsText({ artifacts }: RunBody): string | undefined {
+  if (artifacts === undefined) return undefined;
+  return artifacts.map(({ path, bytes }) => inline(`${path} (${bytes} bytes)`)).join('\n') || 'none';
+}
 
 function correctionFields(paint: Paint, run: RunBody): readonly Field[] {
   const { correction } = run;
@@ -106,6 +153,7 @@ function waitingFields(run: RunBody): readonly Field[] {
     ['  tried', waiting.tried && inline(waiting.tried.join(', '))],
     ['  position', waiting.position?.toString()],
     ['  limit', waiting.maximum?.toString()],
+    ['  blocked by', waiting.blockedBy?.map(inline).join('\n')],
     ['  next try', waiting.nextTryAt && when(waiting.nextTryAt, run.asOf)],
   ];
 }
@@ -123,8 +171,12 @@ function cancelFields(run: RunBody): readonly Field[] {
     ['  process gone', stage(cancel.processGoneAt) ?? expected],
     ['  VM terminated', stage(cancel.vmTerminatedAt)],
     ['  signals', cancel.signals && inline(cancel.signals.join(', '))],
+    ['  cost', cancel.billed && billedText(cancel.billed)],
   ];
 }
+
+const billedText = ({ seconds, final }: NonNullable<NonNullable<RunBody['cancel']>['billed']>): string =>
+  `${seconds.toFixed(1)} s billed after the request${final ? '' : ', still counting'}`;
 
 export const eventTable = (paint: Paint, page: Page<EventBody>): string =>
   table(
@@ -162,6 +214,7 @@ function detailText(event: EventBody): string {
 /** How a run ended, in one line. */
 export function outcomeLine(paint: Paint, run: RunBody): string {
   const facts = [
+    isUnverified(run) && 'unverified',
     run.exitCode !== undefined && `exit code ${run.exitCode}`,
     run.signal && `signal ${run.signal}`,
     run.reason,

@@ -2,7 +2,7 @@
 import type { CadenceBody, OccurrenceBody, RevisionBody, ScheduleBody } from '../../core/contract/schedules.ts';
 import type { Page } from '../client.ts';
 import { absolute, fields, inline, jsonText, type Paint, relative, status, statusCell, table, when } from '../text.ts';
-import { pairs } from './agents.ts';
+import { pairs, retryLines, timeoutLines } from './agents.ts';
 
 export const scheduleTable = (paint: Paint, page: Page<ScheduleBody>): string =>
   table(
@@ -51,8 +51,8 @@ export function scheduleDetail(paint: Paint, schedule: ScheduleBody): string {
     ['flexible window', schedule.flexibleWindow],
     ['pause on failure', pauseOnFailureText(schedule)],
     ['remaining runs', schedule.remainingRuns?.toString()],
-    ['start timeout', schedule.overrides?.startTimeout],
-    ['run timeout', schedule.overrides?.runTimeout],
+    ...timeoutLines(schedule.overrides),
+    ...retryLines(schedule.overrides?.retry),
     ['next', schedule.nextOccurrences.map((at) => when(at, asOf)).join('\n') || 'none'],
     ['taken out', listed(schedule.skips, asOf)],
     ['waiting', listed(schedule.buffered, asOf)],

@@ -1,10 +1,9 @@
 /** What callers do with agents. Every change is conditional on the version that it was decided on. */
 import type { AgentBody, AgentCreate, AgentPatch } from '../contract/agents.ts';
-import { limitsToBody } from '../contract/agents.ts';
 import { isoTime, type ListBody } from '../contract/common.ts';
 import { isTerminal } from '../contract/runs.ts';
 import { CandorError, NotFound } from '../errors.ts';
-import { agentLimitId } from '../limits/model.ts';
+import { agentLimitId, agentVmLimitId } from '../limits/model.ts';
 import { admitWaiting } from '../limits/next.ts';
 import type { Ports } from '../ports.ts';
 import { byteLength, checkMetadata, type Precondition, requireVersion } from '../rules.ts';
@@ -14,8 +13,9 @@ import type { RunRow } from '../runs/model.ts';
 import { commit } from '../table/commit.ts';
 import { AGENT_NAME_PREFIX, keys, lists, SCHEDULE_NAME_PREFIX } from '../table/keys.ts';
 import { absent, eq, guard, type Write } from '../table/model.ts';
-import { asItem, asRow, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
-import type { AgentDefinition, AgentRow, AgentVersionRow } from './model.ts';
+import { asItem, asRow, asValue, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
+import { agentBody } from './body.ts';
+import { type AgentDefinition, type AgentRow, type AgentVersionRow, OPTIONAL_PARTS, optionalParts } from './model.ts';
 
 export interface PrincipalCaller {
   readonly tenantId: string;
@@ -37,9 +37,7 @@ const nameRow = (tenantId: string, name: string, id: string): NameRow => ({
 const definitionOf = (source: AgentDefinition): AgentDefinition => ({
   kind: source.kind,
   command: source.command,
-  ...(source.workingDirectory !== undefined && { workingDirectory: source.workingDirectory }),
-  ...(source.env !== undefined && { env: source.env }),
-  ...(source.limits !== undefined && { limits: source.limits }),
+  ...optionalParts(source),
 });
 
 const versionRow = (agent: AgentRow): AgentVersionRow => ({
@@ -175,8 +173,8 @@ export async function patchAgent(
   checkMetadata(ports.config, patch.metadata ?? undefined);
   const agent = await commitPatch(ports, caller, agentId, patch, precondition);
   // A raised limit lets in who waits; the watchdog does it where this is cut short.
-  if (patch.limits !== undefined)
-    await admitWaiting(ports, agentLimitId(agentId)).catch((error: unknown) =>
+  for (const limitId of patch.limits === undefined ? [] : [agentLimitId(agentId), agentVmLimitId(agentId)])
+    await admitWaiting(ports, limitId).catch((error: unknown) =>
       ports.log.warn('agent.waiting_not_admitted', { agentId, error: String(error) }),
     );
   return agent;
@@ -205,9 +203,7 @@ function commitPatch(
         set: {
           name: after.name,
           command: after.command,
-          workingDirectory: after.workingDirectory,
-          env: after.env,
-          limits: after.limits,
+          ...Object.fromEntries(OPTIONAL_PARTS.map((part) => [part, asValue(after[part])])),
           metadata: after.metadata,
           version: after.version,
           updatedAt: after.updatedAt,
@@ -240,23 +236,24 @@ export function overlay<T>(present: T | undefined, change: T | null | undefined)
 }
 
 function patched(agent: AgentRow, patch: AgentPatch, now: number): AgentRow {
-  const { workingDirectory: _w, env: _e, limits: _l, metadata: _m, ...rest } = agent;
-  const workingDirectory = overlay(agent.workingDirectory, patch.workingDirectory);
-  const env = overlay(agent.env, patch.env);
-  const limits = overlay(agent.limits, patch.limits as AgentDefinition['limits'] | null | undefined);
+  const { metadata: _, ...rest } = agent;
+  const kept = Object.fromEntries(Object.entries(rest).filter(([name]) => !isOptionalPart(name))) as typeof rest;
+  const parts = Object.fromEntries(
+    OPTIONAL_PARTS.map((part) => [part, overlay<unknown>(agent[part], patch[part])]),
+  ) as Partial<AgentDefinition>;
   const metadata = overlay(agent.metadata, patch.metadata);
   return {
-    ...rest,
+    ...kept,
     name: patch.name ?? agent.name,
     command: patch.command ?? agent.command,
-    ...(workingDirectory !== undefined && { workingDirectory }),
-    ...(env !== undefined && { env }),
-    ...(limits !== undefined && { limits }),
+    ...optionalParts(parts),
     ...(metadata !== undefined && { metadata }),
     version: agent.version + 1,
     updatedAt: now,
   };
 }
+
+const isOptionalPart = (name: string): boolean => (OPTIONAL_PARTS as readonly string[]).includes(name);
 
 /**
  * @throws CandorError `live_schedules` or `live_runs`, naming them, unless the runs are to be cancelled with it
@@ -339,22 +336,4 @@ async function liveRunsOf(ports: Ports, agentId: string): Promise<readonly RunRo
   return rows
     .map((item) => asRow<RunRow>(item))
     .filter((run) => run !== undefined && !isTerminal(run.status)) as readonly RunRow[];
-}
-
-export function agentBody(agent: AgentRow, now: number): AgentBody {
-  return {
-    id: agent.id,
-    name: agent.name,
-    kind: agent.kind,
-    command: agent.command,
-    ...(agent.workingDirectory !== undefined && { workingDirectory: agent.workingDirectory }),
-    ...(agent.env !== undefined && { env: agent.env }),
-    ...(agent.limits !== undefined && { limits: limitsToBody(agent.limits) }),
-    ...(agent.metadata !== undefined && { metadata: agent.metadata }),
-    version: agent.version,
-    createdBy: agent.createdBy,
-    createdAt: isoTime(agent.createdAt),
-    updatedAt: isoTime(agent.updatedAt),
-    asOf: isoTime(now),
-  };
 }

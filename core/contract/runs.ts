@@ -1,6 +1,7 @@
 /** Runs, their events and logs: what is sent and what is answered (design.md §7). */
 import * as z from 'zod';
-import { type Evidence, type Json, JsonValue } from './common.ts';
+import { Retry, type RetryBody, retryToBody, type TimeoutsBody, timeoutFields, timeoutsToBody } from './agentParts.ts';
+import { type Evidence, type Json, JsonValue, type ListBody } from './common.ts';
 
 export const RUN_STATUSES = [
   'queued',
@@ -21,11 +22,34 @@ export const TERMINAL_STATUSES: readonly RunStatus[] = ['succeeded', 'failed', '
 export const isTerminal = (status: RunStatus): status is TerminalStatus => TERMINAL_STATUSES.includes(status);
 
 /** How the work's process came to its end, as the runner saw it (design.md §5.6). */
+export const TRIGGER_KINDS = ['schedule', 'trigger', 'api', 'backfill', 'retry', 'run'] as const;
+export type TriggerKind = (typeof TRIGGER_KINDS)[number];
+
+export const CANCEL_CAUSES = ['request', 'timeout', 'idle', 'shutdown', 'overlap'] as const;
+export type CancelCause = (typeof CANCEL_CAUSES)[number];
+
 export const TERMINATED_BY = ['self', 'cancel', 'timeout', 'idle', 'oom', 'signal'] as const;
 export type TerminatedBy = (typeof TERMINATED_BY)[number];
 
-export const RunCreate = z.strictObject({ input: JsonValue.default(null) });
+/** What one run, or a schedule's runs, have otherwise than their agent. */
+export const RunOverrides = z.strictObject({ ...timeoutFields, retry: Retry.optional() });
+export type RunOverrides = z.output<typeof RunOverrides>;
+
+export interface OverridesBody extends TimeoutsBody {
+  readonly retry?: RetryBody;
+}
+
+export const overridesToBody = ({ retry, ...timeouts }: RunOverrides): OverridesBody => ({
+  ...timeoutsToBody(timeouts),
+  ...(retry !== undefined && { retry: retryToBody(retry) }),
+});
+
+export const RunCreate = z.strictObject({ input: JsonValue.default(null), overrides: RunOverrides.optional() });
+export type RunCreate = z.output<typeof RunCreate>;
 export type RunCreateInput = z.input<typeof RunCreate>;
+
+/** A retry by hand: a new run with the same input, unless another one is sent. */
+export const RetryRequest = z.strictObject({ input: JsonValue.optional() });
 
 export const CancelRequest = z.strictObject({ reason: z.string().trim().max(500).default('') });
 
@@ -39,12 +63,43 @@ export interface CancelBody {
   readonly requestedAt: string;
   readonly requestedBy: string;
   readonly reason: string;
-  readonly cause: 'request' | 'timeout' | 'shutdown' | 'overlap';
+  readonly cause: CancelCause;
   readonly acknowledgedAt?: string;
   readonly processGoneAt?: string;
   readonly vmTerminatedAt?: string;
   /** The signals that were sent, in order. */
   readonly signals?: readonly string[];
+  /** In the detail of one run: what its VM cost after the request, in seconds; `final` once that does not grow any more. */
+  readonly billed?: { readonly seconds: number; readonly final: boolean };
+}
+
+/** An attempt that has been given up: the run went on with the next one. */
+export interface AttemptBody {
+  readonly attempt: number;
+  readonly vmId?: string;
+  readonly dispatchedAt?: string;
+  readonly startedAt?: string;
+  readonly endedAt: string;
+  /** Why: `vm_terminated`, `not_started`, `setup_failed` … */
+  readonly reason: string;
+  readonly evidence: Evidence;
+}
+
+/** Whether the agent's success criteria are met: one entry for each of them. */
+export interface VerificationBody {
+  readonly status: 'verified' | 'unverified';
+  readonly checks: readonly {
+    readonly criterion: 'exitCode' | 'artifact' | 'outputSchema';
+    readonly met: boolean;
+    readonly detail: string;
+  }[];
+}
+
+/** A file that the run has left. */
+export interface ArtifactBody {
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: string;
 }
 
 export interface RunBody {
@@ -54,12 +109,22 @@ export interface RunBody {
   readonly scheduleId?: string;
   readonly occurrence?: string;
   readonly backfillId?: string;
-  readonly trigger: { readonly kind: 'schedule' | 'trigger' | 'api' | 'backfill'; readonly by: string };
+  readonly trigger: { readonly kind: TriggerKind; readonly by: string };
+  /** The run that this one does again. */
+  readonly retryOf?: string;
+  /** The run that has started this one. */
+  readonly parentRunId?: string;
   readonly displayName: string;
   readonly status: RunStatus;
   readonly attempt: number;
+  /** Attempts before the present one, oldest first. */
+  readonly attempts?: readonly AttemptBody[];
   readonly input: Json;
   readonly output?: Json;
+  /** Of a run that succeeded, where its agent declares what proves success. */
+  readonly verification?: VerificationBody;
+  /** In the detail of one run. */
+  readonly artifacts?: readonly ArtifactBody[];
   readonly exitCode?: number;
   readonly signal?: string;
   readonly terminatedBy?: TerminatedBy;
@@ -72,7 +137,7 @@ export interface RunBody {
     readonly tried?: readonly string[];
     readonly nextTryAt?: string;
     readonly blockedBy?: readonly string[];
-    /** For `agent_limit` and `tenant_limit`: how many may be at work at once. */
+    /** Where a limit is waited for: how many may be at work (or VMs exist) at once. */
     readonly maximum?: number;
     /** In the detail of one run: where it stands in the queue, 1 is next. */
     readonly position?: number;
@@ -85,6 +150,27 @@ export interface RunBody {
   readonly endedAt?: string;
   readonly deadlineAt?: string;
   readonly version: number;
+  readonly asOf: string;
+}
+
+export interface ChildrenBody extends ListBody<RunBody> {
+  /** How many there are, and how many of them have not ended. */
+  readonly created: number;
+  readonly pending: number;
+  /** No child can be added any more: by order, or because the parent has ended. */
+  readonly sealed: boolean;
+  /** When all of them had ended after the list was sealed. */
+  readonly completedAt?: string;
+}
+
+/** One answer to "why is it not running" and "why did it end so", each sentence with who saw it and when. */
+export interface RunExplainBody {
+  readonly runId: string;
+  readonly status: RunStatus;
+  readonly summary: string;
+  readonly facts: readonly { readonly about: string; readonly text: string; readonly evidence?: Evidence }[];
+  /** What can be done about it, where something can. */
+  readonly remedy?: string;
   readonly asOf: string;
 }
 
@@ -118,6 +204,12 @@ export interface VmBody {
   readonly status: 'launching' | 'booting' | 'ready' | 'unresponsive' | 'draining' | 'terminated';
   readonly instanceId?: string;
   readonly runs: readonly { readonly runId: string; readonly attempt: number }[];
+  /** Room for so many runs at once. */
+  readonly slots: number;
+  /** Of a VM without a run: since when, and until when it is kept warm for the next one. */
+  readonly idleSince?: string;
+  readonly warmUntil?: string;
+  readonly drain?: { readonly requestedAt: string; readonly requestedBy: string };
   readonly generation: number;
   readonly leaseUntil?: string;
   readonly evidence: Evidence;

@@ -1,6 +1,7 @@
 /** Schedules, occurrences and what becomes of them: what is sent and what is answered (design.md §7). */
 import * as z from 'zod';
 import { Duration, type Evidence, Instant, type Json, JsonValue, Metadata, Name } from './common.ts';
+import { type OverridesBody, RunOverrides } from './runs.ts';
 
 export const Timezone = z.string().max(64).refine(isTimezone, 'must be an IANA time zone such as Europe/Berlin or UTC');
 
@@ -71,11 +72,6 @@ const PauseOnFailure = z.strictObject({
 });
 const RemainingRuns = z.int('must be a whole number').min(1, 'must be at least 1').max(1_000_000_000);
 
-const Overrides = z.strictObject({
-  runTimeout: Duration({ minSeconds: 1, maxSeconds: 30 * 86_400 }).optional(),
-  startTimeout: Duration({ minSeconds: 10, maxSeconds: 86_400 }).optional(),
-});
-
 export const ScheduleCreate = z.strictObject({
   name: Name,
   cadence: Cadence,
@@ -86,7 +82,7 @@ export const ScheduleCreate = z.strictObject({
   pauseOnFailure: PauseOnFailure.optional(),
   remainingRuns: RemainingRuns.optional(),
   input: JsonValue.default(null),
-  overrides: Overrides.optional(),
+  overrides: RunOverrides.optional(),
   metadata: Metadata.optional(),
   paused: z.boolean().default(false),
 });
@@ -105,7 +101,7 @@ export const SchedulePatch = z
     pauseOnFailure: PauseOnFailure.nullable(),
     remainingRuns: RemainingRuns.nullable(),
     input: JsonValue,
-    overrides: Overrides.nullable(),
+    overrides: RunOverrides.nullable(),
     metadata: Metadata.nullable(),
   })
   .partial();
@@ -184,7 +180,7 @@ export interface ScheduleBody {
   readonly failureStreak: number;
   readonly remainingRuns?: number;
   readonly input: Json;
-  readonly overrides?: { readonly runTimeout?: string; readonly startTimeout?: string };
+  readonly overrides?: OverridesBody;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly version: number;
   readonly specVersion: number;

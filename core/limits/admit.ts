@@ -13,6 +13,7 @@ import { commit, type Plan } from '../table/commit.ts';
 import { checkPartition, keys, LIMIT_WAITER_PREFIX, shardOf } from '../table/keys.ts';
 import { guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue, SCHEMA_VERSION } from '../table/rows.ts';
+import { freeVms } from '../vms/free.ts';
 import {
   type Limit,
   type LimitRow,
@@ -38,22 +39,35 @@ export function admitRun(ports: Ports, runId: string): Promise<Admission> {
     if (run.admitted !== undefined) return { done: { kind: 'admitted' } };
     const agent = asRow<AgentRow>(await ports.store.get(keys.agent(run.agentId)));
     const limits = agent === undefined ? [] : limitsOf(ports.config, agent);
-    const full = await firstFull(ports, limits, run);
+    const { full, take } = await roomUnder(ports, limits, run);
     if (full !== undefined && run.waiting?.limit === full.id) return { done: { kind: 'waiting', limitId: full.id } };
-    return full === undefined ? admission(ports, run, limits, writer) : joining(ports, run, full, writer);
+    return full === undefined ? admission(ports, run, take, writer) : joining(ports, run, full, writer);
   });
 }
 
-/** The first limit without room: no place is free, or somebody has waited for longer. */
-async function firstFull(ports: Ports, limits: readonly Limit[], run: RunRow): Promise<Limit | undefined> {
-  for (const limit of limits) {
-    const row = asRow<LimitRow>(await ports.store.get(keys.limit(limit.id)));
-    if ((row?.used ?? 0) >= limit.maximum) return limit;
-    const oldest = await oldestWaiter(ports, limit.id);
-    if (oldest !== undefined && oldest.sk < waiterKey(limit.id, run).sk) return limit;
-  }
-  return undefined;
+interface Room {
+  /** The first limit without room: no place is free, or somebody has waited for longer. */
+  readonly full?: Limit;
+  /** Where a place is to be taken. */
+  readonly take: readonly Limit[];
 }
+
+async function roomUnder(ports: Ports, limits: readonly Limit[], run: RunRow): Promise<Room> {
+  const take: Limit[] = [];
+  for (const limit of limits) {
+    if (run.kept?.includes(limit.id) === true) continue;
+    const oldest = await oldestWaiter(ports, limit.id);
+    if (oldest !== undefined && oldest.sk < waiterKey(limit.id, run).sk) return { full: limit, take };
+    const row = asRow<LimitRow>(await ports.store.get(keys.limit(limit.id)));
+    if ((row?.used ?? 0) < limit.maximum) take.push(limit);
+    // A VM that is there already and free needs no further place.
+    else if (limit.kind === 'runs' || !(await findsFreeVm(ports, run))) return { full: limit, take };
+  }
+  return { take };
+}
+
+const findsFreeVm = async (ports: Ports, run: RunRow): Promise<boolean> =>
+  run.mayReuse === true && (await freeVms(ports, run, 1)).length > 0;
 
 export async function oldestWaiter(ports: Pick<Ports, 'store'>, limitId: string): Promise<PlaceRow | undefined> {
   const { pk } = keys.limit(limitId);
@@ -69,7 +83,8 @@ function admission(ports: Ports, run: RunRow, limits: readonly Limit[], writer: 
     // The start timeout counts from here: waiting for a place is nobody's fault (design.md §5.2).
     deadlineAt: now + run.startTimeoutSeconds * 1000,
     set: {
-      admitted: limits.map((limit) => limit.id),
+      admitted: [...(run.kept ?? []), ...limits.map((limit) => limit.id)],
+      kept: undefined,
       admittedAt: now,
       waiting: undefined,
       // Its placement follows at once; where it does not, the watchdog makes up for it.
@@ -80,7 +95,7 @@ function admission(ports: Ports, run: RunRow, limits: readonly Limit[], writer: 
   return {
     writes: [
       ...changeRun(ports.config, run, change, now, writer),
-      ...limits.flatMap((limit) => takePlace(run, limit, now)),
+      ...limits.flatMap((limit) => takePlace(limit, run, run.id, now)),
       ...leaveQueue(run),
     ],
     proof: nextEventKey(run),
@@ -88,7 +103,13 @@ function admission(ports: Ports, run: RunRow, limits: readonly Limit[], writer: 
   };
 }
 
-const takePlace = (run: RunRow, limit: Limit, now: number): readonly Write[] => [
+/** One place, for a run or a VM: refused where the limit is full by then. */
+export const takePlace = (
+  limit: Pick<Limit, 'id' | 'maximum'>,
+  run: Pick<RunRow, 'tenantId' | 'id'>,
+  holder: string,
+  now: number,
+): readonly Write[] => [
   {
     kind: 'update',
     key: keys.limit(limit.id),
@@ -104,10 +125,31 @@ const takePlace = (run: RunRow, limit: Limit, now: number): readonly Write[] => 
       }),
     ],
   },
-  { kind: 'put', item: asItem(placeRow(keys.limitHolder(limit.id, run.id), run, now)) },
+  { kind: 'put', item: asItem(placeRow(keys.limitHolder(limit.id, holder), run, now)) },
 ];
 
-const placeRow = (key: { readonly pk: string; readonly sk: string }, run: RunRow, since: number): PlaceRow => ({
+/** The same place under another holder: from the run that waited for a VM to the VM that was made for it. */
+export const passPlace = (
+  limitId: string,
+  run: Pick<RunRow, 'tenantId' | 'id'>,
+  to: string,
+  now: number,
+): readonly Write[] => [
+  { kind: 'delete', key: keys.limitHolder(limitId, run.id), guards: [] },
+  { kind: 'put', item: asItem(placeRow(keys.limitHolder(limitId, to), run, now)) },
+];
+
+/** Gives a place back. The holder's own row guards that it is done once. */
+export const freePlace = (limitId: string, holder: string): readonly Write[] => [
+  { kind: 'update', key: keys.limit(limitId), add: { used: -1 }, guards: [] },
+  { kind: 'delete', key: keys.limitHolder(limitId, holder), guards: [] },
+];
+
+const placeRow = (
+  key: { readonly pk: string; readonly sk: string },
+  run: Pick<RunRow, 'tenantId' | 'id'>,
+  since: number,
+): PlaceRow => ({
   ...key,
   schemaVersion: SCHEMA_VERSION,
   tenantId: run.tenantId,
@@ -118,13 +160,15 @@ const placeRow = (key: { readonly pk: string; readonly sk: string }, run: RunRow
 /** Into the queue of the limit that is full, out of the one where it stood before. */
 function joining(ports: Ports, run: RunRow, full: Limit, writer: string): Plan<Admission> {
   const now = ports.time.now();
-  const waiting = { reason: waitingReason[full.scope], limit: full.id, maximum: full.maximum };
+  const waiting = { reason: waitingReason(full), limit: full.id, maximum: full.maximum };
   const change = {
     type: 'run.waiting',
     evidence: evidence(
       'admission',
       now,
-      `${full.maximum} run(s) of this ${full.scope} are at work, which is the limit`,
+      full.kind === 'runs'
+        ? `${full.maximum} run(s) of this ${full.scope} are at work, which is the limit`
+        : `${full.maximum} VM(s) of this ${full.scope} exist, which is the limit`,
     ),
     set: {
       waiting: asValue(waiting),
@@ -151,9 +195,6 @@ export const leaveQueue = (run: RunRow): readonly Write[] =>
 
 /** What a run gives back when it ends: only what it holds, in the transaction that ends it, so each place once. */
 export const freePlaces = (run: RunRow): readonly Write[] => [
-  ...(run.admitted ?? []).flatMap((limitId): readonly Write[] => [
-    { kind: 'update', key: keys.limit(limitId), add: { used: -1 }, guards: [] },
-    { kind: 'delete', key: keys.limitHolder(limitId, run.id), guards: [] },
-  ]),
+  ...(run.admitted ?? run.kept ?? []).flatMap((limitId) => freePlace(limitId, run.id)),
   ...leaveQueue(run),
 ];

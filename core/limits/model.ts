@@ -23,27 +23,35 @@ export interface PlaceRow extends RowBase {
 export const PLACEMENT_GRACE_SECONDS = 20;
 
 export type LimitScope = 'agent' | 'tenant';
+/** What is counted: runs from their admission to their end, VMs from their launch until they are seen to be gone. */
+export type LimitKind = 'runs' | 'vms';
 
 export interface Limit {
-  /** Key of the limit's items: `agent#agt_…` or `tenant#…`. */
+  /** Key of the limit's items: `agent#agt_…`, `tenant#…`, `vms#agent#agt_…` or `vms#tenant#…`. */
   readonly id: string;
+  readonly kind: LimitKind;
   readonly scope: LimitScope;
   readonly maximum: number;
 }
 
-export const waitingReason = { agent: 'agent_limit', tenant: 'tenant_limit' } as const;
+export const waitingReason = (limit: Limit): string =>
+  limit.kind === 'runs' ? `${limit.scope}_limit` : `${limit.scope}_vm_limit`;
 
+const VMS = 'vms#';
 export const agentLimitId = (agentId: string): string => `agent#${agentId}`;
+export const agentVmLimitId = (agentId: string): string => `${VMS}agent#${agentId}`;
+export const countsVms = (limitId: string): boolean => limitId.startsWith(VMS);
 
-/** The limits that a new run of this agent falls under, the narrowest first. */
+/** The limits that a new run of this agent falls under: runs first, then the VM that it may need; the narrowest first. */
 export function limitsOf(config: CoreConfig, agent: Pick<AgentRow, 'id' | 'tenantId' | 'limits'>): readonly Limit[] {
-  const ofAgent = agent.limits?.maxConcurrentRuns;
-  const ofTenant = config.maxConcurrentRunsPerTenant;
+  const { maxConcurrentRuns, maxConcurrentVms } = agent.limits ?? {};
+  const of = (kind: LimitKind, scope: LimitScope, owner: string, maximum: number | undefined): readonly Limit[] =>
+    maximum === undefined ? [] : [{ id: `${kind === 'vms' ? VMS : ''}${scope}#${owner}`, kind, scope, maximum }];
   return [
-    ...(ofAgent === undefined ? [] : [{ id: agentLimitId(agent.id), scope: 'agent', maximum: ofAgent } as const]),
-    ...(ofTenant === undefined
-      ? []
-      : [{ id: `tenant#${agent.tenantId}`, scope: 'tenant', maximum: ofTenant } as const]),
+    ...of('runs', 'agent', agent.id, maxConcurrentRuns),
+    ...of('runs', 'tenant', agent.tenantId, config.maxConcurrentRunsPerTenant),
+    ...of('vms', 'agent', agent.id, maxConcurrentVms),
+    ...of('vms', 'tenant', agent.tenantId, config.maxConcurrentVmsPerTenant),
   ];
 }
 

@@ -1,6 +1,6 @@
 /** After a place was freed, or a limit raised: the oldest waiters are let in, one after the other, and placed. */
 import type { Ports } from '../ports.ts';
-import { startExecution } from '../runs/execution.ts';
+import { giveVm } from '../runs/giveVm.ts';
 import type { RunRow } from '../runs/model.ts';
 import { keys, LIMIT_HOLDER_PREFIX, LIMIT_WAITER_PREFIX } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
@@ -21,7 +21,9 @@ export async function admitWaiting(ports: Ports, limitId: string): Promise<reado
     if (answer.kind === 'admitted') {
       admitted.push(oldest.runId);
       const run = asRow<RunRow>(await ports.store.get(keys.run(oldest.runId)));
-      if (run !== undefined) await startExecution(ports, run);
+      const given = run === undefined ? undefined : await giveVm(ports, run);
+      // Each of these has a queue of its own; a run that waits in one holds no place under it, so this comes to an end.
+      for (const freed of given?.freed ?? []) if (freed !== limitId) await admitWaiting(ports, freed);
     }
     if (answer.kind === 'moved_on') await dropWaiter(ports, oldest);
   }

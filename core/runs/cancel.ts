@@ -88,7 +88,7 @@ export const cancelCommand = (run: Pick<RunRow, 'id' | 'attempt'>, cancel: Pick<
     kind: 'cancel',
     runId: run.id,
     attempt: run.attempt,
-    cause: cancel.cause === 'timeout' ? 'timeout' : 'cancel',
+    cause: cancel.cause === 'timeout' || cancel.cause === 'idle' ? cancel.cause : 'cancel',
     ...(cancel.force === true && { force: true }),
   }) as const;
 

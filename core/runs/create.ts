@@ -2,23 +2,26 @@
 import type { AgentRow } from '../agents/model.ts';
 import type { CoreConfig } from '../config.ts';
 import type { Evidence } from '../contract/common.ts';
+import type { RunOverrides } from '../contract/runs.ts';
 import { limitsOf, PLACEMENT_GRACE_SECONDS } from '../limits/model.ts';
 import { checkPartition, keys, LIST_SHARDS, lists, shardOf } from '../table/keys.ts';
 import { absent, guard, type Key, type Write } from '../table/model.ts';
 import { asItem, SCHEMA_VERSION } from '../table/rows.ts';
 import { appendEvent } from './events.ts';
-import type { RunRow } from './model.ts';
+import type { RetryRule, RunRow } from './model.ts';
 
 export interface NewRun {
   readonly id: string;
-  readonly agent: Pick<AgentRow, 'tenantId' | 'id' | 'version' | 'limits'>;
+  readonly agent: Pick<AgentRow, 'tenantId' | 'id' | 'version' | 'limits' | 'retry' | 'reuse' | 'warmFor' | 'slots'>;
   readonly trigger: RunRow['trigger'];
   readonly displayName: string;
   readonly inputKey: Key;
-  readonly overrides?: { readonly runTimeout?: number; readonly startTimeout?: number } | undefined;
+  readonly overrides?: RunOverrides | undefined;
   readonly scheduleId?: string;
   readonly occurrence?: number;
   readonly backfillId?: string;
+  readonly retryOf?: string;
+  readonly parent?: Pick<RunRow, 'id' | 'depth'>;
   /** The live runs whose end it waits for before it is placed (cancel_other, terminate_other). */
   readonly waitsFor?: { readonly runIds: readonly string[]; readonly how: 'cancel' | 'terminate' };
   readonly evidence: Evidence;
@@ -27,7 +30,9 @@ export interface NewRun {
 export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
   const { agent } = facts;
   const startTimeoutSeconds = facts.overrides?.startTimeout ?? agent.limits?.startTimeout ?? config.startTimeoutSeconds;
-  const limited = limitsOf(config, agent).length > 0;
+  const limits = limitsOf(config, agent);
+  const limited = limits.length > 0;
+  const idleTimeoutSeconds = facts.overrides?.idleTimeout ?? agent.limits?.idleTimeout;
   return {
     ...keys.run(facts.id),
     schemaVersion: SCHEMA_VERSION,
@@ -45,7 +50,11 @@ export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
         ...(facts.waitsFor.how === 'terminate' && { force: true }),
       },
     }),
+    ...(facts.retryOf !== undefined && { retryOf: facts.retryOf }),
+    ...(facts.parent !== undefined && { parentRunId: facts.parent.id, depth: (facts.parent.depth ?? 0) + 1 }),
     ...(limited && { limited }),
+    ...(limits.some((limit) => limit.kind === 'vms') && { vmLimited: true }),
+    ...(mayReuse(agent, limited) && { mayReuse: true }),
     trigger: facts.trigger,
     displayName: facts.displayName,
     status: 'queued',
@@ -53,6 +62,8 @@ export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
     inputKey: facts.inputKey,
     startTimeoutSeconds,
     runTimeoutSeconds: facts.overrides?.runTimeout ?? agent.limits?.runTimeout ?? config.runTimeoutSeconds,
+    ...(idleTimeoutSeconds !== undefined && { idleTimeoutSeconds }),
+    retry: retryRule(config, agent, facts.overrides),
     evidence: facts.evidence,
     createdAt: now,
     queuedAt: now,
@@ -63,6 +74,20 @@ export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
     listAt: `${String(now).padStart(14, '0')}#${facts.id}`,
     checkIn: checkPartition('RUN', shardOf(facts.id, config.checkShards)),
     checkAt: now + PLACEMENT_GRACE_SECONDS * 1000,
+  };
+}
+
+/** Where nobody ever waits and nothing is kept warm, no VM is ever free: then it costs no look. */
+const mayReuse = ({ reuse, warmFor, slots }: NewRun['agent'], limited: boolean): boolean =>
+  reuse !== 'never' && (limited || (warmFor ?? 0) > 0 || (slots ?? 1) > 1);
+
+/** Field by field: the schedule's or the run's own, else the agent's, else the installation's. */
+function retryRule(config: CoreConfig, agent: NewRun['agent'], overrides: RunOverrides | undefined): RetryRule {
+  const [own, standing] = [overrides?.retry, agent.retry];
+  return {
+    maxAttempts: own?.maxAttempts ?? standing?.maxAttempts ?? config.retryMaxAttempts,
+    backoffSeconds: own?.backoff ?? standing?.backoff ?? config.retryBackoffSeconds,
+    afterStart: own?.afterStart ?? standing?.afterStart ?? false,
   };
 }
 

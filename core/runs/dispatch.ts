@@ -3,12 +3,15 @@
  * numbers the start command. A repeat by the same (attempt, VM) is success; anybody else has moved on.
  */
 import { isTerminal } from '../contract/runs.ts';
+import { freePlace } from '../limits/admit.ts';
+import { countsVms } from '../limits/model.ts';
 import type { Ports } from '../ports.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, withCommand } from '../vms/change.ts';
+import { isFree, wantingEnds } from '../vms/free.ts';
 import type { VmRow } from '../vms/model.ts';
 import { changeRun, evidence, nextEventKey } from './change.ts';
 import { nextStatus } from './machine.ts';
@@ -24,8 +27,10 @@ export function claimDispatch(ports: Ports, runId: string, attempt: number, vmId
     if (run === undefined || run.attempt !== attempt || isTerminal(run.status)) return { done: 'moved_on' };
     if (run.vmId !== undefined) return { done: run.vmId === vmId ? 'same' : 'moved_on' };
     if (nextStatus(run.status, 'dispatch').kind !== 'go') return { done: 'moved_on' };
-    if (vm === undefined || vm.tenantId !== run.tenantId || vm.status !== 'ready') return { done: 'vm_unfit' };
     const now = ports.time.now();
+    if (vm === undefined || !isFit(vm, run, now)) return { done: 'vm_unfit' };
+    // A place that was taken for a VM of its own goes back: this one stands there already.
+    const places = (run.admitted ?? []).filter(countsVms);
     const found = evidence('dispatch', now, `${vmId} was told to start attempt ${attempt}`);
     return {
       writes: [
@@ -38,22 +43,34 @@ export function claimDispatch(ports: Ports, runId: string, attempt: number, vmId
             evidence: found,
             // The start timeout runs until the process starts; a VM that came late gets one lease to start it.
             deadlineAt: Math.max(
-              (run.admittedAt ?? run.queuedAt) + run.startTimeoutSeconds * 1000,
+              Math.max(run.attemptAt ?? 0, run.admittedAt ?? run.queuedAt) + run.startTimeoutSeconds * 1000,
               now + ports.config.leaseSeconds * 1000,
             ),
-            set: { vmId, dispatchedAt: now, waiting: undefined },
+            set: {
+              vmId,
+              dispatchedAt: now,
+              waiting: undefined,
+              ...(places.length > 0 && { admitted: (run.admitted ?? []).filter((id) => !countsVms(id)) }),
+            },
             detail: { vmId, attempt },
             guards: [guard('dispatch.noMarker', { op: 'hasNot', attribute: 'vmId' })],
           },
           now,
           writer,
         ),
+        ...places.flatMap((limitId) => freePlace(limitId, runId)),
+        ...wantingEnds(run),
         ...changeVm(
           ports.config,
           vm,
           {
+            ...(vm.idleSince !== undefined && { deadlineAt: vm.leaseUntil ?? now }),
             set: {
-              slots: asValue([...vm.slots, { runId, attempt }]),
+              idleSince: undefined,
+              slots: asValue([
+                ...vm.slots,
+                { runId, attempt, after: { generation: vm.generation, seq: vm.heartbeatSeq } },
+              ]),
               ...withCommand(vm, { kind: 'start', runId, attempt }),
             },
           },
@@ -65,4 +82,15 @@ export function claimDispatch(ports: Ports, runId: string, attempt: number, vmId
       result: 'claimed',
     };
   });
+}
+
+/**
+ * The VM that was launched for this attempt, with nothing on it yet; or one of the same tenant, agent and version that is
+ * free and whose lease is fresh.
+ */
+function isFit(vm: VmRow, run: RunRow, now: number): boolean {
+  if (vm.tenantId !== run.tenantId || vm.agentId !== run.agentId || vm.status !== 'ready') return false;
+  const own = vm.purpose.runId === run.id && vm.purpose.attempt === run.attempt;
+  if (own) return vm.drain === undefined && vm.slots.length < (vm.slotCount ?? 1);
+  return isFree(vm) && vm.agentVersion === run.agentVersion && (vm.leaseUntil ?? 0) > now;
 }

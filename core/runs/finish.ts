@@ -4,7 +4,13 @@
  * verdict that stands; a terminal state never changes (I3).
  */
 import type { Evidence, Json } from '../contract/common.ts';
-import { isTerminal, type TerminalStatus, type TerminatedBy } from '../contract/runs.ts';
+import {
+  type ArtifactBody,
+  isTerminal,
+  type TerminalStatus,
+  type TerminatedBy,
+  type VerificationBody,
+} from '../contract/runs.ts';
 import { freePlaces } from '../limits/admit.ts';
 import { admitWaiting } from '../limits/next.ts';
 import type { Ports } from '../ports.ts';
@@ -13,11 +19,15 @@ import { liveChange } from '../schedules/liveChange.ts';
 import type { ScheduleRow } from '../schedules/model.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
-import type { Write } from '../table/model.ts';
+import type { Key, Write } from '../table/model.ts';
 import { asItem, asRow, asValues } from '../table/rows.ts';
-import { changeVm, withoutSlot } from '../vms/change.ts';
+import { type Afterwards, changeVm, rowAfter, type VmChange, withoutSlot } from '../vms/change.ts';
+import { drainIdle } from '../vms/drain.ts';
+import { isFree, wantingEnds } from '../vms/free.ts';
+import { afterRun, handOver } from '../vms/handOver.ts';
 import type { VmRow } from '../vms/model.ts';
 import { changeRun, evidence as evidenceOf, nextEventKey } from './change.ts';
+import { type ChildrenRow, childEnds, sealing } from './children.ts';
 import { nextStatus } from './machine.ts';
 import type { CancelRecord, RunRow } from './model.ts';
 import { payloadRow } from './payload.ts';
@@ -30,6 +40,8 @@ export interface Verdict {
   readonly signal?: string;
   readonly terminatedBy?: TerminatedBy;
   readonly output?: Json;
+  readonly artifacts?: readonly ArtifactBody[];
+  readonly verification?: VerificationBody;
   readonly logChunks?: number;
   /** Where the start was never seen by itself: work that began and ended between two reports. */
   readonly startedAt?: number;
@@ -40,6 +52,8 @@ export interface Verdict {
 export interface Finished {
   readonly outcome: 'finished' | 'already';
   readonly run: RunRow;
+  /** The VM as it stands, where it has room for another run: kept for it, or with others at work on it. */
+  readonly freeVm?: VmRow;
 }
 
 export interface FinishOptions {
@@ -57,16 +71,20 @@ export async function finishRun(
   options: FinishOptions,
 ): Promise<Finished | undefined> {
   const finished = await commitEnd(ports, runId, verdict, options);
-  if (finished?.outcome === 'finished') await passOnPlaces(ports, finished.run);
+  if (finished?.outcome === 'finished') await passOn(ports, finished);
   return finished;
 }
 
-/** The end is committed, whatever becomes of this: who waits is found by the watchdog too. */
-async function passOnPlaces(ports: Ports, run: RunRow): Promise<void> {
-  for (const limitId of run.admitted ?? [])
-    await admitWaiting(ports, limitId).catch((error: unknown) =>
-      ports.log.warn('finish.places_not_passed_on', { runId: run.id, limitId, error: String(error) }),
-    );
+/** The end is committed, whatever becomes of this: who waits, and a VM that is left over, the watchdog finds too. */
+async function passOn(ports: Ports, { run, freeVm }: Finished): Promise<void> {
+  const attempt = async (what: string, step: () => Promise<unknown>) =>
+    step().catch((error: unknown) => ports.log.warn(what, { runId: run.id, error: String(error) }));
+  if (freeVm !== undefined) await attempt('finish.vm_not_passed_on', () => handOver(ports, freeVm));
+  // What counts VMs has room for this agent's next run where the VM has, though none was given back.
+  for (const limitId of new Set([...(run.admitted ?? []), ...(freeVm?.places ?? [])]))
+    await attempt('finish.places_not_passed_on', () => admitWaiting(ports, limitId));
+  if (freeVm?.idleSince !== undefined && (freeVm.warmForSeconds ?? 0) === 0)
+    await attempt('finish.vm_not_let_go', () => drainIdle(ports, freeVm.id, `its last run ${run.id} has ended`));
 }
 
 function commitEnd(
@@ -87,30 +105,51 @@ function commitEnd(
     const answer = nextStatus(run.status, 'end', verdict.status);
     if (answer.kind !== 'go') return { done: { outcome: 'already', run } };
     const now = ports.time.now();
-    const [schedule, vm] = await relatedRows(ports, run);
+    const { schedule, vm, children, siblings } = await relatedRows(ports, run);
     const after: RunRow = { ...run, ...runAttributes(verdict, now), status: verdict.status, version: run.version + 1 };
+    const afterwards = vm === undefined ? 'let_go' : await afterRun(ports, vm, run, verdict, now);
+    const leaving = vm === undefined ? undefined : vmChange(ports, vm, run, afterwards, now);
+    const vmAfter = vm === undefined || leaving === undefined ? undefined : rowAfter(vm, leaving);
     return {
       writes: [
         ...runWrites(ports, run, verdict, now, writer),
         ...scheduleWrites(ports, schedule, run, verdict, now, writer),
-        ...vmWrites(ports, vm, run, now, writer),
+        ...(vm === undefined || leaving === undefined ? [] : changeVm(ports.config, vm, leaving, now, writer)),
+        ...sealing(ports, run, children, 'its end', now, writer),
+        ...childEnds(ports, run, siblings, now, writer),
         ...freePlaces(run),
+        ...wantingEnds(run),
       ],
       proof: nextEventKey(run),
-      result: { outcome: 'finished', run: after },
+      result: { outcome: 'finished', run: after, ...(vmAfter !== undefined && isFree(vmAfter) && { freeVm: vmAfter }) },
     };
   });
 }
 
-async function relatedRows(ports: Ports, run: RunRow): Promise<readonly [ScheduleRow | undefined, VmRow | undefined]> {
-  const wanted = [
-    ...(run.scheduleId === undefined ? [] : [keys.schedule(run.scheduleId)]),
-    ...(run.vmId === undefined ? [] : [keys.vm(run.vmId)]),
+interface Related {
+  readonly schedule: ScheduleRow | undefined;
+  readonly vm: VmRow | undefined;
+  /** The count of the runs that it has started, and of those that its parent has. */
+  readonly children: ChildrenRow | undefined;
+  readonly siblings: ChildrenRow | undefined;
+}
+
+async function relatedRows(ports: Ports, run: RunRow): Promise<Related> {
+  const wanted: readonly (Key | undefined)[] = [
+    run.scheduleId === undefined ? undefined : keys.schedule(run.scheduleId),
+    run.vmId === undefined ? undefined : keys.vm(run.vmId),
+    run.hasChildren === true ? keys.runChildren(run.id) : undefined,
+    run.parentRunId === undefined ? undefined : keys.runChildren(run.parentRunId),
   ];
-  const items = await ports.store.getMany(wanted);
-  const schedule = run.scheduleId === undefined ? undefined : asRow<ScheduleRow>(items[0]);
-  const vm = run.vmId === undefined ? undefined : asRow<VmRow>(items[items.length - 1]);
-  return [schedule, vm];
+  const items = await ports.store.getMany(wanted.filter((key) => key !== undefined));
+  const found = (key: Key | undefined) =>
+    key === undefined ? undefined : items.find((item) => item?.pk === key.pk && item.sk === key.sk);
+  return {
+    schedule: asRow<ScheduleRow>(found(wanted[0])),
+    vm: asRow<VmRow>(found(wanted[1])),
+    children: asRow<ChildrenRow>(found(wanted[2])),
+    siblings: asRow<ChildrenRow>(found(wanted[3])),
+  };
 }
 
 function runAttributes(verdict: Verdict, now: number) {
@@ -124,6 +163,8 @@ function runAttributes(verdict: Verdict, now: number) {
     ...(verdict.startedAt !== undefined && { startedAt: verdict.startedAt }),
     ...(verdict.cancel !== undefined && { cancel: verdict.cancel }),
     ...(verdict.output !== undefined && { hasOutput: true }),
+    ...(verdict.artifacts !== undefined && { artifactCount: verdict.artifacts.length }),
+    ...(verdict.verification !== undefined && { verification: verdict.verification }),
   };
 }
 
@@ -142,14 +183,27 @@ function runWrites(ports: Ports, run: RunRow, verdict: Verdict, now: number, wri
         ...(verdict.exitCode !== undefined && { exitCode: verdict.exitCode }),
         ...(verdict.signal !== undefined && { signal: verdict.signal }),
         ...(verdict.terminatedBy !== undefined && { terminatedBy: verdict.terminatedBy }),
+        ...(verdict.verification !== undefined && { verification: verdict.verification.status }),
       },
     },
     now,
     writer,
   );
-  if (verdict.output === undefined) return writes;
-  const output = payloadRow(keys.runOutput(run.id), run.tenantId, verdict.output);
-  return [...writes, { kind: 'put', item: asItem(output) }];
+  const kept: Write[] = [];
+  if (verdict.output !== undefined)
+    kept.push({ kind: 'put', item: asItem(payloadRow(keys.runOutput(run.id), run.tenantId, verdict.output)) });
+  if (verdict.artifacts !== undefined)
+    kept.push({
+      kind: 'put',
+      item: asItem(
+        payloadRow(
+          keys.runArtifacts(run.id),
+          run.tenantId,
+          verdict.artifacts.map((each) => ({ ...each })),
+        ),
+      ),
+    });
+  return [...writes, ...kept];
 }
 
 function scheduleWrites(
@@ -174,8 +228,9 @@ function scheduleWrites(
   return liveChange(ports, schedule, part, { now, writer, guardName: 'finish', ...(pause !== undefined && { pause }) });
 }
 
-function vmWrites(ports: Ports, vm: VmRow | undefined, run: RunRow, now: number, writer: string): readonly Write[] {
-  if (vm === undefined || !vm.slots.some((slot) => slot.runId === run.id)) return [];
+/** What becomes of the VM that carried it; nothing where it has left it already. */
+function vmChange(ports: Ports, vm: VmRow, run: RunRow, afterwards: Afterwards, now: number): VmChange | undefined {
+  if (!vm.slots.some((slot) => slot.runId === run.id)) return undefined;
   const found = evidenceOf('finish', now, `its last run ${run.id} has ended`);
-  return changeVm(ports.config, vm, withoutSlot(ports.config, vm, run.id, found, now), now, writer);
+  return withoutSlot(ports.config, vm, run.id, found, now, afterwards);
 }

@@ -1,6 +1,13 @@
 /** The stored shapes of runs and of their events. Times are epoch milliseconds. */
 import type { Evidence, Json } from '../contract/common.ts';
-import type { RunStatus, TerminalStatus, TerminatedBy } from '../contract/runs.ts';
+import type {
+  CancelCause,
+  RunStatus,
+  TerminalStatus,
+  TerminatedBy,
+  TriggerKind,
+  VerificationBody,
+} from '../contract/runs.ts';
 import type { Key } from '../table/model.ts';
 import type { RowBase } from '../table/rows.ts';
 
@@ -8,8 +15,8 @@ export interface CancelRecord {
   readonly requestedAt: number;
   readonly requestedBy: string;
   readonly reason: string;
-  /** `timeout` and `shutdown` end work through the same door, with their own verdict. */
-  readonly cause: 'request' | 'timeout' | 'shutdown' | 'overlap';
+  /** `timeout`, `idle` and `shutdown` end work through the same door, with their own verdict. */
+  readonly cause: CancelCause;
   /** Killed at once, without a chance to end in order. */
   readonly force?: boolean;
   readonly sentAt: number;
@@ -19,6 +26,26 @@ export interface CancelRecord {
   readonly signals?: readonly string[];
 }
 
+/** What is tried again after a fault of the infrastructure. */
+export interface RetryRule {
+  /** The first attempt included. */
+  readonly maxAttempts: number;
+  readonly backoffSeconds: number;
+  /** Also after the agent's process has started. */
+  readonly afterStart: boolean;
+}
+
+/** An attempt that was given up for the next one. */
+export interface AttemptRecord {
+  readonly attempt: number;
+  readonly vmId?: string;
+  readonly dispatchedAt?: number;
+  readonly startedAt?: number;
+  readonly endedAt: number;
+  readonly reason: string;
+  readonly evidence: Evidence;
+}
+
 export interface RunRow extends RowBase {
   readonly id: string;
   readonly agentId: string;
@@ -26,14 +53,27 @@ export interface RunRow extends RowBase {
   readonly scheduleId?: string;
   readonly occurrence?: number;
   readonly backfillId?: string;
-  readonly trigger: { readonly kind: 'schedule' | 'trigger' | 'api' | 'backfill'; readonly by: string };
+  readonly trigger: { readonly kind: TriggerKind; readonly by: string };
+  readonly retryOf?: string;
+  readonly parentRunId?: string;
+  /** How many runs stand above it; absent: none. */
+  readonly depth?: number;
+  /** It has started runs: their count is in an item of its own. */
+  readonly hasChildren?: boolean;
   readonly displayName: string;
   readonly status: RunStatus;
   readonly attempt: number;
+  /** Attempts before this one, oldest first. */
+  readonly attempts?: readonly AttemptRecord[];
+  /** When the present attempt may begin, where it is not the first one. */
+  readonly attemptAt?: number;
+  readonly retry?: RetryRule;
   /** The item that holds the input: the run's own, or the schedule's of the version in force. */
   readonly inputKey: Key;
   readonly startTimeoutSeconds: number;
   readonly runTimeoutSeconds: number;
+  /** Absent: idleness never ends it. */
+  readonly idleTimeoutSeconds?: number;
   readonly evidence: Evidence;
   readonly exitCode?: number;
   readonly signal?: string;
@@ -54,13 +94,21 @@ export interface RunRow extends RowBase {
   };
   /** A limit stood when it was created: it is placed after its admission only. */
   readonly limited?: boolean;
+  /** One of them counts VMs: each attempt that gets a VM of its own needs a place. */
+  readonly vmLimited?: boolean;
+  /** Its agent's VMs may be taken over from run to run: those that are free are looked at first. */
+  readonly mayReuse?: boolean;
   /** The limits under which it holds a place; given back by the transaction that ends it. */
   readonly admitted?: readonly string[];
   readonly admittedAt?: number;
+  /** Places that it keeps while it waits for further ones: a next attempt that needs a VM again. */
+  readonly kept?: readonly string[];
   /** The dispatch marker: the VM that may start this attempt. Never cleared on silence. */
   readonly vmId?: string;
   readonly dispatchedAt?: number;
   readonly hasOutput?: boolean;
+  readonly artifactCount?: number;
+  readonly verification?: VerificationBody;
   readonly logChunks?: number;
   /** Consecutive heartbeats that did not name the run although its VM was well. */
   readonly missingReports?: number;

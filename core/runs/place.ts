@@ -2,21 +2,20 @@
 import { admitRun } from '../limits/admit.ts';
 import { admitWaiting } from '../limits/next.ts';
 import type { Ports } from '../ports.ts';
-import { startExecution } from './execution.ts';
+import { giveVm } from './giveVm.ts';
 import type { RunRow } from './model.ts';
 
 export type Placement = 'started' | 'exists' | 'waiting';
 
 export async function placeRun(ports: Ports, run: RunRow): Promise<Placement> {
-  if (run.limited !== true || run.admitted !== undefined) return startExecution(ports, run);
-  const admission = await admitRun(ports, run.id);
-  switch (admission.kind) {
-    case 'admitted':
-      return startExecution(ports, run);
-    case 'moved_on':
-      return 'exists';
-    case 'waiting':
+  if (run.limited === true && run.admitted === undefined) {
+    const admission = await admitRun(ports, run.id);
+    if (admission.kind === 'moved_on') return 'exists';
+    if (admission.kind === 'waiting')
       // The last one to free a place may have found nobody in the queue: it is looked at once more from here.
       return (await admitWaiting(ports, admission.limitId)).includes(run.id) ? 'started' : 'waiting';
   }
+  const { placement, freed } = await giveVm(ports, run);
+  for (const limitId of freed) await admitWaiting(ports, limitId);
+  return placement;
 }

@@ -1,22 +1,25 @@
-/** What callers do with runs: create, list, read, follow. Cancelling is in `cancel.ts`. */
-import type { PrincipalCaller } from '../agents/service.ts';
-import { loadAgent } from '../agents/service.ts';
+/** What callers do with runs: create, list, read. Cancelling is in `cancel.ts`, doing one again in `retry.ts`. */
+import type { AgentRow } from '../agents/model.ts';
+import { loadAgent, type PrincipalCaller } from '../agents/service.ts';
 import { isoSecond, isoTime, type Json, type ListBody } from '../contract/common.ts';
-import { type EventBody, isTerminal, type LogPageBody, type RunBody, type RunStatus } from '../contract/runs.ts';
-import { InvalidRequest, NotFound } from '../errors.ts';
+import { isTerminal, type RunBody, type RunOverrides, type RunStatus } from '../contract/runs.ts';
+import { NotFound } from '../errors.ts';
 import { placeInQueue } from '../limits/next.ts';
-import { mergedPage } from '../lists.ts';
+import { foreignCursor, mergedPage } from '../lists.ts';
 import type { Ports } from '../ports.ts';
 import { checkInput } from '../rules.ts';
 import type { OccurrenceRow } from '../schedules/model.ts';
 import { commit } from '../table/commit.ts';
-import { EVENT_PREFIX, keys, LIST_SHARDS, lists, OCCURRENCE_PREFIX, SCHEDULE_RUN_PREFIX } from '../table/keys.ts';
-import { eq, guard } from '../table/model.ts';
+import { keys, LIST_SHARDS, lists, OCCURRENCE_PREFIX, SCHEDULE_RUN_PREFIX } from '../table/keys.ts';
+import { eq, guard, type Write } from '../table/model.ts';
 import { asItem, asRow } from '../table/rows.ts';
+import { bodiesOf, runBody } from './body.ts';
 import { evidence } from './change.ts';
+import { type ChildrenRow, checkMayStart, childCreation } from './children.ts';
 import { newRun, runCreation } from './create.ts';
-import type { CancelRecord, EventRow, RunRow } from './model.ts';
-import { payloadOf, payloadRow } from './payload.ts';
+import { artifactsOf, billedAfterCancel } from './detail.ts';
+import type { RunRow } from './model.ts';
+import { payloadRow } from './payload.ts';
 import { placeRun } from './place.ts';
 
 export interface PageRequest {
@@ -24,32 +27,44 @@ export interface PageRequest {
   readonly cursor?: string | undefined;
 }
 
-/** @throws InvalidRequest, NotFound for the agent */
-export async function createRun(ports: Ports, caller: PrincipalCaller, agentId: string, input: Json): Promise<RunBody> {
+/** Who starts a run: a principal, or a run by its own token, whose child the new one is. */
+export type Starter =
+  | (PrincipalCaller & { readonly kind?: 'principal' })
+  | { readonly kind: 'run'; readonly tenantId: string; readonly runId: string; readonly attempt: number };
+
+/** @throws InvalidRequest, NotFound for the agent; CandorError where a run may start no (further) runs */
+export async function createRun(
+  ports: Ports,
+  caller: Starter,
+  agentId: string,
+  input: Json,
+  overrides?: RunOverrides,
+): Promise<RunBody> {
   checkInput(ports.config, input);
   const now = ports.time.now();
   const id = ports.ids.next('run_', now);
+  const by = caller.kind === 'run' ? caller.runId : caller.principalId;
   const run = await commit<RunRow>(ports, async (writer) => {
     const agent = await loadAgent(ports, caller.tenantId, agentId);
-    const facts = {
-      id,
-      agent,
-      trigger: { kind: 'api', by: caller.principalId } as const,
-      displayName: `${agent.name} · ${isoSecond(Math.floor(now / 1000) * 1000)}`,
-      inputKey: keys.runInput(id),
-      evidence: evidence('api', now, `${caller.principalId} asked for it`),
-    };
-    const created = newRun(ports.config, facts, now);
+    const family = caller.kind === 'run' ? await readFamily(ports, caller) : undefined;
+    const created = newRun(
+      ports.config,
+      {
+        id,
+        agent,
+        trigger: { kind: caller.kind === 'run' ? 'run' : 'api', by },
+        displayName: `${agent.name} · ${isoSecond(Math.floor(now / 1000) * 1000)}`,
+        inputKey: keys.runInput(id),
+        overrides,
+        ...(family !== undefined && { parent: family.parent }),
+        evidence: evidence('api', now, `${by} asked for it`),
+      },
+      now,
+    );
     return {
       writes: [
-        ...runCreation(ports.config, created, writer),
-        { kind: 'put', item: asItem(payloadRow(keys.runInput(id), agent.tenantId, input)) },
-        // A delete or an edit that has been acknowledged meanwhile wins: the run pins the version that stands.
-        {
-          kind: 'check',
-          key: keys.agent(agentId),
-          guards: [guard('run.agentUnchanged', eq('version', agent.version))],
-        },
+        ...apiCreation(ports, created, agent, input, writer),
+        ...(family === undefined ? [] : childCreation(ports, family.parent, family.children, id, now, writer)),
       ],
       proof: keys.runEvent(id, 1),
       result: created,
@@ -59,6 +74,29 @@ export async function createRun(ports: Ports, caller: PrincipalCaller, agentId: 
   return runBody(ports, run);
 }
 
+/** The writes of a run that stands in no schedule: with an input of its own, and the agent as it was read. */
+export const apiCreation = (
+  ports: Ports,
+  run: RunRow,
+  agent: AgentRow,
+  input: Json,
+  writer: string,
+): readonly Write[] => [
+  ...runCreation(ports.config, run, writer),
+  { kind: 'put', item: asItem(payloadRow(keys.runInput(run.id), agent.tenantId, input)) },
+  // A delete or an edit that has been acknowledged meanwhile wins: the run pins the version that stands.
+  { kind: 'check', key: keys.agent(agent.id), guards: [guard('run.agentUnchanged', eq('version', agent.version))] },
+];
+
+async function readFamily(ports: Ports, caller: Extract<Starter, { kind: 'run' }>) {
+  const [runItem, childrenItem] = await ports.store.getMany([keys.run(caller.runId), keys.runChildren(caller.runId)]);
+  const parent = asRow<RunRow>(runItem);
+  const children = asRow<ChildrenRow>(childrenItem);
+  if (parent === undefined || parent.tenantId !== caller.tenantId) throw new NotFound('run', caller.runId);
+  checkMayStart(ports, parent, caller.attempt, children);
+  return { parent, children };
+}
+
 /** @throws NotFound for what is absent or another tenant's */
 export async function loadRun(ports: Ports, tenantId: string, runId: string): Promise<RunRow> {
   const run = asRow<RunRow>(await ports.store.get(keys.run(runId)));
@@ -66,12 +104,21 @@ export async function loadRun(ports: Ports, tenantId: string, runId: string): Pr
   return run;
 }
 
+/** A run in full: with its place in a queue, its artifacts, and what its VM cost after a cancel. */
 export async function getRun(ports: Ports, caller: { readonly tenantId: string }, runId: string): Promise<RunBody> {
   const run = await loadRun(ports, caller.tenantId, runId);
-  const body = await runBody(ports, run);
-  if (run.waiting?.limit === undefined || body.waiting === undefined) return body;
-  const place = await placeInQueue(ports, run.waiting.limit, run);
-  return { ...body, waiting: { ...body.waiting, ...place } };
+  const [body, place, artifacts, billed] = await Promise.all([
+    runBody(ports, run),
+    run.waiting?.limit === undefined ? undefined : placeInQueue(ports, run.waiting.limit, run),
+    artifactsOf(ports, run),
+    billedAfterCancel(ports, run),
+  ]);
+  return {
+    ...body,
+    ...(body.waiting !== undefined && { waiting: { ...body.waiting, ...place } }),
+    ...(body.cancel !== undefined && billed !== undefined && { cancel: { ...body.cancel, billed } }),
+    ...(artifacts !== undefined && { artifacts }),
+  };
 }
 
 export interface RunFilter {
@@ -140,145 +187,3 @@ function decodePlace(cursor: string | undefined): string | undefined {
   if (cursor !== undefined && !/^\d{15}\.run_[0-9a-z]{26}$/.test(cursor)) throw foreignCursor();
   return cursor;
 }
-
-const foreignCursor = () =>
-  new InvalidRequest('The cursor is not one of ours.', [
-    { pointer: 'cursor', message: 'must be the nextCursor of the page before' },
-  ]);
-
-function decodeChunk(cursor: string | undefined): number | undefined {
-  if (cursor === undefined) return undefined;
-  if (!/^\d{1,15}$/.test(cursor)) throw foreignCursor();
-  return Number(cursor);
-}
-
-/** In order of their sequence, which has no gaps. */
-export async function listRunEvents(
-  ports: Ports,
-  caller: { readonly tenantId: string },
-  runId: string,
-  page: PageRequest,
-): Promise<ListBody<EventBody>> {
-  await loadRun(ports, caller.tenantId, runId);
-  const found = await ports.store.query({
-    pk: keys.run(runId).pk,
-    prefix: EVENT_PREFIX,
-    limit: page.limit,
-    ...(page.cursor !== undefined && { after: page.cursor }),
-  });
-  return {
-    items: found.items
-      .map((item) => asRow<EventRow>(item))
-      .filter((row) => row !== undefined)
-      .map(eventBody),
-    ...(found.next !== undefined && { nextCursor: found.next }),
-    asOf: isoTime(ports.time.now()),
-  };
-}
-
-export const eventBody = (event: EventRow): EventBody => ({
-  sequence: event.sequence,
-  type: event.type,
-  at: isoTime(event.at),
-  ...(event.status !== undefined && { status: event.status }),
-  detail: event.detail,
-});
-
-const LOG_CHUNKS_PER_PAGE = 50;
-
-/** Captured output from a cursor on; the cursor of an unfinished log can be asked again. */
-export async function readRunLogs(
-  ports: Ports,
-  caller: { readonly tenantId: string },
-  runId: string,
-  query: { readonly cursor?: string | undefined; readonly attempt?: number | undefined },
-): Promise<LogPageBody> {
-  // The run is read first: what it says of its end was true before the log was read, so `complete` never comes too early.
-  const run = await loadRun(ports, caller.tenantId, runId);
-  const attempt = query.attempt ?? run.attempt;
-  const from = decodeChunk(query.cursor) ?? 0;
-  const address = { tenantId: run.tenantId, runId, attempt };
-  const { records, next } = await ports.logs.read(address, from, LOG_CHUNKS_PER_PAGE);
-  const expected = run.attempt === attempt ? run.logChunks : undefined;
-  const ended = isTerminal(run.status) || attempt < run.attempt;
-  return {
-    items: records,
-    nextCursor: String(next),
-    complete: ended && (expected === undefined ? next === from : next >= expected),
-    asOf: isoTime(ports.time.now()),
-  };
-}
-
-async function bodiesOf(ports: Ports, runs: readonly RunRow[]): Promise<readonly RunBody[]> {
-  const inputs = await ports.store.getMany(runs.map((run) => run.inputKey));
-  const outputs = await ports.store.getMany(
-    runs.filter((run) => run.hasOutput === true).map((run) => keys.runOutput(run.id)),
-  );
-  const outputOf = new Map(outputs.map((item) => [item?.pk, payloadOf(item)]));
-  const now = ports.time.now();
-  return runs.map((run, index) =>
-    bodyFrom(run, payloadOf(inputs[index]) ?? null, outputOf.get(keys.run(run.id).pk), now),
-  );
-}
-
-export async function runBody(ports: Ports, run: RunRow): Promise<RunBody> {
-  const [body] = await bodiesOf(ports, [run]);
-  if (body === undefined) throw new NotFound('run', run.id);
-  return body;
-}
-
-const optionalTime = <Name extends string>(name: Name, value: number | undefined) =>
-  (value === undefined ? {} : { [name]: isoTime(value) }) as { readonly [key in Name]?: string };
-
-function bodyFrom(run: RunRow, input: Json, output: Json | undefined, now: number): RunBody {
-  return {
-    id: run.id,
-    agentId: run.agentId,
-    agentVersion: run.agentVersion,
-    ...(run.scheduleId !== undefined && { scheduleId: run.scheduleId }),
-    ...(run.occurrence !== undefined && { occurrence: isoSecond(run.occurrence) }),
-    ...(run.backfillId !== undefined && { backfillId: run.backfillId }),
-    trigger: run.trigger,
-    displayName: run.displayName,
-    status: run.status,
-    attempt: run.attempt,
-    input,
-    ...(output !== undefined && { output }),
-    ...(run.exitCode !== undefined && { exitCode: run.exitCode }),
-    ...(run.signal !== undefined && { signal: run.signal }),
-    ...(run.terminatedBy !== undefined && { terminatedBy: run.terminatedBy }),
-    ...(run.reason !== undefined && { reason: run.reason }),
-    evidence: run.evidence,
-    ...(run.correction !== undefined && { correction: run.correction }),
-    ...(run.cancel !== undefined && { cancel: cancelBody(run.cancel) }),
-    ...(run.waiting !== undefined && { waiting: waitingBody(run.waiting) }),
-    ...(run.vmId !== undefined && { vmId: run.vmId }),
-    createdAt: isoTime(run.createdAt),
-    queuedAt: isoTime(run.queuedAt),
-    ...optionalTime('provisionedAt', run.provisionedAt),
-    ...optionalTime('startedAt', run.startedAt),
-    ...optionalTime('endedAt', run.endedAt),
-    ...optionalTime('deadlineAt', run.deadlineAt),
-    version: run.version,
-    asOf: isoTime(now),
-  };
-}
-
-const waitingBody = (waiting: NonNullable<RunRow['waiting']>) => ({
-  reason: waiting.reason,
-  ...(waiting.tried !== undefined && { tried: waiting.tried }),
-  ...optionalTime('nextTryAt', waiting.nextTryAt),
-  ...(waiting.maximum !== undefined && { maximum: waiting.maximum }),
-  ...(waiting.blockedBy !== undefined && { blockedBy: waiting.blockedBy }),
-});
-
-const cancelBody = (cancel: CancelRecord) => ({
-  requestedAt: isoTime(cancel.requestedAt),
-  requestedBy: cancel.requestedBy,
-  reason: cancel.reason,
-  cause: cancel.cause,
-  ...optionalTime('acknowledgedAt', cancel.acknowledgedAt),
-  ...optionalTime('processGoneAt', cancel.processGoneAt),
-  ...optionalTime('vmTerminatedAt', cancel.vmTerminatedAt),
-  ...(cancel.signals !== undefined && { signals: cancel.signals }),
-});

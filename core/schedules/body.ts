@@ -1,6 +1,7 @@
 /** A schedule as it is answered. Derived fields are computed at read time, in the present tense (design.md §5.10). */
 import type { CoreConfig } from '../config.ts';
 import { formatDuration, isoSecond, isoTime, type Json } from '../contract/common.ts';
+import { overridesToBody } from '../contract/runs.ts';
 import type { CadenceBody, OccurrenceBody, RevisionBody, ScheduleBody } from '../contract/schedules.ts';
 import { flexibleMs } from './decide.ts';
 import { firstUndecided, upcoming } from './expected.ts';
@@ -28,7 +29,7 @@ export function scheduleBody(config: CoreConfig, schedule: ScheduleRow, input: J
     failureStreak: schedule.failureStreak,
     ...(schedule.remainingRuns !== undefined && { remainingRuns: schedule.remainingRuns }),
     input,
-    ...(schedule.overrides !== undefined && { overrides: overridesBody(schedule.overrides) }),
+    ...(schedule.overrides !== undefined && { overrides: overridesToBody(schedule.overrides) }),
     ...(schedule.metadata !== undefined && { metadata: schedule.metadata }),
     version: schedule.version,
     specVersion: schedule.specVersion,
@@ -78,11 +79,6 @@ export function cadenceBody(cadence: Cadence): CadenceBody {
 const windowBody = (window: NonNullable<ScheduleRow['window']>) => ({
   ...(window.startAt !== undefined && { startAt: isoSecond(window.startAt) }),
   ...(window.endAt !== undefined && { endAt: isoSecond(window.endAt) }),
-});
-
-const overridesBody = (overrides: NonNullable<ScheduleRow['overrides']>) => ({
-  ...(overrides.runTimeout !== undefined && { runTimeout: formatDuration(overrides.runTimeout) }),
-  ...(overrides.startTimeout !== undefined && { startTimeout: formatDuration(overrides.startTimeout) }),
 });
 
 export const occurrenceBody = (row: OccurrenceRow): OccurrenceBody => ({

@@ -1,5 +1,6 @@
 /** The stored shapes of schedules and occurrences. Times are epoch milliseconds, to the second where they are occurrences. */
 import type { Evidence } from '../contract/common.ts';
+import type { RunOverrides } from '../contract/runs.ts';
 import type { Disposition, OverlapPolicy, ScheduleStatus } from '../contract/schedules.ts';
 import type { RowBase } from '../table/rows.ts';
 
@@ -51,7 +52,7 @@ export interface ScheduleRow extends RowBase {
   readonly remainingRuns?: number;
   /** The version whose input item stands (inputs are stored apart: a fire copies the reference, not the bytes). */
   readonly inputVersion: number;
-  readonly overrides?: { readonly runTimeout?: number; readonly startTimeout?: number };
+  readonly overrides?: RunOverrides;
   readonly metadata?: Readonly<Record<string, string>>;
   /** The ETag: bumped by every change of people, of automatic pause and of completion. */
   readonly version: number;

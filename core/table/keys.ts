@@ -50,6 +50,22 @@ export const keys = {
   runInput: (runId: string): Key => ({ pk: `RUN#${runId}`, sk: 'IN' }),
   runOutput: (runId: string): Key => ({ pk: `RUN#${runId}`, sk: 'OUT' }),
   runEvent: (runId: string, sequence: number): Key => ({ pk: `RUN#${runId}`, sk: `EVT#${pad(sequence)}` }),
+  runArtifacts: (runId: string): Key => ({ pk: `RUN#${runId}`, sk: 'ART' }),
+  /** How many runs it has started, how many of them have not ended, and whether more may come. */
+  runChildren: (runId: string): Key => ({ pk: `RUN#${runId}`, sk: 'CHILDREN' }),
+  /** Said once, when all of them have ended: handled like an event, but no change of the run's own state. */
+  childrenComplete: (runId: string): Key => ({ pk: `RUN#${runId}`, sk: 'NOTE#children_complete' }),
+  runChild: (runId: string, childId: string): Key => ({ pk: `RUN#${runId}`, sk: `${CHILD_PREFIX}${childId}` }),
+  /** A VM of this version of the agent that has a slot free. */
+  freeVm: (agentId: string, version: number, vmId: string): Key => ({
+    pk: `AGT#${agentId}`,
+    sk: `${freeVmPrefix(version)}${vmId}`,
+  }),
+  /** A run of this version of the agent that waits for capacity: it takes a VM that becomes free, oldest first. */
+  wantingRun: (agentId: string, version: number, queuedAt: number, runId: string): Key => ({
+    pk: `AGT#${agentId}`,
+    sk: `${wantingPrefix(version)}${String(queuedAt).padStart(14, '0')}#${runId}`,
+  }),
   vm: (vmId: string): Key => ({ pk: `VM#${vmId}`, sk: META }),
   vmEvent: (vmId: string, sequence: number): Key => ({ pk: `VM#${vmId}`, sk: `EVT#${pad(sequence)}` }),
   /** A limit's counter; below it, who holds a place and who waits for one, the longest waiting first. */
@@ -68,6 +84,9 @@ export const keys = {
 
 export const AGENT_NAME_PREFIX = 'AGTNAME#';
 export const SCHEDULE_NAME_PREFIX = 'SCHNAME#';
+export const CHILD_PREFIX = 'CHILD#';
+export const wantingPrefix = (version: number): string => `WANT#${pad(version)}#`;
+export const freeVmPrefix = (version: number): string => `FREE#${pad(version)}#`;
 export const LIMIT_HOLDER_PREFIX = 'HOLD#';
 export const LIMIT_WAITER_PREFIX = 'WAIT#';
 export const EVENT_PREFIX = 'EVT#';

@@ -6,6 +6,8 @@ import { deadlineAttributes } from '../table/deadline.ts';
 import { keys } from '../table/keys.ts';
 import { eq, type Guard, guard, type Value, type Write } from '../table/model.ts';
 import { asValue } from '../table/rows.ts';
+import { freeMark } from './free.ts';
+import { checkTransition } from './machine.ts';
 import type { VmCommand, VmRow, VmStatus } from './model.ts';
 
 export interface VmChange {
@@ -25,6 +27,7 @@ export function changeVm(
   now: number,
   writer: string,
 ): readonly Write[] {
+  if (change.status !== undefined) checkTransition(vm.id, vm.status, change.status);
   const version = vm.version + 1;
   const deadline = deadlineAttributes(config, 'VM', vm.id, change.deadlineAt);
   const update: Write = {
@@ -40,7 +43,8 @@ export function changeVm(
     },
     guards: [guard('vm.unchanged', eq('version', vm.version)), ...(change.guards ?? [])],
   };
-  if (change.status === undefined) return [update];
+  const writes = [update, ...freeMark(vm, rowAfter(vm, change))];
+  if (change.status === undefined) return writes;
   const event = appendEvent(config, {
     tenantId: vm.tenantId,
     subject: 'vm',
@@ -52,8 +56,12 @@ export function changeVm(
     detail: { ...change.detail, ...(change.evidence !== undefined && { evidence: { ...change.evidence } }) },
     writer,
   });
-  return [update, event];
+  return [...writes, event];
 }
+
+/** The row that a change leads to. */
+export const rowAfter = (vm: VmRow, change: VmChange): VmRow =>
+  ({ ...vm, ...change.set, ...(change.status !== undefined && { status: change.status }) }) as VmRow;
 
 /** The proof that a write of this VM was ours: its event where the status changed, otherwise the row itself. */
 export const vmProof = (vm: VmRow, change: VmChange) =>
@@ -67,15 +75,37 @@ export function withCommand(vm: VmRow, command: NewCommand): Readonly<Record<str
   return { commandCount: number, commands: asValue([...vm.commands, { ...command, number }]) };
 }
 
-/** Takes a run off the VM; the last one gone, the VM drains: it is told to stop and is released (no VM outlives its purpose). */
-export function withoutSlot(config: CoreConfig, vm: VmRow, runId: string, evidence: Evidence, now: number): VmChange {
+/** How a VM goes on when a run leaves it: kept for the next one, or let go with its last one. */
+export type Afterwards = 'kept' | 'let_go';
+
+/** Takes a run off the VM. With its last run gone it drains (no VM outlives its purpose), unless it is kept for the next. */
+export function withoutSlot(
+  config: CoreConfig,
+  vm: VmRow,
+  runId: string,
+  evidence: Evidence,
+  now: number,
+  afterwards: Afterwards = 'let_go',
+): VmChange {
   const slots = vm.slots.filter((slot) => slot.runId !== runId);
-  const set = { slots: asValue(slots) };
-  if (slots.length > 0 || vm.status === 'draining' || vm.status === 'terminated') return { set };
-  return {
-    status: 'draining',
-    evidence,
-    deadlineAt: now + config.drainSeconds * 1000,
-    set: { ...set, ...withCommand(vm, { kind: 'stop-vm' }), drainingSince: now },
-  };
+  const set = { slots: asValue(slots), lastRunId: runId };
+  if (slots.length > 0 || vm.status === 'terminated') return { set };
+  if (afterwards === 'kept') {
+    const { deadlineAt, checkAt } = keptUntil(config, vm, now, vm.leaseUntil ?? now);
+    return { set: { ...set, idleSince: now, checkAt }, deadlineAt };
+  }
+  if (vm.commands.some((command) => command.kind === 'stop-vm')) return { set };
+  const stop = { ...set, ...withCommand(vm, { kind: 'stop-vm' }), drainingSince: vm.drainingSince ?? now };
+  const deadlineAt = now + config.drainSeconds * 1000;
+  // Already draining: a drain by order waited for this run. The VM is not changed in its state, but its end is due now.
+  return vm.status === 'draining' ? { deadlineAt, set: stop } : { status: 'draining', evidence, deadlineAt, set: stop };
+}
+
+/** A VM that is kept for a run that waits is let go if that run does not come. */
+const HAND_OVER_SECONDS = 5;
+
+/** Until when a VM without a run is kept. It is looked at when its lease runs out, however long that is (I6). */
+export function keptUntil(config: CoreConfig, vm: VmRow, idleSince: number, leaseUntil: number) {
+  const deadlineAt = idleSince + Math.max(vm.warmForSeconds ?? 0, HAND_OVER_SECONDS) * 1000;
+  return { deadlineAt, checkAt: Math.min(deadlineAt, leaseUntil + config.maxClockSkewSeconds * 1000) };
 }

@@ -7,18 +7,33 @@ import type { RunRow } from '../runs/model.ts';
 import { payloadOf } from '../runs/payload.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
-import type { VmCommand, VmRow } from './model.ts';
+import type { Slot, VmCommand, VmRow } from './model.ts';
 
-export async function composeCommands(ports: Ports, vm: VmRow): Promise<readonly RunnerCommand[]> {
-  const composed: RunnerCommand[] = [];
+export interface Composed {
+  readonly commands: readonly RunnerCommand[];
+  /** More is to come with the next heartbeat, and need not wait for it to be due. */
+  readonly withheld: boolean;
+}
+
+/** @param seq of the heartbeat that is being answered */
+export async function composeCommands(ports: Ports, vm: VmRow, seq: number): Promise<Composed> {
+  const commands: RunnerCommand[] = [];
   for (const command of vm.commands) {
+    // Taken while this heartbeat was handled: it goes out with the next one, so that whoever sees none since then knows
+    // that it has not gone out at all.
+    if (command.kind === 'start' && takenSince(vm, command, seq)) return { commands, withheld: true };
     const ready = await compose(ports, vm, command);
     // In order, each once: what cannot be composed yet holds back what comes after it.
     if (ready === undefined) break;
-    composed.push(ready);
+    commands.push(ready);
   }
-  return composed;
+  return { commands, withheld: false };
 }
+
+const takenSince = (vm: VmRow, command: Slot, seq: number): boolean => {
+  const slot = vm.slots.find(({ runId, attempt }) => runId === command.runId && attempt === command.attempt);
+  return slot?.after !== undefined && slot.after.generation === vm.generation && slot.after.seq >= seq;
+};
 
 async function compose(ports: Ports, vm: VmRow, command: VmCommand): Promise<RunnerCommand | undefined> {
   switch (command.kind) {
@@ -64,21 +79,79 @@ async function composeStart(
     return undefined;
   }
   const expiresAt = ports.time.now() + (run.runTimeoutSeconds + 3600) * 1000;
-  return {
+  const base = {
     number: command.number,
     kind: 'start',
     runId: run.id,
     attempt: command.attempt,
     command: agent.command,
     ...(agent.workingDirectory !== undefined && { workingDirectory: agent.workingDirectory }),
-    env: agent.env ?? {},
     input,
     ...(run.occurrence !== undefined && { occurrence: isoSecond(run.occurrence) }),
     runToken: await ports.tokens.sign(
       { kind: 'run', tenantId: run.tenantId, vmId: vm.id, runId: run.id, attempt: command.attempt },
       expiresAt,
     ),
-    maxOutputBytes: ports.config.maxOutputBytes,
+    maxOutputBytes: Math.min(agent.limits?.maxOutputBytes ?? ports.config.maxOutputBytes, ports.config.maxOutputBytes),
     maxLogBytes: ports.config.maxLogBytes,
+    ...(artifactGlobs(agent).length > 0 && { artifacts: artifactGlobs(agent) }),
+  } as const;
+  const secrets = await secretsOf(ports, run.tenantId, agent);
+  if (secrets.missing !== undefined)
+    return {
+      ...base,
+      env: {},
+      impossible: `The secret ${secrets.missing} does not exist, or may not be read. Store it, then run this again.`,
+    };
+  const timeoutMs = 1000 * (agent.limits?.setupTimeout ?? ports.config.setupTimeoutSeconds);
+  const { repository } = agent;
+  const credential = repository?.secret === undefined ? undefined : secrets.values.get(repository.secret);
+  return {
+    ...base,
+    env: environmentOf(agent, secrets.values),
+    ...(secrets.values.size > 0 && { mask: [...secrets.values.values()] }),
+    ...(agent.setup !== undefined && agent.setup.length > 0 && { setup: { commands: agent.setup, timeoutMs } }),
+    ...(repository !== undefined && {
+      repository: {
+        url: repository.url,
+        ref: repository.ref,
+        timeoutMs,
+        ...(credential !== undefined && { credential }),
+      },
+    }),
   };
 }
+
+/** What proves success is collected too, where it is an artifact. */
+const artifactGlobs = (agent: AgentVersionRow): readonly string[] => {
+  const proof = agent.successCriteria?.artifact;
+  return [...new Set([...(agent.artifacts ?? []), ...(proof === undefined ? [] : [proof])])];
+};
+
+interface Secrets {
+  readonly values: ReadonlyMap<string, string>;
+  readonly missing?: string;
+}
+
+/** The values that the agent refers to. They are read for each start: what was changed since holds for the next one. */
+async function secretsOf(ports: Ports, tenantId: string, agent: AgentVersionRow): Promise<Secrets> {
+  const ofEnvironment = Object.values(agent.env ?? {}).flatMap((value) =>
+    typeof value === 'string' ? [] : [value.secret],
+  );
+  const { secret } = agent.repository ?? {};
+  const values = new Map<string, string>();
+  for (const id of new Set([...ofEnvironment, ...(secret === undefined ? [] : [secret])])) {
+    const value = await ports.secrets.read(tenantId, id);
+    if (value === undefined) return { values, missing: id };
+    values.set(id, value);
+  }
+  return { values };
+}
+
+const environmentOf = (agent: AgentVersionRow, secrets: ReadonlyMap<string, string>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(agent.env ?? {}).map(([name, value]) => [
+      name,
+      typeof value === 'string' ? value : (secrets.get(value.secret) ?? ''),
+    ]),
+  );

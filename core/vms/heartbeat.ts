@@ -2,6 +2,7 @@
  * The heartbeat: the runner's only door (design.md §5.5). It renews the lease, takes in what the runner knows of its
  * runs, and answers with the commands that have not been acknowledged, each with its payload.
  */
+import type { CoreConfig } from '../config.ts';
 import type { HeartbeatRequest, HeartbeatResponse } from '../contract/runner.ts';
 import { CandorError } from '../errors.ts';
 import type { Ports, TokenClaims } from '../ports.ts';
@@ -10,7 +11,7 @@ import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
-import { changeVm, vmProof } from './change.ts';
+import { changeVm, keptUntil, vmProof } from './change.ts';
 import { composeCommands } from './commands.ts';
 import type { Slot, VmRow } from './model.ts';
 import { vmToken } from './register.ts';
@@ -36,15 +37,22 @@ export async function heartbeat(
   changed = (await noteMissing(ports, vm, request, pending)) || changed;
   // What was just decided may have queued commands (an ended run lets the VM go): they leave with this answer.
   const standing = changed ? (asRow<VmRow>(await ports.store.get(keys.vm(vm.id))) ?? vm) : vm;
-  const commands = await composeCommands(ports, standing);
-  const active = changed || commands.length > 0 || standing.slots.length === 0 || anyUnsteady(standing, runs);
+  const { commands, withheld } = await composeCommands(ports, standing, request.seq);
+  const active = changed || commands.length > 0 || anyUnsteady(standing, runs);
   return {
     commands,
     acknowledged,
-    nextHeartbeatMs: 1000 * (active ? ports.config.heartbeatActiveSeconds : ports.config.heartbeatIdleSeconds),
+    nextHeartbeatMs: withheld ? 0 : 1000 * paceSeconds(ports.config, standing, active),
     leaseMs: ports.config.leaseSeconds * 1000,
     ...(rotate && { token: await vmToken(ports, standing) }),
   };
+}
+
+/** A VM that is kept warm reports as often as a run on it should have to wait. */
+function paceSeconds(config: CoreConfig, vm: VmRow, active: boolean): number {
+  const warm = vm.status === 'ready' && vm.slots.length === 0 && (vm.warmForSeconds ?? 0) > 0;
+  if (warm && !active) return config.heartbeatWarmSeconds;
+  return active || vm.slots.length === 0 ? config.heartbeatActiveSeconds : config.heartbeatIdleSeconds;
 }
 
 /** Somebody waits for what the runner does next: then it reports at the quick pace. */
@@ -79,7 +87,9 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
     };
     const commands = vm.commands.filter((command) => command.number > request.acks);
     const recovers = vm.status === 'unresponsive';
-    const after: VmRow = { ...vm, ...renewed, commands, ...(recovers && { status: 'ready' }) };
+    // A drain by order outlasts a silence.
+    const recovered = vm.drain === undefined ? ('ready' as const) : ('draining' as const);
+    const after: VmRow = { ...vm, ...renewed, commands, ...(recovers && { status: recovered }) };
     // A plain heartbeat does not raise the version, so the version alone does not tell that another one overtook this.
     const guards = [
       guard('heartbeat.sameGeneration', eq('generation', vm.generation)),
@@ -93,13 +103,18 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
         result: { vm: after, runs, rotate, pending: vm.commands },
       };
     }
+    // Kept warm, it stays so for what is left of its time.
+    const { deadlineAt, checkAt } =
+      vm.idleSince === undefined
+        ? { deadlineAt: renewed.leaseUntil, checkAt: renewed.leaseUntil }
+        : keptUntil(ports.config, vm, vm.idleSince, renewed.leaseUntil);
     const change = {
       ...(recovers && {
-        status: 'ready' as const,
+        status: recovered,
         evidence: { source: 'runner', observedAt: new Date(now).toISOString(), detail: 'it reports again' },
-        deadlineAt: renewed.leaseUntil,
+        deadlineAt,
       }),
-      set: { ...renewed, commands: asValue(commands), ...(recovers && { unresponsiveSince: undefined }) },
+      set: { ...renewed, commands: asValue(commands), ...(recovers && { checkAt, unresponsiveSince: undefined }) },
       guards,
     };
     return {

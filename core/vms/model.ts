@@ -1,4 +1,5 @@
 /** The stored shape of a VM. Times are epoch milliseconds. */
+import type { Reuse } from '../contract/agentParts.ts';
 import type { Evidence } from '../contract/common.ts';
 import type { RowBase } from '../table/rows.ts';
 
@@ -29,17 +30,36 @@ export type VmCommand =
 export interface Slot {
   readonly runId: string;
   readonly attempt: number;
+  /** The registration and the heartbeat that had been taken last when the slot was: the start goes out after that one. */
+  readonly after?: { readonly generation: number; readonly seq: number };
 }
+
+/** No heartbeat has been answered since the slot was taken: so no runner can have got the start. */
+export const startNeverSent = (vm: VmRow, slot: Slot): boolean =>
+  slot.after !== undefined && slot.after.generation === vm.generation && slot.after.seq === vm.heartbeatSeq;
 
 export interface VmRow extends RowBase {
   readonly id: string;
   readonly agentId: string;
+  /** The agent's version that it was launched for; its slots, its reuse and how long it is kept are that version's. */
+  readonly agentVersion?: number;
+  readonly slotCount?: number;
+  readonly reuse?: Reuse;
+  readonly warmForSeconds?: number;
   readonly status: VmStatus;
   readonly instanceId?: string;
   readonly intent: LaunchIntent;
   /** The run and attempt that it was launched for. */
   readonly purpose: Slot;
   readonly slots: readonly Slot[];
+  /** Whose end freed a slot last. */
+  readonly lastRunId?: string;
+  /** Kept without a run since then: for a moment, or for as long as its agent says. */
+  readonly idleSince?: number;
+  /** Somebody has asked for its end: it takes no further run, and goes with its last one. */
+  readonly drain?: { readonly requestedAt: number; readonly requestedBy: string };
+  /** The limits under which it holds a place, until it is seen to be gone. */
+  readonly places?: readonly string[];
   readonly nonce?: string;
   /** Counts registrations; 0 before the first. */
   readonly generation: number;

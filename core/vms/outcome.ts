@@ -1,11 +1,20 @@
 /** What a runner's report of one run means for that run. Pure. */
+import { type Criteria, outputFault } from '../contract/agentParts.ts';
+import { globPattern } from '../contract/glob.ts';
 import type { RegistryEntry } from '../contract/runner.ts';
+import type { CancelCause, VerificationBody } from '../contract/runs.ts';
 import { evidence } from '../runs/change.ts';
 import type { Verdict } from '../runs/finish.ts';
 import type { CancelRecord, RunRow } from '../runs/model.ts';
 
 /** The verdict in a report of an end; undefined while the work goes on. */
-export function verdictOf(run: RunRow, entry: RegistryEntry, vmId: string, now: number): Verdict | undefined {
+export function verdictOf(
+  run: RunRow,
+  entry: RegistryEntry,
+  vmId: string,
+  now: number,
+  criteria?: Criteria,
+): Verdict | undefined {
   const source = `runner ${vmId}`;
   const cancel = cancelAfter(run, entry, now);
   const common = {
@@ -18,17 +27,18 @@ export function verdictOf(run: RunRow, entry: RegistryEntry, vmId: string, now: 
     case 'ended':
       return {
         ...common,
-        ...judged(run, entry),
+        ...judged(run, entry, criteria),
         ...(entry.exitCode !== undefined && { exitCode: entry.exitCode }),
         ...(entry.signal !== undefined && { signal: entry.signal }),
         terminatedBy: entry.terminatedBy ?? 'self',
         ...(entry.output !== undefined && { output: entry.output }),
+        ...(entry.artifacts !== undefined && entry.artifacts.length > 0 && { artifacts: entry.artifacts }),
         evidence: evidence(source, now, endText(entry)),
       };
     case 'not_started':
       return {
         ...common,
-        ...notStarted(run),
+        ...notStarted(run, entry),
         evidence: evidence(source, now, entry.detail ?? 'the runner says that no process was started'),
       };
     case 'gone':
@@ -51,17 +61,29 @@ export function verdictOf(run: RunRow, entry: RegistryEntry, vmId: string, now: 
 export const startTime = (run: RunRow, startedAgoMs: number, now: number): number =>
   Math.max(run.dispatchedAt ?? run.createdAt, Math.round(now - startedAgoMs));
 
-type Judged = Pick<Verdict, 'status' | 'reason'>;
+type Judged = Pick<Verdict, 'status' | 'reason' | 'verification'>;
 
 const CANCEL_REASONS = {
   request: 'cancelled',
   timeout: 'cancelled',
+  idle: 'cancelled',
   shutdown: 'candor_stopped',
   overlap: 'displaced',
 } as const;
 
-function notStarted(run: RunRow): Judged {
-  if (run.cancel === undefined) return { status: 'failed', reason: 'not_started' };
+/** The verdict where the end that was asked for came about, by whatever means. */
+export const verdictOfCancel = (cause: CancelCause): { readonly status: 'timed_out' | 'cancelled' } => ({
+  status: cause === 'timeout' || cause === 'idle' ? 'timed_out' : 'cancelled',
+});
+
+/** Why a start that was not made is a fault of the infrastructure, or of what was asked for. */
+export const notStartedReason = (entry: RegistryEntry): string =>
+  ({ refused: 'not_started', setup: 'setup_failed', repository: 'repository_failed', impossible: 'configuration' })[
+    entry.notStartedBecause ?? 'refused'
+  ];
+
+function notStarted(run: RunRow, entry: RegistryEntry): Judged {
+  if (run.cancel === undefined) return { status: 'failed', reason: notStartedReason(entry) };
   if (run.cancel.cause === 'timeout') return { status: 'timed_out', reason: 'start_timeout' };
   return {
     status: 'cancelled',
@@ -70,7 +92,7 @@ function notStarted(run: RunRow): Judged {
 }
 
 /** How it ended decides, not who wished what: work that ended by itself before the signal is not recorded as cancelled. */
-function judged(run: RunRow, entry: RegistryEntry): Judged {
+function judged(run: RunRow, entry: RegistryEntry, criteria: Criteria | undefined): Judged {
   switch (entry.terminatedBy ?? 'self') {
     case 'cancel':
       return { status: 'cancelled', reason: CANCEL_REASONS[run.cancel?.cause ?? 'request'] };
@@ -83,8 +105,29 @@ function judged(run: RunRow, entry: RegistryEntry): Judged {
     case 'signal':
       return { status: 'failed', reason: 'signal' };
     case 'self':
-      return entry.exitCode === 0 ? { status: 'succeeded' } : { status: 'failed', reason: 'exit_code' };
+      if (entry.exitCode !== (criteria?.exitCode ?? 0)) return { status: 'failed', reason: 'exit_code' };
+      return { status: 'succeeded', ...(criteria !== undefined && { verification: verify(criteria, entry) }) };
   }
+}
+
+/** Each criterion that was declared, and whether what the runner reports meets it. */
+function verify(criteria: Criteria, entry: RegistryEntry): VerificationBody {
+  const { exitCode, artifact, outputSchema } = criteria;
+  const checks: VerificationBody['checks'][number][] = [];
+  if (exitCode !== undefined) checks.push({ criterion: 'exitCode', met: true, detail: `exit code ${exitCode}` });
+  if (artifact !== undefined) {
+    const found = entry.artifacts?.find(({ path }) => globPattern(artifact).test(path));
+    const detail = found === undefined ? `no artifact is like ${artifact}` : `${found.path}, ${found.bytes} bytes`;
+    checks.push({ criterion: 'artifact', met: found !== undefined, detail });
+  }
+  if (outputSchema !== undefined) {
+    const fault =
+      entry.outputTruncatedBytes === undefined
+        ? outputFault(outputSchema, entry.output)
+        : 'it is longer than what is kept, so it was not checked';
+    checks.push({ criterion: 'outputSchema', met: fault === undefined, detail: fault ?? 'the output matches' });
+  }
+  return { status: checks.every(({ met }) => met) ? 'verified' : 'unverified', checks };
 }
 
 export function endText(entry: RegistryEntry): string {

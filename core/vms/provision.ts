@@ -3,20 +3,25 @@
  * the run, and ends quietly (`RunMovedOn`) where the run is terminal, at another attempt, or another VM's.
  */
 import { createHash } from 'node:crypto';
+import type { AgentRow, AgentVersionRow } from '../agents/model.ts';
 import { isTerminal } from '../contract/runs.ts';
 import { attemptVmId } from '../ids.ts';
+import { passPlace, takePlace } from '../limits/admit.ts';
+import { countsVms, type Limit, type LimitRow, limitsOf } from '../limits/model.ts';
 import type { ExecutionInput, Ports } from '../ports.ts';
 import { changeRun, evidence, nextEventKey } from '../runs/change.ts';
 import { claimDispatch } from '../runs/dispatch.ts';
 import { finishRun } from '../runs/finish.ts';
 import { nextStatus } from '../runs/machine.ts';
 import type { RunRow } from '../runs/model.ts';
+import { tryAgain } from '../runs/tryAgain.ts';
 import { commit } from '../table/commit.ts';
 import { checkPartition, keys, LIST_SHARDS, lists, shardOf } from '../table/keys.ts';
 import { absent, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue, SCHEMA_VERSION } from '../table/rows.ts';
 import { changeVm, vmProof } from './change.ts';
-import { LaunchFailed } from './launchErrors.ts';
+import { wantingMark } from './free.ts';
+import { CapacityUnavailable, LaunchFailed } from './launchErrors.ts';
 import type { LaunchIntent, VmRow } from './model.ts';
 import { releaseVm } from './release.ts';
 import { RunMovedOn, StartDeadlineExceeded, VmUnfit } from './stateErrors.ts';
@@ -51,7 +56,10 @@ export async function launchVm(ports: Ports, input: ExecutionInput): Promise<{ r
   const run = await liveRun(ports, input);
   const vmId = vmOf(run);
   if (run.vmId === vmId) return { vmId };
-  const vm = await openIntent(ports, input, vmId);
+  const vm = await openIntent(ports, input, vmId).catch(async (error: unknown) => {
+    if (error instanceof CapacityUnavailable) await noteNoPlace(ports, input, error);
+    throw error;
+  });
   if (vm.instanceId !== undefined) return { vmId };
   const registrationKey = await ports.tokens.sign(
     { kind: 'registration', tenantId: vm.tenantId, vmId },
@@ -87,10 +95,15 @@ function openIntent(ports: Ports, input: ExecutionInput, vmId: string): Promise<
     if (run.deadlineAt !== undefined && run.status !== 'starting' && now >= run.deadlineAt)
       throw new StartDeadlineExceeded(deadlineText(run));
     if (vm === undefined) {
-      const created = newVm(ports, run, vmId, now);
+      const agent = asRow<AgentVersionRow>(await ports.store.get(keys.agentVersion(run.agentId, run.agentVersion)));
+      const places = await placesFor(ports, run);
+      const created = newVm(ports, run, agent, places, vmId, now);
       return {
         writes: [
           { kind: 'put', item: asItem(created), guards: [guard('launch.oneVmPerAttempt', absent)] },
+          ...places.flatMap((limit) =>
+            limit.held ? passPlace(limit.id, run, vmId, now) : takePlace(limit, run, vmId, now),
+          ),
           ...provisioningWrites(ports, run, vmId, now, writer),
         ],
         proof: nextEventKey(run),
@@ -116,7 +129,43 @@ const deadlineText = (run: RunRow) =>
     run.waiting?.tried === undefined ? '' : `; tried: ${run.waiting.tried.join(', ')}`
   }`;
 
-function newVm(ports: Ports, run: RunRow, vmId: string, now: number): VmRow {
+type VmPlace = Limit & { readonly held: boolean };
+
+/**
+ * The limits on VMs that a new one falls under: those under which its run holds a place pass it on. Where the run was let
+ * in because a VM was free, and another run has taken that one, a place is taken now.
+ * @throws CapacityUnavailable where none is free: the state machine tries again
+ */
+async function placesFor(ports: Ports, run: RunRow): Promise<readonly VmPlace[]> {
+  if (run.vmLimited !== true) return [];
+  const agent = asRow<AgentRow>(await ports.store.get(keys.agent(run.agentId)));
+  const standing = agent === undefined ? [] : limitsOf(ports.config, agent).filter((limit) => limit.kind === 'vms');
+  const held = (run.admitted ?? []).filter(countsVms);
+  // A limit that was lifted meanwhile has its place passed on too: whoever holds one gives it back.
+  const lifted = held.filter((id) => !standing.some((limit) => limit.id === id));
+  const places: VmPlace[] = lifted.map((id) => ({ id, kind: 'vms', scope: 'agent', maximum: 0, held: true }));
+  for (const limit of standing) {
+    const holds = held.includes(limit.id);
+    const row = holds ? undefined : asRow<LimitRow>(await ports.store.get(keys.limit(limit.id)));
+    if ((row?.used ?? 0) >= limit.maximum) throw noPlace(limit);
+    places.push({ ...limit, held: holds });
+  }
+  return places;
+}
+
+function noPlace(limit: Limit): CapacityUnavailable {
+  const detail = `${limit.maximum} VMs of this ${limit.scope} exist, which is the limit`;
+  return new CapacityUnavailable(detail, [detail]);
+}
+
+function newVm(
+  ports: Ports,
+  run: RunRow,
+  agent: AgentVersionRow | undefined,
+  places: readonly VmPlace[],
+  vmId: string,
+  now: number,
+): VmRow {
   const intent: LaunchIntent = { number: 1, clientToken: clientToken(run, 1), openedAt: now, open: true };
   return {
     ...keys.vm(vmId),
@@ -124,6 +173,11 @@ function newVm(ports: Ports, run: RunRow, vmId: string, now: number): VmRow {
     tenantId: run.tenantId,
     id: vmId,
     agentId: run.agentId,
+    agentVersion: run.agentVersion,
+    slotCount: agent?.slots ?? 1,
+    reuse: agent?.reuse ?? 'same_agent',
+    warmForSeconds: agent?.warmFor ?? 0,
+    ...(places.length > 0 && { places: places.map((place) => place.id) }),
     status: 'launching',
     intent,
     purpose: { runId: run.id, attempt: run.attempt },
@@ -154,7 +208,12 @@ function provisioningWrites(ports: Ports, run: RunRow, vmId: string, now: number
       evidence: evidence('provision', now, `${vmId} is being launched`),
       // The promise is still the start deadline; entering the state must not make it look fresh.
       ...(run.deadlineAt !== undefined && { deadlineAt: run.deadlineAt }),
-      set: { provisionedAt: now },
+      set: {
+        provisionedAt: now,
+        ...(run.waiting?.reason === 'retry_backoff' && { waiting: undefined }),
+        // The VM holds them from here on.
+        ...(run.vmLimited === true && { admitted: (run.admitted ?? []).filter((id) => !countsVms(id)) }),
+      },
       detail: { vmId, attempt: run.attempt },
     },
     now,
@@ -179,21 +238,43 @@ function noteLaunchFailure(
     const now = ports.time.now();
     const change = { set: { intent: asValue({ ...vm.intent, open: false }) } };
     const writes = [...changeVm(ports.config, vm, change, now, writer)];
-    const reason = error.name === 'QuotaExceeded' ? 'quota' : 'capacity';
-    const news = isTerminal(run.status) || run.waiting?.reason === reason;
-    if (news) return { writes, proof: vmProof(vm, change), result: undefined };
-    const waiting = { reason, tried: [...error.tried] };
-    writes.push(
-      ...changeRun(
-        ports.config,
-        run,
-        { type: 'run.waiting', set: { waiting }, detail: { reason, error: error.name, tried: [...error.tried] } },
-        now,
-        writer,
-      ),
-    );
+    const waits = waitingWrites(ports, run, input, error, now, writer);
+    return {
+      writes: [...writes, ...waits],
+      proof: waits.length === 0 ? vmProof(vm, change) : nextEventKey(run),
+      result: undefined,
+    };
+  });
+}
+
+/** No VM may be added just now, so none was asked for: the run is among those who take one that becomes free. */
+function noteNoPlace(ports: Ports, input: ExecutionInput, error: CapacityUnavailable): Promise<void> {
+  return commit<void>(ports, async (writer) => {
+    const run = asRow<RunRow>(await ports.store.get(keys.run(input.runId)));
+    const writes = run === undefined ? [] : waitingWrites(ports, run, input, error, ports.time.now(), writer);
+    if (run === undefined || writes.length === 0) return { done: undefined };
     return { writes, proof: nextEventKey(run), result: undefined };
   });
+}
+
+/** It waits for capacity from here on: not where a VM has taken it meanwhile, it has moved on, or it is said already. */
+function waitingWrites(
+  ports: Ports,
+  run: RunRow,
+  input: ExecutionInput,
+  error: LaunchFailed,
+  now: number,
+  writer: string,
+): readonly Write[] {
+  const reason = error.name === 'QuotaExceeded' ? 'quota' : 'capacity';
+  const waits = !isTerminal(run.status) && run.attempt === input.attempt && run.vmId === undefined;
+  if (!waits || run.waiting?.reason === reason) return [];
+  const tried = [...error.tried];
+  const detail = { reason, error: error.name, tried };
+  return [
+    ...wantingMark(run),
+    ...changeRun(ports.config, run, { type: 'run.waiting', set: { waiting: { reason, tried } }, detail }, now, writer),
+  ];
 }
 
 /** Stores the instance id, unless the VM was released meanwhile or another answer came first. */
@@ -263,6 +344,9 @@ export async function releaseAttempt(ports: Ports, input: ExecutionInput): Promi
   return { released: await releaseVm(ports, vmId, 'its provisioning failed') };
 }
 
+/** Trying again with another VM would change nothing: the deadline is over, or what was asked for is wrong. */
+const FINAL_FAILURES: ReadonlySet<string> = new Set(['StartDeadlineExceeded', 'LaunchMisconfigured']);
+
 const FAILURE_REASONS: Readonly<Record<string, string>> = {
   StartDeadlineExceeded: 'start_timeout',
   'States.Timeout': 'start_timeout',
@@ -280,13 +364,20 @@ export async function failRun(
 ): Promise<{ readonly outcome: string }> {
   const error = input.failure?.Error ?? 'unknown';
   const now = ports.time.now();
+  const found = evidence('provision', now, `${error}: ${causeText(input.failure?.Cause)}`);
+  if (!FINAL_FAILURES.has(error)) {
+    const { attempt } = input;
+    const reason = FAILURE_REASONS[error] ?? 'provisioning_failed';
+    const fault = { attempt, reason, evidence: found, mayHaveStarted: false, onlyUndispatched: true };
+    if ((await tryAgain(ports, input.runId, fault)) !== undefined) return { outcome: 'retrying' };
+  }
   const finished = await finishRun(
     ports,
     input.runId,
     {
       status: 'failed',
       reason: FAILURE_REASONS[error] ?? 'provisioning_failed',
-      evidence: evidence('provision', now, `${error}: ${causeText(input.failure?.Cause)}`),
+      evidence: found,
     },
     { attempt: input.attempt, onlyUndispatched: true },
   );

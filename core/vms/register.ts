@@ -11,6 +11,7 @@ import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 import { changeVm, vmProof } from './change.ts';
+import { offerRoom } from './handOver.ts';
 import type { VmRow } from './model.ts';
 import { releaseVm } from './release.ts';
 
@@ -74,7 +75,14 @@ export async function registerRunner(
 async function dispatchPurpose(ports: Ports, vm: VmRow): Promise<void> {
   if (vm.status !== 'ready') return;
   const claim = await claimDispatch(ports, vm.purpose.runId, vm.purpose.attempt, vm.id);
-  if (claim === 'moved_on') await releaseVm(ports, vm.id, `run ${vm.purpose.runId} needs it no more`);
+  // Room on it for others: those who wait for it need not wait for an end.
+  if (claim === 'claimed' && (vm.slotCount ?? 1) > 1)
+    await offerRoom(ports, vm).catch((error: unknown) =>
+      ports.log.warn('register.room_not_offered', { vmId: vm.id, error: String(error) }),
+    );
+  // Kept warm since its first run has ended: then its runner was started anew, and the VM stays what it was.
+  if ((claim === 'moved_on' || claim === 'vm_unfit') && vm.idleSince === undefined)
+    await releaseVm(ports, vm.id, `run ${vm.purpose.runId} needs it no more`);
   if (vm.taskToken !== undefined) await ports.workflow.signal(vm.taskToken, { vmId: vm.id });
 }
 

@@ -1,38 +1,27 @@
 /** The end of a VM: asked for, then observed. A request to terminate proves nothing; only an observation does. */
+import type { Evidence } from '../contract/common.ts';
 import { isTerminal } from '../contract/runs.ts';
+import { freePlace } from '../limits/admit.ts';
+import { admitWaiting } from '../limits/next.ts';
 import type { InstanceObservation, Ports } from '../ports.ts';
 import { evidence } from '../runs/change.ts';
 import { finishRun } from '../runs/finish.ts';
 import type { RunRow } from '../runs/model.ts';
+import { tryAgain } from '../runs/tryAgain.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
-import { changeVm, vmProof, withCommand } from './change.ts';
-import type { VmRow } from './model.ts';
+import { changeVm, vmProof } from './change.ts';
+import { drainIdle, wakeExecution } from './drain.ts';
+import { type Slot, startNeverSent, type VmRow } from './model.ts';
+import { verdictOfCancel } from './outcome.ts';
 
 /** How long after a launch call without an answer its instance may still appear. */
 const LAUNCH_SETTLE_MS = 60_000;
 
 /** Lets go of a VM that carries nothing: drains it, asks for its end, and looks. Does nothing while a slot is taken. */
 export async function releaseVm(ports: Ports, vmId: string, why: string): Promise<'released' | 'in_use' | 'none'> {
-  const drained = await commit<VmRow | 'in_use' | 'none'>(ports, async (writer) => {
-    const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
-    if (vm === undefined || vm.status === 'terminated') return { done: 'none' };
-    if (vm.slots.length > 0) return { done: 'in_use' };
-    if (vm.status === 'draining') return { done: vm };
-    const now = ports.time.now();
-    const change = {
-      status: 'draining',
-      evidence: evidence('release', now, why),
-      deadlineAt: now + ports.config.drainSeconds * 1000,
-      set: { ...withCommand(vm, { kind: 'stop-vm' }), drainingSince: now },
-    } as const;
-    return {
-      writes: changeVm(ports.config, vm, change, now, writer),
-      proof: vmProof(vm, change),
-      result: { ...vm, status: 'draining' },
-    };
-  });
+  const drained = await drainIdle(ports, vmId, why);
   if (typeof drained === 'string') return drained;
   await terminateVm(ports, drained);
   return 'released';
@@ -54,47 +43,71 @@ export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObs
   const observation = await ports.fleet.observe(vmId, seen.instanceId);
   if (observation.status !== 'terminated') return observation;
   const now = ports.time.now();
-  await commit<void>(ports, async (writer) => {
+  await closeVm(ports, vmId, evidence('fleet', now, observation.detail), now);
+  const ended = await commit<VmRow | undefined>(ports, async (writer) => {
     const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
     if (vm === undefined || vm.status === 'terminated') return { done: undefined };
     // By the slots as they stand now, not as they were before the look: a run may have been dispatched to it meanwhile.
     // The end of a run changes the VM's row, so the write below loses, and this is read and decided again.
-    for (const slot of vm.slots) await loseRun(ports, slot.runId, slot.attempt, observation, now);
+    for (const slot of vm.slots) await loseRun(ports, vm, slot, observation, now);
     // A launch whose answer has not come may yet bring an instance: only a second look, after a while, settles it.
     if (vm.intent.open && vm.instanceId === undefined && now - vm.intent.openedAt < LAUNCH_SETTLE_MS)
       return { done: undefined };
+    const places = vm.places ?? [];
     const change = {
       status: 'terminated',
       evidence: evidence('fleet', now, observation.detail),
       deadlineAt: null,
-      set: { terminatedAt: now, commands: [], slots: [], taskToken: undefined },
+      set: { terminatedAt: now, commands: [], slots: [], taskToken: undefined, places: undefined },
     } as const;
-    return { writes: changeVm(ports.config, vm, change, now, writer), proof: vmProof(vm, change), result: undefined };
+    return {
+      writes: [
+        ...changeVm(ports.config, vm, change, now, writer),
+        ...places.flatMap((limitId) => freePlace(limitId, vm.id)),
+      ],
+      proof: vmProof(vm, change),
+      result: vm,
+    };
   });
+  if (ended === undefined) return observation;
+  await wakeExecution(ports, ended);
+  for (const limitId of ended.places ?? [])
+    await admitWaiting(ports, limitId).catch((error: unknown) =>
+      ports.log.warn('vm.places_not_passed_on', { vmId, limitId, error: String(error) }),
+    );
   return observation;
 }
 
-async function loseRun(
-  ports: Ports,
-  runId: string,
-  attempt: number,
-  seen: InstanceObservation,
-  now: number,
-): Promise<void> {
-  const run = asRow<RunRow>(await ports.store.get(keys.run(runId)));
+/** It takes no further run from here on: the places that the ends of its runs free are not to lead to a VM that is gone. */
+function closeVm(ports: Ports, vmId: string, found: Evidence, now: number): Promise<void> {
+  return commit<void>(ports, async (writer) => {
+    const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
+    if (vm?.status !== 'ready' || vm.slots.length === 0) return { done: undefined };
+    const deadlineAt = now + ports.config.drainSeconds * 1000;
+    const change = { status: 'draining', evidence: found, deadlineAt, set: { drainingSince: now } } as const;
+    return { writes: changeVm(ports.config, vm, change, now, writer), proof: vmProof(vm, change), result: undefined };
+  });
+}
+
+async function loseRun(ports: Ports, vm: VmRow, slot: Slot, seen: InstanceObservation, now: number): Promise<void> {
+  const run = asRow<RunRow>(await ports.store.get(keys.run(slot.runId)));
   if (run === undefined || isTerminal(run.status)) return;
+  const found = evidence('fleet', now, seen.detail);
+  const mayHaveStarted = run.startedAt !== undefined || !startNeverSent(vm, slot);
+  const fault = { attempt: slot.attempt, reason: 'vm_terminated', evidence: found, mayHaveStarted };
+  if ((await tryAgain(ports, run.id, fault)) !== undefined) return;
   const { cancel } = run;
   // The VM was ended because the cancel got no answer: then its end is the proof that the work is gone.
-  const escalated = cancel !== undefined;
   await finishRun(
     ports,
-    runId,
+    run.id,
     {
-      status: escalated ? (cancel.cause === 'timeout' ? 'timed_out' : 'cancelled') : 'lost',
-      reason: escalated ? 'vm_terminated_after_cancel' : 'vm_terminated',
-      evidence: evidence('fleet', now, seen.detail),
+      ...(cancel === undefined
+        ? { status: 'lost', reason: 'vm_terminated' }
+        : { ...verdictOfCancel(cancel.cause), reason: 'vm_terminated_after_cancel' }),
+      evidence: found,
       ...(cancel !== undefined && { cancel: { ...cancel, processGoneAt: now, vmTerminatedAt: now } }),
     },
-    { attempt },
+    { attempt: slot.attempt },
   );
 }

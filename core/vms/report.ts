@@ -1,19 +1,23 @@
 /** What a heartbeat's registry says of runs, taken in one run at a time: each report is judged against the run as it stands. */
+import type { AgentVersionRow } from '../agents/model.ts';
+import type { Criteria } from '../contract/agentParts.ts';
 import type { HeartbeatRequest, RegistryEntry } from '../contract/runner.ts';
 import { isTerminal, type TerminalStatus } from '../contract/runs.ts';
-import { GuardFailed } from '../errors.ts';
+import { CandorError, GuardFailed } from '../errors.ts';
 import type { Ports } from '../ports.ts';
+import { cancelRun } from '../runs/cancel.ts';
 import { changeRun, evidence, nextEventKey } from '../runs/change.ts';
 import { finishRun } from '../runs/finish.ts';
 import { nextStatus } from '../runs/machine.ts';
 import type { RunRow } from '../runs/model.ts';
+import { tryAgain } from '../runs/tryAgain.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, vmProof, withCommand } from './change.ts';
 import type { VmRow } from './model.ts';
-import { cancelAfter, startTime, verdictOf } from './outcome.ts';
+import { cancelAfter, notStartedReason, startTime, verdictOf } from './outcome.ts';
 
 export interface Taken {
   /** The outcome is stored, or will never be wanted: the runner may forget it. */
@@ -38,13 +42,50 @@ export async function takeReport(
   }
   if (isTerminal(run.status)) return over ? lateTruth(ports, vm, run, entry) : endStray(ports, vm, entry);
   if (run.missingReports !== undefined && !over) await countMissing(ports, run, undefined);
-  const verdict = verdictOf(run, entry, vm.id, ports.time.now());
+  if (await becameNextAttempt(ports, vm, run, entry)) return { acknowledge: true, changed: true };
+  const verdict = verdictOf(run, entry, vm.id, ports.time.now(), await criteriaOf(ports, run, entry));
   if (verdict !== undefined) {
     const finished = await finishRun(ports, run.id, verdict, { attempt: entry.attempt });
     if (finished?.outcome === 'already') return lateTruth(ports, vm, finished.run, entry);
     return { acknowledge: true, changed: true };
   }
-  return { acknowledge: false, changed: await noteProgress(ports, vm, run, entry) };
+  const progressed = await noteProgress(ports, vm, run, entry);
+  return { acknowledge: false, changed: (await endIdle(ports, vm, run, entry)) || progressed };
+}
+
+/** A start that was refused is the infrastructure's fault, unless what was asked for cannot be. */
+async function becameNextAttempt(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEntry): Promise<boolean> {
+  if (entry.state !== 'not_started' || entry.notStartedBecause === 'impossible') return false;
+  const detail = entry.detail ?? 'the runner says that no process was started';
+  const again = await tryAgain(ports, run.id, {
+    attempt: entry.attempt,
+    reason: notStartedReason(entry),
+    evidence: evidence(`runner ${vm.id}`, ports.time.now(), detail),
+    mayHaveStarted: run.startedAt !== undefined,
+  });
+  return again !== undefined;
+}
+
+async function criteriaOf(ports: Ports, run: RunRow, entry: RegistryEntry): Promise<Criteria | undefined> {
+  if (entry.state !== 'ended') return undefined;
+  return asRow<AgentVersionRow>(await ports.store.get(keys.agentVersion(run.agentId, run.agentVersion)))
+    ?.successCriteria;
+}
+
+/** Neither output nor CPU time for too long: ended through the door that everybody uses, with its own verdict. */
+async function endIdle(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEntry): Promise<boolean> {
+  const { idleTimeoutSeconds, status } = run;
+  if (idleTimeoutSeconds === undefined || status !== 'running' || entry.state !== 'running') return false;
+  if ((entry.idleForMs ?? 0) < idleTimeoutSeconds * 1000) return false;
+  const seconds = Math.round((entry.idleForMs ?? 0) / 1000);
+  const reason = `no output and no CPU time for ${seconds} s; its idleTimeout is ${idleTimeoutSeconds} s`;
+  try {
+    await cancelRun(ports, run.tenantId, run.id, { by: `runner ${vm.id}`, reason, cause: 'idle' });
+    return true;
+  } catch (error) {
+    if (error instanceof CandorError && error.code === 'run_ended') return false;
+    throw error;
+  }
 }
 
 /** The work has been seen, or the cancel has been acknowledged: recorded once, as a change with its evidence. */
@@ -105,7 +146,7 @@ async function lateTruth(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEn
     const row = asRow<RunRow>(await ports.store.get(keys.run(run.id)));
     if (row === undefined || row.correction !== undefined) return { done: undefined };
     const now = ports.time.now();
-    const verdict = verdictOf(row, entry, vm.id, now);
+    const verdict = verdictOf(row, entry, vm.id, now, await criteriaOf(ports, row, entry));
     if (verdict === undefined) return { done: undefined };
     const correction = {
       status: verdict.status satisfies TerminalStatus,

@@ -30,12 +30,18 @@ export async function listVms(
   };
 }
 
-const vmBody = (vm: VmRow, now: number): VmBody => ({
+export const vmBody = (vm: VmRow, now: number): VmBody => ({
   id: vm.id,
   agentId: vm.agentId,
   status: vm.status,
   ...(vm.instanceId !== undefined && { instanceId: vm.instanceId }),
-  runs: vm.slots,
+  runs: vm.slots.map(({ runId, attempt }) => ({ runId, attempt })),
+  slots: vm.slotCount ?? 1,
+  ...(vm.idleSince !== undefined && { idleSince: isoTime(vm.idleSince) }),
+  ...(vm.idleSince !== undefined && vm.deadlineAt !== undefined && { warmUntil: isoTime(vm.deadlineAt) }),
+  ...(vm.drain !== undefined && {
+    drain: { requestedAt: isoTime(vm.drain.requestedAt), requestedBy: vm.drain.requestedBy },
+  }),
   generation: vm.generation,
   ...(vm.leaseUntil !== undefined && { leaseUntil: isoTime(vm.leaseUntil) }),
   evidence: vm.evidence,

@@ -53,6 +53,11 @@ async function undispatched({ ports, now, holding }: RuleContext, run: RunRow): 
       await moveCheck(ports, run, run.deadlineAt ?? next);
       return undefined;
     }
+    const { nextTryAt } = run.waiting ?? {};
+    if (nextTryAt !== undefined && now < nextTryAt) {
+      await moveCheck(ports, run, nextTryAt);
+      return undefined;
+    }
     const placed = await placeRun(ports, run);
     await moveCheck(ports, run, next);
     return placed === 'started' ? { rule: 'queued_unplaced', subject: run.id, did: 'placed it' } : undefined;

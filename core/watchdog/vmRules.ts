@@ -7,6 +7,7 @@ import { keys } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow } from '../table/rows.ts';
 import { changeVm, vmProof } from '../vms/change.ts';
+import { handOver } from '../vms/handOver.ts';
 import type { VmRow } from '../vms/model.ts';
 import { observeVm, releaseVm, terminateVm } from '../vms/release.ts';
 import { dropCheck, moveCheck } from './checks.ts';
@@ -32,7 +33,12 @@ export const vmRule: Rule<VmRow> = async (context, vm) => {
 /** A VM that never registered, and whose run needs it no more, is let go. */
 async function unregistered({ ports, now }: RuleContext, vm: VmRow): Promise<Action | undefined> {
   const run = asRow<RunRow>(await ports.store.get(keys.run(vm.purpose.runId)));
-  const needed = run !== undefined && !isTerminal(run.status) && run.attempt === vm.purpose.attempt;
+  const needed =
+    run !== undefined &&
+    !isTerminal(run.status) &&
+    run.attempt === vm.purpose.attempt &&
+    // A VM that was free may have taken the run meanwhile.
+    (run.vmId === undefined || run.vmId === vm.id);
   if (needed) {
     await moveCheck(ports, vm, Math.max(run.deadlineAt ?? now, now) + ports.config.leaseSeconds * 1000);
     return undefined;
@@ -45,6 +51,12 @@ async function ready({ ports, now, holding }: RuleContext, vm: VmRow): Promise<A
   const { config } = ports;
   const leaseEnd = (vm.leaseUntil ?? 0) + config.maxClockSkewSeconds * 1000;
   if (now <= leaseEnd) {
+    const keptUntil = vm.idleSince === undefined ? undefined : vm.deadlineAt;
+    if (vm.slots.length === 0 && keptUntil !== undefined && now < keptUntil) {
+      await handOver(ports, vm);
+      await moveCheck(ports, vm, Math.min(keptUntil, leaseEnd));
+      return undefined;
+    }
     if (vm.slots.length === 0) {
       await releaseVm(ports, vm.id, 'it carries no run');
       return { rule: 'vm_idle', subject: vm.id, did: 'released it' };
@@ -63,10 +75,11 @@ async function ready({ ports, now, holding }: RuleContext, vm: VmRow): Promise<A
 function markUnresponsive(ports: RuleContext['ports'], seen: VmRow, detail: string, now: number): Promise<boolean> {
   return commit<boolean>(ports, async (writer) => {
     const vm = asRow<VmRow>(await ports.store.get(keys.vm(seen.id)));
-    // A heartbeat came while we looked: then it is not silent.
+    const atWork = vm?.status === 'draining' && vm.drain !== undefined && vm.slots.length > 0;
+    // A heartbeat came while we looked: then it is not silent. Or its end was seen: that is final.
     if (
       vm === undefined ||
-      vm.status !== 'ready' ||
+      (vm.status !== 'ready' && !atWork) ||
       vm.heartbeatSeq !== seen.heartbeatSeq ||
       vm.generation !== seen.generation
     )
@@ -113,9 +126,20 @@ function condemn(ports: RuleContext['ports'], seen: VmRow, now: number): Promise
   });
 }
 
-async function draining({ ports, now }: RuleContext, vm: VmRow): Promise<Action | undefined> {
+async function draining({ ports, now, holding }: RuleContext, vm: VmRow): Promise<Action | undefined> {
+  const leaseEnd = (vm.leaseUntil ?? 0) + ports.config.maxClockSkewSeconds * 1000;
+  if (vm.slots.length > 0 && vm.drain !== undefined && now <= leaseEnd) {
+    // A drain by order waits for the work that is on the VM, and that is well (I9).
+    await moveCheck(ports, vm, leaseEnd);
+    return undefined;
+  }
   const observation = await observeVm(ports, vm.id);
   if (observation === undefined || observation.status === 'terminated') return undefined;
+  if (vm.slots.length > 0 && vm.drain !== undefined) {
+    if (holding) return undefined;
+    const silent = await markUnresponsive(ports, vm, observation.detail, now);
+    return silent ? { rule: 'vm_silent', subject: vm.id, did: 'marked it unresponsive' } : undefined;
+  }
   if (vm.deadlineAt !== undefined && now < vm.deadlineAt) {
     await moveCheck(ports, vm, vm.deadlineAt);
     return undefined;

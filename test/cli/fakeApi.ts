@@ -20,6 +20,9 @@ export interface Answer {
   readonly status?: number;
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as they are, instead of a body. With `cutAfter`, only so many of them, and then nothing more. */
+  readonly bytes?: Buffer;
+  readonly cutAfter?: number;
 }
 
 /** Answers a request, or `drop` to cut the connection, or nothing to leave it to the API. */
@@ -165,6 +168,12 @@ export class FakeApi {
       return;
     }
     const status = answer.status ?? 200;
+    if (answer.bytes !== undefined) {
+      response.writeHead(status, { 'Content-Length': String(answer.bytes.length), ...answer.headers });
+      if (answer.cutAfter === undefined) response.end(answer.bytes);
+      else response.write(answer.bytes.subarray(0, answer.cutAfter), () => request.socket.destroy());
+      return;
+    }
     response.writeHead(status, {
       'Content-Type': status < 400 ? 'application/json' : 'application/problem+json',
       ...answer.headers,

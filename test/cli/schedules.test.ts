@@ -280,6 +280,17 @@ describe('update', () => {
     });
   });
 
+  test('lays timeouts and the retry over the overrides that stand', async () => {
+    api.schedules = [schedule({ overrides: { runTimeout: 'PT1H', retry: { maxAttempts: 3, afterStart: true } } })];
+    const set = '--idle-timeout 5m --retry-backoff 1m --no-retry-after-start --max-attempts none';
+    expect((await call('update', 'daily', ...set.split(' '))).code).toBe(0);
+    expect(api.last('PATCH', PATH).body).toEqual({
+      overrides: { runTimeout: 'PT1H', idleTimeout: '5m', retry: { backoff: '1m', afterStart: false } },
+    });
+    await call('update', 'daily', '--max-attempts', 'none', '--unset-retry-after-start');
+    expect(api.last('PATCH', PATH).body).toEqual({ overrides: { runTimeout: 'PT1H' } });
+  });
+
   test('clears with none', async () => {
     api.schedules = [schedule({ window: { endAt: '2028-01-01T00:00:00Z' } })];
     const clear =
@@ -307,9 +318,19 @@ test.each(['skip', 'buffer_one', 'buffer_all', 'cancel_other', 'terminate_other'
   },
 );
 
+test('create nests the retry in the overrides', async () => {
+  const args =
+    'create --agent agt_one --name n --every 5m --idle-timeout 2m --max-attempts 2 --retry-backoff 9s --retry-after-start';
+  expect((await call(...args.split(' '))).code).toBe(0);
+  expect(api.last('POST', '/v1/agents/agt_one/schedules').body).toMatchObject({
+    overrides: { idleTimeout: '2m', retry: { maxAttempts: 2, backoff: '9s', afterStart: true } },
+  });
+});
+
 test('shows the policies of a schedule, and what waits', async () => {
   api.schedules = [
     schedule({
+      overrides: { idleTimeout: 'PT2M', retry: { maxAttempts: 2, backoff: 'PT9S', afterStart: true } },
       flexibleWindow: 'PT15M',
       pauseOnFailure: { consecutive: 3 },
       failureStreak: 1,
@@ -320,6 +341,10 @@ test('shows the policies of a schedule, and what waits', async () => {
   ];
   const { stdout } = await call('get', 'daily');
   for (const part of [
+    /idle timeout +PT2M/,
+    /max attempts +2/,
+    /retry backoff +PT9S/,
+    /retry after start +yes/,
     /flexible window +PT15M/,
     /pause on failure +after 3 in a row, 1 now/,
     /remaining runs +7/,

@@ -32,6 +32,8 @@ import { awaitReady, launchVm } from '../../core/vms/provision.ts';
 import { releaseVm } from '../../core/vms/release.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../support/world.ts';
+import { CHILD_GUARDS_COVERED, CHILD_RACES } from './childRaces.ts';
+import { tolerant as played, type Race } from './race.ts';
 import {
   afterRead,
   apiRun,
@@ -61,25 +63,7 @@ beforeAll(async () => {
 });
 afterAll(() => engine.stop());
 
-interface Race {
-  /** Taken out together; the first one is the one that is proved, the others cover it. */
-  readonly without: readonly [string, ...string[]];
-  readonly when: string;
-  /** The invariant that breaks. */
-  readonly breaks: string;
-  /** Plays the interleaving; answers whether the invariant held. */
-  readonly held: (world: World) => Promise<boolean>;
-}
-
-/** The victim may be told that it lost: that is an answer, not a broken invariant. */
-async function tolerant<T>(promise: Promise<T>): Promise<T | undefined> {
-  try {
-    return await promise;
-  } catch (error) {
-    if (error instanceof CandorError) return undefined;
-    throw error;
-  }
-}
+const tolerant = <T>(promise: Promise<T>) => played(promise, (error) => error instanceof CandorError);
 
 async function scheduled(world: World, overrides: Parameters<World['schedule']>[1] = {}) {
   const agent = await world.agent();
@@ -104,6 +88,7 @@ async function checkIsRight(world: World, scheduleId: string): Promise<boolean> 
 }
 
 const RACES: readonly Race[] = [
+  ...CHILD_RACES,
   {
     without: ['limit.free'],
     when: 'another run takes the last place between an admission’s read and its write',
@@ -689,6 +674,7 @@ const RACES: readonly Race[] = [
 
 /** Why a guard alone protects nothing more: candidates for deletion, or kept as a second lock on the same door. */
 const COVERED: Readonly<Record<string, string>> = {
+  ...CHILD_GUARDS_COVERED,
   'run.createdOnce': 'fire.occurrenceOnce and fire.liveSetUnchanged; elsewhere the id is new',
   'run.sameAttempt': 'run.unchanged: every change of the attempt is a new version',
   'dispatch.noMarker': 'run.unchanged: the marker is set with a new version',

@@ -64,7 +64,10 @@ describe('commands', () => {
     vm.cancel('run_a');
     vm.startRunner();
     const refused = await vm.reached('run_a', 'not_started');
-    expect(refused.detail).toContain('before its start');
+    expect(refused).toMatchObject({
+      detail: expect.stringContaining('before its start'),
+      notStartedBecause: 'refused',
+    });
     vm.server.acknowledging = true;
     await waitFor('the refusal to be stored', () => !vm.server.entry('run_a'));
     await vm.killRunner();
@@ -74,6 +77,25 @@ describe('commands', () => {
     await vm.reached('run_a', 'not_started');
     await sleep(200);
     expect(vm.read('a')).toBeUndefined();
+  });
+
+  it('that say that a start is impossible start nothing, and answer with why', async () => {
+    const impossible = vm.run('run_a', witness('a'), { impossible: 'The secret sec_x has been deleted.' });
+    vm.run('run_b', ['true']);
+    vm.startRunner();
+    const expected = { notStartedBecause: 'impossible', detail: 'The secret sec_x has been deleted.' };
+    expect(await vm.reached('run_a', 'not_started')).toMatchObject(expected);
+    await vm.reached('run_b', 'ended');
+    // What has been started stays what it is, and what has not been started stays so over a restart.
+    vm.run('run_b', witness('b'), { impossible: 'Too late.' });
+    vm.server.commands.push({ ...impossible, number: 4 });
+    await vm.killRunner();
+    vm.startRunner();
+    await waitFor('all commands to be acked', () => vm.server.heartbeats.at(-1)?.acks === 4);
+    expect(vm.server.entry('run_a')).toMatchObject(expected);
+    expect(vm.server.entry('run_b')).toMatchObject({ state: 'ended', exitCode: 0 });
+    for (const name of ['a', 'b']) expect(vm.read(name)).toBeUndefined();
+    expect(vm.processesOf('run_a')).toEqual([]);
   });
 
   it('that come together as start and cancel leave no process', async () => {

@@ -1,5 +1,6 @@
 /** A server that speaks the runner's door, and a VM whose runner it serves. What is started here is ended here. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -7,7 +8,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { HeartbeatResponse, RegistryEntry, RunnerCommand } from '../../core/contract/runner.ts';
-import { HeartbeatRequest, LogChunk, RegisterRequest } from '../../core/contract/runner.ts';
+import { ArtifactQuery, HeartbeatRequest, LogChunk, RegisterRequest } from '../../core/contract/runner.ts';
 import type { LogRecord } from '../../core/ports.ts';
 import type { StartCommand } from '../../runner/state.ts';
 
@@ -15,9 +16,9 @@ const MAIN = fileURLToPath(new URL('../../runner/main.ts', import.meta.url));
 const KEY = 'the-key-of-this-vm';
 let vmCount = 0;
 
-/** Waits until `read` answers something, at most 20 seconds. */
-export async function waitFor<T>(what: string, read: () => T | undefined | false | null): Promise<T> {
-  const untilMs = Date.now() + 20_000;
+/** Waits until `read` answers something, at most 20 seconds unless it is told to wait longer. */
+export async function waitFor<T>(what: string, read: () => T | undefined | false | null, limitMs = 20_000): Promise<T> {
+  const untilMs = Date.now() + limitMs;
   for (;;) {
     const value = read();
     if (value !== undefined && value !== false && value !== null) return value;
@@ -37,8 +38,13 @@ export class FakeServer {
   readonly registrations: RegisterRequest[] = [];
   readonly chunks = new Map<string, string>();
   readonly problems: string[] = [];
+  /** What was put of artifacts, by `<run>.<attempt>/<path>`. */
+  readonly artifacts = new Map<string, Buffer>();
+  /** Where artifacts are to be put instead. */
+  artifactLocation: ((url: string) => string) | undefined;
   readonly nonces: string[] = [];
   acknowledging = false;
+  leaseMs = 45_000;
   /** A token to hand out; the first one is good until this one has been used. */
   freshToken: string | undefined;
   freshTokenUsed = false;
@@ -89,9 +95,11 @@ export class FakeServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    let body = '';
-    for await (const part of request) body += part;
     const url = request.url ?? '';
+    const parts: Buffer[] = [];
+    for await (const part of request) parts.push(part as Buffer);
+    const bytes = Buffer.concat(parts);
+    const body = bytes.toString('utf8');
     const answer = (status: number, value: unknown) => {
       response.writeHead(status, { 'content-type': 'application/json' });
       response.end(JSON.stringify(value));
@@ -101,11 +109,33 @@ export class FakeServer {
       if (verdict) answer(verdict.status, { code: verdict.code ?? 'try_again' });
       else if (url === '/runner/v1/register') this.#register(request, body, answer);
       else if (url === '/runner/v1/heartbeat') await this.#heartbeat(request, body, answer);
+      else if (url.includes('/artifacts?')) this.#artifact(request, response, bytes);
       else this.#logs(request, url, body, answer);
     } catch (error) {
       this.problems.push(String(error));
       answer(500, { code: 'internal_error' });
     }
+  }
+
+  /** Takes an artifact, or sends it on to `/store/…` of this very server, where it must come without a token. */
+  #artifact(request: IncomingMessage, response: ServerResponse, bytes: Buffer): void {
+    const match = /^(\/store)?\/runner\/v1\/runs\/([^/]+)\/attempts\/(\d+)\/artifacts\?(.*)$/.exec(request.url ?? '');
+    if (!match || request.method !== 'PUT') throw new Error(`unexpected ${request.method} ${request.url}`);
+    const [, store, runId, attempt, query] = match;
+    const { authorization } = request.headers;
+    if (store ? authorization !== undefined : !authorization?.startsWith('Bearer ')) throw new Error('wrong token');
+    if (this.artifactLocation && !store) {
+      response.writeHead(307, { location: this.artifactLocation(request.url ?? '') }).end();
+      return;
+    }
+    const artifact = ArtifactQuery.parse(Object.fromEntries(new URLSearchParams(query)));
+    if (bytes.length !== artifact.bytes || request.headers['content-length'] !== String(artifact.bytes)) {
+      throw new Error(`${artifact.path} came with ${bytes.length} bytes`);
+    }
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    if (sha256 !== artifact.sha256) throw new Error(`${artifact.path} came with another content`);
+    this.artifacts.set(`${runId}.${attempt}/${artifact.path}`, bytes);
+    response.writeHead(204).end();
   }
 
   #register(request: IncomingMessage, body: string, answer: (status: number, value: unknown) => void): void {
@@ -137,7 +167,7 @@ export class FakeServer {
       commands: this.deliver?.(heartbeat.acks) ?? pending,
       acknowledged: this.acknowledging ? ended.map(({ runId, attempt }) => ({ runId, attempt })) : [],
       nextHeartbeatMs: 100,
-      leaseMs: 45_000,
+      leaseMs: this.leaseMs,
       ...(this.freshToken !== undefined && { token: this.freshToken }),
     } satisfies HeartbeatResponse);
   }
@@ -181,8 +211,16 @@ export class Vm {
     return vm;
   }
 
-  startRunner(): ChildProcess {
-    const runner = spawn(process.execPath, [MAIN, '--dir', this.dir], {
+  /** Lets the runner know more than it needs: that it is to give itself up, say. To be called before it is started. */
+  identify(more: Readonly<Record<string, unknown>>): void {
+    const file = path.join(this.dir, 'runner.json');
+    fs.writeFileSync(file, JSON.stringify({ ...JSON.parse(fs.readFileSync(file, 'utf8')), ...more }));
+  }
+
+  /** `through`: a program and its arguments that start the runner's command, which is added to them. */
+  startRunner(options: { readonly through?: readonly string[]; readonly nodeOptions?: string } = {}): ChildProcess {
+    const [program = '', ...args] = [...(options.through ?? []), process.execPath, MAIN, '--dir', this.dir];
+    const runner = spawn(program, args, {
       detached: true,
       stdio: ['ignore', 'ignore', 'pipe'],
       env: {
@@ -191,6 +229,7 @@ export class Vm {
         CANDOR_VM_ID: this.vmId,
         NODE_COMPILE_CACHE: path.join(os.tmpdir(), 'candor-runner-compile-cache'),
         RUNNER_SECRET: 'must not leak',
+        ...(options.nodeOptions !== undefined && { NODE_OPTIONS: options.nodeOptions }),
       },
     });
     runner.stderr?.on('data', (data) => {
@@ -240,11 +279,12 @@ export class Vm {
     return this.order({ kind: 'cancel', runId, attempt: 1, cause, interruptMs, terminateMs });
   }
 
-  async reached(runId: string, state: RegistryEntry['state']): Promise<RegistryEntry> {
-    return waitFor(`${runId} to be ${state}`, () => {
+  async reached(runId: string, state: RegistryEntry['state'], limitMs?: number): Promise<RegistryEntry> {
+    const read = () => {
       const entry = this.server.entry(runId);
       return entry?.state === state ? entry : undefined;
-    });
+    };
+    return waitFor(`${runId} to be ${state}`, read, limitMs);
   }
 
   file(name: string): string {
@@ -257,6 +297,15 @@ export class Vm {
 
   runFile(runId: string, name: string): Record<string, number> {
     return JSON.parse(fs.readFileSync(path.join(this.dir, 'runs', `${runId}.1`, name), 'utf8'));
+  }
+
+  /** Everything that lies in a run's folder, as text. */
+  contentsOf(runId: string): string {
+    const names = fs.readdirSync(path.join(this.dir, 'runs', `${runId}.1`), { recursive: true, withFileTypes: true });
+    return names
+      .filter((entry) => entry.isFile())
+      .map((entry) => fs.readFileSync(path.join(entry.parentPath, entry.name), 'latin1'))
+      .join('\n');
   }
 
   /** Pids of all processes of this VM that are not corpses, its runners included. */

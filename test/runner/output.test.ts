@@ -46,8 +46,8 @@ describe('the upload of logs', () => {
   const line = (text: string) => `${JSON.stringify({ atMs: 0, stream: 'stdout', text })}\n`;
   const write = (text: string) => fs.appendFileSync(path.join(folder, 'capture.ndjson'), text);
   const sent: [number, string][] = [];
-  const texts = (body: string) =>
-    (JSON.parse(body) as { records: { text: string }[] }).records.map(({ text }) => text).join('');
+  const texts = (body: Buffer) =>
+    (JSON.parse(body.toString()) as { records: { text: string }[] }).records.map(({ text }) => text).join('');
   const door = (stored: () => boolean, ms = 60_000): UploadDoor => ({
     put: async (chunk, body) => {
       sent.push([chunk, texts(body)]);

@@ -188,6 +188,8 @@ function createFakes(now: { ms: number }) {
       secret: () => randomBytes(32).toString('base64url'),
     },
     time: { now: () => now.ms, sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)) },
+    artifacts: { put: async () => ({ kind: 'stored' }), get: async () => undefined },
+    secrets: { read: async () => undefined },
     tokens: fakeTokens(),
     log: { info: note('info'), warn: note('warn'), error: note('error') },
     config: CoreConfig.parse({}),

@@ -38,6 +38,8 @@ export interface World {
   readonly terminations: string[];
   /** What the fleet answers next about a VM; `running` where nothing is set. */
   readonly observations: Map<string, InstanceObservation>;
+  /** What the agents' secrets are, by id. */
+  readonly secrets: Map<string, string>;
   launchFault: Error | undefined;
   agent(overrides?: Partial<AgentCreateInput>): Promise<{ readonly id: string; readonly version: number }>;
   schedule(
@@ -81,6 +83,7 @@ async function makeWorld(store: DynamoStore, tableName: string, config: CoreConf
     launches: [],
     terminations: [],
     observations: new Map(),
+    secrets: new Map(),
     launchFault: undefined,
   };
   const world = state as World;
@@ -158,6 +161,11 @@ function fakePorts(world: World, store: DynamoStore, config: CoreConfig): Ports 
       putChunk: async () => {},
       read: async (_address, from) => ({ records: [], next: from }),
     },
+    artifacts: {
+      put: async () => ({ kind: 'stored' }),
+      get: async () => undefined,
+    },
+    secrets: { read: async (_tenantId, id) => world.secrets.get(id) },
     tokens: {
       sign: async (claims, expiresAt) => Buffer.from(JSON.stringify({ claims, expiresAt })).toString('base64url'),
       verify: async (token, now) => {

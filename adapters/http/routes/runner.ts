@@ -1,7 +1,7 @@
 /** The runner's door (design.md §5.5). Its credentials are its own: a principal's token opens nothing here. */
-import { HeartbeatRequest, LogChunk, RegisterRequest } from '../../../core/contract/runner.ts';
-import { NotFound } from '../../../core/errors.ts';
-import type { LogRecord, Ports } from '../../../core/ports.ts';
+import { ArtifactQuery, HeartbeatRequest, LogChunk, RegisterRequest } from '../../../core/contract/runner.ts';
+import { CandorError, NotFound } from '../../../core/errors.ts';
+import type { LogAddress, LogRecord, Ports } from '../../../core/ports.ts';
 import { loadRun } from '../../../core/runs/service.ts';
 import { heartbeat } from '../../../core/vms/heartbeat.ts';
 import { registerRunner } from '../../../core/vms/register.ts';
@@ -38,7 +38,32 @@ export const runnerRoutes: readonly Route[] = [
       return noContent();
     },
   }),
+  route({
+    method: 'PUT',
+    path: '/runner/v1/runs/:runId/attempts/:attempt/artifacts',
+    access: 'vm',
+    query: ArtifactQuery,
+    handle: async ({ ports, caller, request, param, query }) => {
+      const attempt = numberOf(param('attempt'), /^[1-9]\d{0,5}$/);
+      if (attempt === undefined) throw new NotFound('attempt of run', param('runId'));
+      const address = await attemptOf(ports, caller, param('runId'), attempt);
+      if (query.bytes > ports.config.maxArtifactBytes)
+        throw new CandorError('payload_too_large', `The artifact has ${query.bytes} bytes.`, {
+          remedy: `An artifact may have at most ${ports.config.maxArtifactBytes} bytes.`,
+        });
+      const body = request.body ?? new Blob([]).stream();
+      const put = await ports.artifacts.put(address, query, body);
+      return put.kind === 'stored' ? noContent() : new Response(null, { status: 307, headers: { Location: put.url } });
+    },
+  }),
 ];
+
+/** Only the VM that holds the marker may speak for this attempt (I7). */
+async function attemptOf(ports: Ports, caller: Callers['vm'], runId: string, attempt: number): Promise<LogAddress> {
+  const run = await loadRun(ports, caller.tenantId, runId);
+  if (run.vmId !== caller.vmId || run.attempt !== attempt) throw new NotFound('run', runId);
+  return { tenantId: run.tenantId, runId, attempt };
+}
 
 async function storeChunk(
   ports: Ports,
@@ -50,10 +75,7 @@ async function storeChunk(
   const attempt = numberOf(param('attempt'), /^[1-9]\d{0,5}$/);
   const chunk = numberOf(param('chunk'), /^(0|[1-9]\d{0,7})$/);
   if (attempt === undefined || chunk === undefined) throw new NotFound('attempt of run', runId);
-  const run = await loadRun(ports, caller.tenantId, runId);
-  // Only the VM that holds the marker may speak for this attempt (I7).
-  if (run.vmId !== caller.vmId || run.attempt !== attempt) throw new NotFound('run', runId);
-  await ports.logs.putChunk({ tenantId: run.tenantId, runId, attempt }, chunk, records);
+  await ports.logs.putChunk(await attemptOf(ports, caller, runId, attempt), chunk, records);
 }
 
 const numberOf = (text: string, pattern: RegExp): number | undefined => (pattern.test(text) ? Number(text) : undefined);

@@ -2,10 +2,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
 import { PageQuery } from '../../../core/contract/common.ts';
-import { CancelRequest, type LogPageBody, RunCreate, RunListQuery } from '../../../core/contract/runs.ts';
+import { CancelRequest, type LogPageBody, RetryRequest, RunCreate, RunListQuery } from '../../../core/contract/runs.ts';
 import type { Ports } from '../../../core/ports.ts';
 import { cancelRun } from '../../../core/runs/cancel.ts';
-import { createRun, getRun, listRunEvents, listRuns, readRunLogs } from '../../../core/runs/service.ts';
+import { explainRun } from '../../../core/runs/explain.ts';
+import { listChildren, sealFamily } from '../../../core/runs/family.ts';
+import { listRunEvents, readArtifact, readRunLogs } from '../../../core/runs/reading.ts';
+import { retryRun } from '../../../core/runs/retry.ts';
+import { createRun, getRun, listRuns } from '../../../core/runs/service.ts';
 import { changed, created, json, resource } from '../answers.ts';
 import { readIfMatch } from '../parse.ts';
 import { type Route, route } from '../route.ts';
@@ -40,10 +44,10 @@ export const runRoutes: readonly Route[] = [
   route({
     method: 'POST',
     path: '/v1/agents/:agentId/runs',
-    access: 'principal',
+    access: 'starter',
     body: { schema: RunCreate, optional: true },
     handle: async ({ ports, caller, param, body }) => {
-      const run = await createRun(ports, caller, param('agentId'), body.input);
+      const run = await createRun(ports, caller, param('agentId'), body.input, body.overrides);
       return created(run, `/v1/runs/${run.id}`, 202);
     },
   }),
@@ -76,6 +80,46 @@ export const runRoutes: readonly Route[] = [
     },
   }),
   route({
+    method: 'POST',
+    path: `${ONE}/retry`,
+    access: 'principal',
+    body: { schema: RetryRequest, optional: true },
+    handle: async ({ ports, caller, request, param, body }) => {
+      const run = await retryRun(ports, caller, param('runId'), body.input, readIfMatch(request));
+      return created(run, `/v1/runs/${run.id}`, 202);
+    },
+  }),
+  route({
+    method: 'GET',
+    path: `${ONE}/explain`,
+    access: 'own_run',
+    handle: async ({ ports, caller, param }) => json(await explainRun(ports, caller, param('runId'))),
+  }),
+  route({
+    method: 'GET',
+    path: `${ONE}/children`,
+    access: 'own_run',
+    query: PageQuery,
+    handle: async ({ ports, caller, param, query }) => json(await listChildren(ports, caller, param('runId'), query)),
+  }),
+  route({
+    method: 'POST',
+    path: `${ONE}/children/seal`,
+    access: 'own_run',
+    handle: async ({ ports, caller, param }) => {
+      const by = caller.kind === 'run' ? caller.runId : caller.principalId;
+      const attempt = caller.kind === 'run' ? { attempt: caller.attempt } : {};
+      return json(await sealFamily(ports, { tenantId: caller.tenantId, by, ...attempt }, param('runId')));
+    },
+  }),
+  route({
+    method: 'GET',
+    path: `${ONE}/artifacts/content`,
+    access: 'own_run',
+    query: z.strictObject({ path: z.string().min(1).max(1024) }),
+    handle: async ({ ports, caller, param, query }) => artifactContent(ports, caller, param('runId'), query.path),
+  }),
+  route({
     method: 'GET',
     path: `${ONE}/events`,
     access: 'own_run',
@@ -91,6 +135,26 @@ export const runRoutes: readonly Route[] = [
       json(await followLogs(ports, caller, param('runId'), query, request.signal)),
   }),
 ];
+
+async function artifactContent(
+  ports: Ports,
+  caller: { readonly tenantId: string },
+  runId: string,
+  path: string,
+): Promise<Response> {
+  const { artifact, content } = await readArtifact(ports, caller, runId, path);
+  if (content.kind === 'elsewhere') return new Response(null, { status: 307, headers: { Location: content.url } });
+  const name = encodeURIComponent(path.split('/').at(-1) ?? path);
+  return new Response(content.body, {
+    headers: {
+      // What an agent has written is never shown as a page of ours.
+      'Content-Type': 'application/octet-stream',
+      'Content-Disposition': `attachment; filename*=UTF-8''${name}`,
+      'Content-Length': String(artifact.bytes),
+      ETag: `"${artifact.sha256}"`,
+    },
+  });
+}
 
 /** Waits for something new until `wait` is over, the log is complete, or the reader has gone. */
 async function followLogs(

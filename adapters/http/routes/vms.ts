@@ -1,7 +1,9 @@
 /** `/v1/vms`: what is known of the machines. */
 import { PageQuery } from '../../../core/contract/common.ts';
-import { getVm, listVms } from '../../../core/vms/service.ts';
-import { json, resource } from '../answers.ts';
+import { requestDrain } from '../../../core/vms/drain.ts';
+import { getVm, listVms, vmBody } from '../../../core/vms/service.ts';
+import { changed, json, resource } from '../answers.ts';
+import { readIfMatch } from '../parse.ts';
 import { type Route, route } from '../route.ts';
 
 export const vmRoutes: readonly Route[] = [
@@ -17,5 +19,14 @@ export const vmRoutes: readonly Route[] = [
     path: '/v1/vms/:vmId',
     access: 'principal',
     handle: async ({ ports, caller, request, param }) => resource(request, await getVm(ports, caller, param('vmId'))),
+  }),
+  route({
+    method: 'POST',
+    path: '/v1/vms/:vmId/drain',
+    access: 'principal',
+    handle: async ({ ports, caller, request, param }) => {
+      const vm = await requestDrain(ports, caller, param('vmId'), readIfMatch(request));
+      return changed(vmBody(vm, ports.time.now()), 202);
+    },
   }),
 ];

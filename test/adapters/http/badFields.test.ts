@@ -102,7 +102,7 @@ const FIELDS: readonly Row[] = [
     'a variable of another type',
     { name: 'x', command, env: { A: 1 } },
     '/env/A',
-    /^must be a string, got a number$/,
+    /^must be text or \{"secret": "<its id>"\}$/,
   ),
   newAgent('a relative folder', { name: 'x', command, workingDirectory: 'tmp' }, '/workingDirectory', /absolute path/),
   newAgent('a kind to come', { name: 'x', command, kind: 'session' }, '/kind', /must be oneshot/),

@@ -106,6 +106,7 @@ describe('a cancel of dispatched work', () => {
       requestedBy: 'usr_me',
       reason: 'not needed',
       cause: 'request',
+      billed: { seconds: 0, final: false },
     });
     world.now += 2 * SECOND;
     const acknowledgedAt = world.now;

@@ -1,0 +1,25 @@
+/** `candor runs retry`: an ended run, done again. */
+import type { Command } from 'commander';
+import type { RunBody } from '../../core/contract/runs.ts';
+import { type InputOptions, readInput } from '../arguments.ts';
+import { apiPath } from '../client.ts';
+import type { Host } from '../session.ts';
+import { examples, inputOptions, subcommand, WAIT_HELP } from './options.ts';
+import { printOrAwaitRun } from './runs.ts';
+
+/** Adds the command to the group. */
+export function addRunRetry(runs: Command, host: Host): void {
+  const retry = subcommand(
+    runs,
+    'retry <run>',
+    'do an ended run again, as a new one with its input, or with another one',
+  );
+  inputOptions(retry).option('--wait', WAIT_HELP);
+  examples(retry, 'candor runs retry run_… --wait', 'candor runs retry run_… --input \'{"depth": 3}\'');
+  host.serve<InputOptions & { readonly wait?: true }>(retry, async (session, [id = ''], options) => {
+    const input = await readInput(options);
+    const body = input === undefined ? {} : { input: input.value };
+    const run = await session.client.post<RunBody>(apiPath('runs', id, 'retry'), { body });
+    return printOrAwaitRun(session, run, options.wait === true);
+  });
+}

@@ -1,0 +1,160 @@
+/** Parts of an agent that have rules of their own: how it is tried again, what proves success, what it needs on its VM. */
+import * as z from 'zod';
+import { Duration, formatDuration, type Json } from './common.ts';
+
+const HOUR = 3600;
+const DAY = 24 * HOUR;
+
+/** Timeouts of a run: of the agent, and of a schedule or a single run over it. */
+export const timeoutFields = {
+  startTimeout: Duration({ minSeconds: 10, maxSeconds: DAY }).optional(),
+  runTimeout: Duration({ minSeconds: 1, maxSeconds: 30 * DAY }).optional(),
+  /** Neither output nor CPU time for so long ends the run. Absent: never. */
+  idleTimeout: Duration({ minSeconds: 10, maxSeconds: 30 * DAY }).optional(),
+} as const;
+
+export interface TimeoutsBody {
+  readonly startTimeout?: string;
+  readonly runTimeout?: string;
+  readonly idleTimeout?: string;
+}
+
+export interface Timeouts {
+  readonly startTimeout?: number | undefined;
+  readonly runTimeout?: number | undefined;
+  readonly idleTimeout?: number | undefined;
+}
+
+export const timeoutsToBody = ({ startTimeout, runTimeout, idleTimeout }: Timeouts): TimeoutsBody => ({
+  ...(startTimeout !== undefined && { startTimeout: formatDuration(startTimeout) }),
+  ...(runTimeout !== undefined && { runTimeout: formatDuration(runTimeout) }),
+  ...(idleTimeout !== undefined && { idleTimeout: formatDuration(idleTimeout) }),
+});
+
+/**
+ * What is tried again when the infrastructure fails: a VM that is gone, a start that was refused. What the agent itself
+ * does (its exit code, its timeout) is never tried again by itself.
+ */
+export const Retry = z.strictObject({
+  /** All attempts, the first one included. */
+  maxAttempts: z.int('must be a whole number').min(1, 'must be at least 1').max(10, 'must be at most 10').optional(),
+  /** Before the second attempt; it doubles with each further one, up to an hour. */
+  backoff: Duration({ minSeconds: 0, maxSeconds: HOUR }).optional(),
+  /** Also after the agent's process has started: it may have had effects, and will have them again. */
+  afterStart: z.boolean().optional(),
+});
+
+export interface RetryPolicy {
+  readonly maxAttempts?: number | undefined;
+  readonly backoff?: number | undefined;
+  readonly afterStart?: boolean | undefined;
+}
+
+export interface RetryBody {
+  readonly maxAttempts?: number;
+  readonly backoff?: string;
+  readonly afterStart?: boolean;
+}
+
+export const retryToBody = ({ maxAttempts, backoff, afterStart }: RetryPolicy): RetryBody => ({
+  ...(maxAttempts !== undefined && { maxAttempts }),
+  ...(backoff !== undefined && { backoff: formatDuration(backoff) }),
+  ...(afterStart !== undefined && { afterStart }),
+});
+
+export const ArtifactGlob = z
+  .string()
+  .min(1, 'must not be empty')
+  .max(256, 'must have at most 256 characters')
+  .refine(
+    (glob) => !glob.startsWith('/') && !glob.split('/').includes('..') && !glob.includes('\0'),
+    'must be relative to the working folder, without ..',
+  );
+
+const SCHEMA_BYTES_MAX = 16 * 1024;
+/** A pattern that takes for ever would take the control plane's time, not the agent's. */
+const REFUSED_KEYWORDS = new Set(['pattern', 'patternProperties', '$ref', '$dynamicRef']);
+
+/** A JSON Schema that {@link outputMatches} can judge by. */
+const OutputSchema = z.record(z.string(), z.json()).superRefine((schema, context) => {
+  const refused = keywordsOf(schema).find((keyword) => REFUSED_KEYWORDS.has(keyword));
+  const fault =
+    JSON.stringify(schema).length > SCHEMA_BYTES_MAX
+      ? `must have at most ${SCHEMA_BYTES_MAX} bytes`
+      : refused !== undefined
+        ? `must not use ${refused}; say it with enum, minLength, format or plain nested schemas`
+        : schemaFault(schema as Json);
+  if (fault !== undefined) context.addIssue({ code: 'custom', message: fault });
+});
+
+/** Keywords of a schema, those of the schemas within it included; names of properties are no keywords. */
+function keywordsOf(schema: unknown): readonly string[] {
+  if (Array.isArray(schema)) return schema.flatMap(keywordsOf);
+  if (typeof schema !== 'object' || schema === null) return [];
+  return Object.entries(schema).flatMap(([keyword, value]) => {
+    if (['const', 'enum', 'default', 'examples'].includes(keyword)) return [];
+    const byName = ['properties', '$defs', 'definitions', 'dependentSchemas', 'patternProperties'].includes(keyword);
+    return [keyword, ...(byName ? Object.values(value as object).flatMap(keywordsOf) : keywordsOf(value))];
+  });
+}
+
+function schemaFault(schema: Json): string | undefined {
+  try {
+    z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0]);
+    return undefined;
+  } catch (error) {
+    return `must be a JSON Schema that Candor understands: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+/** What is wrong with an output by the schema, or undefined if nothing is. */
+export function outputFault(schema: Json, output: Json | undefined): string | undefined {
+  if (output === undefined) return 'there is no output';
+  const result = z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0]).safeParse(output);
+  if (result.success) return undefined;
+  const [issue] = result.error.issues;
+  const where = issue === undefined || issue.path.length === 0 ? '' : ` at /${issue.path.join('/')}`;
+  return `${issue?.message ?? 'it does not match'}${where}`;
+}
+
+/** What proves that a run has done its work. A run that ends without it is shown as `unverified`. */
+export const SuccessCriteria = z
+  .strictObject({
+    /** The exit code that stands for success, where it is not 0. */
+    exitCode: z.int('must be a whole number').min(0, 'must be at least 0').max(255, 'must be at most 255').optional(),
+    /** At least one artifact with a path like this one must be there. */
+    artifact: ArtifactGlob.optional(),
+    /** A JSON Schema for the output. */
+    outputSchema: OutputSchema.optional(),
+  })
+  .refine((criteria) => Object.keys(criteria).length > 0, 'must name exitCode, artifact or outputSchema');
+
+export interface Criteria {
+  readonly exitCode?: number;
+  readonly artifact?: string;
+  readonly outputSchema?: { readonly [name: string]: Json };
+}
+
+const GIT_URL = /^(https?|ssh|git|file):\/\/[^\s\0]+$|^[\w.-]+@[\w.-]+:[^\s\0]+$/;
+export const SecretId = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, 'must be 1 to 100 letters, digits, dots, dashes or underscores');
+
+export const Repository = z.strictObject({
+  url: z
+    .string()
+    .max(2048)
+    .regex(GIT_URL, 'must be a git URL such as https://host/project.git')
+    .refine((url) => !/^\w+:\/\/[^/@]*:[^/@]*@/.test(url), 'must not hold a password: name it with secret'),
+  /** A branch, a tag or a full commit id. */
+  ref: z.string().regex(/^[A-Za-z0-9_][^\s~^:?*[\\\0]{0,254}$/, 'must be a branch, a tag or a full commit id'),
+  secret: SecretId.optional(),
+});
+export interface RepositoryDefinition {
+  readonly url: string;
+  readonly ref: string;
+  readonly secret?: string;
+}
+
+export const REUSE = ['same_agent', 'never'] as const;
+export type Reuse = (typeof REUSE)[number];

@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { isTerminal, type RunStatus } from '../../../core/contract/runs.ts';
+import { keys } from '../../../core/table/keys.ts';
+import { type TestEngine, testEngine, type World } from '../../support/world.ts';
+import { eventsOf } from '../support.ts';
+import { Storm } from './storm.ts';
+
+/** `STORM_RUNS=1000 STORM_SEED=7 npx vitest run test/core/limits/storm.test.ts` plays another one. */
+const RUNS = Number(process.env.STORM_RUNS ?? 300);
+const SEED = Number(process.env.STORM_SEED ?? 20_270_301);
+const TIME_LIMIT_MS = 600_000;
+
+let engine: TestEngine;
+beforeAll(async () => {
+  engine = await testEngine();
+});
+afterAll(() => engine.stop());
+
+const CONFIG = {
+  checkShards: 1,
+  maxConcurrentRunsPerTenant: 20,
+  maxConcurrentVmsPerTenant: 14,
+  watchdogIntervalSeconds: 10,
+  watchdogBatch: 1000,
+  retryBackoffSeconds: 1,
+};
+
+describe('a storm of runs', () => {
+  it(
+    `breaks no rule, ends every run and leaves nothing behind (${RUNS} runs, seed ${SEED})`,
+    async () => {
+      const world = await engine.world(CONFIG);
+      const storm = new Storm(world, { runs: RUNS, seed: SEED });
+      const startedAt = performance.now();
+      await storm.play();
+      if (process.env.STORM_LOG !== undefined)
+        process.stderr.write(`${storm.summary()}\n${((performance.now() - startedAt) / 1000).toFixed(1)} s\n`);
+      const { mirror } = storm;
+      expect(mirror.violations).toEqual([]);
+      expect(storm.errors).toEqual([]);
+      expect(storm.counts.get('watchdog failures')).toBeUndefined();
+      expect(mirror.runs.size).toBe(RUNS);
+      expect(mirror.liveRuns()).toEqual([]);
+      expect(mirror.existingVms()).toEqual([]);
+      expect([...mirror.free, ...mirror.wanting]).toEqual([]);
+      await expectNothingHeld(world, storm);
+      await expectWholeHistories(world, storm);
+      // It was a storm: the limits were reached, and everything that was to happen did.
+      const most = [...mirror.most].filter(([limitId]) => limitId.includes('tenant#')).map(([, used]) => used);
+      expect(Math.max(...most)).toBe(CONFIG.maxConcurrentRunsPerTenant);
+      for (const status of ['queued', 'provisioning', 'starting', 'running'])
+        expect(storm.counts.get(`cancelled while ${status}`), status).toBeGreaterThan(0);
+      for (const what of ['starts refused', 'no capacity', 'workflow away', 'watchdog vm_dead'])
+        expect(storm.counts.get(what), what).toBeGreaterThan(0);
+    },
+    TIME_LIMIT_MS,
+  );
+});
+
+/** The table itself, not the mirror. */
+async function expectNothingHeld(world: World, storm: Storm): Promise<void> {
+  const { store } = world.ports;
+  for (const limit of storm.mirror.limits()) {
+    const { pk } = keys.limit(limit.id);
+    const items = (await store.query({ pk, limit: 1000 })).items;
+    expect(items.map(({ sk, used }) => ({ sk, used }))).toEqual([{ sk: 'META', used: 0 }]);
+  }
+  for (const agentId of storm.mirror.agents.keys()) {
+    const { pk } = keys.agent(agentId);
+    expect((await store.query({ pk, prefix: 'FREE#', limit: 10 })).items).toEqual([]);
+    expect((await store.query({ pk, prefix: 'WANT#', limit: 10 })).items).toEqual([]);
+  }
+}
+
+async function expectWholeHistories(world: World, storm: Storm): Promise<void> {
+  for (const id of storm.mirror.runs.keys()) {
+    const run = await world.ports.store.get(keys.run(id));
+    const events = await eventsOf(world, keys.run(id).pk);
+    expect(events.map(({ sequence }) => sequence)).toEqual(events.map((_, index) => index + 1));
+    const ends = events.filter(({ status }) => status !== undefined && isTerminal(status as RunStatus));
+    expect(ends.map(({ status }) => status)).toEqual([run?.status]);
+  }
+}
