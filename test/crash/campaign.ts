@@ -20,8 +20,6 @@ export interface CampaignOptions {
   /** No round begins later than this after the first. */
   readonly limitMs?: number;
   readonly say: (line: string) => void;
-  /** Ends everything at once. */
-  readonly signal?: AbortSignal;
 }
 
 export interface Finding {
@@ -50,7 +48,6 @@ export class Campaign {
 
   constructor(options: CampaignOptions) {
     this.#options = options;
-    options.signal?.addEventListener('abort', () => void this.#site?.machine.destroy());
   }
 
   get seed(): number {
@@ -77,6 +74,14 @@ export class Campaign {
       if (fills) await this.#leaveFolder();
     }
     await this.#leaveFolder();
+  }
+
+  /** Ends everything at once; what `play` says after that means nothing. */
+  async abort(): Promise<void> {
+    const machine = this.#site?.machine;
+    await machine?.destroy();
+    if (machine !== undefined)
+      fs.rmSync(machine.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 
   async #round(round: number, last: number): Promise<void> {

@@ -65,14 +65,6 @@ async function main(): Promise<number> {
   }
   const { seed, rounds, orders, runs, at } = args;
   say(`seed ${seed}`);
-  const interrupted = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(name, () => {
-      say('interrupted: ending all processes');
-      interrupted.abort();
-      setTimeout(() => process.exit(130), 3000);
-    });
-  }
   const campaign = new Campaign({
     seed,
     rounds,
@@ -82,8 +74,13 @@ async function main(): Promise<number> {
     runsPerRound: runs,
     at,
     say,
-    signal: interrupted.signal,
   });
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(name, () => {
+      say('interrupted: ending all processes');
+      void campaign.abort().finally(() => process.exit(130));
+    });
+  }
   await campaign.play();
   for (const line of ['', ...report(campaign)]) say(line);
   return campaign.findings.length === 0 ? 0 : 1;

@@ -15,6 +15,7 @@ import {
 import type { ScheduleBody } from '../../core/contract/schedules.ts';
 import { agentLimitId } from '../../core/limits/model.ts';
 import { keys } from '../../core/table/keys.ts';
+import type { Item } from '../../core/table/model.ts';
 import { type CrashMachine, type Kill, waitFor } from './machine.ts';
 import { engineEndpoint, type Role } from './processes.ts';
 import type { Orders } from './work.ts';
@@ -183,25 +184,40 @@ export function judgeConcurrency(
   return most <= maximum ? [] : [`${most} runs of ${agentId} were at work at once; its limit is ${maximum}`];
 }
 
+/** What stands in a partition of the table, past Candor. */
+function itemsOf(machine: CrashMachine, pk: string): Promise<readonly Item[]> {
+  return waitFor(`the items of ${pk}`, 30_000, async () => {
+    const endpoint = engineEndpoint(machine.dataDir);
+    if (endpoint === undefined) return undefined;
+    const client = dynamoClient({ endpoint });
+    try {
+      return (await new DynamoStore(client, 'candor').query({ pk, limit: 1000 })).items;
+    } catch {
+      return undefined;
+    } finally {
+      client.destroy();
+    }
+  });
+}
+
 /** With no run alive nothing holds or waits for a place, by the table itself. */
 export async function judgeCounters(machine: CrashMachine, agentIds: readonly string[]): Promise<readonly string[]> {
   const wrong: string[] = [];
   for (const agentId of agentIds) {
-    const items = await waitFor(`the limit of ${agentId}`, 30_000, async () => {
-      const endpoint = engineEndpoint(machine.dataDir);
-      if (endpoint === undefined) return undefined;
-      const client = dynamoClient({ endpoint });
-      try {
-        const store = new DynamoStore(client, 'candor');
-        return (await store.query({ pk: keys.limit(agentLimitId(agentId)).pk, limit: 100 })).items;
-      } catch {
-        return undefined;
-      } finally {
-        client.destroy();
-      }
-    });
+    const items = await itemsOf(machine, keys.limit(agentLimitId(agentId)).pk);
     const left = items.filter(({ sk, used }) => (sk === keys.limit('').sk ? used !== 0 : true));
     if (left.length > 0) wrong.push(`no run is alive, and the limit of ${agentId} holds ${JSON.stringify(left)}`);
+  }
+  return wrong;
+}
+
+/** With no VM left none is on offer, and with no run alive none waits for one. */
+export async function judgeMarks(machine: CrashMachine, agentIds: readonly string[]): Promise<readonly string[]> {
+  const wrong: string[] = [];
+  for (const agentId of agentIds) {
+    const items = await itemsOf(machine, keys.agent(agentId).pk);
+    const left = items.filter(({ sk }) => /^(FREE|WANT)#/.test(sk)).map(({ sk }) => sk);
+    if (left.length > 0) wrong.push(`no VM is left, and ${agentId} has the marks ${left.join(', ')}`);
   }
   return wrong;
 }

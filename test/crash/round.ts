@@ -8,6 +8,7 @@ import {
   type Context,
   judgeConcurrency,
   judgeCounters,
+  judgeMarks,
   judgeRecords,
   judgeRun,
   judgeSchedules,
@@ -23,13 +24,16 @@ const LIMIT = 2;
 /** Over this a run counts as stuck. */
 const REST_LIMIT_MS = 60_000;
 const VM_LIMIT_MS = 60_000;
-const VICTIMS_LIMIT_MS = 2000;
+const VICTIMS_LIMIT_MS = 6000;
+
+/** One with a limit, one without, and one whose VMs are kept for the next run. */
+type AgentName = 'limited' | 'unlimited' | 'warm';
 
 /** One data folder, and what was asked of it in all its rounds so far. */
 export interface Site {
   readonly machine: CrashMachine;
   /** Ids of its agents, once there are some. */
-  agents: { readonly limited: string; readonly unlimited: string } | undefined;
+  agents: Readonly<Record<AgentName, string>> | undefined;
   /** Runs that have been looked at in an earlier round. */
   readonly judged: Set<string>;
   readonly cancelled: Set<string>;
@@ -67,7 +71,7 @@ export interface RoundPlan {
 
 interface Piece {
   readonly orders: Omit<Orders, 'witness'>;
-  readonly agent: 'limited' | 'unlimited';
+  readonly agent: AgentName;
   /** By a request, by hand from a schedule, or when a schedule is due. */
   readonly by: 'api' | 'trigger' | 'occurrence';
   readonly afterMs: number;
@@ -145,7 +149,7 @@ function planPiece(tag: string, random: Random): Piece {
       grandchild: random.chance(0.25),
       ...(random.chance(0.3) && { interruptCode: 9 }),
     },
-    agent: random.chance(0.5) ? 'limited' : 'unlimited',
+    agent: random.pick(['limited', 'unlimited', 'warm'] as const),
     by: random.pick(['api', 'api', 'api', 'trigger', 'occurrence']),
     afterMs: random.below(400),
     ...(cancelled && { cancelAfterMs: random.below(3000) }),
@@ -200,13 +204,14 @@ async function play(site: Site, plan: RoundPlan, findings: string[]): Promise<re
 }
 
 /** The first start of all. */
-async function openSite(machine: CrashMachine): Promise<NonNullable<Site['agents']>> {
+async function openSite(machine: CrashMachine): Promise<Readonly<Record<AgentName, string>>> {
   machine.start();
   const command = [process.execPath, '--disable-warning=ExperimentalWarning', `${import.meta.dirname}/work.ts`];
   const limits = { maxConcurrentRuns: LIMIT };
   const unlimited = await machine.create<AgentBody>('/v1/agents', () => ({ command }));
   const limited = await machine.create<AgentBody>('/v1/agents', () => ({ command, limits }));
-  return { unlimited: unlimited.id, limited: limited.id };
+  const warm = await machine.create<AgentBody>('/v1/agents', () => ({ command, warmFor: 'PT2S' }));
+  return { unlimited: unlimited.id, limited: limited.id, warm: warm.id };
 }
 
 /** Asks for one piece of work; whether the request got through may never be known. */
@@ -297,7 +302,7 @@ async function judge(site: Site, runs: readonly RunBody[]): Promise<readonly str
 }
 
 /** At the end of a data folder's rounds: every VM goes, and after a clean stop nothing is left at all. */
-export async function closeSite({ machine }: Site): Promise<readonly string[]> {
+export async function closeSite({ machine, agents }: Site): Promise<readonly string[]> {
   const findings: string[] = [];
   await waitFor('the end of all VMs', VM_LIMIT_MS, async () => {
     const { items } = await machine.get<ListBody<VmBody>>('/v1/vms?limit=100');
@@ -306,6 +311,7 @@ export async function closeSite({ machine }: Site): Promise<readonly string[]> {
       machine.processes().every(({ role }) => role === 'control' || role === 'engine')
     );
   }).catch((error: Error) => findings.push(`${error.message}: ${JSON.stringify(machine.processes())}`));
+  findings.push(...(await judgeMarks(machine, Object.values(agents ?? {}))));
   await machine.stop();
   findings.push(...machine.problems());
   await machine.destroy();
