@@ -34,6 +34,11 @@ export class StormVm {
     );
   }
 
+  /** It has nothing to report: then it reports less often. */
+  get idle(): boolean {
+    return this.#runner.generation > 0 && this.#work.size === 0;
+  }
+
   die(): void {
     this.alive = false;
   }
