@@ -85,7 +85,7 @@ export class Storm {
       store: this.mirror.watch(world.ports.store),
       workflow: {
         start: async (name, input) => {
-          if (this.chance(0.02)) throw new Error('the workflow service is away');
+          if (this.chance(0.04)) throw new Error('the workflow service is away');
           if (this.#executions.has(name)) return 'exists';
           this.#executions.set(name, { input, token: `token of ${name}`, state: 'launching' });
           return 'started';
