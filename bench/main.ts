@@ -3,6 +3,7 @@ import { benchCadence } from './cadence.ts';
 import { benchDue } from './due.ts';
 import { benchFire } from './fire.ts';
 import { benchReady } from './ready.ts';
+import { benchRuns } from './runs.ts';
 
 const BENCHES: Readonly<
   Record<string, { readonly run: (args: readonly string[]) => Promise<void>; readonly what: string }>
@@ -11,6 +12,7 @@ const BENCHES: Readonly<
   due: { run: benchDue, what: 'many schedules due in one second, against the raw transactions (--peer: and BullMQ)' },
   fire: { run: benchFire, what: 'from a delivery to a committed run, against the bare SDK calls' },
   ready: { run: benchReady, what: 'how soon candor dev is ready, and its memory when idle' },
+  runs: { run: benchRuns, what: 'runs that do nothing on warm VMs of candor dev, against spawning the same program' },
 };
 
 const [name, ...args] = process.argv.slice(2);

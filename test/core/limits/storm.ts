@@ -85,7 +85,7 @@ export class Storm {
       store: this.mirror.watch(world.ports.store),
       workflow: {
         start: async (name, input) => {
-          if (this.chance(0.02)) throw new Error('the workflow service is away');
+          if (this.chance(0.04)) throw new Error('the workflow service is away');
           if (this.#executions.has(name)) return 'exists';
           this.#executions.set(name, { input, token: `token of ${name}`, state: 'launching' });
           return 'started';
@@ -154,13 +154,14 @@ export class Storm {
     for (const [name, execution] of this.#executions)
       if (execution.state === 'over') continue;
       else work.push(this.#carryOn(name, execution));
-    for (const vm of this.#vms.values()) if (vm.alive && this.chance(0.9)) work.push(this.tried(vm.beat()));
+    for (const vm of this.#vms.values())
+      if (vm.alive && this.chance(vm.idle ? 0.3 : 0.9)) work.push(this.tried(vm.beat()));
     if (this.#world.now - this.#lastTick >= TICK_MS) {
       this.#lastTick = this.#world.now;
       work.push(this.#tick());
     }
     await Promise.all(work);
-    this.#world.now += Math.floor(this.random() * 2 * SECOND);
+    this.#world.now += Math.floor(this.random() * 4 * SECOND);
   }
 
   /** What a caller may be answered in a storm; anything else is an error of ours. */

@@ -34,6 +34,11 @@ export class StormVm {
     );
   }
 
+  /** It has nothing to report: then it reports less often. */
+  get idle(): boolean {
+    return this.#runner.generation > 0 && this.#work.size === 0;
+  }
+
   die(): void {
     this.alive = false;
   }
@@ -84,7 +89,7 @@ export class StormVm {
       return;
     }
     if (command.kind !== 'start') return;
-    const refused = this.#tombstones.has(key) || this.#weather.chance(0.05);
+    const refused = this.#tombstones.has(key) || this.#weather.chance(0.08);
     if (refused) this.#weather.count('starts refused');
     const state = refused ? 'not_started' : 'running';
     const entry: RegistryEntry = { runId, attempt, state, ...(!refused && { pid: 4711, startedAgoMs: 50 }) };

@@ -1,0 +1,313 @@
+/**
+ * `npm run bench -- runs [--count N] [--vms N] [--slots N] [--paced N]`: runs that do nothing, end to end on warm VMs of a
+ * real `candor dev`, over its HTTP API. First one after the other, for the time from a run's commit to the start of its
+ * process; then all at once through the same VMs, for the rate and the CPU time. The floor is the same program spawned
+ * directly, as many at a time, in the same run.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import type { ListBody } from '../core/contract/common.ts';
+import type { RunBody, VmBody } from '../core/contract/runs.ts';
+import { percentile } from './stats.ts';
+
+const CANDOR = fileURLToPath(new URL('../cli/candor.mjs', import.meta.url));
+const COMMAND = 'true';
+const READY_MS_MAX = 30_000;
+const POSTS_AT_ONCE = 8;
+/** As `getconf CLK_TCK` says on every Linux that we know. */
+const TICKS_PER_SECOND = 100;
+const POLL_MS = 25;
+
+interface Options {
+  readonly count: number;
+  readonly paced: number;
+  readonly vms: number;
+  readonly slots: number;
+}
+
+export async function benchRuns(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      count: { type: 'string', default: '500' },
+      paced: { type: 'string', default: '50' },
+      vms: { type: 'string', default: '2' },
+      slots: { type: 'string', default: '8' },
+    },
+  });
+  const options: Options = {
+    count: Number(values.count),
+    paced: Number(values.paced),
+    vms: Number(values.vms),
+    slots: Number(values.slots),
+  };
+  const folder = mkdtempSync(path.join(tmpdir(), 'candor-bench-'));
+  const server = new Server(folder);
+  try {
+    await server.start();
+    await measure(server, options);
+  } finally {
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+  }
+}
+
+async function measure(server: Server, options: Options): Promise<void> {
+  const agentId = await server.agent(options);
+  await warmUp(server, agentId, options);
+  const paced = await onePerTime(server, agentId, options.paced);
+  const before = server.cpu();
+  const burst = await allAtOnce(server, agentId, options.count);
+  const used = server.cpu();
+  const floor = await spawnDirectly(options.count, options.vms * options.slots);
+  const spent = {
+    control: used.control - before.control,
+    engine: used.engine - before.engine,
+    runners: used.runners - before.runners,
+  };
+  report(options, { paced, burst, floor, spent });
+}
+
+/** As many runs as there are slots, so that every VM stands there and has done one. */
+async function warmUp(server: Server, agentId: string, { vms, slots }: Options): Promise<void> {
+  await allAtOnce(server, agentId, vms * slots);
+  const found = await server.get<ListBody<VmBody>>('/v1/vms?limit=100');
+  const warm = found.items.filter(({ status, runs }) => status === 'ready' && runs.length === 0).length;
+  process.stdout.write(`${warm} warm VM(s) with ${slots} slots each\n`);
+}
+
+async function onePerTime(server: Server, agentId: string, count: number): Promise<readonly RunBody[]> {
+  const ended: RunBody[] = [];
+  for (let each = 0; each < count; each++) {
+    const { id } = await server.run(agentId);
+    for (;;) {
+      const run = await server.get<RunBody>(`/v1/runs/${id}`);
+      if (run.endedAt !== undefined) {
+        ended.push(run);
+        break;
+      }
+      await sleep(POLL_MS);
+    }
+  }
+  return ended;
+}
+
+interface Burst {
+  readonly seconds: number;
+  readonly postingSeconds: number;
+  readonly runs: readonly RunBody[];
+}
+
+async function allAtOnce(server: Server, agentId: string, count: number): Promise<Burst> {
+  const ids: string[] = [];
+  let posted = 0;
+  const startedAt = performance.now();
+  const post = async () => {
+    while (posted < count) {
+      posted++;
+      ids.push((await server.run(agentId)).id);
+    }
+  };
+  await Promise.all(Array.from({ length: POSTS_AT_ONCE }, post));
+  const postingSeconds = (performance.now() - startedAt) / 1000;
+  const runs: RunBody[] = [];
+  // In the order in which they were asked for: the last ones end last, so hardly a read is in vain.
+  for (const id of ids)
+    for (;;) {
+      const run = await server.get<RunBody>(`/v1/runs/${id}`);
+      if (run.endedAt !== undefined) {
+        runs.push(run);
+        break;
+      }
+      await sleep(POLL_MS * 4);
+    }
+  const firstAt = Math.min(...runs.map(({ createdAt }) => Date.parse(createdAt)));
+  const lastAt = Math.max(...runs.map(({ endedAt }) => Date.parse(endedAt ?? '')));
+  return { seconds: (lastAt - firstAt) / 1000, postingSeconds, runs };
+}
+
+interface Floor {
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+  readonly startMs: readonly number[];
+}
+
+/** From the call to the moment at which the process is there, and all of them until they have ended. */
+async function spawnDirectly(count: number, atOnce: number): Promise<Floor> {
+  const startMs: number[] = [];
+  let left = count;
+  const cpuBefore = cpuSeconds(process.pid, true);
+  const startedAt = performance.now();
+  const work = async () => {
+    while (left > 0) {
+      left--;
+      const begin = performance.now();
+      await new Promise<void>((resolve, reject) => {
+        const child = spawn(COMMAND, { stdio: ['pipe', 'pipe', 'pipe'] });
+        child.once('spawn', () => startMs.push(performance.now() - begin));
+        child.once('error', reject);
+        child.once('close', () => resolve());
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, work));
+  const seconds = (performance.now() - startedAt) / 1000;
+  return { seconds, cpuSeconds: cpuSeconds(process.pid, true) - cpuBefore, startMs };
+}
+
+interface Measured {
+  readonly paced: readonly RunBody[];
+  readonly burst: Burst;
+  readonly floor: Floor;
+  readonly spent: Cpu;
+}
+
+function report({ count, vms, slots }: Options, { paced, burst, floor, spent }: Measured): void {
+  const perThousand = (seconds: number) => ((seconds * 1000) / count).toFixed(1);
+  const bad = [...paced, ...burst.runs].filter(({ status }) => status !== 'succeeded');
+  const alone = paced.map(untilStart);
+  const waited = burst.runs.map(untilStart);
+  const rate = count / burst.seconds;
+  const floorRate = count / floor.seconds;
+  const ms = (samples: readonly number[], share: number) => percentile(samples, share).toFixed(0);
+  const lines = [
+    `one after the other (${paced.length}): commit to process start p50 ${ms(alone, 0.5)} ms, p99 ${ms(alone, 0.99)} ms`,
+    `${count} at once through ${vms} VMs × ${slots} slots: ${rate.toFixed(1)} runs/s (posted in ${burst.postingSeconds.toFixed(1)} s); with the wait for a slot p50 ${ms(waited, 0.5)} ms, p99 ${ms(waited, 0.99)} ms`,
+    `CPU seconds per 1,000 runs: ${perThousand(spent.control + spent.engine + spent.runners)} (control ${perThousand(spent.control)}, engine ${perThousand(spent.engine)}, runners and their children ${perThousand(spent.runners)})`,
+    `floor, ${COMMAND} spawned directly, ${vms * slots} at a time: ${floorRate.toFixed(1)}/s, start p50 ${percentile(floor.startMs, 0.5).toFixed(1)} ms, p99 ${percentile(floor.startMs, 0.99).toFixed(1)} ms, CPU seconds per 1,000: ${perThousand(floor.cpuSeconds)}`,
+    `ratio to the floor: ${(floorRate / rate).toFixed(1)} times the time, ${((spent.control + spent.engine + spent.runners) / floor.cpuSeconds).toFixed(1)} times the CPU`,
+  ];
+  process.stdout.write(`${lines.join('\n')}\n`);
+  if (bad.length > 0) {
+    process.stdout.write(`${bad.length} run(s) did not succeed, the first one: ${JSON.stringify(bad[0])}\n`);
+    process.exitCode = 1;
+  }
+}
+
+const untilStart = ({ createdAt, startedAt }: RunBody): number => Date.parse(startedAt ?? '') - Date.parse(createdAt);
+
+interface Cpu {
+  readonly control: number;
+  readonly engine: number;
+  readonly runners: number;
+}
+
+/** A `candor dev` on a folder of its own. */
+class Server {
+  readonly #folder: string;
+  #child: ChildProcess | undefined;
+  #enginePid = 0;
+  #url = '';
+  #token = '';
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  async start(): Promise<void> {
+    const child = spawn(process.execPath, [CANDOR, 'dev', '--data-dir', this.#folder, '--json', '--port', '0'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child = child;
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (part: string) => {
+      said = (said + part).slice(-4000);
+    });
+    const line = await new Promise<string>((resolve, reject) => {
+      let text = '';
+      child.stdout.setEncoding('utf8').on('data', (part: string) => {
+        text += part;
+        if (text.includes('\n')) resolve(text);
+      });
+      child.once('error', reject);
+      child.once('exit', (code) => reject(new Error(`candor dev ended with ${code}: ${said}`)));
+      AbortSignal.timeout(READY_MS_MAX).addEventListener('abort', () =>
+        reject(new Error(`candor dev was not ready within ${READY_MS_MAX / 1000} s`)),
+      );
+    });
+    this.#enginePid = (JSON.parse(line) as { readonly enginePid?: number }).enginePid ?? 0;
+    const endpoint = JSON.parse(readFileSync(path.join(this.#folder, 'endpoint.json'), 'utf8')) as {
+      readonly url: string;
+      readonly token: string;
+    };
+    this.#url = endpoint.url;
+    this.#token = endpoint.token;
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null) return;
+    const gone = new Promise((resolve) => child.once('close', resolve));
+    child.removeAllListeners('exit');
+    child.kill('SIGTERM');
+    await gone;
+  }
+
+  async agent({ vms, slots }: Options): Promise<string> {
+    const limits = { maxConcurrentVms: vms, maxConcurrentRuns: vms * slots };
+    const { id } = await this.#ask<{ readonly id: string }>('POST', '/v1/agents', {
+      name: 'nothing',
+      command: [COMMAND],
+      warmFor: 'PT1H',
+      slots,
+      limits,
+    });
+    return id;
+  }
+
+  run = (agentId: string) => this.#ask<RunBody>('POST', `/v1/agents/${agentId}/runs`, { input: null });
+  get = <T>(url: string) => this.#ask<T>('GET', url);
+
+  async #ask<T>(method: string, url: string, body?: unknown): Promise<T> {
+    const response = await fetch(`${this.#url}${url}`, {
+      method,
+      headers: { authorization: `Bearer ${this.#token}`, 'content-type': 'application/json' },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    const answer = await response.text();
+    if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${answer}`);
+    return JSON.parse(answer) as T;
+  }
+
+  /** What each part has used so far; the shims and the work are the runners' children, counted when they have ended. */
+  cpu(): Cpu {
+    const runners = runnersOf(this.#folder);
+    return {
+      control: cpuSeconds(this.#child?.pid ?? 0, false),
+      engine: cpuSeconds(this.#enginePid, false),
+      runners: runners.reduce((sum, pid) => sum + cpuSeconds(pid, true), 0),
+    };
+  }
+}
+
+/** User and system time of a process, with that of its ended children if wanted (Linux, proc(5)). */
+function cpuSeconds(pid: number, withChildren: boolean): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number);
+  const [user = 0, system = 0, childrenUser = 0, childrenSystem = 0] = fields.slice(11, 15);
+  return (user + system + (withChildren ? childrenUser + childrenSystem : 0)) / TICKS_PER_SECOND;
+}
+
+function runnersOf(folder: string): readonly number[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => {
+      if (!Number.isInteger(pid)) return false;
+      try {
+        const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+        return (
+          command.includes('/runner/main.ts') && readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`=${folder}/`)
+        );
+      } catch {
+        return false;
+      }
+    });
+}
