@@ -102,7 +102,7 @@ describe("a run's process", { timeout: 120_000 }, () => {
     expect(values).not.toContain('do not hand me on');
   });
 
-  it('can read its own run with its token, and nothing else', async () => {
+  it('can read its own run and start runs with its token, and nothing else', async () => {
     const other = await ended(await machine.agent(['true']));
     const agent = await node(`
       const { CANDOR_URL, CANDOR_RUN_TOKEN, CANDOR_RUN_ID, CANDOR_OUTPUT } = process.env;
@@ -135,7 +135,6 @@ describe("a run's process", { timeout: 120_000 }, () => {
       `GET /v1/vms/${other.vmId}`,
       'GET /v1/system',
       'POST /v1/agents',
-      `POST /v1/agents/${agent.id}/runs`,
       `POST /v1/agents/${agent.id}/schedules`,
       'POST /v1/runs/SELF/cancel',
       `POST /v1/runs/${other.id}/cancel`,
@@ -144,10 +143,12 @@ describe("a run's process", { timeout: 120_000 }, () => {
       'PUT /runner/v1/runs/SELF/attempts/1/logs/0',
       `DELETE /v1/agents/${agent.id}`,
     ];
-    const run = await ended(agent, { requests: [...allowed, ...refused] });
+    const starts = `POST /v1/agents/${agent.id}/runs`;
+    const run = await ended(agent, { requests: [...allowed, starts, ...refused] });
     expect(run.status).toBe('succeeded');
     const results = run.output as Record<string, [number, string]>;
     for (const request of allowed) expect([request, results[request]?.[0]]).toEqual([request, 200]);
+    expect(results[starts]?.[0]).toBe(202);
     expect(results['GET /v1/runs/SELF']?.[1]).toBe(run.id);
     for (const request of refused) {
       const [status, id] = results[request] ?? [0, ''];
