@@ -59,6 +59,7 @@ const limitFields = (limits: AgentBody['limits']): readonly Field[] => [
 ];
 
 export const timeoutLines = (timeouts: TimeoutsBody | undefined): readonly Field[] => [
+  ['queue timeout', timeouts?.queueTimeout],
   ['start timeout', timeouts?.startTimeout],
   ['run timeout', timeouts?.runTimeout],
   ['idle timeout', timeouts?.idleTimeout],

@@ -7,6 +7,8 @@ const DAY = 24 * HOUR;
 
 /** Timeouts of a run: of the agent, and of a schedule or a single run over it. */
 export const timeoutFields = {
+  /** Waiting for a place or for other runs longer than this ends the run. Absent: it waits for as long as it takes. */
+  queueTimeout: Duration({ minSeconds: 10, maxSeconds: 30 * DAY }).optional(),
   startTimeout: Duration({ minSeconds: 10, maxSeconds: DAY }).optional(),
   runTimeout: Duration({ minSeconds: 1, maxSeconds: 30 * DAY }).optional(),
   /** Neither output nor CPU time for so long ends the run. Absent: never. */
@@ -14,18 +16,21 @@ export const timeoutFields = {
 } as const;
 
 export interface TimeoutsBody {
+  readonly queueTimeout?: string;
   readonly startTimeout?: string;
   readonly runTimeout?: string;
   readonly idleTimeout?: string;
 }
 
 export interface Timeouts {
+  readonly queueTimeout?: number | undefined;
   readonly startTimeout?: number | undefined;
   readonly runTimeout?: number | undefined;
   readonly idleTimeout?: number | undefined;
 }
 
-export const timeoutsToBody = ({ startTimeout, runTimeout, idleTimeout }: Timeouts): TimeoutsBody => ({
+export const timeoutsToBody = ({ queueTimeout, startTimeout, runTimeout, idleTimeout }: Timeouts): TimeoutsBody => ({
+  ...(queueTimeout !== undefined && { queueTimeout: formatDuration(queueTimeout) }),
   ...(startTimeout !== undefined && { startTimeout: formatDuration(startTimeout) }),
   ...(runTimeout !== undefined && { runTimeout: formatDuration(runTimeout) }),
   ...(idleTimeout !== undefined && { idleTimeout: formatDuration(idleTimeout) }),

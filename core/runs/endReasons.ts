@@ -24,6 +24,10 @@ const REASONS: Readonly<Record<string, (run: RunRow) => EndReason>> = {
     text: `It put out nothing and used no CPU time for its idleTimeout of ${idleTimeoutSeconds} s, and was ended.`,
     remedy: 'Raise limits.idleTimeout, or let the work say something from time to time.',
   }),
+  queue_timeout: ({ queueTimeoutSeconds }) => ({
+    text: `It waited for its turn longer than its queueTimeout of ${queueTimeoutSeconds} s, and nothing of it was started.`,
+    remedy: 'Raise limits.queueTimeout or the limit that it waited for, or retry it.',
+  }),
   start_timeout: ({ startTimeoutSeconds }) => ({
     text: `No process of it was seen within its startTimeout of ${startTimeoutSeconds} s.`,
     remedy: 'Look at what was tried, or raise limits.startTimeout.',

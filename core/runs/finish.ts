@@ -61,6 +61,8 @@ export interface FinishOptions {
   readonly attempt: number;
   /** Only while no dispatch marker stands (the Catch path must not end work that a VM may have begun). */
   readonly onlyUndispatched?: boolean;
+  /** Only the run that was judged: one that has changed since has another version. */
+  readonly version?: number;
 }
 
 /** @returns the run as it stands afterwards, or undefined where there is no such run, or it is fenced off */
@@ -101,6 +103,7 @@ function commitEnd(
       ports.log.warn('finish.fenced', { runId, attempt: options.attempt, currentAttempt: run.attempt });
       return { done: undefined };
     }
+    if (options.version !== undefined && run.version !== options.version) return { done: undefined };
     if (options.onlyUndispatched === true && run.vmId !== undefined) return { done: undefined };
     const answer = nextStatus(run.status, 'end', verdict.status);
     if (answer.kind !== 'go') return { done: { outcome: 'already', run } };

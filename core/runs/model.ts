@@ -70,6 +70,8 @@ export interface RunRow extends RowBase {
   readonly retry?: RetryRule;
   /** The item that holds the input: the run's own, or the schedule's of the version in force. */
   readonly inputKey: Key;
+  /** How long it may wait for a place or for other runs; absent: without end. */
+  readonly queueTimeoutSeconds?: number;
   readonly startTimeoutSeconds: number;
   readonly runTimeoutSeconds: number;
   /** Absent: idleness never ends it. */

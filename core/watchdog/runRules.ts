@@ -24,6 +24,7 @@ export const runRule: Rule<RunRow> = async (context, run) => {
   }
   switch (run.status) {
     case 'queued':
+      if (waitedTooLong(context, run)) return queueTimeout(context, run);
       return run.waiting?.reason === 'overlap' ? waitingForOthers(context, run) : undispatched(context, run);
     case 'provisioning':
       return undispatched(context, run);
@@ -35,6 +36,24 @@ export const runRule: Rule<RunRow> = async (context, run) => {
       return cancelling(context, run);
   }
 };
+
+/** Not yet let in, by its limits or by the runs of its schedule: what its deadline then stands for is its turn. */
+const awaitsItsTurn = (run: RunRow): boolean =>
+  run.admittedAt === undefined && (run.limited === true || run.waiting?.reason === 'overlap');
+
+const waitedTooLong = ({ now }: RuleContext, run: RunRow): boolean =>
+  run.queueTimeoutSeconds !== undefined && awaitsItsTurn(run) && run.deadlineAt !== undefined && now >= run.deadlineAt;
+
+/** Only what was judged ends: one that was let in meanwhile has another version. */
+async function queueTimeout({ ports, now, holding }: RuleContext, run: RunRow): Promise<Action | undefined> {
+  if (holding) return undefined;
+  const found = evidence('watchdog', now, `it waited ${run.queueTimeoutSeconds} s for its turn, and was not let in`);
+  const verdict = { status: 'timed_out', reason: 'queue_timeout', evidence: found } as const;
+  const finished = await finishRun(ports, run.id, verdict, { attempt: run.attempt, version: run.version });
+  return finished === undefined
+    ? undefined
+    : { rule: 'queue_timeout', subject: run.id, did: 'ended it: its turn had not come by its queue deadline' };
+}
 
 /** It waits for the runs that it displaces: those are told again, and it is let go where they have ended. */
 async function waitingForOthers({ ports, now }: RuleContext, run: RunRow): Promise<Action> {
