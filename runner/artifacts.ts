@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { globPattern } from '../core/contract/glob.ts';
 import type { Artifact } from '../core/contract/runner.ts';
 
 export interface ArtifactLimits {
@@ -114,17 +115,6 @@ function literalFolder(pattern: string): string {
   const parts = pattern.split('/');
   const wild = parts.findIndex((part) => /[*?]/.test(part));
   return parts.slice(0, wild === -1 ? -1 : wild).join('/');
-}
-
-/** `*` and `?` stay within a name, `**` does not. A folder's name stands for all that is in it. */
-function globPattern(pattern: string): RegExp {
-  const source = pattern.replace(/\*\*\/|\*\*|\*|\?|[.+^${}()|[\]\\]/g, (token) => {
-    if (token === '**/') return '(?:.*/)?';
-    if (token === '**') return '.*';
-    if (token === '*') return '[^/]*';
-    return token === '?' ? '[^/]' : `\\${token}`;
-  });
-  return new RegExp(`^${source.replace(/\/$/, '')}(?:/.*)?$`, 's');
 }
 
 async function readCandidate(
