@@ -3,6 +3,7 @@
  * passes; `adapters/aws` and `adapters/local` implement them, one file per port.
  */
 import type { CoreConfig } from './config.ts';
+import type { VmRequirements } from './contract/agentParts.ts';
 import type { Artifact } from './contract/runner.ts';
 import type { IndexEntry, IndexRange, Item, Key, Page, Range, Write } from './table/model.ts';
 
@@ -80,6 +81,10 @@ export interface LaunchSpec {
   readonly clientToken: string;
   /** Where the runner registers, and the key that proves which VM it is (locally; on EC2 the instance profile does). */
   readonly registrationKey: string;
+  /** What the agent asks for; absent: whatever the installation has. */
+  readonly requirements?: VmRequirements;
+  /** The agent's own image. */
+  readonly image?: string;
 }
 
 export type InstanceStatus = 'pending' | 'running' | 'terminated' | 'unknown';

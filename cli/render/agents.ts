@@ -1,5 +1,11 @@
 /** Agents for people. */
-import type { Criteria, RepositoryDefinition, RetryBody, TimeoutsBody } from '../../core/contract/agentParts.ts';
+import type {
+  Criteria,
+  RepositoryDefinition,
+  RetryBody,
+  TimeoutsBody,
+  VmRequirements,
+} from '../../core/contract/agentParts.ts';
 import type { AgentBody, Environment } from '../../core/contract/agents.ts';
 import type { Page } from '../client.ts';
 import { commandLine, type Field, fields, inline, type Paint, relative, table, when } from '../text.ts';
@@ -35,6 +41,8 @@ export const agentDetail = (paint: Paint, agent: AgentBody): string =>
     ...retryLines(agent.retry),
     ['success', agent.successCriteria && criteriaText(agent.successCriteria)],
     ['artifacts', lines(agent.artifacts?.map(inline))],
+    ['requirements', agent.requirements && requirementsText(agent.requirements)],
+    ['image', agent.image],
     ['slots per VM', agent.slots?.toString()],
     ['warm for', agent.warmFor],
     ['reuse of VMs', agent.reuse],
@@ -49,6 +57,18 @@ const lines = (texts: readonly string[] | undefined): string | undefined =>
 
 const repositoryText = ({ url, ref, secret }: RepositoryDefinition): string =>
   inline(`${url} at ${ref}${secret === undefined ? '' : ` (opened with secret ${secret})`}`);
+
+const requirementsText = (needs: VmRequirements): string =>
+  [
+    needs.vcpu !== undefined && `${needs.vcpu} vCPU`,
+    needs.memoryMiB !== undefined && `${needs.memoryMiB} MiB of memory`,
+    needs.diskGiB !== undefined && `${needs.diskGiB} GiB of disk`,
+    needs.architecture,
+    needs.market?.replace('_', ' '),
+    needs.instanceTypes !== undefined && `one of ${needs.instanceTypes.join(', ')}`,
+  ]
+    .filter(Boolean)
+    .join(', ');
 
 const limitFields = (limits: AgentBody['limits']): readonly Field[] => [
   ...timeoutLines(limits),

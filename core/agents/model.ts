@@ -1,5 +1,5 @@
 /** The stored shape of an agent, and of the immutable copy of each of its versions that runs pin. */
-import type { Criteria, RepositoryDefinition, RetryPolicy, Reuse } from '../contract/agentParts.ts';
+import type { Criteria, RepositoryDefinition, RetryPolicy, Reuse, VmRequirements } from '../contract/agentParts.ts';
 import type { Environment, Limits } from '../contract/agents.ts';
 import type { RowBase } from '../table/rows.ts';
 
@@ -17,6 +17,8 @@ export interface AgentDefinition {
   /** Run once per VM before its first run. */
   readonly setup?: readonly (readonly string[])[];
   readonly repository?: RepositoryDefinition;
+  readonly requirements?: VmRequirements;
+  readonly image?: string;
   /** How long an idle VM is kept. */
   readonly warmFor?: number;
   readonly reuse?: Reuse;
@@ -33,6 +35,8 @@ export const OPTIONAL_PARTS = [
   'artifacts',
   'setup',
   'repository',
+  'requirements',
+  'image',
   'warmFor',
   'reuse',
   'slots',

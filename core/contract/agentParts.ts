@@ -161,5 +161,43 @@ export interface RepositoryDefinition {
   readonly secret?: string;
 }
 
+export const ARCHITECTURES = ['arm64', 'x86_64'] as const;
+export type Architecture = (typeof ARCHITECTURES)[number];
+export const MARKETS = ['on_demand', 'spot', 'spot_first'] as const;
+/** How an instance is paid for: `spot_first` takes on-demand where no spot capacity is to be had. */
+export type Market = (typeof MARKETS)[number];
+
+const whole = (minimum: number, maximum: number) =>
+  z
+    .int('must be a whole number')
+    .min(minimum, `must be at least ${minimum}`)
+    .max(maximum, `must be at most ${maximum}`);
+
+/** What a VM must have at least; the installation's pools that have it are asked. On one machine nothing is checked. */
+export const Requirements = z.strictObject({
+  vcpu: whole(1, 896).optional(),
+  memoryMiB: whole(128, 33_554_432).optional(),
+  architecture: z.enum(ARCHITECTURES, `must be one of ${ARCHITECTURES.join(', ')}`).optional(),
+  /** Only these types of the installation's pools. */
+  instanceTypes: z
+    .array(z.string().regex(/^[a-z0-9-]+\.[a-z0-9-]+$/, 'must be an EC2 instance type such as m7g.large'))
+    .min(1, 'must name a type')
+    .max(20, 'must have at most 20 types')
+    .optional(),
+  market: z.enum(MARKETS, `must be one of ${MARKETS.join(', ')}`).optional(),
+  diskGiB: whole(8, 16_384).optional(),
+});
+export interface VmRequirements {
+  readonly vcpu?: number | undefined;
+  readonly memoryMiB?: number | undefined;
+  readonly architecture?: Architecture | undefined;
+  readonly instanceTypes?: readonly string[] | undefined;
+  readonly market?: Market | undefined;
+  readonly diskGiB?: number | undefined;
+}
+
+/** An AMI of one's own; absent: the installation's for the architecture. */
+export const Image = z.string().regex(/^ami-[0-9a-f]{8,17}$/, 'must be the id of an AMI such as ami-0123456789abcdef0');
+
 export const REUSE = ['same_agent', 'never'] as const;
 export type Reuse = (typeof REUSE)[number];

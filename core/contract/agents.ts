@@ -3,9 +3,11 @@ import * as z from 'zod';
 import {
   ArtifactGlob,
   type Criteria,
+  Image,
   REUSE,
   Repository,
   type RepositoryDefinition,
+  Requirements,
   Retry,
   type RetryBody,
   type Reuse,
@@ -15,6 +17,7 @@ import {
   type TimeoutsBody,
   timeoutFields,
   timeoutsToBody,
+  type VmRequirements,
 } from './agentParts.ts';
 import { Duration, formatDuration, Metadata, Name } from './common.ts';
 
@@ -69,6 +72,8 @@ export const AgentCreate = z.strictObject({
   artifacts: z.array(ArtifactGlob).max(20, 'must have at most 20 globs').optional(),
   setup: z.array(Command).max(20, 'must have at most 20 commands').optional(),
   repository: Repository.optional(),
+  requirements: Requirements.optional(),
+  image: Image.optional(),
   warmFor: Duration({ minSeconds: 0, maxSeconds: 86_400 }).optional(),
   reuse: z.enum(REUSE, `must be one of ${REUSE.join(', ')}`).optional(),
   /** Runs side by side on one VM. */
@@ -91,6 +96,8 @@ export const AgentPatch = z
     artifacts: AgentCreate.shape.artifacts.unwrap().nullable(),
     setup: AgentCreate.shape.setup.unwrap().nullable(),
     repository: Repository.nullable(),
+    requirements: Requirements.nullable(),
+    image: Image.nullable(),
     warmFor: AgentCreate.shape.warmFor.unwrap().nullable(),
     reuse: AgentCreate.shape.reuse.unwrap().nullable(),
     slots: AgentCreate.shape.slots.unwrap().nullable(),
@@ -119,6 +126,8 @@ export interface AgentBody {
   readonly artifacts?: readonly string[];
   readonly setup?: readonly (readonly string[])[];
   readonly repository?: RepositoryDefinition;
+  readonly requirements?: VmRequirements;
+  readonly image?: string;
   readonly warmFor?: string;
   readonly reuse?: Reuse;
   readonly slots?: number;

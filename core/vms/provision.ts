@@ -73,6 +73,8 @@ export async function launchVm(ports: Ports, input: ExecutionInput): Promise<{ r
       agentId: vm.agentId,
       clientToken: vm.intent.clientToken,
       registrationKey,
+      ...(vm.requirements !== undefined && { requirements: vm.requirements }),
+      ...(vm.image !== undefined && { image: vm.image }),
     }));
   } catch (error) {
     if (error instanceof LaunchFailed) await noteLaunchFailure(ports, input, vmId, vm.intent, error);
@@ -177,6 +179,8 @@ function newVm(
     slotCount: agent?.slots ?? 1,
     reuse: agent?.reuse ?? 'same_agent',
     warmForSeconds: agent?.warmFor ?? 0,
+    ...(agent?.requirements !== undefined && { requirements: agent.requirements }),
+    ...(agent?.image !== undefined && { image: agent.image }),
     ...(places.length > 0 && { places: places.map((place) => place.id) }),
     status: 'launching',
     intent,

@@ -231,6 +231,25 @@ const FIELDS: readonly Row[] = [
   newAgent('too many slots', { name: 'x', command, slots: 17 }, '/slots', /at most 16/),
   newAgent('a warm time of weeks', { name: 'x', command, warmFor: 'P7D' }, '/warmFor', /between PT0S and P1D/),
   newAgent(
+    'no memory',
+    { name: 'x', command, requirements: { memoryMiB: 1 } },
+    '/requirements/memoryMiB',
+    /at least 128/,
+  ),
+  newAgent(
+    'an architecture of another world',
+    { name: 'x', command, requirements: { architecture: 'mips' } },
+    '/requirements/architecture',
+    /must be one of arm64, x86_64/,
+  ),
+  newAgent(
+    'an instance type that is none',
+    { name: 'x', command, requirements: { instanceTypes: ['large'] } },
+    '/requirements/instanceTypes/0',
+    /such as m7g.large/,
+  ),
+  newAgent('an image that is no AMI', { name: 'x', command, image: 'ubuntu:24.04' }, '/image', /id of an AMI/),
+  newAgent(
     'too much metadata',
     {
       name: 'x',
