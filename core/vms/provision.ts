@@ -3,11 +3,11 @@
  * the run, and ends quietly (`RunMovedOn`) where the run is terminal, at another attempt, or another VM's.
  */
 import { createHash } from 'node:crypto';
-import type { AgentRow, AgentVersionRow } from '../agents/model.ts';
+import type { AgentVersionRow } from '../agents/model.ts';
 import { isTerminal } from '../contract/runs.ts';
 import { attemptVmId } from '../ids.ts';
 import { passPlace, takePlace } from '../limits/admit.ts';
-import { countsVms, type Limit, type LimitRow, limitsOf } from '../limits/model.ts';
+import { countsVms } from '../limits/model.ts';
 import type { ExecutionInput, Ports } from '../ports.ts';
 import { changeRun, evidence, nextEventKey } from '../runs/change.ts';
 import { claimDispatch } from '../runs/dispatch.ts';
@@ -16,13 +16,14 @@ import { nextStatus } from '../runs/machine.ts';
 import type { RunRow } from '../runs/model.ts';
 import { tryAgain } from '../runs/tryAgain.ts';
 import { commit } from '../table/commit.ts';
-import { checkPartition, keys, LIST_SHARDS, lists, shardOf } from '../table/keys.ts';
+import { keys } from '../table/keys.ts';
 import { absent, guard, type Write } from '../table/model.ts';
-import { asItem, asRow, asValue, SCHEMA_VERSION } from '../table/rows.ts';
+import { asItem, asRow, asValue } from '../table/rows.ts';
 import { changeVm, vmProof } from './change.ts';
 import { wantingMark } from './free.ts';
 import { CapacityUnavailable, LaunchFailed } from './launchErrors.ts';
 import type { LaunchIntent, VmRow } from './model.ts';
+import { newVm, placesFor } from './newVm.ts';
 import { releaseVm } from './release.ts';
 import { RunMovedOn, StartDeadlineExceeded, VmUnfit } from './stateErrors.ts';
 
@@ -47,6 +48,13 @@ const clientToken = (run: RunRow, number: number): string =>
     .update(JSON.stringify([run.id, run.attempt, 'default', number]))
     .digest('hex')
     .slice(0, 64);
+
+const intentOf = (run: RunRow, number: number, now: number): LaunchIntent => ({
+  number,
+  clientToken: clientToken(run, number),
+  openedAt: now,
+  open: true,
+});
 
 /**
  * LaunchVm: intent first, then the call.
@@ -99,7 +107,7 @@ function openIntent(ports: Ports, input: ExecutionInput, vmId: string): Promise<
     if (vm === undefined) {
       const agent = asRow<AgentVersionRow>(await ports.store.get(keys.agentVersion(run.agentId, run.agentVersion)));
       const places = await placesFor(ports, run);
-      const created = newVm(ports, run, agent, places, vmId, now);
+      const created = newVm(ports, run, agent, places, vmId, intentOf(run, 1, now));
       return {
         writes: [
           { kind: 'put', item: asItem(created), guards: [guard('launch.oneVmPerAttempt', absent)] },
@@ -116,7 +124,7 @@ function openIntent(ports: Ports, input: ExecutionInput, vmId: string): Promise<
     // An instance is known, or no answer to the last request arrived: the same token asks for the same instance again.
     if (vm.instanceId !== undefined || vm.intent.open) return { done: vm };
     const number = vm.intent.number + 1;
-    const intent: LaunchIntent = { number, clientToken: clientToken(run, number), openedAt: now, open: true };
+    const intent = intentOf(run, number, now);
     const change = { set: { intent: asValue(intent) } };
     return {
       writes: changeVm(ports.config, vm, change, now, writer),
@@ -130,76 +138,6 @@ const deadlineText = (run: RunRow) =>
   `no VM for run ${run.id} within ${run.startTimeoutSeconds} s${
     run.waiting?.tried === undefined ? '' : `; tried: ${run.waiting.tried.join(', ')}`
   }`;
-
-type VmPlace = Limit & { readonly held: boolean };
-
-/**
- * The limits on VMs that a new one falls under: those under which its run holds a place pass it on. Where the run was let
- * in because a VM was free, and another run has taken that one, a place is taken now.
- * @throws CapacityUnavailable where none is free: the state machine tries again
- */
-async function placesFor(ports: Ports, run: RunRow): Promise<readonly VmPlace[]> {
-  if (run.vmLimited !== true) return [];
-  const agent = asRow<AgentRow>(await ports.store.get(keys.agent(run.agentId)));
-  const standing = agent === undefined ? [] : limitsOf(ports.config, agent).filter((limit) => limit.kind === 'vms');
-  const held = (run.admitted ?? []).filter(countsVms);
-  // A limit that was lifted meanwhile has its place passed on too: whoever holds one gives it back.
-  const lifted = held.filter((id) => !standing.some((limit) => limit.id === id));
-  const places: VmPlace[] = lifted.map((id) => ({ id, kind: 'vms', scope: 'agent', maximum: 0, held: true }));
-  for (const limit of standing) {
-    const holds = held.includes(limit.id);
-    const row = holds ? undefined : asRow<LimitRow>(await ports.store.get(keys.limit(limit.id)));
-    if ((row?.used ?? 0) >= limit.maximum) throw noPlace(limit);
-    places.push({ ...limit, held: holds });
-  }
-  return places;
-}
-
-function noPlace(limit: Limit): CapacityUnavailable {
-  const detail = `${limit.maximum} VMs of this ${limit.scope} exist, which is the limit`;
-  return new CapacityUnavailable(detail, [detail]);
-}
-
-function newVm(
-  ports: Ports,
-  run: RunRow,
-  agent: AgentVersionRow | undefined,
-  places: readonly VmPlace[],
-  vmId: string,
-  now: number,
-): VmRow {
-  const intent: LaunchIntent = { number: 1, clientToken: clientToken(run, 1), openedAt: now, open: true };
-  return {
-    ...keys.vm(vmId),
-    schemaVersion: SCHEMA_VERSION,
-    tenantId: run.tenantId,
-    id: vmId,
-    agentId: run.agentId,
-    agentVersion: run.agentVersion,
-    slotCount: agent?.slots ?? 1,
-    reuse: agent?.reuse ?? 'same_agent',
-    warmForSeconds: agent?.warmFor ?? 0,
-    ...(agent?.requirements !== undefined && { requirements: agent.requirements }),
-    ...(agent?.image !== undefined && { image: agent.image }),
-    ...(places.length > 0 && { places: places.map((place) => place.id) }),
-    status: 'launching',
-    intent,
-    purpose: { runId: run.id, attempt: run.attempt },
-    slots: [],
-    generation: 0,
-    heartbeatSeq: 0,
-    commandCount: 0,
-    commands: [],
-    evidence: evidence('provision', now, `a launch was asked for, for run ${run.id} attempt ${run.attempt}`),
-    createdAt: now,
-    version: 1,
-    deadlineAt: run.deadlineAt ?? now + run.startTimeoutSeconds * 1000,
-    listIn: lists.vms(run.tenantId, shardOf(vmId, LIST_SHARDS)),
-    listAt: `${String(now).padStart(14, '0')}#${vmId}`,
-    checkIn: checkPartition('VM', shardOf(vmId, ports.config.checkShards)),
-    checkAt: run.deadlineAt ?? now + run.startTimeoutSeconds * 1000,
-  };
-}
 
 function provisioningWrites(ports: Ports, run: RunRow, vmId: string, now: number, writer: string): readonly Write[] {
   const alreadyThere = nextStatus(run.status, 'provision').kind !== 'go';
