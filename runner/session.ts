@@ -9,7 +9,7 @@ import type {
   RegisterResponse,
   RegistryEntry,
 } from '../core/contract/runner.ts';
-import { type Answer, type FileBody, send, sendFile } from './door.ts';
+import { type Answer, type DoorRequest, type FileBody, send, sendFile } from './door.ts';
 import { log } from './log.ts';
 import { backoffMs } from './patience.ts';
 import { monotonicMs } from './proc.ts';
@@ -142,9 +142,9 @@ export class Session {
   }
 
   async #register(): Promise<void> {
-    const { vmId, key } = this.#identity;
+    const { vmId } = this.#identity;
     const body = JSON.stringify({ vmId, nonce: this.#nonce, runnerVersion: this.#version });
-    const answer = await this.#send('POST', 'register', key, body);
+    const answer = await this.#sendRegistration(body);
     if (answer.kind === 'ok' && isRegistration(answer.body)) {
       const { generation, token } = answer.body;
       // The same generation again goes on counting: the server takes no number twice.
@@ -201,8 +201,23 @@ export class Session {
     return `${this.#identity.url}/runner/v1/${path}`;
   }
 
-  async #send(method: 'POST' | 'PUT', path: string, bearer: string, body: string | Buffer): Promise<Answer> {
-    const answer = await send({ url: this.#urlOf(path), method, bearer, body, timeoutMs: REQUEST_TIMEOUT_MS });
+  async #sendRegistration(body: string): Promise<Answer> {
+    const { key = '', sign } = this.#identity;
+    try {
+      const proof = sign === undefined ? key : await sign(this.#urlOf('register'), 'POST', body);
+      return await this.#send('POST', 'register', proof, body);
+    } catch (error) {
+      return { kind: 'unreachable', reason: `the request could not be signed: ${String(error)}` };
+    }
+  }
+
+  async #send(
+    method: 'POST' | 'PUT',
+    path: string,
+    proof: DoorRequest['proof'],
+    body: string | Buffer,
+  ): Promise<Answer> {
+    const answer = await send({ url: this.#urlOf(path), method, proof, body, timeoutMs: REQUEST_TIMEOUT_MS });
     // The server may have come back at another address, or with another key for us.
     if (answer.kind === 'unreachable') this.#identity = this.#hooks.identity() ?? this.#identity;
     return answer;
