@@ -15,6 +15,7 @@ import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
+import { bounded } from './bounded.ts';
 import { changeVm, vmProof, withCommand } from './change.ts';
 import type { VmRow } from './model.ts';
 import { cancelAfter, notStartedReason, startTime, verdictOf } from './outcome.ts';
@@ -33,8 +34,9 @@ export async function takeReport(
   ports: Ports,
   vm: VmRow,
   run: RunRow | undefined,
-  entry: RegistryEntry,
+  reported: RegistryEntry,
 ): Promise<Taken> {
+  const entry = bounded(reported);
   const over = OVER.includes(entry.state);
   if (run === undefined || run.attempt !== entry.attempt || run.vmId !== vm.id) {
     ports.log.warn('report.fenced', { vmId: vm.id, runId: entry.runId, attempt: entry.attempt, state: entry.state });
