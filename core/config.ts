@@ -82,6 +82,12 @@ export const CoreConfig = z
       if (config[smaller] >= config[larger])
         context.addIssue({ code: 'custom', path: [smaller], message: `must be less than ${larger}` });
     }
+    if (config.cancelInterruptSeconds + config.cancelTerminateSeconds >= config.cancelEscalateSeconds)
+      context.addIssue({
+        code: 'custom',
+        path: ['cancelEscalateSeconds'],
+        message: 'must be longer than cancelInterruptSeconds and cancelTerminateSeconds together',
+      });
     if (config.retentionDays * 86_400 <= config.runTimeoutSeconds)
       context.addIssue({ code: 'custom', path: ['retentionDays'], message: 'must be longer than runTimeoutSeconds' });
   });

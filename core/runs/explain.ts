@@ -143,7 +143,9 @@ function ended(run: RunRow): Answer {
   if (correction !== undefined)
     facts.push({
       about: 'correction',
-      text: `Found out later: it ended as ${correction.status}. The verdict above stands as it was given.`,
+      text: `Found out later: it ended as ${correction.status}${
+        correction.verification?.status === 'unverified' ? ', without what its agent declares as proof of success' : ''
+      }. The verdict above stands as it was given.`,
       evidence: correction.evidence,
     });
   for (const check of verification?.checks ?? [])

@@ -2,8 +2,8 @@
 import type { Evidence, Json } from '../contract/common.ts';
 import type {
   CancelCause,
+  CorrectionBody,
   RunStatus,
-  TerminalStatus,
   TerminatedBy,
   TriggerKind,
   VerificationBody,
@@ -17,6 +17,8 @@ export interface CancelRecord {
   readonly reason: string;
   /** `timeout`, `idle` and `shutdown` end work through the same door, with their own verdict. */
   readonly cause: CancelCause;
+  /** With the cause `timeout`: which one was over. */
+  readonly timeout?: 'start_timeout' | 'run_timeout';
   /** Killed at once, without a chance to end in order. */
   readonly force?: boolean;
   readonly sentAt: number;
@@ -81,7 +83,7 @@ export interface RunRow extends RowBase {
   readonly signal?: string;
   readonly terminatedBy?: TerminatedBy;
   readonly reason?: string;
-  readonly correction?: { readonly status: TerminalStatus; readonly exitCode?: number; readonly evidence: Evidence };
+  readonly correction?: CorrectionBody;
   readonly cancel?: CancelRecord;
   readonly waiting?: {
     readonly reason: string;

@@ -20,7 +20,7 @@ import { keys } from '../table/keys.ts';
 import { absent, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue } from '../table/rows.ts';
 import { changeVm, vmProof } from './change.ts';
-import { wantingMark } from './free.ts';
+import { wantingEnds, wantingMark } from './free.ts';
 import { CapacityUnavailable, LaunchFailed } from './launchErrors.ts';
 import type { LaunchIntent, VmRow } from './model.ts';
 import { newVm, placesFor } from './newVm.ts';
@@ -236,8 +236,31 @@ function storeInstance(ports: Ports, vmId: string, instanceId: string): Promise<
       set: { instanceId, intent: asValue({ ...vm.intent, open: false }) },
       detail: { instanceId },
     } as const;
-    return { writes: changeVm(ports.config, vm, change, now, writer), proof: vmProof(vm, change), result: true };
+    const run = asRow<RunRow>(await ports.store.get(keys.run(vm.purpose.runId)));
+    return {
+      writes: [
+        ...changeVm(ports.config, vm, change, now, writer),
+        ...(run === undefined ? [] : launched(ports, vm, run, instanceId, now, writer)),
+      ],
+      proof: vmProof(vm, change),
+      result: true,
+    };
   });
+}
+
+/** It waits for no capacity any more: that has been found. */
+function launched(
+  ports: Ports,
+  vm: VmRow,
+  run: RunRow,
+  instanceId: string,
+  now: number,
+  writer: string,
+): readonly Write[] {
+  const waits = run.waiting?.reason === 'capacity' || run.waiting?.reason === 'quota';
+  if (!waits || run.attempt !== vm.purpose.attempt || isTerminal(run.status)) return [];
+  const change = { type: 'run.launched', set: { waiting: undefined }, detail: { vmId: vm.id, instanceId } };
+  return [...changeRun(ports.config, run, change, now, writer), ...wantingEnds(run)];
 }
 
 /** AwaitReady: leaves the task token on the VM. Token and registration come in either order; the second one signals. */

@@ -92,7 +92,9 @@ async function endIdle(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEntr
 
 /** The work has been seen, or the cancel has been acknowledged: recorded once, as a change with its evidence. */
 async function noteProgress(ports: Ports, vm: VmRow, seen: RunRow, entry: RegistryEntry): Promise<boolean> {
-  const starts = entry.startedAgoMs !== undefined && seen.startedAt === undefined;
+  // One whose start nobody has seen, the runner's own predecessor included, is at work all the same.
+  const atWork = entry.startedAgoMs !== undefined || entry.state === 'running';
+  const starts = atWork && seen.startedAt === undefined;
   const pending = waitsForCancel(vm, seen.id);
   // The runner has taken the command into its journal; `ending` alone may also mean that it ended by itself.
   const acknowledges = seen.cancel !== undefined && !pending && seen.cancel.acknowledgedAt === undefined;
@@ -153,12 +155,16 @@ async function lateTruth(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEn
     const correction = {
       status: verdict.status satisfies TerminalStatus,
       ...(verdict.exitCode !== undefined && { exitCode: verdict.exitCode }),
+      ...(verdict.verification !== undefined && { verification: verdict.verification }),
       evidence: verdict.evidence,
     };
     const change = {
       type: 'run.corrected',
       set: { correction: asValue(correction) },
-      detail: { status: verdict.status },
+      detail: {
+        status: verdict.status,
+        ...(verdict.verification !== undefined && { verification: verdict.verification.status }),
+      },
       guards: [guard('correction.once', { op: 'hasNot', attribute: 'correction' } as const)],
     };
     return { writes: changeRun(ports.config, row, change, now, writer), proof: nextEventKey(row), result: undefined };

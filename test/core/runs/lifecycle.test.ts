@@ -330,7 +330,7 @@ describe('launching', () => {
     expect(new Set(world.launches.map((each) => each.clientToken)).size).toBe(4);
     expect(await vmRow(world, vmId)).toMatchObject({ status: 'booting', intent: { number: 4, open: false } });
     // The same reason again is no news: only the change of reason is told.
-    expect(await story(id)).toEqual(['run.queued', 'run.provisioning', 'run.waiting', 'run.waiting']);
+    expect(await story(id)).toEqual(['run.queued', 'run.provisioning', 'run.waiting', 'run.waiting', 'run.launched']);
   });
 
   it('terminates an instance whose answer comes after the release, and does not store it', async () => {
