@@ -19,7 +19,9 @@ async function main(settings: Settings): Promise<void> {
   const { vmDir } = settings;
   if (fs.existsSync(path.join(vmDir, 'stopped'))) return;
   // Loaded only there: elsewhere it would cost memory for nothing.
-  const identity = settings.ec2 ? await (await import('./ec2.ts')).instanceIdentity() : readIdentity(vmDir);
+  const identity = settings.ec2
+    ? await (await import('./ec2.ts')).instanceIdentity(settings.metadataEndpoint)
+    : readIdentity(vmDir);
   if (!identity) throw new Error(`${path.join(vmDir, 'runner.json')} is missing or not valid`);
   // Whoever reads the log may be gone before the runner is.
   process.stderr.on('error', () => {});

@@ -15,6 +15,7 @@ export interface Settings {
   readonly runAs?: RunAs;
   /** On an EC2 instance: what it is and where it reports is in its tags, and its profile signs its registration. */
   readonly ec2: boolean;
+  readonly metadataEndpoint: string;
   /** Touched whenever the server has answered: the machine's own dead-man timer looks at it. */
   readonly leaseFile?: string;
 }
@@ -30,6 +31,9 @@ export interface Identity {
   /** Without an answer for so long the runner ends all work and powers the VM off; never, if it is absent. */
   readonly selfDestructSeconds?: number;
 }
+
+/** By AWS's documentation; the variable for another one is the SDKs'. */
+const METADATA_ENDPOINT = 'http://169.254.169.254';
 
 const USAGE = `usage: node runner/main.ts --dir <folder of the VM> [options]
 
@@ -54,6 +58,7 @@ export function readSettings(): Settings {
     baseEnvironment: Object.fromEntries(present),
     compileCache: process.env.NODE_COMPILE_CACHE,
     ec2: values.ec2,
+    metadataEndpoint: process.env.AWS_EC2_METADATA_SERVICE_ENDPOINT ?? METADATA_ENDPOINT,
     ...(runAs !== undefined && { runAs: lookUpUser(runAs) }),
     ...(leaseFile !== undefined && { leaseFile: path.resolve(leaseFile) }),
   };

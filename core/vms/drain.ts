@@ -105,7 +105,7 @@ export function giveUp(ports: Ports, vmId: string, runId: string): Promise<Given
         ...(waits && { drain: asValue({ requestedAt: now, requestedBy: 'watchdog' }) }),
       },
       // A lease that has run out is renewed by a heartbeat, which does not raise the version.
-      guards: [guard('giveUp.noHeartbeatSince', eq('heartbeatSeq', vm.heartbeatSeq))],
+      guards: [guard('escalate.noHeartbeatSince', eq('heartbeatSeq', vm.heartbeatSeq))],
     } as const;
     return {
       writes: changeVm(ports.config, vm, change, now, writer),

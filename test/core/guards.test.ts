@@ -511,7 +511,7 @@ const RACES: readonly Race[] = [
     },
   },
   {
-    without: ['giveUp.noHeartbeatSince'],
+    without: ['escalate.noHeartbeatSince'],
     when: 'a heartbeat comes between the watchdog’s look at a VM whose lease has run out and its word that it is given up',
     breaks: 'I9: work with fresh evidence is ended with a run that does not end',
     held: async (world) => {
