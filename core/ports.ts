@@ -120,8 +120,9 @@ export interface LogAddress {
   readonly attempt: number;
 }
 
-/** Captured output, in numbered chunks. Writing a chunk again replaces it with the same content. */
+/** Captured output, in numbered chunks. A chunk never changes: writing it again with the same content is success. */
 export interface LogStore {
+  /** @throws ChunkConflict where it is there with another content, which stays */
   putChunk(address: LogAddress, chunk: number, records: readonly LogRecord[]): Promise<void>;
   /** Records from chunk number `from` on; `next` is the number to go on from. */
   read(

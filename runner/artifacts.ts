@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { globPattern } from '../core/contract/glob.ts';
+import { globMatcher, normalGlob } from '../core/contract/glob.ts';
 import type { Artifact } from '../core/contract/runner.ts';
 
 export interface ArtifactLimits {
@@ -74,15 +74,15 @@ function find(sources: ArtifactSources, limits: ArtifactLimits, remarks: string[
     found.set(name, { root: sources.folder, file: path.join(sources.folder, name) });
   }
   for (const glob of sources.globs) {
-    const pattern = path.posix.normalize(glob);
-    if (path.posix.isAbsolute(pattern) || pattern.startsWith('..')) {
+    const pattern = normalGlob(glob);
+    if (path.posix.isAbsolute(glob) || pattern.split('/').includes('..')) {
       remarks.push(`The artifacts ${JSON.stringify(glob)} were left out: they are outside the working folder.`);
       continue;
     }
-    const matches = globPattern(pattern);
+    const matches = globMatcher(pattern);
     let hits = 0;
     for (const name of walk(sources.workingFolder, literalFolder(pattern), budget)) {
-      if (!matches.test(name)) continue;
+      if (!matches(name)) continue;
       hits += 1;
       if (!found.has(name))
         found.set(name, { root: sources.workingFolder, file: path.join(sources.workingFolder, name) });

@@ -1,6 +1,7 @@
 /** Parts of an agent that have rules of their own: how it is tried again, what proves success, what it needs on its VM. */
 import * as z from 'zod';
 import { Duration, formatDuration, type Json } from './common.ts';
+import { normalGlob } from './glob.ts';
 
 const HOUR = 3600;
 const DAY = 24 * HOUR;
@@ -67,6 +68,7 @@ export const retryToBody = ({ maxAttempts, backoff, afterStart }: RetryPolicy): 
   ...(afterStart !== undefined && { afterStart }),
 });
 
+/** Kept in its normal form, so that the runner that collects by it and the criteria that ask for it mean the same. */
 export const ArtifactGlob = z
   .string()
   .min(1, 'must not be empty')
@@ -74,7 +76,12 @@ export const ArtifactGlob = z
   .refine(
     (glob) => !glob.startsWith('/') && !glob.split('/').includes('..') && !glob.includes('\0'),
     'must be relative to the working folder, without ..',
-  );
+  )
+  .refine(
+    (glob) => glob === '' || glob.startsWith('/') || normalGlob(glob) !== '',
+    'must name something in the working folder; ** stands for all that is in it',
+  )
+  .overwrite(normalGlob);
 
 const SCHEMA_BYTES_MAX = 16 * 1024;
 /** A pattern that takes for ever would take the control plane's time, not the agent's. */

@@ -1,6 +1,6 @@
 /** What a runner's report of one run means for that run. Pure. */
 import { type Criteria, outputFault } from '../contract/agentParts.ts';
-import { globPattern } from '../contract/glob.ts';
+import { globMatcher } from '../contract/glob.ts';
 import type { RegistryEntry } from '../contract/runner.ts';
 import type { CancelCause, VerificationBody } from '../contract/runs.ts';
 import { evidence } from '../runs/change.ts';
@@ -116,7 +116,8 @@ function verify(criteria: Criteria, entry: RegistryEntry): VerificationBody {
   const checks: VerificationBody['checks'][number][] = [];
   if (exitCode !== undefined) checks.push({ criterion: 'exitCode', met: true, detail: `exit code ${exitCode}` });
   if (artifact !== undefined) {
-    const found = entry.artifacts?.find(({ path }) => globPattern(artifact).test(path));
+    const matches = globMatcher(artifact);
+    const found = entry.artifacts?.find(({ path }) => matches(path));
     const detail = found === undefined ? `no artifact is like ${artifact}` : `${found.path}, ${found.bytes} bytes`;
     checks.push({ criterion: 'artifact', met: found !== undefined, detail });
   }

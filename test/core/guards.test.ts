@@ -35,6 +35,7 @@ import { releaseVm } from '../../core/vms/release.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../support/world.ts';
 import { CHILD_GUARDS_COVERED, CHILD_RACES } from './childRaces.ts';
+import { DEPOSIT_RACES } from './depositRaces.ts';
 import { tolerant as played, type Race } from './race.ts';
 import {
   afterRead,
@@ -91,6 +92,7 @@ async function checkIsRight(world: World, scheduleId: string): Promise<boolean> 
 
 const RACES: readonly Race[] = [
   ...CHILD_RACES,
+  ...DEPOSIT_RACES,
   {
     without: ['limit.free'],
     when: 'another run takes the last place between an admission’s read and its write',

@@ -46,6 +46,15 @@ describe('the log store', () => {
     expect(readdirSync(path.join(dataDir, 'logs', 'run_1', '1'))).toEqual(['00000000.ndjson']);
   });
 
+  it('keeps what a chunk says first', async () => {
+    const { logs } = setUp();
+    await logs.putChunk(ADDRESS, 0, [line('first')]);
+
+    await expect(logs.putChunk(ADDRESS, 0, [line('other')])).rejects.toMatchObject({ code: 'chunk_conflict' });
+
+    expect(await logs.read(ADDRESS, 0, 10)).toEqual({ records: [line('first')], next: 1 });
+  });
+
   it('keeps attempts apart', async () => {
     const { logs } = setUp();
     await logs.putChunk(ADDRESS, 0, [line('first try')]);
