@@ -48,11 +48,22 @@ export class ClockRejected extends Error {
   }
 }
 
+/** The clock could not be told: it throttles, does not answer, or Candor may not reach it. The same call may succeed later. */
+export class ClockUnavailable extends Error {
+  constructor(detail: string, cause?: unknown) {
+    super(detail, cause === undefined ? undefined : { cause });
+    this.name = 'ClockUnavailable';
+  }
+}
+
 /** The thing that calls `fire` at the right time, at least once (EventBridge Scheduler, or one timer locally). */
 export interface ScheduleClock {
-  /** @throws ClockRejected where the spec itself is at fault */
+  /** @throws ClockRejected where the spec itself is at fault, ClockUnavailable where it is not known to have been taken */
   put(spec: ClockSpec): Promise<void>;
-  /** Deleting a clock that does not exist is success. */
+  /**
+   * Deleting a clock that does not exist is success.
+   * @throws ClockUnavailable where it may still be there
+   */
   delete(scheduleId: string): Promise<void>;
 }
 
