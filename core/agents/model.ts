@@ -1,5 +1,9 @@
 /** The stored shape of an agent, and of the immutable copy of each of its versions that runs pin. */
+<<<<<<< HEAD
 import type { Criteria, RepositoryDefinition, RetryPolicy, Reuse, VmRequirements } from '../contract/agentParts.ts';
+=======
+import type { Criteria, Needs, RepositoryDefinition, RetryPolicy, Reuse } from '../contract/agentParts.ts';
+>>>>>>> w-awsports
 import type { Environment, Limits } from '../contract/agents.ts';
 import type { RowBase } from '../table/rows.ts';
 
@@ -23,6 +27,8 @@ export interface AgentDefinition {
   readonly warmFor?: number;
   readonly reuse?: Reuse;
   readonly slots?: number;
+  /** What its VMs must have. */
+  readonly requirements?: Needs;
 }
 
 /** Every part of a definition that can be left out, by its name in the API and in the row. */
@@ -40,6 +46,7 @@ export const OPTIONAL_PARTS = [
   'warmFor',
   'reuse',
   'slots',
+  'requirements',
 ] as const satisfies readonly (keyof AgentDefinition)[];
 
 /** The parts that are there. */

@@ -3,7 +3,11 @@ import * as z from 'zod';
 import {
   ArtifactGlob,
   type Criteria,
+<<<<<<< HEAD
   Image,
+=======
+  type Needs,
+>>>>>>> w-awsports
   REUSE,
   Repository,
   type RepositoryDefinition,
@@ -78,6 +82,7 @@ export const AgentCreate = z.strictObject({
   reuse: z.enum(REUSE, `must be one of ${REUSE.join(', ')}`).optional(),
   /** Runs side by side on one VM. */
   slots: Count(16).optional(),
+  requirements: Requirements.optional(),
   metadata: Metadata.optional(),
 });
 export type AgentCreate = z.output<typeof AgentCreate>;
@@ -101,6 +106,7 @@ export const AgentPatch = z
     warmFor: AgentCreate.shape.warmFor.unwrap().nullable(),
     reuse: AgentCreate.shape.reuse.unwrap().nullable(),
     slots: AgentCreate.shape.slots.unwrap().nullable(),
+    requirements: Requirements.nullable(),
     metadata: Metadata.nullable(),
   })
   .partial();
@@ -131,6 +137,7 @@ export interface AgentBody {
   readonly warmFor?: string;
   readonly reuse?: Reuse;
   readonly slots?: number;
+  readonly requirements?: Needs;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly version: number;
   readonly createdBy: string;

@@ -2,21 +2,25 @@
  * The states of `state-machines/provision-vm.asl.json`, as use cases (design.md §5.3). Each is re-entrant: it first reads
  * the run, and ends quietly (`RunMovedOn`) where the run is terminal, at another attempt, or another VM's.
  */
+<<<<<<< HEAD
 import { createHash } from 'node:crypto';
 import type { AgentVersionRow } from '../agents/model.ts';
 import { isTerminal } from '../contract/runs.ts';
 import { attemptVmId } from '../ids.ts';
 import { passPlace, takePlace } from '../limits/admit.ts';
 import { countsVms } from '../limits/model.ts';
+=======
+import { attemptVmId } from '../ids.ts';
+>>>>>>> w-awsports
 import type { ExecutionInput, Ports } from '../ports.ts';
-import { changeRun, evidence, nextEventKey } from '../runs/change.ts';
+import { evidence } from '../runs/change.ts';
 import { claimDispatch } from '../runs/dispatch.ts';
 import { finishRun } from '../runs/finish.ts';
-import { nextStatus } from '../runs/machine.ts';
 import type { RunRow } from '../runs/model.ts';
 import { tryAgain } from '../runs/tryAgain.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
+<<<<<<< HEAD
 import { absent, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue } from '../table/rows.ts';
 import { changeVm, vmProof } from './change.ts';
@@ -24,9 +28,16 @@ import { wantingEnds, wantingMark } from './free.ts';
 import { CapacityUnavailable, LaunchFailed } from './launchErrors.ts';
 import type { LaunchIntent, VmRow } from './model.ts';
 import { newVm, placesFor } from './newVm.ts';
+=======
+import { asRow } from '../table/rows.ts';
+import { changeVm, vmProof } from './change.ts';
+import { liveRun } from './liveRun.ts';
+import type { VmRow } from './model.ts';
+>>>>>>> w-awsports
 import { releaseVm } from './release.ts';
-import { RunMovedOn, StartDeadlineExceeded, VmUnfit } from './stateErrors.ts';
+import { RunMovedOn, VmUnfit } from './stateErrors.ts';
 
+<<<<<<< HEAD
 /** A registration key works as long as any run may wait for its VM. */
 const REGISTRATION_KEY_MS = 31 * 86_400_000;
 
@@ -247,6 +258,9 @@ function storeInstance(ports: Ports, vmId: string, instanceId: string): Promise<
     };
   });
 }
+=======
+export { launchVm } from './launch.ts';
+>>>>>>> w-awsports
 
 /** It waits for no capacity any more: that has been found. */
 function launched(
