@@ -5,6 +5,7 @@ import {
   DomainName,
   HttpApi,
   HttpMethod,
+  HttpRoute,
   HttpRouteKey,
   HttpStage,
   LogGroupLogDestination,
@@ -45,7 +46,11 @@ export function createDoor(stack: CandorStack, api: CandorFunction, register: Ca
     integration: integration('Register', register),
     authorizer: new HttpIamAuthorizer(),
   });
-  httpApi.addRoutes({ path: HttpRouteKey.DEFAULT.key, integration: integration('Default', api) });
+  new HttpRoute(stack, 'EverythingElse', {
+    httpApi,
+    routeKey: HttpRouteKey.DEFAULT,
+    integration: integration('Api', api),
+  });
   const url = domain === undefined ? httpApi.apiEndpoint : `https://${domain.name}`;
   createStage(stack, httpApi);
   new CfnOutput(stack, 'ApiUrl', { value: url });
