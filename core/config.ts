@@ -96,11 +96,7 @@ export const CoreConfig = z
       if (config[smaller] >= config[larger]) fault(smaller, `must be less than ${larger}`);
     }
     if (config.cancelInterruptSeconds + config.cancelTerminateSeconds >= config.cancelEscalateSeconds)
-      context.addIssue({
-        code: 'custom',
-        path: ['cancelEscalateSeconds'],
-        message: 'must be longer than cancelInterruptSeconds and cancelTerminateSeconds together',
-      });
+      fault('cancelEscalateSeconds', 'must be longer than cancelInterruptSeconds and cancelTerminateSeconds together');
     if (config.retentionDays * 86_400 <= config.runTimeoutSeconds)
       fault('retentionDays', 'must be longer than runTimeoutSeconds');
   });

@@ -3,11 +3,7 @@
  * passes; `adapters/aws` and `adapters/local` implement them, one file per port.
  */
 import type { CoreConfig } from './config.ts';
-<<<<<<< HEAD
-import type { VmRequirements } from './contract/agentParts.ts';
-=======
 import type { Market, Needs } from './contract/agentParts.ts';
->>>>>>> w-awsports
 import type { Artifact } from './contract/runner.ts';
 import type { TriedBody } from './contract/runs.ts';
 import type { IndexEntry, IndexRange, Item, Key, Page, Range, Write } from './table/model.ts';
@@ -96,7 +92,12 @@ export interface LaunchPool {
   readonly subnetId: string;
   readonly template: { readonly id: string; readonly version: string };
   readonly imageId?: string;
+  /** The size of its root volume, where the agent asks for one. */
+  readonly disk?: { readonly device: string; readonly sizeGiB: number };
 }
+
+/** What a VM must have, and the agent's own image, if it has one. */
+export type LaunchNeeds = Needs & { readonly image?: string };
 
 /**
  * What one launch request asks for. It is kept with its intent until an answer has come, because a request that is sent
@@ -119,14 +120,6 @@ export interface LaunchSpec {
   readonly runId: string;
   readonly attempt: number;
   readonly clientToken: string;
-<<<<<<< HEAD
-  /** Where the runner registers, and the key that proves which VM it is (locally; on EC2 the instance profile does). */
-  readonly registrationKey: string;
-  /** What the agent asks for; absent: whatever the installation has. */
-  readonly requirements?: VmRequirements;
-  /** The agent's own image. */
-  readonly image?: string;
-=======
   /** How many requests there have been for this VM, this one included. */
   readonly number: number;
   readonly plan: LaunchPlan;
@@ -138,7 +131,6 @@ export interface Launched {
   readonly instanceId: string;
   /** Where it is, where there is more than one place. */
   readonly pool?: { readonly type: string; readonly availabilityZone: string; readonly market: Market };
->>>>>>> w-awsports
 }
 
 export type InstanceStatus = 'pending' | 'running' | 'terminated' | 'unknown';
@@ -156,7 +148,7 @@ export interface Fleet {
    * instance; but it counts against our own launch rate.
    * @throws CapacityUnavailable where every pool is known to have no room, LaunchPaced, LaunchMisconfigured where none fits
    */
-  plan(needs: Needs): Promise<LaunchPlan>;
+  plan(needs: LaunchNeeds): Promise<LaunchPlan>;
   /** @throws LaunchFailed with an error class of design.md §5.3 */
   launch(spec: LaunchSpec): Promise<Launched>;
   /**

@@ -1,9 +1,5 @@
 /** The stored shape of an agent, and of the immutable copy of each of its versions that runs pin. */
-<<<<<<< HEAD
-import type { Criteria, RepositoryDefinition, RetryPolicy, Reuse, VmRequirements } from '../contract/agentParts.ts';
-=======
 import type { Criteria, Needs, RepositoryDefinition, RetryPolicy, Reuse } from '../contract/agentParts.ts';
->>>>>>> w-awsports
 import type { Environment, Limits } from '../contract/agents.ts';
 import type { RowBase } from '../table/rows.ts';
 
@@ -21,7 +17,6 @@ export interface AgentDefinition {
   /** Run once per VM before its first run. */
   readonly setup?: readonly (readonly string[])[];
   readonly repository?: RepositoryDefinition;
-  readonly requirements?: VmRequirements;
   readonly image?: string;
   /** How long an idle VM is kept. */
   readonly warmFor?: number;
@@ -41,7 +36,6 @@ export const OPTIONAL_PARTS = [
   'artifacts',
   'setup',
   'repository',
-  'requirements',
   'image',
   'warmFor',
   'reuse',

@@ -3,11 +3,8 @@ import * as z from 'zod';
 import {
   ArtifactGlob,
   type Criteria,
-<<<<<<< HEAD
   Image,
-=======
   type Needs,
->>>>>>> w-awsports
   REUSE,
   Repository,
   type RepositoryDefinition,
@@ -21,7 +18,6 @@ import {
   type TimeoutsBody,
   timeoutFields,
   timeoutsToBody,
-  type VmRequirements,
 } from './agentParts.ts';
 import { Duration, formatDuration, Metadata, Name } from './common.ts';
 
@@ -76,7 +72,6 @@ export const AgentCreate = z.strictObject({
   artifacts: z.array(ArtifactGlob).max(20, 'must have at most 20 globs').optional(),
   setup: z.array(Command).max(20, 'must have at most 20 commands').optional(),
   repository: Repository.optional(),
-  requirements: Requirements.optional(),
   image: Image.optional(),
   warmFor: Duration({ minSeconds: 0, maxSeconds: 86_400 }).optional(),
   reuse: z.enum(REUSE, `must be one of ${REUSE.join(', ')}`).optional(),
@@ -101,7 +96,6 @@ export const AgentPatch = z
     artifacts: AgentCreate.shape.artifacts.unwrap().nullable(),
     setup: AgentCreate.shape.setup.unwrap().nullable(),
     repository: Repository.nullable(),
-    requirements: Requirements.nullable(),
     image: Image.nullable(),
     warmFor: AgentCreate.shape.warmFor.unwrap().nullable(),
     reuse: AgentCreate.shape.reuse.unwrap().nullable(),
@@ -132,7 +126,6 @@ export interface AgentBody {
   readonly artifacts?: readonly string[];
   readonly setup?: readonly (readonly string[])[];
   readonly repository?: RepositoryDefinition;
-  readonly requirements?: VmRequirements;
   readonly image?: string;
   readonly warmFor?: string;
   readonly reuse?: Reuse;

@@ -1,5 +1,5 @@
 /** The stored shape of a VM. Times are epoch milliseconds. */
-import type { Reuse, VmRequirements } from '../contract/agentParts.ts';
+import type { Reuse } from '../contract/agentParts.ts';
 import type { Evidence } from '../contract/common.ts';
 import type { LaunchPlan } from '../ports.ts';
 import type { RowBase } from '../table/rows.ts';
@@ -55,9 +55,6 @@ export interface VmRow extends RowBase {
   readonly slotCount?: number;
   readonly reuse?: Reuse;
   readonly warmForSeconds?: number;
-  /** What it was asked for with: its agent's, as they stood. */
-  readonly requirements?: VmRequirements;
-  readonly image?: string;
   readonly status: VmStatus;
   readonly instanceId?: string;
   readonly intent: LaunchIntent;

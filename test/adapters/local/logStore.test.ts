@@ -23,7 +23,6 @@ describe('the log store in files', () => {
     expect(readdirSync(path.join(dataDir, 'logs', 'run_1', '1'))).toEqual(['00000000.ndjson']);
   });
 
-<<<<<<< HEAD
   it('keeps what a chunk says first', async () => {
     const { logs } = setUp();
     await logs.putChunk(ADDRESS, 0, [line('first')]);
@@ -55,8 +54,6 @@ describe('the log store in files', () => {
       await expect(logs.putChunk(ADDRESS, chunk, [])).rejects.toThrow(RangeError);
   });
 
-=======
->>>>>>> w-awsports
   it('sweeps the output of runs to which nothing was written for long enough', async () => {
     let now = Date.now();
     const { dataDir, logs } = setUp(() => now);

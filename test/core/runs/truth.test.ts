@@ -57,7 +57,9 @@ describe('a run that waits', () => {
 
   it('waits for capacity no more once it was found', async () => {
     const { id, input } = await apiRun(world);
-    world.launchFault = new CapacityUnavailable('none', ['t/az: InsufficientInstanceCapacity']);
+    world.launchFault = new CapacityUnavailable('none', [
+      { type: 't', availabilityZone: 'az', market: 'spot', code: 'InsufficientInstanceCapacity' },
+    ]);
     await expect(launchVm(world.ports, input)).rejects.toThrow('none');
     expect((await body(id)).waiting).toMatchObject({ reason: 'capacity' });
     world.launchFault = undefined;
