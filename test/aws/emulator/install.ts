@@ -74,9 +74,15 @@ export async function installEmulator(say: (line: string) => void): Promise<Inst
 async function findPython(): Promise<string> {
   const wanted = PYTHON_OLDEST.join('.');
   const remedy = `Install Python ${wanted} or newer, so that \`python3\` starts it.`;
-  const { stdout } = await run('python3', ['-c', 'import sys; print(*sys.version_info[:2])']).catch((error: unknown) => {
-    throw new EmulatorSetupError('there is no python3 on this machine, and the emulator is written in it', remedy, error);
-  });
+  const { stdout } = await run('python3', ['-c', 'import sys; print(*sys.version_info[:2])']).catch(
+    (error: unknown) => {
+      throw new EmulatorSetupError(
+        'there is no python3 on this machine, and the emulator is written in it',
+        remedy,
+        error,
+      );
+    },
+  );
   const [major = 0, minor = 0] = stdout.trim().split(' ').map(Number);
   if (major < PYTHON_OLDEST[0] || (major === PYTHON_OLDEST[0] && minor < PYTHON_OLDEST[1]))
     throw new EmulatorSetupError(`python3 is ${major}.${minor}, which is too old for the emulator`, remedy);
