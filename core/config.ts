@@ -54,6 +54,9 @@ export const CoreConfig = z
     maxLiveRunsPerSchedule: count(100),
     /** How many runs of one tenant may be on their way or at work at once; absent: no limit, and no counter. */
     maxConcurrentRunsPerTenant: z.int().positive().optional(),
+    /** EC2 refills an account's launches at about two a second; so many at once after a quiet while. */
+    launchesPerSecond: z.number().positive().default(2),
+    launchBurst: count(50),
     /** How many VMs of one tenant may exist at once. */
     maxConcurrentVmsPerTenant: z.int().positive().optional(),
     /** Of one run's artifacts together. */

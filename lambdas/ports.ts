@@ -56,6 +56,7 @@ const absentClock: ScheduleClock = {
   delete: () => Promise.reject(notBuilt('the schedule clock')),
 };
 const absentFleet: Fleet = {
+  plan: () => Promise.reject(new LaunchMisconfigured('the EC2 fleet is not built yet')),
   launch: () => Promise.reject(new LaunchMisconfigured('the EC2 fleet is not built yet')),
   observe: () => Promise.reject(notBuilt('the fleet')),
   terminate: () => Promise.reject(notBuilt('the fleet')),

@@ -1,6 +1,14 @@
 /** Runs, their events and logs: what is sent and what is answered (design.md §7). */
 import * as z from 'zod';
-import { Retry, type RetryBody, retryToBody, type TimeoutsBody, timeoutFields, timeoutsToBody } from './agentParts.ts';
+import {
+  type Market,
+  Retry,
+  type RetryBody,
+  retryToBody,
+  type TimeoutsBody,
+  timeoutFields,
+  timeoutsToBody,
+} from './agentParts.ts';
 import { type Evidence, type Json, JsonValue, type ListBody } from './common.ts';
 
 export const RUN_STATUSES = [
@@ -134,7 +142,9 @@ export interface RunBody {
   readonly cancel?: CancelBody;
   readonly waiting?: {
     readonly reason: string;
-    readonly tried?: readonly string[];
+    /** Where a VM is waited for: what was asked for since it began to wait, and what the fleet said. */
+    readonly tried?: readonly TriedBody[];
+    /** At the latest. */
     readonly nextTryAt?: string;
     readonly blockedBy?: readonly string[];
     /** Where a limit is waited for: how many may be at work (or VMs exist) at once. */
@@ -151,6 +161,14 @@ export interface RunBody {
   readonly deadlineAt?: string;
   readonly version: number;
   readonly asOf: string;
+}
+
+/** A pool of machines that was asked for one, and the answer in the fleet's own word, such as an error code of EC2. */
+export interface TriedBody {
+  readonly type?: string;
+  readonly availabilityZone?: string;
+  readonly market?: Market;
+  readonly code: string;
 }
 
 export interface ChildrenBody extends ListBody<RunBody> {

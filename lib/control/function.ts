@@ -1,0 +1,82 @@
+/** One Lambda of `lambdas/`: its code, its own role, its own log. It starts with no right but to write that log. */
+import { Duration } from 'aws-cdk-lib';
+import { Effect, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { Architecture, Code, Function as LambdaFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
+import { SqsDestination } from 'aws-cdk-lib/aws-lambda-destinations';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import type { Queue } from 'aws-cdk-lib/aws-sqs';
+import { Construct } from 'constructs';
+import { bundleLambdas } from '../bundle/lambdas.ts';
+import type { CandorStack } from '../stacks/candorStack.ts';
+
+export interface CandorFunctionOptions {
+  /** The handler's file in `lambdas/`, without its ending. */
+  readonly name: string;
+  readonly description: string;
+  readonly timeoutSeconds: number;
+  readonly memoryMiB?: number;
+  /** For functions that are invoked asynchronously: how often Lambda tries again, for how long, and where it gives up. */
+  readonly asynchronous?: { readonly retries: number; readonly maxAgeSeconds: number; readonly failures?: Queue };
+}
+
+export class CandorFunction extends Construct {
+  readonly role: Role;
+  readonly lambda: LambdaFunction;
+
+  constructor(stack: CandorStack, options: CandorFunctionOptions) {
+    super(stack, `${options.name}-function`);
+    const { id } = stack.installation;
+    const functionName = `${id}-${options.name}`;
+    const logGroup = new LogGroup(this, 'Log', {
+      logGroupName: `/aws/lambda/${functionName}`,
+      retention: stack.logRetention,
+      removalPolicy: stack.dataRemoval,
+    });
+    this.role = new Role(this, 'Role', {
+      assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
+      description: `Candor ${id}: ${options.name}`,
+    });
+    this.allow('WriteItsLog', ['logs:CreateLogStream', 'logs:PutLogEvents'], [logGroup.logGroupArn]);
+    this.lambda = new LambdaFunction(this, 'Function', {
+      functionName,
+      description: options.description,
+      runtime: Runtime.NODEJS_24_X,
+      architecture: Architecture.ARM_64,
+      handler: 'index.handler',
+      code: Code.fromAsset(bundleLambdas().folderOf(options.name)),
+      memorySize: options.memoryMiB ?? 512,
+      timeout: Duration.seconds(options.timeoutSeconds),
+      role: this.role,
+      logGroup,
+    });
+    const { asynchronous } = options;
+    if (asynchronous !== undefined)
+      this.lambda.configureAsyncInvoke({
+        retryAttempts: asynchronous.retries,
+        maxEventAge: Duration.seconds(asynchronous.maxAgeSeconds),
+        ...(asynchronous.failures !== undefined && { onFailure: new SqsDestination(asynchronous.failures) }),
+      });
+  }
+
+  /** A right, in the function's own policy. */
+  allow(
+    sid: string,
+    actions: readonly string[],
+    resources: readonly string[],
+    conditions?: Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>,
+  ): void {
+    this.role.addToPolicy(
+      new PolicyStatement({
+        sid,
+        effect: Effect.ALLOW,
+        actions: [...actions],
+        resources: [...resources],
+        ...(conditions !== undefined && { conditions }),
+      }),
+    );
+  }
+
+  set(variables: Readonly<Record<string, string>>): void {
+    for (const [name, value] of Object.entries(variables)) this.lambda.addEnvironment(name, value);
+  }
+}
