@@ -154,7 +154,25 @@ def alarms_may_compute():
     provisioners._cw_metric_alarm_record = simplified
 
 
+def secrets_are_known_by_their_arn():
+    """CloudFormation's Ref of a secret is its ARN, from which a template may take the name. The emulator's is the name."""
+    handlers = original(provisioners, "_RESOURCE_HANDLERS")["AWS::SecretsManager::Secret"]
+    create, update, delete = handlers["create"], handlers["update"], handlers["delete"]
+
+    def name_of(physical_id):
+        return physical_id.split(":secret:")[-1][:-7] if physical_id.startswith("arn:") else physical_id
+
+    def by_arn(result):
+        name, attributes = result
+        return attributes.get("Arn") or provisioners._sm._secrets[name]["ARN"], attributes
+
+    handlers["create"] = lambda *args: by_arn(create(*args))
+    handlers["update"] = lambda physical_id, *rest: by_arn(update(name_of(physical_id), *rest))
+    handlers["delete"] = lambda physical_id, *rest: delete(name_of(physical_id), *rest)
+
+
 if __name__ == "__main__":
+    secrets_are_known_by_their_arn()
     lambda_errors_keep_their_names()
     scheduler_fires_at_nominal_times()
     instances_show_their_user_data()
