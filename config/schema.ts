@@ -190,6 +190,25 @@ function checkImages(config: z.output<typeof Shape>, complain: Complain): void {
   });
 }
 
+/** A Lambda's environment holds 4 KiB, and the pools are one variable of several. */
+const POOLS_BYTES_MAX = 3000;
+/** Of an entry for one zone, besides its instance types: ids, names of fields, markets. */
+const POOL_BYTES = 200;
+
+function checkSize(config: z.output<typeof Shape>, complain: Complain): void {
+  const zones = zonesOf(config.network).length;
+  const bytes = config.pools.reduce(
+    (sum, pool) =>
+      sum + (pool.availabilityZones?.length ?? zones) * (POOL_BYTES + JSON.stringify(pool.instanceTypes).length),
+    0,
+  );
+  if (bytes > POOLS_BYTES_MAX)
+    complain(
+      ['pools'],
+      `come to about ${bytes} bytes over ${zones} zones, ${POOLS_BYTES_MAX} fit; name fewer instance types or zones`,
+    );
+}
+
 function checkLimits(config: z.output<typeof Shape>, complain: Complain): void {
   const limits = CoreConfig.safeParse(config.limits);
   if (!limits.success) {
@@ -207,6 +226,7 @@ export const EnvironmentConfig = Shape.superRefine((config, context) => {
   checkZones(config, complain);
   checkImages(config, complain);
   checkLimits(config, complain);
+  checkSize(config, complain);
   if (config.production && config.account === 'current')
     complain(['account'], 'production names its account: give its twelve digits');
   if (config.production && !config.retention.keepData)

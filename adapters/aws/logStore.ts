@@ -19,11 +19,13 @@ export class S3LogStore implements LogStore {
 
   /** @throws RangeError when the address or the number cannot be part of a key */
   async putChunk(address: LogAddress, chunk: number, records: readonly LogRecord[]): Promise<void> {
+    const body = Buffer.from(records.map((record) => `${JSON.stringify(record)}\n`).join(''));
     await this.#client.send(
       new PutObjectCommand({
         Bucket: this.#bucket,
         Key: keyOf(address, chunk),
-        Body: records.map((record) => `${JSON.stringify(record)}\n`).join(''),
+        Body: body,
+        ContentLength: body.length,
         ContentType: 'application/x-ndjson',
       }),
     );

@@ -2,10 +2,10 @@
  * The Lambdas' code: one CommonJS file each, with everything in it. CommonJS starts faster than modules with the AWS SDK,
  * and an SDK of our own version does not change under us when Lambda's does.
  */
-import { globSync, rmSync } from 'node:fs';
+import { globSync } from 'node:fs';
 import path from 'node:path';
 import { buildSync, type Metafile } from 'esbuild';
-import { BUILD, ROOT } from './paths.ts';
+import { BUILD, ROOT, writeOnce } from './paths.ts';
 
 /** Files in `lambdas/` that are no handlers. */
 const SUPPORT: readonly string[] = ['environment', 'ports', 'wrap'];
@@ -27,16 +27,15 @@ let bundled: LambdaBundles | undefined;
 
 /** Bundles all of them, once per process. */
 export function bundleLambdas(): LambdaBundles {
-  bundled ??= bundle(path.join(BUILD, 'lambdas'));
+  bundled ??= bundle();
   return bundled;
 }
 
-function bundle(outdir: string): LambdaBundles {
-  rmSync(outdir, { recursive: true, force: true });
-  const { metafile } = buildSync({
+function bundle(): LambdaBundles {
+  const { metafile, outputFiles } = buildSync({
     absWorkingDir: ROOT,
-    entryPoints: Object.fromEntries(lambdaNames().map((name) => [`${name}/index`, `lambdas/${name}.ts`])),
-    outdir,
+    entryPoints: Object.fromEntries(lambdaNames().map((name) => [name, `lambdas/${name}.ts`])),
+    outdir: 'lambdas',
     bundle: true,
     minify: true,
     platform: 'node',
@@ -46,7 +45,21 @@ function bundle(outdir: string): LambdaBundles {
     mainFields: ['module', 'main'],
     legalComments: 'none',
     metafile: true,
+    write: false,
     logLevel: 'error',
   });
-  return { folderOf: (name) => path.join(outdir, name), metafile };
+  const folders = new Map(
+    outputFiles.map(({ path: file, contents, hash }) => {
+      const name = path.basename(file, '.js');
+      const folder = path.join(BUILD, 'lambdas', name, hash.replaceAll(/[^\w]/g, '_'));
+      writeOnce(path.join(folder, 'index.js'), contents);
+      return [name, folder] as const;
+    }),
+  );
+  const folderOf = (name: string): string => {
+    const folder = folders.get(name);
+    if (folder === undefined) throw new Error(`there is no lambdas/${name}.ts`);
+    return folder;
+  };
+  return { folderOf, metafile };
 }

@@ -1,9 +1,8 @@
 /** The runner and its shim as one archive, under its SHA-256: what VMs fetch, and check before they run it. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { buildSync } from 'esbuild';
-import { BUILD, ROOT } from './paths.ts';
+import { BUILD, ROOT, writeOnce } from './paths.ts';
 import { tarGz } from './tar.ts';
 
 export interface Archive {
@@ -39,8 +38,7 @@ function bundle(): Archive {
     .sort((one, other) => one.name.localeCompare(other.name));
   const archive = tarGz(entries);
   const sha256 = createHash('sha256').update(archive).digest('hex');
-  mkdirSync(BUILD, { recursive: true });
   const file = path.join(BUILD, `runner-${sha256.slice(0, 16)}.tgz`);
-  writeFileSync(file, archive);
+  writeOnce(file, archive);
   return { file, sha256 };
 }
