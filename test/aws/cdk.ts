@@ -66,18 +66,22 @@ export class Cdk {
   #run(args: readonly string[]): Promise<void> {
     const log = fs.openSync(this.logFile, 'a');
     fs.writeSync(log, `\n$ cdk ${args.join(' ')}\n`);
-    const child = spawn(process.execPath, [CDK, ...args, '-c', `env=${ENVIRONMENT}`, '--ci', '--no-color', '--no-notices'], {
-      cwd: ROOT,
-      detached: true,
-      stdio: ['ignore', log, log],
-      env: {
-        PATH: `${path.dirname(process.execPath)}${path.delimiter}${process.env.PATH ?? ''}`,
-        HOME: process.env.HOME ?? '',
-        NO_COLOR: '1',
-        ...proxySettings(),
-        ...this.#emulator.environment,
+    const child = spawn(
+      process.execPath,
+      [CDK, ...args, '-c', `env=${ENVIRONMENT}`, '--ci', '--no-color', '--no-notices'],
+      {
+        cwd: ROOT,
+        detached: true,
+        stdio: ['ignore', log, log],
+        env: {
+          PATH: `${path.dirname(process.execPath)}${path.delimiter}${process.env.PATH ?? ''}`,
+          HOME: process.env.HOME ?? '',
+          NO_COLOR: '1',
+          ...proxySettings(),
+          ...this.#emulator.environment,
+        },
       },
-    });
+    );
     fs.closeSync(log);
     const end = () => {
       try {
