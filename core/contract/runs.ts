@@ -10,24 +10,9 @@ import {
   timeoutsToBody,
 } from './agentParts.ts';
 import { type Evidence, type Json, JsonValue, type ListBody } from './common.ts';
+import { RUN_STATUSES, type RunStatus, type TerminalStatus } from './runStatus.ts';
 
-export const RUN_STATUSES = [
-  'queued',
-  'provisioning',
-  'starting',
-  'running',
-  'cancelling',
-  'succeeded',
-  'failed',
-  'cancelled',
-  'timed_out',
-  'lost',
-] as const;
-export type RunStatus = (typeof RUN_STATUSES)[number];
-export type TerminalStatus = 'succeeded' | 'failed' | 'cancelled' | 'timed_out' | 'lost';
-
-export const TERMINAL_STATUSES: readonly RunStatus[] = ['succeeded', 'failed', 'cancelled', 'timed_out', 'lost'];
-export const isTerminal = (status: RunStatus): status is TerminalStatus => TERMINAL_STATUSES.includes(status);
+export * from './runStatus.ts';
 
 /** How the work's process came to its end, as the runner saw it (design.md §5.6). */
 export const TRIGGER_KINDS = ['schedule', 'trigger', 'api', 'backfill', 'retry', 'run'] as const;
