@@ -1,6 +1,7 @@
 """Starts ministack with what it lacks and Candor relies on. Each function below says what AWS does, and what the emulator does
 instead; docs/verification.md lists them. A release that has changed underneath is refused, not half patched."""
 
+import string
 import sys
 import threading
 from datetime import datetime, timedelta, timezone
@@ -171,8 +172,26 @@ def secrets_are_known_by_their_arn():
     handlers["delete"] = lambda physical_id, *rest: delete(name_of(physical_id), *rest)
 
 
+def generated_secrets_keep_to_their_alphabet():
+    """GenerateSecretString leaves out the kinds of characters that it is told to. The emulator knows ExcludeCharacters alone."""
+    generate = original(provisioners, "_sm_secret_string")
+    kinds = {"ExcludePunctuation": string.punctuation, "ExcludeNumbers": string.digits,
+             "ExcludeUppercase": string.ascii_uppercase, "ExcludeLowercase": string.ascii_lowercase}
+
+    def within_alphabet(props):
+        how = dict(props.get("GenerateSecretString") or {})
+        if not how:
+            return generate(props)
+        left_out = "".join(characters for kind, characters in kinds.items() if str(how.get(kind)).lower() == "true")
+        how["ExcludeCharacters"] = how.get("ExcludeCharacters", "") + left_out
+        return generate({**props, "GenerateSecretString": how})
+
+    provisioners._sm_secret_string = within_alphabet
+
+
 if __name__ == "__main__":
     secrets_are_known_by_their_arn()
+    generated_secrets_keep_to_their_alphabet()
     lambda_errors_keep_their_names()
     scheduler_fires_at_nominal_times()
     instances_show_their_user_data()
