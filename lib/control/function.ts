@@ -2,12 +2,18 @@
 import { Duration } from 'aws-cdk-lib';
 import { Effect, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Architecture, Code, Function as LambdaFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
-import { SqsDestination } from 'aws-cdk-lib/aws-lambda-destinations';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { Queue } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { bundleLambdas } from '../bundle/lambdas.ts';
 import type { CandorStack } from '../stacks/candorStack.ts';
+
+/** How often Lambda tries again, for how long, and where it gives up. */
+interface Asynchronous {
+  readonly retries: number;
+  readonly maxAgeSeconds: number;
+  readonly failures?: Queue;
+}
 
 export interface CandorFunctionOptions {
   /** The handler's file in `lambdas/`, without its ending. */
@@ -15,8 +21,8 @@ export interface CandorFunctionOptions {
   readonly description: string;
   readonly timeoutSeconds: number;
   readonly memoryMiB?: number;
-  /** For functions that are invoked asynchronously: how often Lambda tries again, for how long, and where it gives up. */
-  readonly asynchronous?: { readonly retries: number; readonly maxAgeSeconds: number; readonly failures?: Queue };
+  /** Of functions whose caller does not wait. */
+  readonly asynchronous?: Asynchronous;
 }
 
 export class CandorFunction extends Construct {
@@ -49,13 +55,17 @@ export class CandorFunction extends Construct {
       role: this.role,
       logGroup,
     });
-    const { asynchronous } = options;
-    if (asynchronous !== undefined)
-      this.lambda.configureAsyncInvoke({
-        retryAttempts: asynchronous.retries,
-        maxEventAge: Duration.seconds(asynchronous.maxAgeSeconds),
-        ...(asynchronous.failures !== undefined && { onFailure: new SqsDestination(asynchronous.failures) }),
-      });
+    if (options.asynchronous !== undefined) this.makeAsynchronous(options.asynchronous);
+  }
+
+  private makeAsynchronous({ retries, maxAgeSeconds, failures }: Asynchronous): void {
+    // CDK's own destination would give rights to read the queue's attributes too.
+    if (failures !== undefined) this.allow('GiveUp', ['sqs:SendMessage'], [failures.queueArn]);
+    this.lambda.configureAsyncInvoke({
+      retryAttempts: retries,
+      maxEventAge: Duration.seconds(maxAgeSeconds),
+      ...(failures !== undefined && { onFailure: { bind: () => ({ destination: failures.queueArn }) } }),
+    });
   }
 
   /** A right, in the function's own policy. */

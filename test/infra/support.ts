@@ -98,6 +98,7 @@ export function textOf(value: Json): string {
   if (value?.Ref !== undefined) return `<${value.Ref}>`;
   if (value?.['Fn::GetAtt'] !== undefined) return `<${value['Fn::GetAtt'].join('.')}>`;
   if (value?.['Fn::ImportValue'] !== undefined) return `<${value['Fn::ImportValue'].split(':').pop()}>`;
+  if (value?.['Fn::Sub'] !== undefined) return value['Fn::Sub'].replaceAll(/\$\{([^}]+)\}/g, '<$1>');
   if (value?.['Fn::Join'] !== undefined) return value['Fn::Join'][1].map(textOf).join(value['Fn::Join'][0]);
   throw new Error(`no text for ${JSON.stringify(value)}`);
 }
