@@ -57,6 +57,8 @@ export const CoreConfig = z
     maxMetadataBytes: count(8 * 1024),
     maxOutputBytes: count(256 * 1024),
     maxLogBytes: count(50 * 1024 * 1024),
+    /** Of one attempt's log. A runner that always has something to send sends five in a second. */
+    maxLogChunks: count(1_000_000),
     maxLiveRunsPerSchedule: count(100),
     /** How many runs of one tenant may be on their way or at work at once; absent: no limit, and no counter. */
     maxConcurrentRunsPerTenant: optionalCount(),
@@ -93,6 +95,8 @@ export const CoreConfig = z
     for (const [smaller, larger] of order) {
       if (config[smaller] >= config[larger]) fault(smaller, `must be less than ${larger}`);
     }
+    if (config.cancelInterruptSeconds + config.cancelTerminateSeconds >= config.cancelEscalateSeconds)
+      fault('cancelEscalateSeconds', 'must be longer than cancelInterruptSeconds and cancelTerminateSeconds together');
     if (config.retentionDays * 86_400 <= config.runTimeoutSeconds)
       fault('retentionDays', 'must be longer than runTimeoutSeconds');
   });

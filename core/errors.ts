@@ -23,6 +23,7 @@ export const ERROR_CODES = {
   run_live: { status: 409, retryable: false, title: 'The run has not ended' },
   children_limit: { status: 409, retryable: false, title: 'A run may not start so many runs' },
   run_ended: { status: 409, retryable: false, title: 'The run has ended' },
+  chunk_conflict: { status: 409, retryable: false, title: 'The log says something else there' },
   illegal_transition: { status: 409, retryable: false, title: 'The resource is not in a state for this' },
   precondition_required: { status: 428, retryable: false, title: 'If-Match is required' },
   version_conflict: { status: 412, retryable: false, title: 'The resource has changed meanwhile' },
@@ -85,6 +86,16 @@ export class NotFound extends CandorError {
   constructor(kind: string, id: string, remedy = `List the ${kind}s to find its id.`) {
     super('not_found', `There is no ${kind} ${id}.`, { remedy });
     this.name = 'NotFound';
+  }
+}
+
+/** What is stored of a log does not change. */
+export class ChunkConflict extends CandorError {
+  constructor(chunk: number) {
+    super('chunk_conflict', `Chunk ${chunk} is stored with another content.`, {
+      remedy: 'Send what was sent first, or nothing: the stored content stays.',
+    });
+    this.name = 'ChunkConflict';
   }
 }
 

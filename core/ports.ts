@@ -92,7 +92,12 @@ export interface LaunchPool {
   readonly subnetId: string;
   readonly template: { readonly id: string; readonly version: string };
   readonly imageId?: string;
+  /** The size of its root volume, where the agent asks for one. */
+  readonly disk?: { readonly device: string; readonly sizeGiB: number };
 }
+
+/** What a VM must have, and the agent's own image, if it has one. */
+export type LaunchNeeds = Needs & { readonly image?: string };
 
 /**
  * What one launch request asks for. It is kept with its intent until an answer has come, because a request that is sent
@@ -143,7 +148,7 @@ export interface Fleet {
    * instance; but it counts against our own launch rate.
    * @throws CapacityUnavailable where every pool is known to have no room, LaunchPaced, LaunchMisconfigured where none fits
    */
-  plan(needs: Needs): Promise<LaunchPlan>;
+  plan(needs: LaunchNeeds): Promise<LaunchPlan>;
   /** @throws LaunchFailed with an error class of design.md §5.3 */
   launch(spec: LaunchSpec): Promise<Launched>;
   /**
@@ -170,8 +175,9 @@ export interface LogAddress {
   readonly attempt: number;
 }
 
-/** Captured output, in numbered chunks. Writing a chunk again replaces it with the same content. */
+/** Captured output, in numbered chunks. A chunk never changes: writing it again with the same content is success. */
 export interface LogStore {
+  /** @throws ChunkConflict where it is there with another content, which stays */
   putChunk(address: LogAddress, chunk: number, records: readonly LogRecord[]): Promise<void>;
   /** Records from chunk number `from` on; `next` is the number to go on from. */
   read(

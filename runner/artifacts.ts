@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { globMatcher, normalGlob } from '../core/contract/glob.ts';
 import type { Artifact } from '../core/contract/runner.ts';
 
 export interface ArtifactLimits {
@@ -73,15 +74,15 @@ function find(sources: ArtifactSources, limits: ArtifactLimits, remarks: string[
     found.set(name, { root: sources.folder, file: path.join(sources.folder, name) });
   }
   for (const glob of sources.globs) {
-    const pattern = path.posix.normalize(glob);
-    if (path.posix.isAbsolute(pattern) || pattern.startsWith('..')) {
+    const pattern = normalGlob(glob);
+    if (path.posix.isAbsolute(glob) || pattern.split('/').includes('..')) {
       remarks.push(`The artifacts ${JSON.stringify(glob)} were left out: they are outside the working folder.`);
       continue;
     }
-    const matches = globPattern(pattern);
+    const matches = globMatcher(pattern);
     let hits = 0;
     for (const name of walk(sources.workingFolder, literalFolder(pattern), budget)) {
-      if (!matches.test(name)) continue;
+      if (!matches(name)) continue;
       hits += 1;
       if (!found.has(name))
         found.set(name, { root: sources.workingFolder, file: path.join(sources.workingFolder, name) });
@@ -114,17 +115,6 @@ function literalFolder(pattern: string): string {
   const parts = pattern.split('/');
   const wild = parts.findIndex((part) => /[*?]/.test(part));
   return parts.slice(0, wild === -1 ? -1 : wild).join('/');
-}
-
-/** `*` and `?` stay within a name, `**` does not. A folder's name stands for all that is in it. */
-function globPattern(pattern: string): RegExp {
-  const source = pattern.replace(/\*\*\/|\*\*|\*|\?|[.+^${}()|[\]\\]/g, (token) => {
-    if (token === '**/') return '(?:.*/)?';
-    if (token === '**') return '.*';
-    if (token === '*') return '[^/]*';
-    return token === '?' ? '[^/]' : `\\${token}`;
-  });
-  return new RegExp(`^${source.replace(/\/$/, '')}(?:/.*)?$`, 's');
 }
 
 async function readCandidate(

@@ -37,7 +37,10 @@ export async function checkOut(stage: Stage, plan: RepositoryPlan, folder: strin
   const git = (...args: string[]) => stage.command(['git', ...args], { cwd: workingFolder, env });
   stage.say(`Checkout of ${ref} begins.`);
   try {
-    if (credential !== undefined) fs.writeFileSync(askpass, ASKPASS, { mode: 0o700 });
+    if (credential !== undefined) {
+      fs.writeFileSync(askpass, ASKPASS, { mode: 0o700 });
+      stage.handOver([askpass]);
+    }
     await stage.within(timeoutMs, async () => {
       await git('init', '--quiet', '--template=');
       await git('remote', 'add', '--', 'origin', url);

@@ -11,7 +11,7 @@ import { isCode, readJson } from './files.ts';
 import { log } from './log.ts';
 import { isAlive, type Mark, markedProcesses, monotonicMs, type ProcessId, sendSignal } from './proc.ts';
 import type { LogUpload } from './upload.ts';
-import { artifactSources, shimOf } from './work.ts';
+import { artifactSources, outputFile, shimOf } from './work.ts';
 
 const LEFTOVER_TERMINATE_MS = 2000;
 const SHIM_GRACE_MS = 2000;
@@ -31,6 +31,8 @@ export interface CollectOptions {
   /** The command was started; otherwise nothing is looked for that it would have left. */
   readonly started: boolean;
   readonly maxOutputBytes: number;
+  /** The run's processes are another user's: no link of theirs may show what only the runner can read. */
+  readonly isForeign: boolean;
 }
 
 /** Ends left-overs, then stores the rest of the logs and the artifacts, and reads the output: nothing is added behind. */
@@ -41,7 +43,7 @@ export async function collect(options: CollectOptions): Promise<Collected> {
   const artifacts = started ? await artifactsOf(folder) : [];
   const unstoredBytes = await upload.drain();
   const deposited = await deposit(artifacts, artifactSources(folder), door);
-  const { remark, ...output } = started ? readOutput(path.join(folder, 'output'), maxOutputBytes) : {};
+  const { remark, ...output } = started ? readOutput(outputFile(folder), maxOutputBytes, options.isForeign) : {};
   const remarks = [
     ...(leftovers > 0 ? [`${leftovers} processes that it had left running were ended.`] : []),
     ...(unstoredBytes > 0 ? [`${unstoredBytes} bytes of captured output could not be stored.`] : []),
@@ -104,12 +106,14 @@ interface Output {
 }
 
 /** The content of CANDOR_OUTPUT: JSON if it parses, else text; of a longer one the start, and how much is missing. */
-export function readOutput(file: string, maxBytes: number): Output {
+export function readOutput(file: string, maxBytes: number, isForeign = false): Output {
   let fd: number;
   try {
     // Without O_NONBLOCK a named pipe in this place would hold the runner up for ever.
-    fd = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+    const noLinks = isForeign ? fs.constants.O_NOFOLLOW : 0;
+    fd = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK | noLinks);
   } catch (error) {
+    if (isCode(error, 'ELOOP')) return { remark: 'CANDOR_OUTPUT is a link, which is not followed.' };
     return isCode(error, 'ENOENT') ? {} : { remark: `CANDOR_OUTPUT could not be read: ${String(error)}.` };
   }
   try {

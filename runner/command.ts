@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import path from 'node:path';
 import { monotonicMs } from './proc.ts';
+import type { RunAs } from './runAs.ts';
 
 /** How long output is still read after the command's end while a background child keeps the pipes open. */
 const PIPES_GRACE_MS = 1000;
@@ -14,6 +15,8 @@ export interface Command {
   readonly env: Readonly<Record<string, string>>;
   /** A file descriptor, or nothing to read. */
   readonly input: number | 'ignore';
+  /** Absent: as whoever runs this. */
+  readonly runAs?: RunAs | undefined;
 }
 
 /** Either of `exitCode` and `signal`; `spawnError` says why there was no process. */
@@ -39,7 +42,7 @@ export type Take = (stream: 'stdout' | 'stderr', data: Buffer) => void;
 
 /** Starts a command. Never throws for what is wrong with it. `folder` is where named pipes may lie for a moment. */
 export function execute(command: Command, folder: string, take: Take): Execution {
-  const pipes = openPipes(folder, command.input, take);
+  const pipes = openPipes(folder, command, take);
   const child = start(command, pipes.stdio);
   const outputs = pipes.opened('on' in child ? child : undefined);
   if (!('on' in child)) {
@@ -53,14 +56,15 @@ export function execute(command: Command, folder: string, take: Take): Execution
   return { pid: child.pid, ended };
 }
 
-function start({ argv, cwd, env }: Command, stdio: StdioOptions): ChildProcess | Ending {
+function start({ argv, cwd, env, runAs }: Command, stdio: StdioOptions): ChildProcess | Ending {
   if (!fs.statSync(cwd, { throwIfNoEntry: false })?.isDirectory()) {
     const spawnError = `the working directory ${cwd} does not exist`;
     return { exitCode: 127, spawnError, endedMonotonicMs: monotonicMs() };
   }
   try {
     const [file = '', ...args] = argv;
-    return spawn(file, args, { cwd, env, detached: true, stdio });
+    const user = runAs === undefined ? {} : { uid: runAs.uid, gid: runAs.gid };
+    return spawn(file, args, { cwd, env, detached: true, stdio, ...user });
   } catch (error) {
     return { exitCode: 126, spawnError: String(error), endedMonotonicMs: monotonicMs() };
   }
@@ -105,7 +109,7 @@ interface Pipes {
  * Named pipes for the command's output. Node's own "pipes" are sockets, on which a script's `echo > /dev/stderr` fails
  * with ENXIO. Where no named pipe can be made, node's are better than none.
  */
-function openPipes(folder: string, input: Command['input'], take: Take): Pipes {
+function openPipes(folder: string, { input, runAs }: Command, take: Take): Pipes {
   const pairs = STREAMS.map((name) => ({ name, fifo: path.join(folder, `${name}.fifo`) }));
   const fifos = pairs.map(({ fifo }) => fifo);
   const { O_RDONLY, O_WRONLY, O_NONBLOCK } = fs.constants;
@@ -115,6 +119,8 @@ function openPipes(folder: string, input: Command['input'], take: Take): Pipes {
       opened: (child) => STREAMS.flatMap((name) => child?.[name]?.on('data', (data: Buffer) => take(name, data)) ?? []),
     };
   }
+  // Its /dev/stdout opens the pipe anew, as the user that it is.
+  if (runAs !== undefined) for (const fifo of fifos) fs.chownSync(fifo, runAs.uid, runAs.gid);
   const readers = pairs.map(({ name, fifo }) => ({ name, fd: fs.openSync(fifo, O_RDONLY | O_NONBLOCK) }));
   const writers = fifos.map((fifo) => fs.openSync(fifo, O_WRONLY));
   for (const fifo of fifos) fs.unlinkSync(fifo);

@@ -15,16 +15,17 @@ export type Answer =
 export interface DoorRequest {
   readonly url: string;
   readonly method: 'POST' | 'PUT';
-  readonly bearer: string;
+  /** A token, or the headers of a request that is signed. */
+  readonly proof: string | Readonly<Record<string, string>>;
   readonly body: string | Buffer;
   readonly timeoutMs: number;
 }
 
-export async function send({ url, method, bearer, body, timeoutMs }: DoorRequest): Promise<Answer> {
+export async function send({ url, method, proof, body, timeoutMs }: DoorRequest): Promise<Answer> {
   try {
     const request = open(url, method, AbortSignal.timeout(timeoutMs), {
-      authorization: `Bearer ${bearer}`,
       'content-type': 'application/json',
+      ...(typeof proof === 'string' ? { authorization: `Bearer ${proof}` } : proof),
       'content-length': Buffer.byteLength(body),
     });
     const answer = answerOf(request);

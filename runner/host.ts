@@ -203,6 +203,7 @@ export class Host {
         url: this.#options.url(),
         baseEnvironment: settings.baseEnvironment,
         compileCache: settings.compileCache,
+        runAs: settings.runAs,
       });
       this.#shims.set(key, child);
       child.on('error', (error) => log.error('shim_not_started', { ...addressOf(command), reason: error.message }));
@@ -240,6 +241,7 @@ export class Host {
   async #collect(address: Address, probed: Probe, killAtOnce: boolean): Promise<void> {
     const maxOutputBytes = this.#state.runs.get(keyOf(address))?.maxOutputBytes ?? 0;
     const collected = await collect({
+      isForeign: this.#options.settings.runAs !== undefined,
       folder: this.#folder(address),
       mark: this.#mark(address),
       upload: this.#upload(address),

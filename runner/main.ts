@@ -1,4 +1,5 @@
 /** The program on the VM: `node runner/main.ts --dir <folder of the VM>`. */
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import module from 'node:module';
@@ -14,10 +15,13 @@ import { readIdentity, readSettings, type Settings } from './settings.ts';
 
 const RUNNER_VERSION = '0.1.0';
 
-function main(settings: Settings): void {
+async function main(settings: Settings): Promise<void> {
   const { vmDir } = settings;
   if (fs.existsSync(path.join(vmDir, 'stopped'))) return;
-  const identity = readIdentity(vmDir);
+  // Loaded only there: elsewhere it would cost memory for nothing.
+  const identity = settings.ec2
+    ? await (await import('./ec2.ts')).instanceIdentity(settings.metadataEndpoint)
+    : readIdentity(vmDir);
   if (!identity) throw new Error(`${path.join(vmDir, 'runner.json')} is missing or not valid`);
   // Whoever reads the log may be gone before the runner is.
   process.stderr.on('error', () => {});
@@ -31,10 +35,11 @@ function main(settings: Settings): void {
   log.info('runner_started', { vmId, pid: process.pid, lastTaken: replayed.state.lastTaken });
 
   const session = new Session(identity, randomUUID(), RUNNER_VERSION, {
-    identity: () => readIdentity(vmDir),
+    identity: () => (settings.ec2 ? identity : readIdentity(vmDir)),
     report: () => host.report(),
     onAnswer: (answer) => {
       lease?.renew(answer.leaseMs);
+      if (settings.leaseFile !== undefined) touch(settings.leaseFile);
       host.take(answer);
     },
     onUnwanted: () => host.dispatch({ kind: 'unwanted' }),
@@ -48,12 +53,11 @@ function main(settings: Settings): void {
     {
       settings,
       vmId,
-      url: () => (readIdentity(vmDir) ?? identity).url,
+      url: () => ((settings.ec2 ? undefined : readIdentity(vmDir)) ?? identity).url,
       journal,
       state: replayed.state,
       exit: () => process.exit(0),
-      // The machine is not this program's: whoever runs it on one of its own gives it another way to end.
-      powerOff: () => process.exit(0),
+      powerOff: () => (settings.ec2 ? powerOff() : process.exit(0)),
     },
     session,
   );
@@ -78,4 +82,21 @@ function main(settings: Settings): void {
   v8.setFlagsFromString('--semi-space-growth-factor=1');
 }
 
-main(readSettings());
+/** The machine is this program's own: its end is the instance's, by the launch template's shutdown behaviour. */
+function powerOff(): void {
+  log.info('power_off', {});
+  const child = spawn('systemctl', ['poweroff'], { stdio: 'ignore' });
+  child.on('error', (error) => log.error('power_off_failed', { reason: error.message }));
+  child.on('exit', (code) => process.exit(code ?? 1));
+}
+
+/** What cannot be touched now is touched with the next answer; the timer's patience is longer than that. */
+function touch(file: string): void {
+  try {
+    fs.writeFileSync(file, '');
+  } catch (error) {
+    log.warn('lease_file_not_touched', { file, reason: String(error) });
+  }
+}
+
+await main(readSettings());

@@ -9,11 +9,12 @@ import type {
   RegisterResponse,
   RegistryEntry,
 } from '../core/contract/runner.ts';
-import { type Answer, type FileBody, send, sendFile } from './door.ts';
+import { type Answer, type DoorRequest, type FileBody, send, sendFile } from './door.ts';
 import { log } from './log.ts';
 import { backoffMs } from './patience.ts';
 import { monotonicMs } from './proc.ts';
 import type { Identity } from './settings.ts';
+import type { Stored } from './upload.ts';
 
 const REQUEST_TIMEOUT_MS = 10_000;
 /** Changes that come together are told together. */
@@ -24,6 +25,13 @@ const HEARTBEAT_MS_MAX = 60_000;
 const UNWANTED_ANSWERS = 5;
 const UNWANTED_MS = 10_000;
 const FINAL_HEARTBEAT_MS = 5000;
+/** What a log is refused with for good: the same chunk would be refused again, and so would those behind it. */
+const FINAL_REFUSALS: readonly (string | undefined)[] = [
+  'run_ended',
+  'chunk_conflict',
+  'illegal_transition',
+  'payload_too_large',
+];
 
 export interface SessionHooks {
   /** Reads `runner.json` again. */
@@ -98,15 +106,14 @@ export class Session {
   }
 
   /** Stores one chunk of a run's output. */
-  async putLogs(runId: string, attempt: number, chunk: number, body: Buffer): Promise<boolean> {
+  async putLogs(runId: string, attempt: number, chunk: number, body: Buffer): Promise<Stored> {
     const registration = this.#registration;
-    if (!registration) return false;
+    if (!registration) return 'failed';
     const path = `runs/${encodeURIComponent(runId)}/attempts/${attempt}/logs/${chunk}`;
     const answer = await this.#send('PUT', path, registration.token, body);
-    if (answer.kind !== 'ok') {
-      log.warn('log_chunk_not_stored', { runId, attempt, chunk, ...describe(answer) });
-    }
-    return answer.kind === 'ok';
+    if (answer.kind === 'ok') return 'stored';
+    log.warn('log_chunk_not_stored', { runId, attempt, chunk, ...describe(answer) });
+    return answer.kind === 'refused' && FINAL_REFUSALS.includes(answer.code) ? 'refused' : 'failed';
   }
 
   /** Stores an artifact. Nothing is answered while no registration stands: then it was not tried. */
@@ -142,9 +149,9 @@ export class Session {
   }
 
   async #register(): Promise<void> {
-    const { vmId, key } = this.#identity;
+    const { vmId } = this.#identity;
     const body = JSON.stringify({ vmId, nonce: this.#nonce, runnerVersion: this.#version });
-    const answer = await this.#send('POST', 'register', key, body);
+    const answer = await this.#sendRegistration(body);
     if (answer.kind === 'ok' && isRegistration(answer.body)) {
       const { generation, token } = answer.body;
       // The same generation again goes on counting: the server takes no number twice.
@@ -201,8 +208,23 @@ export class Session {
     return `${this.#identity.url}/runner/v1/${path}`;
   }
 
-  async #send(method: 'POST' | 'PUT', path: string, bearer: string, body: string | Buffer): Promise<Answer> {
-    const answer = await send({ url: this.#urlOf(path), method, bearer, body, timeoutMs: REQUEST_TIMEOUT_MS });
+  async #sendRegistration(body: string): Promise<Answer> {
+    const { key = '', sign } = this.#identity;
+    try {
+      const proof = sign === undefined ? key : await sign(this.#urlOf('register'), 'POST', body);
+      return await this.#send('POST', 'register', proof, body);
+    } catch (error) {
+      return { kind: 'unreachable', reason: `the request could not be signed: ${String(error)}` };
+    }
+  }
+
+  async #send(
+    method: 'POST' | 'PUT',
+    path: string,
+    proof: DoorRequest['proof'],
+    body: string | Buffer,
+  ): Promise<Answer> {
+    const answer = await send({ url: this.#urlOf(path), method, proof, body, timeoutMs: REQUEST_TIMEOUT_MS });
     // The server may have come back at another address, or with another key for us.
     if (answer.kind === 'unreachable') this.#identity = this.#hooks.identity() ?? this.#identity;
     return answer;

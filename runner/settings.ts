@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { readJson } from './files.ts';
+import { lookUpUser, type RunAs } from './runAs.ts';
 
 /** All that an agent gets to see of the runner's own environment. */
 const BASE_VARIABLES = ['PATH', 'HOME', 'LANG', 'TZ', 'TMPDIR', 'USER'] as const;
@@ -10,29 +11,56 @@ export interface Settings {
   readonly vmDir: string;
   readonly baseEnvironment: Readonly<Record<string, string>>;
   readonly compileCache: string | undefined;
+  /** Who the agents' processes are; absent: whoever the runner is. */
+  readonly runAs?: RunAs;
+  /** On an EC2 instance: what it is and where it reports is in its tags, and its profile signs its registration. */
+  readonly ec2: boolean;
+  readonly metadataEndpoint: string;
+  /** Touched whenever the server has answered: the machine's own dead-man timer looks at it. */
+  readonly leaseFile?: string;
 }
 
 /** Who this VM is and where it reports. Written by the fleet, which may change it: the server's port, say. */
 export interface Identity {
   readonly vmId: string;
   readonly url: string;
-  readonly key: string;
+  /** What proves that this VM registers. On EC2 there is none: {@link Identity.sign} does. */
+  readonly key?: string;
+  /** The headers that prove it, for this one request. @throws if there are no credentials just now */
+  readonly sign?: (url: string, method: string, body: string | Buffer) => Promise<Readonly<Record<string, string>>>;
   /** Without an answer for so long the runner ends all work and powers the VM off; never, if it is absent. */
   readonly selfDestructSeconds?: number;
 }
 
+/** By AWS's documentation; the variable for another one is the SDKs'. */
+const METADATA_ENDPOINT = 'http://169.254.169.254';
+
+const USAGE = `usage: node runner/main.ts --dir <folder of the VM> [options]
+
+  --ec2             this VM is an EC2 instance: its tags say which one, its profile proves it, and it powers itself off
+  --run-as USER     the user that agents' processes run as; needs root
+  --lease-file FILE touched with each answer of the server, for the machine's dead-man timer`;
+
 /** @throws with a line for the operator if an argument is missing or unknown */
 export function readSettings(): Settings {
-  const { values } = parseArgs({ options: { dir: { type: 'string' } } });
-  if (values.dir === undefined) throw new Error('usage: node runner/main.ts --dir <folder of the VM>');
+  const text = { type: 'string' } as const;
+  const ec2 = { type: 'boolean', default: false } as const;
+  const { values } = parseArgs({ options: { dir: text, ec2, 'run-as': text, 'lease-file': text } });
+  const { dir, 'run-as': runAs, 'lease-file': leaseFile } = values;
+  if (dir === undefined) throw new Error(USAGE);
+  if (runAs !== undefined && process.getuid?.() !== 0) throw new Error('--run-as needs root');
   const present = BASE_VARIABLES.flatMap((name) => {
     const value = process.env[name];
     return value === undefined ? [] : [[name, value] as const];
   });
   return {
-    vmDir: path.resolve(values.dir),
+    vmDir: path.resolve(dir),
     baseEnvironment: Object.fromEntries(present),
     compileCache: process.env.NODE_COMPILE_CACHE,
+    ec2: values.ec2,
+    metadataEndpoint: process.env.AWS_EC2_METADATA_SERVICE_ENDPOINT ?? METADATA_ENDPOINT,
+    ...(runAs !== undefined && { runAs: lookUpUser(runAs) }),
+    ...(leaseFile !== undefined && { leaseFile: path.resolve(leaseFile) }),
   };
 }
 

@@ -29,6 +29,7 @@ export async function setUp(stage: Stage, plan: SetupPlan): Promise<void> {
   const isDone = () => fs.existsSync(marker);
   if (isDone()) return;
   for (const needed of [folder, cwd]) fs.mkdirSync(needed, { recursive: true, mode: 0o700 });
+  stage.handOver([cwd]);
   const lock = await waitForLock(stage, folder, isDone);
   if (lock === undefined) return;
   try {

@@ -16,6 +16,7 @@ import { type Ending, execute } from './command.ts';
 import { linkExclusively, readText, syncFolder, writeSynced } from './files.ts';
 import { masked } from './mask.ts';
 import { currentBootId, livingProcess, type Mark, monotonicMs, type ProcessId } from './proc.ts';
+import type { RunAs } from './runAs.ts';
 import { type SetupPlan, setUp } from './setup.ts';
 import { Stage, Unprepared } from './stage.ts';
 
@@ -29,6 +30,7 @@ export interface Plan {
   readonly mask: readonly string[];
   readonly setup?: SetupPlan;
   readonly repository?: RepositoryPlan;
+  readonly runAs?: RunAs;
 }
 
 /** In their order. The file `<stage>.pending` says that it is not over. */
@@ -145,7 +147,11 @@ async function run(plan: Plan, capture: Capture, stage: Stage): Promise<void> {
   const startedMonotonicMs = monotonicMs();
   const input = fs.openSync(inFolder('input'), 'r');
   const take = capture.take.bind(capture);
-  const { pid, ended } = execute({ argv: plan.argv, cwd: plan.cwd, env: plan.env, input }, folder, take);
+  const { pid, ended } = execute(
+    { argv: plan.argv, cwd: plan.cwd, env: plan.env, input, runAs: plan.runAs },
+    folder,
+    take,
+  );
   if (pid !== undefined) recordStart(livingProcess(pid) ?? { pid, startTicks: -1 }, startedMonotonicMs);
   const { endedMonotonicMs, spawnError, ...ending } = await ended;
   const failure = spawnError === undefined ? {} : { spawnError: masked(spawnError, plan.mask) };
@@ -170,7 +176,7 @@ function main(): void {
     mask: plan.mask,
     startedMs: claimedMs,
   });
-  const stage = new Stage({ folder, mark: plan.mark, capture, mask: plan.mask });
+  const stage = new Stage({ folder, mark: plan.mark, capture, mask: plan.mask, runAs: plan.runAs });
   giveUp = () => stage.stop('it was cancelled');
   void run(plan, capture, stage);
 }

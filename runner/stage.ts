@@ -7,6 +7,7 @@ import type { Capture } from './capture.ts';
 import { type Ending, execute } from './command.ts';
 import { Mask, masked } from './mask.ts';
 import { type Mark, markedProcesses, monotonicMs, sendSignal } from './proc.ts';
+import { handOver, type RunAs } from './runAs.ts';
 
 const LOOK_AGAIN_MS = 20;
 /** In the middle of an exec a process shows no environment for a moment: one look without a find proves nothing. */
@@ -28,6 +29,7 @@ export interface StageOptions {
   readonly mark: Mark;
   readonly capture: Capture;
   readonly mask: readonly string[];
+  readonly runAs?: RunAs | undefined;
 }
 
 export interface Surroundings {
@@ -51,6 +53,11 @@ export class Stage {
   /** @throws Unprepared if the stage is to go no further */
   check(): void {
     if (this.#stopped !== undefined) throw new Unprepared(`It was given up: ${this.#stopped}.`);
+  }
+
+  /** Gives files to the user that its commands run as. */
+  handOver(own: readonly string[], through: readonly string[] = []): void {
+    handOver(this.#options.runAs, { own, through });
   }
 
   /** Says something in the run's log. */
@@ -83,9 +90,9 @@ export class Stage {
   /** Runs a command to its end. @throws Unprepared unless it ends with exit code 0 */
   async command(argv: readonly string[], surroundings: Surroundings): Promise<void> {
     this.check();
-    const { capture, folder, mask } = this.#options;
+    const { capture, folder, mask, runAs } = this.#options;
     const tail = new Tail(mask);
-    const { ended } = execute({ argv, ...surroundings, input: 'ignore' }, folder, (stream, data) => {
+    const { ended } = execute({ argv, ...surroundings, input: 'ignore', runAs }, folder, (stream, data) => {
       capture.take(stream, data);
       if (stream === 'stderr') tail.take(data);
     });
@@ -139,7 +146,7 @@ class Tail {
   end(): string {
     this.#add(this.#mask.end());
     const lines = this.#text.split(/[\r\n]+/).filter((line) => line.trim() !== '');
-    return lines.slice(-STDERR_LINES).join(' / ').slice(-STDERR_CHARACTERS_MAX);
+    return lines.slice(-STDERR_LINES).join(' / ').slice(-STDERR_CHARACTERS_MAX).toWellFormed();
   }
 
   #add(data: Buffer): void {
@@ -148,4 +155,4 @@ class Tail {
 }
 
 const clipped = (text: string, charactersMax: number): string =>
-  text.length <= charactersMax ? text : `${text.slice(0, charactersMax - 1)}…`;
+  text.length <= charactersMax ? text : `${text.slice(0, charactersMax - 1).toWellFormed()}…`;

@@ -26,9 +26,12 @@ interface Range {
   readonly to: number;
 }
 
+/** `refused`: neither this chunk nor one after it will ever be taken. */
+export type Stored = 'stored' | 'failed' | 'refused';
+
 export interface UploadDoor extends PatienceDoor {
-  /** Stores a chunk's body, whose bytes may change once it has answered. Answers false if it could not be stored just now. */
-  readonly put: (chunk: number, body: Buffer) => Promise<boolean>;
+  /** Stores a chunk's body, whose bytes may change once it has answered. `failed`: it could not be stored just now. */
+  readonly put: (chunk: number, body: Buffer) => Promise<Stored>;
 }
 
 /** The upload of one run's output. */
@@ -43,6 +46,7 @@ export class LogUpload {
   #unsent: Range | undefined;
   #busy: Promise<void> | undefined;
   #draining = false;
+  #refused = false;
   #failures = 0;
   #notBeforeMs = 0;
 
@@ -65,7 +69,7 @@ export class LogUpload {
 
   /** Sends a chunk if there is output and the time for it has come. Does not wait for it. */
   poke(): void {
-    if (this.#busy || this.#draining || monotonicMs() < this.#notBeforeMs) return;
+    if (this.#busy || this.#draining || this.#refused || monotonicMs() < this.#notBeforeMs) return;
     this.#busy = this.#step()
       .then(() => undefined)
       .finally(() => {
@@ -81,7 +85,7 @@ export class LogUpload {
     const patience = new Patience(this.#door);
     for (;;) {
       const result = await this.#step();
-      const isOver = result === 'nothing' || (result === 'failed' && patience.isOver());
+      const isOver = result === 'nothing' || this.#refused || (result === 'failed' && patience.isOver());
       if (isOver) {
         this.#buffer = undefined;
         return result === 'nothing' ? 0 : this.#remainingBytes();
@@ -102,7 +106,9 @@ export class LogUpload {
       if (!range) return 'nothing';
       this.#unsent = range;
       const body = asBody(await this.#read(range.from, range.to));
-      if (!(await this.#door.put(range.chunk, body))) return this.#failed();
+      const answer = await this.#door.put(range.chunk, body);
+      this.#refused = answer === 'refused';
+      if (answer !== 'stored') return this.#failed();
     } catch {
       // The disk fails or is full. That is no reason to end the work; it counts as output that cannot be stored.
       return this.#failed();

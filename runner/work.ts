@@ -15,6 +15,7 @@ import {
   type ProcessId,
   sendSignal,
 } from './proc.ts';
+import { handOver, type RunAs, userVariables } from './runAs.ts';
 import type { Plan, StageName } from './shim.ts';
 import type { StartCommand } from './state.ts';
 import { reserveMarks } from './upload.ts';
@@ -34,6 +35,7 @@ export interface StartSurroundings {
   /** The part of the runner's own environment that every agent gets. */
   readonly baseEnvironment: Readonly<Record<string, string>>;
   readonly compileCache: string | undefined;
+  readonly runAs?: RunAs | undefined;
 }
 
 /**
@@ -47,11 +49,16 @@ export function startShim(command: StartCommand, surroundings: StartSurroundings
   fs.mkdirSync(folder, { mode: 0o700 });
   fs.mkdirSync(inFolder('work'));
   fs.mkdirSync(inFolder('artifacts'));
+  fs.mkdirSync(path.dirname(outputFile(folder)));
   // Made while there is room, for what must be said when there is none any more.
   reserveMarks(folder);
   fs.writeFileSync(inFolder('refused.json'), JSON.stringify({ refused: true }));
   const { input } = command;
   fs.writeFileSync(inFolder('input'), typeof input === 'string' ? input : JSON.stringify(input), { mode: 0o600 });
+  handOver(surroundings.runAs, {
+    through: [surroundings.vmDir, path.dirname(folder), folder],
+    own: ['work', 'artifacts', 'input', path.basename(path.dirname(outputFile(folder)))].map(inFolder),
+  });
   const marks = markEnvironment(mark);
   const plan = planOf(command, surroundings);
   // Whoever collects the artifacts may be another runner, which has never seen the command.
@@ -75,11 +82,16 @@ export function startShim(command: StartCommand, surroundings: StartSurroundings
   }
 }
 
+/** In a folder of its own, which may belong to another user than the run's. */
+export const outputFile = (folder: string): string => path.join(folder, 'answer', 'output');
+
 const STAGES: readonly StageName[] = ['setup', 'repository'];
 const pendingFile = (folder: string, stage: StageName) => path.join(folder, `${stage}.pending`);
 
 /** All that the shim has to know. */
-function planOf(command: StartCommand, { vmDir, folder, mark, url, baseEnvironment }: StartSurroundings): Plan {
+function planOf(command: StartCommand, surroundings: StartSurroundings): Plan {
+  const { vmDir, folder, mark, url, runAs } = surroundings;
+  const baseEnvironment = { ...surroundings.baseEnvironment, ...userVariables(runAs) };
   const inFolder = (name: string) => path.join(folder, name);
   const marks = markEnvironment(mark);
   const env = { ...baseEnvironment, ...command.env };
@@ -91,10 +103,11 @@ function planOf(command: StartCommand, { vmDir, folder, mark, url, baseEnvironme
     cwd: path.resolve(inFolder('work'), command.workingDirectory ?? '.'),
     maxLogBytes: command.maxLogBytes,
     mask: command.mask ?? [],
+    ...(runAs !== undefined && { runAs }),
     env: {
       ...env,
       CANDOR_INPUT: inFolder('input'),
-      CANDOR_OUTPUT: inFolder('output'),
+      CANDOR_OUTPUT: outputFile(folder),
       CANDOR_ARTIFACTS: inFolder('artifacts'),
       CANDOR_URL: url,
       CANDOR_RUN_TOKEN: command.runToken,

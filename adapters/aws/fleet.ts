@@ -11,11 +11,12 @@ import {
   type CreateFleetError,
   type EC2Client,
 } from '@aws-sdk/client-ec2';
-import type { Market, Needs } from '../../core/contract/agentParts.ts';
+import type { Market } from '../../core/contract/agentParts.ts';
 import type {
   Fleet,
   InstanceObservation,
   Launched,
+  LaunchNeeds,
   LaunchPlan,
   LaunchPool,
   LaunchSpec,
@@ -60,7 +61,7 @@ export class Ec2Fleet implements Fleet {
     this.#instances = new Instances(options);
   }
 
-  async plan(needs: Needs): Promise<LaunchPlan> {
+  async plan(needs: LaunchNeeds): Promise<LaunchPlan> {
     const candidates = this.#candidates(needs);
     if (candidates.every(({ pools }) => pools.length === 0))
       throw new LaunchMisconfigured(
@@ -108,7 +109,7 @@ export class Ec2Fleet implements Fleet {
     return this.#instances.terminate(vmId, instanceId);
   }
 
-  #candidates(needs: Needs): readonly { readonly market: Market; readonly pools: readonly LaunchPool[] }[] {
+  #candidates(needs: LaunchNeeds): readonly { readonly market: Market; readonly pools: readonly LaunchPool[] }[] {
     const { pools, template } = this.#options;
     return marketsFor(pools, needs).map((market) => ({ market, pools: poolsFor(pools, template, needs, market) }));
   }
@@ -132,6 +133,9 @@ export class Ec2Fleet implements Fleet {
           SubnetId: pool.subnetId,
           Priority: spec.plan.pools.indexOf(pool),
           ...(pool.imageId !== undefined && { ImageId: pool.imageId }),
+          ...(pool.disk !== undefined && {
+            BlockDeviceMappings: [{ DeviceName: pool.disk.device, Ebs: { VolumeSize: pool.disk.sizeGiB } }],
+          }),
         })),
       })),
       TagSpecifications: [{ ResourceType: 'instance', Tags: this.#tags(spec) }],

@@ -1,7 +1,7 @@
 /** Where an installation may launch VMs, and which of these places suit what an agent needs. Pure. */
 import * as z from 'zod';
 import { ARCHITECTURES, MARKETS, type Market, type Needs } from '../../core/contract/agentParts.ts';
-import type { LaunchPool } from '../../core/ports.ts';
+import type { LaunchNeeds, LaunchPool } from '../../core/ports.ts';
 
 const InstanceType = z.object({
   type: z.string().min(1),
@@ -19,14 +19,19 @@ export const PoolConfig = z.object({
   /** Where this architecture has a launch template, or an image, of its own. */
   launchTemplateId: z.string().min(1).optional(),
   imageId: z.string().min(1).optional(),
+  /** The name of the root volume in the image: Ubuntu's is /dev/sda1. */
+  rootDevice: z.string().min(1).optional(),
 });
 export type PoolConfig = z.output<typeof PoolConfig>;
+
+/** Of Amazon Linux and of Debian. */
+const ROOT_DEVICE = '/dev/xvda';
 
 /** The first type of every subnet, then the second: so that each zone gets its turn before a less wanted type does. */
 export function poolsFor(
   configs: readonly PoolConfig[],
   template: { readonly id: string; readonly version: string },
-  needs: Needs,
+  needs: LaunchNeeds,
   market: Market,
 ): readonly LaunchPool[] {
   const found = configs
@@ -38,12 +43,15 @@ export function poolsFor(
     );
   return found
     .sort((left, right) => left.rank - right.rank || left.instance.vcpu - right.instance.vcpu)
-    .map(({ config: { subnetId, availabilityZone, launchTemplateId, imageId }, instance: { type } }) => ({
+    .map(({ config: { subnetId, availabilityZone, launchTemplateId, imageId, rootDevice }, instance: { type } }) => ({
       type,
       availabilityZone,
       subnetId,
       template: launchTemplateId === undefined ? template : { id: launchTemplateId, version: template.version },
       ...(imageId !== undefined && { imageId }),
+      // An image of the agent's own stands above the installation's.
+      ...(needs.image !== undefined && { imageId: needs.image }),
+      ...(needs.diskGiB !== undefined && { disk: { device: rootDevice ?? ROOT_DEVICE, sizeGiB: needs.diskGiB } }),
     }));
 }
 

@@ -47,6 +47,7 @@ const REMEDIES: Record<ErrorCode, string> = {
   run_live: 'Wait until it has ended, or cancel it.',
   children_limit: 'Start fewer runs, or let a principal start them.',
   run_ended: 'Read the run for its outcome.',
+  chunk_conflict: 'Keep to what was sent first.',
   illegal_transition: 'Read the resource again and decide on its present state.',
   precondition_required: 'Send If-Match with the ETag of the resource as you read it.',
   version_conflict: 'Read the resource again and send its ETag in If-Match.',

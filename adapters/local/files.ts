@@ -1,10 +1,27 @@
 /** Small files that are whole or absent, and that only their owner can read. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { link, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 
 /** Replaces a file as a whole: a reader sees the old content or the new one, also if we are killed in between. */
-export async function writeAtomically(file: string, content: string): Promise<void> {
-  // The name is unique, so that two writers of one file cannot tear each other's temporary file.
+export const writeAtomically = (file: string, content: string): Promise<void> =>
+  withWritten(file, content, (written) => rename(written, file));
+
+/**
+ * Writes a file as a whole or not at all, and never over another one.
+ * @returns false if there is one of this name already
+ */
+export async function writeOnce(file: string, content: string): Promise<boolean> {
+  try {
+    await withWritten(file, content, (written) => link(written, file));
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false;
+    throw error;
+  }
+}
+
+/** The name is unique, so that two writers of one file cannot tear each other's temporary file. */
+async function withWritten(file: string, content: string, publish: (written: string) => Promise<void>): Promise<void> {
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   try {
     const handle = await open(temporary, 'wx', 0o600);
@@ -14,10 +31,9 @@ export async function writeAtomically(file: string, content: string): Promise<vo
     } finally {
       await handle.close();
     }
-    await rename(temporary, file);
-  } catch (error) {
+    await publish(temporary);
+  } finally {
     await rm(temporary, { force: true });
-    throw error;
   }
 }
 

@@ -1,8 +1,9 @@
 /** Captured output in files: `<data dir>/logs/<run>/<attempt>/<chunk>.ndjson`, one record per line. */
 import { readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { ChunkConflict } from '../../core/errors.ts';
 import type { LogAddress, LogRecord, LogStore, Time } from '../../core/ports.ts';
-import { hasCode, makePrivateFolder, readIfThere, writeAtomically } from './files.ts';
+import { hasCode, makePrivateFolder, readIfThere, writeOnce } from './files.ts';
 
 /** Ids become names of folders, so nothing that could lead out of the log folder is an id. */
 const SAFE_ID = /^[a-z0-9_]+$/;
@@ -18,11 +19,12 @@ export class FileLogStore implements LogStore {
     this.#time = options.time;
   }
 
-  /** @throws RangeError when the address or the number cannot be a file's name */
+  /** @throws RangeError when the address or the number cannot be a file's name; ChunkConflict */
   async putChunk(address: LogAddress, chunk: number, records: readonly LogRecord[]): Promise<void> {
     const file = this.#chunkFile(address, chunk);
     await makePrivateFolder(path.dirname(file));
-    await writeAtomically(file, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+    const text = records.map((record) => `${JSON.stringify(record)}\n`).join('');
+    if (!(await writeOnce(file, text)) && (await readIfThere(file)) !== text) throw new ChunkConflict(chunk);
   }
 
   /** @throws RangeError when the address or the number cannot be a file's name */

@@ -4,6 +4,7 @@ import { REUSE } from '../../core/contract/agentParts.ts';
 import type { Environment } from '../../core/contract/agents.ts';
 import { collect, collectPair, mergedFields, mergedPairs, NONE, wholeNumber, wholeNumberOrNone } from '../arguments.ts';
 import { UsageError } from '../errors.ts';
+import { type RequirementOptions, requirementFields, requirementOptions } from './requirementOptions.ts';
 import {
   orNoneText,
   type RetryOptions,
@@ -21,7 +22,7 @@ const SLOTS_MAX = 16;
 type Pairs = Readonly<Record<string, string>>;
 type Count = number | typeof NONE;
 
-export interface AgentOptions extends TimeoutOptions, RetryOptions {
+export interface AgentOptions extends TimeoutOptions, RetryOptions, RequirementOptions {
   readonly file?: string;
   readonly name?: string;
   readonly env?: Pairs;
@@ -57,7 +58,11 @@ export function agentOptions(command: Command, isChange: boolean): Command {
     `its working directory, an absolute path on the VM (default: a fresh folder per run)${orNone}`,
   );
   limitOptions(retryOptions(timeoutOptions(command, 'a run', isChange), isChange), isChange);
-  machineOptions(command, isChange).option('--metadata <name=value>', 'a note of yours (repeatable)', collectPair);
+  requirementOptions(machineOptions(command, isChange), isChange).option(
+    '--metadata <name=value>',
+    'a note of yours (repeatable)',
+    collectPair,
+  );
   if (isChange) command.option('--unset-metadata <name>', 'remove a note (repeatable)', collect);
   return command;
 }
@@ -116,6 +121,7 @@ export function agentFields(options: AgentOptions, command: readonly string[], b
       maxOutputBytes: options.maxOutputBytes,
     }),
     retry: retryFields(options, partOf(base, 'retry')),
+    requirements: requirementFields(options, partOf(base, 'requirements')),
     artifacts: artifactsOf(options.artifact),
     repository: repositoryOf(options, base),
     metadata: mergedPairs(partOf(base, 'metadata'), options.metadata, options.unsetMetadata),
@@ -127,6 +133,7 @@ export function agentFields(options: AgentOptions, command: readonly string[], b
     warmFor: orNull(options.warmFor),
     reuse: orNull(options.reuse),
     slots: orNull(options.slots),
+    image: orNull(options.image),
   };
   return Object.fromEntries(Object.entries({ ...plain, ...parts }).filter(([, value]) => value !== undefined));
 }

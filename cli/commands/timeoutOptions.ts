@@ -5,6 +5,7 @@ import { mergedFields, NONE, wholeNumber, wholeNumberOrNone } from '../arguments
 const ATTEMPTS_MAX = 10;
 
 export interface TimeoutOptions {
+  readonly queueTimeout?: string;
   readonly startTimeout?: string;
   readonly runTimeout?: string;
   readonly idleTimeout?: string;
@@ -26,6 +27,10 @@ export function timeoutOptions(command: Command, whose: string, isChange: boolea
   return command
     .option('--run-timeout <duration>', `how long ${whose} may take, such as 15m or PT15M${orNone}`)
     .option('--start-timeout <duration>', `how long ${whose} may take to start${orNone}`)
+    .option(
+      '--queue-timeout <duration>',
+      `how long ${whose} may wait for its turn under a limit; absent: no end${orNone}`,
+    )
     .option('--idle-timeout <duration>', `end ${whose} after so long without output and CPU time${orNone}`);
 }
 
@@ -48,7 +53,8 @@ export function retryOptions(command: Command, isChange: boolean): Command {
   return isChange ? command.addOption(unset) : command;
 }
 
-export const timeoutFields = ({ runTimeout, startTimeout, idleTimeout }: TimeoutOptions) => ({
+export const timeoutFields = ({ queueTimeout, runTimeout, startTimeout, idleTimeout }: TimeoutOptions) => ({
+  queueTimeout,
   runTimeout,
   startTimeout,
   idleTimeout,

@@ -1,5 +1,5 @@
 /** Agents for people. */
-import type { Criteria, RepositoryDefinition, RetryBody, TimeoutsBody } from '../../core/contract/agentParts.ts';
+import type { Criteria, Needs, RepositoryDefinition, RetryBody, TimeoutsBody } from '../../core/contract/agentParts.ts';
 import type { AgentBody, Environment } from '../../core/contract/agents.ts';
 import type { Page } from '../client.ts';
 import { commandLine, type Field, fields, inline, type Paint, relative, table, when } from '../text.ts';
@@ -35,6 +35,8 @@ export const agentDetail = (paint: Paint, agent: AgentBody): string =>
     ...retryLines(agent.retry),
     ['success', agent.successCriteria && criteriaText(agent.successCriteria)],
     ['artifacts', lines(agent.artifacts?.map(inline))],
+    ['requirements', agent.requirements && requirementsText(agent.requirements)],
+    ['image', agent.image],
     ['slots per VM', agent.slots?.toString()],
     ['warm for', agent.warmFor],
     ['reuse of VMs', agent.reuse],
@@ -50,6 +52,18 @@ const lines = (texts: readonly string[] | undefined): string | undefined =>
 const repositoryText = ({ url, ref, secret }: RepositoryDefinition): string =>
   inline(`${url} at ${ref}${secret === undefined ? '' : ` (opened with secret ${secret})`}`);
 
+const requirementsText = (needs: Needs): string =>
+  [
+    needs.vcpu !== undefined && `${needs.vcpu} vCPU`,
+    needs.memoryMiB !== undefined && `${needs.memoryMiB} MiB of memory`,
+    needs.diskGiB !== undefined && `${needs.diskGiB} GiB of disk`,
+    needs.architecture,
+    needs.market?.replace('_', ' '),
+    needs.instanceTypes !== undefined && `one of ${needs.instanceTypes.join(', ')}`,
+  ]
+    .filter(Boolean)
+    .join(', ');
+
 const limitFields = (limits: AgentBody['limits']): readonly Field[] => [
   ...timeoutLines(limits),
   ['setup timeout', limits?.setupTimeout],
@@ -59,6 +73,7 @@ const limitFields = (limits: AgentBody['limits']): readonly Field[] => [
 ];
 
 export const timeoutLines = (timeouts: TimeoutsBody | undefined): readonly Field[] => [
+  ['queue timeout', timeouts?.queueTimeout],
   ['start timeout', timeouts?.startTimeout],
   ['run timeout', timeouts?.runTimeout],
   ['idle timeout', timeouts?.idleTimeout],

@@ -17,6 +17,7 @@ export interface AgentDefinition {
   /** Run once per VM before its first run. */
   readonly setup?: readonly (readonly string[])[];
   readonly repository?: RepositoryDefinition;
+  readonly image?: string;
   /** How long an idle VM is kept. */
   readonly warmFor?: number;
   readonly reuse?: Reuse;
@@ -35,6 +36,7 @@ export const OPTIONAL_PARTS = [
   'artifacts',
   'setup',
   'repository',
+  'image',
   'warmFor',
   'reuse',
   'slots',

@@ -1,12 +1,15 @@
 /** Parts of an agent that have rules of their own: how it is tried again, what proves success, what it needs on its VM. */
 import * as z from 'zod';
 import { Duration, formatDuration, type Json } from './common.ts';
+import { normalGlob } from './glob.ts';
 
 const HOUR = 3600;
 const DAY = 24 * HOUR;
 
 /** Timeouts of a run: of the agent, and of a schedule or a single run over it. */
 export const timeoutFields = {
+  /** Waiting for a place or for other runs longer than this ends the run. Absent: it waits for as long as it takes. */
+  queueTimeout: Duration({ minSeconds: 10, maxSeconds: 30 * DAY }).optional(),
   startTimeout: Duration({ minSeconds: 10, maxSeconds: DAY }).optional(),
   runTimeout: Duration({ minSeconds: 1, maxSeconds: 30 * DAY }).optional(),
   /** Neither output nor CPU time for so long ends the run. Absent: never. */
@@ -14,18 +17,21 @@ export const timeoutFields = {
 } as const;
 
 export interface TimeoutsBody {
+  readonly queueTimeout?: string;
   readonly startTimeout?: string;
   readonly runTimeout?: string;
   readonly idleTimeout?: string;
 }
 
 export interface Timeouts {
+  readonly queueTimeout?: number | undefined;
   readonly startTimeout?: number | undefined;
   readonly runTimeout?: number | undefined;
   readonly idleTimeout?: number | undefined;
 }
 
-export const timeoutsToBody = ({ startTimeout, runTimeout, idleTimeout }: Timeouts): TimeoutsBody => ({
+export const timeoutsToBody = ({ queueTimeout, startTimeout, runTimeout, idleTimeout }: Timeouts): TimeoutsBody => ({
+  ...(queueTimeout !== undefined && { queueTimeout: formatDuration(queueTimeout) }),
   ...(startTimeout !== undefined && { startTimeout: formatDuration(startTimeout) }),
   ...(runTimeout !== undefined && { runTimeout: formatDuration(runTimeout) }),
   ...(idleTimeout !== undefined && { idleTimeout: formatDuration(idleTimeout) }),
@@ -62,6 +68,7 @@ export const retryToBody = ({ maxAttempts, backoff, afterStart }: RetryPolicy): 
   ...(afterStart !== undefined && { afterStart }),
 });
 
+/** Kept in its normal form, so that the runner that collects by it and the criteria that ask for it mean the same. */
 export const ArtifactGlob = z
   .string()
   .min(1, 'must not be empty')
@@ -69,7 +76,12 @@ export const ArtifactGlob = z
   .refine(
     (glob) => !glob.startsWith('/') && !glob.split('/').includes('..') && !glob.includes('\0'),
     'must be relative to the working folder, without ..',
-  );
+  )
+  .refine(
+    (glob) => glob === '' || glob.startsWith('/') || normalGlob(glob) !== '',
+    'must name something in the working folder; ** stands for all that is in it',
+  )
+  .overwrite(normalGlob);
 
 const SCHEMA_BYTES_MAX = 16 * 1024;
 /** A pattern that takes for ever would take the control plane's time, not the agent's. */
@@ -174,18 +186,28 @@ export const Requirements = z
       .min(1, 'must name an instance type')
       .max(20, 'must have at most 20 instance types')
       .optional(),
+    diskGiB: z
+      .int('must be a whole number')
+      .min(8, 'must be at least 8')
+      .max(16_384, 'must be at most 16384')
+      .optional(),
     /** `spot_first` takes an on-demand one where there is no spot instance to be had; without a word, as the installation has it. */
     market: z.enum(MARKET_WISHES, `must be one of ${MARKET_WISHES.join(', ')}`).optional(),
   })
   .refine((needs) => Object.keys(needs).length > 0, 'must name what is required');
 
+/** What a VM is asked for with. */
 export interface Needs {
-  readonly vcpu?: number;
-  readonly memoryMiB?: number;
-  readonly architecture?: Architecture;
-  readonly instanceTypes?: readonly string[];
-  readonly market?: (typeof MARKET_WISHES)[number];
+  readonly vcpu?: number | undefined;
+  readonly memoryMiB?: number | undefined;
+  readonly diskGiB?: number | undefined;
+  readonly architecture?: Architecture | undefined;
+  readonly instanceTypes?: readonly string[] | undefined;
+  readonly market?: (typeof MARKET_WISHES)[number] | undefined;
 }
+
+/** An AMI of one's own; absent: the installation's for the architecture. */
+export const Image = z.string().regex(/^ami-[0-9a-f]{8,17}$/, 'must be the id of an AMI such as ami-0123456789abcdef0');
 
 export const REUSE = ['same_agent', 'never'] as const;
 export type Reuse = (typeof REUSE)[number];

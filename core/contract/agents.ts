@@ -3,6 +3,7 @@ import * as z from 'zod';
 import {
   ArtifactGlob,
   type Criteria,
+  Image,
   type Needs,
   REUSE,
   Repository,
@@ -71,6 +72,7 @@ export const AgentCreate = z.strictObject({
   artifacts: z.array(ArtifactGlob).max(20, 'must have at most 20 globs').optional(),
   setup: z.array(Command).max(20, 'must have at most 20 commands').optional(),
   repository: Repository.optional(),
+  image: Image.optional(),
   warmFor: Duration({ minSeconds: 0, maxSeconds: 86_400 }).optional(),
   reuse: z.enum(REUSE, `must be one of ${REUSE.join(', ')}`).optional(),
   /** Runs side by side on one VM. */
@@ -94,6 +96,7 @@ export const AgentPatch = z
     artifacts: AgentCreate.shape.artifacts.unwrap().nullable(),
     setup: AgentCreate.shape.setup.unwrap().nullable(),
     repository: Repository.nullable(),
+    image: Image.nullable(),
     warmFor: AgentCreate.shape.warmFor.unwrap().nullable(),
     reuse: AgentCreate.shape.reuse.unwrap().nullable(),
     slots: AgentCreate.shape.slots.unwrap().nullable(),
@@ -123,6 +126,7 @@ export interface AgentBody {
   readonly artifacts?: readonly string[];
   readonly setup?: readonly (readonly string[])[];
   readonly repository?: RepositoryDefinition;
+  readonly image?: string;
   readonly warmFor?: string;
   readonly reuse?: Reuse;
   readonly slots?: number;

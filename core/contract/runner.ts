@@ -146,7 +146,7 @@ export const ArtifactQuery = z.strictObject({
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
 });
 
-/** `PUT /runner/v1/runs/{runId}/attempts/{attempt}/logs/{chunk}`: numbered from 0, without gaps; sending one again is harmless. */
+/** `PUT /runner/v1/runs/{runId}/attempts/{attempt}/logs/{chunk}`: numbered from 0, without gaps; sending one again as it was is harmless. */
 export const LogChunk = z.strictObject({
   records: z
     .array(

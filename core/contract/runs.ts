@@ -79,6 +79,14 @@ export interface AttemptBody {
 }
 
 /** Whether the agent's success criteria are met: one entry for each of them. */
+/** What was found out about a `lost` run after its verdict, which stands. */
+export interface CorrectionBody {
+  readonly status: TerminalStatus;
+  readonly exitCode?: number;
+  readonly verification?: VerificationBody;
+  readonly evidence: Evidence;
+}
+
 export interface VerificationBody {
   readonly status: 'verified' | 'unverified';
   readonly checks: readonly {
@@ -123,7 +131,7 @@ export interface RunBody {
   readonly terminatedBy?: TerminatedBy;
   readonly reason?: string;
   readonly evidence: Evidence;
-  readonly correction?: { readonly status: TerminalStatus; readonly exitCode?: number; readonly evidence: Evidence };
+  readonly correction?: CorrectionBody;
   readonly cancel?: CancelBody;
   readonly waiting?: {
     readonly reason: string;

@@ -160,6 +160,11 @@ const placeRow = (
 /** Into the queue of the limit that is full, out of the one where it stood before. */
 function joining(ports: Ports, run: RunRow, full: Limit, writer: string): Plan<Admission> {
   const now = ports.time.now();
+  // A later attempt had its turn: it waits for a VM's place only.
+  const turnBy =
+    run.queueTimeoutSeconds === undefined || run.admittedAt !== undefined
+      ? undefined
+      : run.queuedAt + run.queueTimeoutSeconds * 1000;
   const waiting = { reason: waitingReason(full), limit: full.id, maximum: full.maximum };
   const change = {
     type: 'run.waiting',
@@ -172,9 +177,9 @@ function joining(ports: Ports, run: RunRow, full: Limit, writer: string): Plan<A
     ),
     set: {
       waiting: asValue(waiting),
-      deadlineAt: undefined,
+      deadlineAt: turnBy,
       checkIn: checkPartition('RUN', shardOf(run.id, ports.config.checkShards)),
-      checkAt: now + WAITING_LOOK_MS,
+      checkAt: Math.min(now + WAITING_LOOK_MS, turnBy ?? Number.POSITIVE_INFINITY),
     },
     detail: { reason: waiting.reason, maximum: full.maximum },
   };

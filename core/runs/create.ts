@@ -32,6 +32,7 @@ export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
   const startTimeoutSeconds = facts.overrides?.startTimeout ?? agent.limits?.startTimeout ?? config.startTimeoutSeconds;
   const limits = limitsOf(config, agent);
   const limited = limits.length > 0;
+  const queueTimeoutSeconds = facts.overrides?.queueTimeout ?? agent.limits?.queueTimeout;
   const idleTimeoutSeconds = facts.overrides?.idleTimeout ?? agent.limits?.idleTimeout;
   return {
     ...keys.run(facts.id),
@@ -60,6 +61,7 @@ export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
     status: 'queued',
     attempt: 1,
     inputKey: facts.inputKey,
+    ...(queueTimeoutSeconds !== undefined && { queueTimeoutSeconds }),
     startTimeoutSeconds,
     runTimeoutSeconds: facts.overrides?.runTimeout ?? agent.limits?.runTimeout ?? config.runTimeoutSeconds,
     ...(idleTimeoutSeconds !== undefined && { idleTimeoutSeconds }),
@@ -67,14 +69,19 @@ export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
     evidence: facts.evidence,
     createdAt: now,
     queuedAt: now,
-    // The start timeout counts from the moment at which something can be started.
-    ...(facts.waitsFor === undefined && !limited && { deadlineAt: now + startTimeoutSeconds * 1000 }),
+    ...firstDeadline(now, queueTimeoutSeconds, startTimeoutSeconds, facts.waitsFor !== undefined || limited),
     version: 1,
     listIn: lists.runs(agent.tenantId, shardOf(facts.id, LIST_SHARDS)),
     listAt: `${String(now).padStart(14, '0')}#${facts.id}`,
     checkIn: checkPartition('RUN', shardOf(facts.id, config.checkShards)),
     checkAt: now + PLACEMENT_GRACE_SECONDS * 1000,
   };
+}
+
+/** The start timeout counts from the moment at which something can be started; until then the queue timeout does, if there is one. */
+function firstDeadline(now: number, queueTimeout: number | undefined, startTimeout: number, mayWait: boolean) {
+  const seconds = mayWait ? queueTimeout : startTimeout;
+  return seconds === undefined ? {} : { deadlineAt: now + seconds * 1000 };
 }
 
 /** Where nobody ever waits and nothing is kept warm, no VM is ever free: then it costs no look. */

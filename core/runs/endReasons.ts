@@ -24,6 +24,10 @@ const REASONS: Readonly<Record<string, (run: RunRow) => EndReason>> = {
     text: `It put out nothing and used no CPU time for its idleTimeout of ${idleTimeoutSeconds} s, and was ended.`,
     remedy: 'Raise limits.idleTimeout, or let the work say something from time to time.',
   }),
+  queue_timeout: ({ queueTimeoutSeconds }) => ({
+    text: `It waited for its turn longer than its queueTimeout of ${queueTimeoutSeconds} s, and nothing of it was started.`,
+    remedy: 'Raise limits.queueTimeout or the limit that it waited for, or retry it.',
+  }),
   start_timeout: ({ startTimeoutSeconds }) => ({
     text: `No process of it was seen within its startTimeout of ${startTimeoutSeconds} s.`,
     remedy: 'Look at what was tried, or raise limits.startTimeout.',
@@ -31,6 +35,10 @@ const REASONS: Readonly<Record<string, (run: RunRow) => EndReason>> = {
   vm_terminated: () => ({
     text: 'Its VM was seen to be gone while it was at work: the evidence ended there, so nobody knows how far it came.',
     remedy: 'Look at what it has left, then retry it; with retry.afterStart it would be tried again by itself.',
+  }),
+  vm_lost_before_start: () => ({
+    text: 'Its VM was seen to be gone before its start could be sent: no process of it ever existed.',
+    remedy: 'Retry it.',
   }),
   ended_unreported: () => ({
     text: 'Its VM is well but reports it no more, and nothing reported its end.',
@@ -83,6 +91,7 @@ const mayHaveStarted = (run: RunRow): boolean => run.startedAt !== undefined || 
 
 const FAULTS: readonly (string | undefined)[] = [
   'vm_terminated',
+  'vm_lost_before_start',
   'not_started',
   'setup_failed',
   'repository_failed',

@@ -106,7 +106,7 @@ async function undispatched(ports: Ports, run: RunRow, deadline: string): Promis
         : { summary: `A VM is being launched for it.${deadline}` };
     case 'overlap':
       return {
-        summary: `It waits for ${waiting?.blockedBy?.length ?? 0} other run(s) of its schedule to end.`,
+        summary: `It waits for ${waiting?.blockedBy?.length ?? 0} other run(s) of its schedule to end.${deadline}`,
         facts: (waiting?.blockedBy ?? []).map((id) => ({ about: 'overlap', text: `Run ${id} was told to end.` })),
       };
     case 'retry_backoff': {
@@ -126,7 +126,7 @@ async function undispatched(ports: Ports, run: RunRow, deadline: string): Promis
       if (waiting?.limit === undefined) return { summary: `It waits: ${waiting?.reason}.${deadline}` };
       const place = await placeInQueue(ports, waiting.limit, run);
       return {
-        summary: `It waits for a place: ${waiting.reason} is ${waiting.maximum ?? '?'}, and it is number ${place.position} in the queue.`,
+        summary: `It waits for a place: ${waiting.reason} is ${waiting.maximum ?? '?'}, and it is number ${place.position} in the queue.${deadline}`,
         facts: place.blockedBy.map((id) => ({ about: 'limit', text: `${id} holds a place.` })),
         remedy: "Wait for these to end, cancel one of them, or raise the agent's limit.",
       };
@@ -152,7 +152,9 @@ function ended(run: RunRow): Answer {
   if (correction !== undefined)
     facts.push({
       about: 'correction',
-      text: `Found out later: it ended as ${correction.status}. The verdict above stands as it was given.`,
+      text: `Found out later: it ended as ${correction.status}${
+        correction.verification?.status === 'unverified' ? ', without what its agent declares as proof of success' : ''
+      }. The verdict above stands as it was given.`,
       evidence: correction.evidence,
     });
   for (const check of verification?.checks ?? [])

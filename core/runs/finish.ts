@@ -61,6 +61,8 @@ export interface FinishOptions {
   readonly attempt: number;
   /** Only while no dispatch marker stands (the Catch path must not end work that a VM may have begun). */
   readonly onlyUndispatched?: boolean;
+  /** Only the run that was judged: one that has changed since has another version. */
+  readonly version?: number;
 }
 
 /** @returns the run as it stands afterwards, or undefined where there is no such run, or it is fenced off */
@@ -81,7 +83,10 @@ async function passOn(ports: Ports, { run, freeVm }: Finished): Promise<void> {
     step().catch((error: unknown) => ports.log.warn(what, { runId: run.id, error: String(error) }));
   if (freeVm !== undefined) await attempt('finish.vm_not_passed_on', () => handOver(ports, freeVm));
   // What counts VMs has room for this agent's next run where the VM has, though none was given back.
-  for (const limitId of new Set([...(run.admitted ?? []), ...(freeVm?.places ?? [])]))
+  const freed = [...(run.admitted ?? run.kept ?? []), ...(freeVm?.places ?? [])];
+  // Whoever stood behind it in a queue may be the next one now.
+  if (run.waiting?.limit !== undefined) freed.push(run.waiting.limit);
+  for (const limitId of new Set(freed))
     await attempt('finish.places_not_passed_on', () => admitWaiting(ports, limitId));
   if (freeVm?.idleSince !== undefined && (freeVm.warmForSeconds ?? 0) === 0)
     await attempt('finish.vm_not_let_go', () => drainIdle(ports, freeVm.id, `its last run ${run.id} has ended`));
@@ -101,6 +106,7 @@ function commitEnd(
       ports.log.warn('finish.fenced', { runId, attempt: options.attempt, currentAttempt: run.attempt });
       return { done: undefined };
     }
+    if (options.version !== undefined && run.version !== options.version) return { done: undefined };
     if (options.onlyUndispatched === true && run.vmId !== undefined) return { done: undefined };
     const answer = nextStatus(run.status, 'end', verdict.status);
     if (answer.kind !== 'go') return { done: { outcome: 'already', run } };

@@ -2,8 +2,8 @@
 import type { Evidence, Json } from '../contract/common.ts';
 import type {
   CancelCause,
+  CorrectionBody,
   RunStatus,
-  TerminalStatus,
   TerminatedBy,
   TriedBody,
   TriggerKind,
@@ -18,6 +18,8 @@ export interface CancelRecord {
   readonly reason: string;
   /** `timeout`, `idle` and `shutdown` end work through the same door, with their own verdict. */
   readonly cause: CancelCause;
+  /** With the cause `timeout`: which one was over. */
+  readonly timeout?: 'start_timeout' | 'run_timeout';
   /** Killed at once, without a chance to end in order. */
   readonly force?: boolean;
   readonly sentAt: number;
@@ -71,6 +73,8 @@ export interface RunRow extends RowBase {
   readonly retry?: RetryRule;
   /** The item that holds the input: the run's own, or the schedule's of the version in force. */
   readonly inputKey: Key;
+  /** How long it may wait for a place or for other runs; absent: without end. */
+  readonly queueTimeoutSeconds?: number;
   readonly startTimeoutSeconds: number;
   readonly runTimeoutSeconds: number;
   /** Absent: idleness never ends it. */
@@ -80,7 +84,7 @@ export interface RunRow extends RowBase {
   readonly signal?: string;
   readonly terminatedBy?: TerminatedBy;
   readonly reason?: string;
-  readonly correction?: { readonly status: TerminalStatus; readonly exitCode?: number; readonly evidence: Evidence };
+  readonly correction?: CorrectionBody;
   readonly cancel?: CancelRecord;
   readonly waiting?: {
     readonly reason: string;

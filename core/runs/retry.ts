@@ -50,6 +50,7 @@ export async function retryRun(
         inputKey: keys.runInput(id),
         retryOf: old.id,
         overrides: {
+          ...(old.queueTimeoutSeconds !== undefined && { queueTimeout: old.queueTimeoutSeconds }),
           startTimeout: old.startTimeoutSeconds,
           runTimeout: old.runTimeoutSeconds,
           ...(old.idleTimeoutSeconds !== undefined && { idleTimeout: old.idleTimeoutSeconds }),

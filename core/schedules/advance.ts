@@ -78,7 +78,6 @@ async function letGo(
     return { done: { more: true } };
   }
   if (run === undefined) return rest;
-  const deadlineAt = now + run.startTimeoutSeconds * 1000;
   const waitingRuns = schedule.waitingRuns.filter((each) => each !== runId);
   const writes: Write[] = [...liveChange(ports, schedule, { waitingRuns }, { now, writer, guardName: 'advance' })];
   const waits = run.status === 'queued' && run.waiting?.reason === 'overlap';
@@ -86,9 +85,9 @@ async function letGo(
     const change = {
       type: 'run.admitted',
       evidence: evidence('schedule', now, 'the runs that it waited for have ended'),
-      // The start timeout counts from here: until now nothing could be started.
-      deadlineAt,
-      set: { waiting: undefined, checkAt: now + 20_000 },
+      // The start timeout counts from here: until now nothing could be started. Under a limit it still waits for a place.
+      ...(run.limited !== true && { deadlineAt: now + run.startTimeoutSeconds * 1000 }),
+      set: { waiting: undefined, checkAt: now + 20_000, ...(run.limited !== true && { admittedAt: now }) },
     };
     writes.push(...changeRun(ports.config, run, change, now, writer));
   }

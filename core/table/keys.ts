@@ -50,6 +50,10 @@ export const keys = {
   runInput: (runId: string): Key => ({ pk: `RUN#${runId}`, sk: 'IN' }),
   runOutput: (runId: string): Key => ({ pk: `RUN#${runId}`, sk: 'OUT' }),
   runEvent: (runId: string, sequence: number): Key => ({ pk: `RUN#${runId}`, sk: `EVT#${pad(sequence)}` }),
+  /** How much of an attempt's log is stored. */
+  runLogCount: (runId: string, attempt: number): Key => ({ pk: `RUN#${runId}`, sk: `LOG#${pad(attempt)}` }),
+  /** Which files an attempt may store. */
+  runFiles: (runId: string, attempt: number): Key => ({ pk: `RUN#${runId}`, sk: `FILES#${pad(attempt)}` }),
   runArtifacts: (runId: string): Key => ({ pk: `RUN#${runId}`, sk: 'ART' }),
   /** How many runs it has started, how many of them have not ended, and whether more may come. */
   runChildren: (runId: string): Key => ({ pk: `RUN#${runId}`, sk: 'CHILDREN' }),

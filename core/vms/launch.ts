@@ -100,7 +100,10 @@ function openIntent(ports: Ports, input: ExecutionInput, vmId: string): Promise<
   let planned: LaunchPlan | undefined;
   // Made once, however often the transaction is tried: a plan counts against the launch rate.
   const planFor = async (agent: AgentVersionRow | undefined): Promise<LaunchPlan> => {
-    planned ??= await ports.fleet.plan(agent?.requirements ?? {});
+    planned ??= await ports.fleet.plan({
+      ...agent?.requirements,
+      ...(agent?.image !== undefined && { image: agent.image }),
+    });
     return planned;
   };
   return commit<VmRow>(ports, async (writer) => {

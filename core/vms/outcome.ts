@@ -1,6 +1,6 @@
 /** What a runner's report of one run means for that run. Pure. */
 import { type Criteria, outputFault } from '../contract/agentParts.ts';
-import { globPattern } from '../contract/glob.ts';
+import { globMatcher } from '../contract/glob.ts';
 import type { RegistryEntry } from '../contract/runner.ts';
 import type { CancelCause, VerificationBody } from '../contract/runs.ts';
 import { evidence } from '../runs/change.ts';
@@ -97,7 +97,7 @@ function judged(run: RunRow, entry: RegistryEntry, criteria: Criteria | undefine
     case 'cancel':
       return { status: 'cancelled', reason: CANCEL_REASONS[run.cancel?.cause ?? 'request'] };
     case 'timeout':
-      return { status: 'timed_out', reason: 'run_timeout' };
+      return { status: 'timed_out', reason: run.cancel?.timeout ?? 'run_timeout' };
     case 'idle':
       return { status: 'timed_out', reason: 'idle' };
     case 'oom':
@@ -116,7 +116,8 @@ function verify(criteria: Criteria, entry: RegistryEntry): VerificationBody {
   const checks: VerificationBody['checks'][number][] = [];
   if (exitCode !== undefined) checks.push({ criterion: 'exitCode', met: true, detail: `exit code ${exitCode}` });
   if (artifact !== undefined) {
-    const found = entry.artifacts?.find(({ path }) => globPattern(artifact).test(path));
+    const matches = globMatcher(artifact);
+    const found = entry.artifacts?.find(({ path }) => matches(path));
     const detail = found === undefined ? `no artifact is like ${artifact}` : `${found.path}, ${found.bytes} bytes`;
     checks.push({ criterion: 'artifact', met: found !== undefined, detail });
   }

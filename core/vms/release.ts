@@ -103,7 +103,9 @@ async function loseRun(ports: Ports, vm: VmRow, slot: Slot, seen: InstanceObserv
     run.id,
     {
       ...(cancel === undefined
-        ? { status: 'lost', reason: 'vm_terminated' }
+        ? mayHaveStarted
+          ? { status: 'lost', reason: 'vm_terminated' }
+          : { status: 'failed', reason: 'vm_lost_before_start' }
         : { ...verdictOfCancel(cancel.cause), reason: 'vm_terminated_after_cancel' }),
       evidence: found,
       ...(cancel !== undefined && { cancel: { ...cancel, processGoneAt: now, vmTerminatedAt: now } }),

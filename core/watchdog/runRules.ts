@@ -12,6 +12,7 @@ import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 import { changeVm, vmProof, withCommand } from '../vms/change.ts';
+import { giveUp } from '../vms/drain.ts';
 import type { VmRow } from '../vms/model.ts';
 import { terminateVm } from '../vms/release.ts';
 import { triedSuffix } from '../vms/tried.ts';
@@ -25,6 +26,7 @@ export const runRule: Rule<RunRow> = async (context, run) => {
   }
   switch (run.status) {
     case 'queued':
+      if (waitedTooLong(context, run)) return queueTimeout(context, run);
       return run.waiting?.reason === 'overlap' ? waitingForOthers(context, run) : undispatched(context, run);
     case 'provisioning':
       return undispatched(context, run);
@@ -36,6 +38,24 @@ export const runRule: Rule<RunRow> = async (context, run) => {
       return cancelling(context, run);
   }
 };
+
+/** Not yet let in, by its limits or by the runs of its schedule: what its deadline then stands for is its turn. */
+const awaitsItsTurn = (run: RunRow): boolean =>
+  run.admittedAt === undefined && (run.limited === true || run.waiting?.reason === 'overlap');
+
+const waitedTooLong = ({ now }: RuleContext, run: RunRow): boolean =>
+  run.queueTimeoutSeconds !== undefined && awaitsItsTurn(run) && run.deadlineAt !== undefined && now >= run.deadlineAt;
+
+/** Only what was judged ends: one that was let in meanwhile has another version. */
+async function queueTimeout({ ports, now, holding }: RuleContext, run: RunRow): Promise<Action | undefined> {
+  if (holding) return undefined;
+  const found = evidence('watchdog', now, `it waited ${run.queueTimeoutSeconds} s for its turn, and was not let in`);
+  const verdict = { status: 'timed_out', reason: 'queue_timeout', evidence: found } as const;
+  const finished = await finishRun(ports, run.id, verdict, { attempt: run.attempt, version: run.version });
+  return finished === undefined
+    ? undefined
+    : { rule: 'queue_timeout', subject: run.id, did: 'ended it: its turn had not come by its queue deadline' };
+}
 
 /** It waits for the runs that it displaces: those are told again, and it is let go where they have ended. */
 async function waitingForOthers({ ports, now }: RuleContext, run: RunRow): Promise<Action> {
@@ -119,17 +139,16 @@ async function cancelling(context: RuleContext, run: RunRow): Promise<Action | u
     return told;
   }
   if (holding) return undefined;
-  const vm = asRow<VmRow>(await ports.store.get(keys.vm(run.vmId)));
-  const otherWork = vm?.slots.some((slot) => slot.runId !== run.id) === true;
-  const leaseFresh = vm?.leaseUntil !== undefined && vm.leaseUntil > now;
+  const { vmId } = run;
+  const given = await giveUp(ports, vmId, run.id);
   await moveCheck(ports, run, now + ports.config.cancelResendSeconds * 1000);
-  if (vm === undefined || (otherWork && leaseFresh)) return undefined;
-  await terminateVm(ports, vm);
-  return {
-    rule: 'cancel_escalated',
-    subject: run.id,
-    did: `terminated ${vm.id}: the cancel was not carried out in time`,
-  };
+  const escalated = (did: string) => ({ rule: 'cancel_escalated', subject: run.id, did });
+  const late = 'the cancel was not carried out in time';
+  if (given.kind === 'draining')
+    return given.now ? escalated(`drains ${vmId}, which carries other work: ${late}`) : undefined;
+  if (given.kind === 'gone') return undefined;
+  await terminateVm(ports, given.vm);
+  return escalated(`terminated ${vmId}: ${late}`);
 }
 
 async function tellAgain({ ports, now }: RuleContext, run: RunRow): Promise<Action | undefined> {

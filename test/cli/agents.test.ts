@@ -34,7 +34,8 @@ describe('create', () => {
       '--idle-timeout 5m --max-concurrent-vms 2 --setup-timeout 10m --max-output-bytes 1000 --max-attempts 4 ' +
       '--retry-backoff 30s --retry-after-start --warm-for 10m --reuse never --slots 4 --env MODE=fast ' +
       '--secret-env TOKEN=github --secret-env KEY=k=2 --artifact out/*.pdf --artifact log ' +
-      '--repository https://host/app.git --ref main --repository-secret git';
+      '--repository https://host/app.git --ref main --repository-secret git --vcpu 2 --memory-mib 4096 --disk-gib 40 ' +
+      '--architecture arm64 --market spot_first --instance-type m7g.large --instance-type m8g.large --image ami-0123456789abcdef0';
     expect((await call(['create', '--name', 'n', ...options.split(' '), '--', 'make'])).code).toBe(0);
     expect(sent()).toEqual({
       name: 'n',
@@ -47,6 +48,15 @@ describe('create', () => {
       warmFor: '10m',
       reuse: 'never',
       slots: 4,
+      requirements: {
+        vcpu: 2,
+        memoryMiB: 4096,
+        diskGiB: 40,
+        architecture: 'arm64',
+        market: 'spot_first',
+        instanceTypes: ['m7g.large', 'm8g.large'],
+      },
+      image: 'ami-0123456789abcdef0',
     });
   });
 
@@ -121,6 +131,8 @@ describe('update', () => {
     warmFor: 'PT1H',
     reuse: 'never',
     slots: 2,
+    requirements: { vcpu: 2, instanceTypes: ['m7g.large'] },
+    image: 'ami-0123456789abcdef0',
   } as const;
 
   test('takes each field back to its default with none', async () => {
@@ -128,7 +140,7 @@ describe('update', () => {
     const options =
       '--idle-timeout none --max-concurrent-vms none --max-attempts none --unset-retry-after-start --artifact none ' +
       '--repository none --warm-for none --reuse none --slots none --setup-timeout none --max-output-bytes none ' +
-      '--retry-backoff none --unset-env A --unset-env T';
+      '--retry-backoff none --unset-env A --unset-env T --vcpu none --instance-type none --image none';
     expect((await call(['update', 'report', ...options.split(' ')])).code).toBe(0);
     expect(sent()).toEqual({
       env: null,
@@ -139,18 +151,22 @@ describe('update', () => {
       warmFor: null,
       reuse: null,
       slots: null,
+      requirements: null,
+      image: null,
     });
   });
 
   test('keeps the neighbours of what is named', async () => {
     api.agents = [agent(full)];
-    const options = '--retry-backoff 1m --ref v2 --repository-secret none --secret-env T=new --setup-timeout 1h';
+    const options =
+      '--retry-backoff 1m --ref v2 --repository-secret none --secret-env T=new --setup-timeout 1h --market spot';
     expect((await call(['update', 'report', ...options.split(' ')])).code).toBe(0);
     expect(sent()).toEqual({
       env: { A: '1', T: { secret: 'new' } },
       limits: { idleTimeout: 'PT5M', maxConcurrentVms: 2, setupTimeout: '1h' },
       retry: { maxAttempts: 4, afterStart: true, backoff: '1m' },
       repository: { url: 'https://host/app.git', ref: 'v2' },
+      requirements: { vcpu: 2, instanceTypes: ['m7g.large'], market: 'spot' },
     });
   });
 

@@ -16,6 +16,7 @@ import { CandorError } from '../../core/errors.ts';
 import { agentLimitId } from '../../core/limits/model.ts';
 import type { Ports } from '../../core/ports.ts';
 import { cancelRun } from '../../core/runs/cancel.ts';
+import { claimDispatch } from '../../core/runs/dispatch.ts';
 import { finishRun } from '../../core/runs/finish.ts';
 import { createRun, listRuns } from '../../core/runs/service.ts';
 import { deleteSchedule, pauseSchedule } from '../../core/schedules/actions.ts';
@@ -28,12 +29,14 @@ import { createSchedule, patchSchedule } from '../../core/schedules/service.ts';
 import { skipOccurrence } from '../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
 import { keys } from '../../core/table/keys.ts';
+import { giveUp } from '../../core/vms/drain.ts';
 import { LaunchThrottled } from '../../core/vms/launchErrors.ts';
 import { awaitReady, launchVm } from '../../core/vms/provision.ts';
 import { releaseVm } from '../../core/vms/release.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../support/world.ts';
 import { CHILD_GUARDS_COVERED, CHILD_RACES } from './childRaces.ts';
+import { DEPOSIT_RACES } from './depositRaces.ts';
 import { tolerant as played, type Race } from './race.ts';
 import {
   afterRead,
@@ -90,6 +93,7 @@ async function checkIsRight(world: World, scheduleId: string): Promise<boolean> 
 
 const RACES: readonly Race[] = [
   ...CHILD_RACES,
+  ...DEPOSIT_RACES,
   {
     without: ['limit.free'],
     when: 'another run takes the last place between an admission’s read and its write',
@@ -524,6 +528,23 @@ const RACES: readonly Race[] = [
       const ports = interleaved(world, () => runner.beat([running(id)]), keys.vm(vmId));
       await tick(ports, { owner: 'test', budgetMs: MINUTE });
       return (await vmRow(world, vmId)).status === 'ready';
+    },
+  },
+  {
+    without: ['escalate.noHeartbeatSince'],
+    when: 'a heartbeat comes between the watchdog’s look at a VM whose lease has run out and its word that it is given up',
+    breaks: 'I9: work with fresh evidence is ended with a run that does not end',
+    held: async (world) => {
+      const { id, vmId, runner } = await runningRun(world, { slots: 2 });
+      const other = (await createRun(world.ports, world.caller, (await runRow(world, id)).agentId, {})).id;
+      await claimDispatch(world.ports, other, 1, vmId);
+      await cancelRun(world.ports, world.caller.tenantId, id, { by: 'me', reason: '', cause: 'request' });
+      const both = () => runner.beat([running(id), running(other)]);
+      await both();
+      await both();
+      world.now += 2 * MINUTE;
+      const given = await giveUp(interleaved(world, both, keys.vm(vmId)), vmId, id);
+      return given.kind === 'draining';
     },
   },
   {

@@ -110,6 +110,7 @@ describe('artifacts that are collected', () => {
     expect((await found('**/*.txt')).names).toEqual(['a+b(1).txt', 'a.txt', 'b/a.txt', 'b/c/a.txt']);
     expect((await found('b/?/*')).names).toEqual(['b/c/a.txt', 'b/c/d.md']);
     expect((await found('x', './a+b(1).txt')).names).toEqual(['a+b(1).txt', 'x/y']);
+    expect((await found('b//c/./a.txt')).names).toEqual(['b/c/a.txt']);
   });
 
   it('lead nowhere else: links, parents and absolute paths are left out, with a remark', async () => {

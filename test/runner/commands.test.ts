@@ -227,6 +227,15 @@ describe('the outcome', () => {
     await waitFor('the folder to go', () => !existsSync(`${vm.dir}/runs/run_a.1`));
   });
 
+  it('does not wait for logs that the server will never take, and says so', async () => {
+    vm.server.verdict = (path) => (path.includes('/logs/') ? { status: 409, code: 'run_ended' } : undefined);
+    vm.run('run_a', sh('echo hello'));
+    vm.startRunner();
+    const entry = await vm.reached('run_a', 'ended');
+    expect(entry.logChunks).toBe(0);
+    expect(entry.detail).toMatch(/bytes of captured output could not be stored/);
+  });
+
   it('waits for logs that cannot be stored just now', async () => {
     let refused = 0;
     vm.server.verdict = (path) => {

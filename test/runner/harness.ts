@@ -50,6 +50,9 @@ export class FakeServer {
   freshTokenUsed = false;
   /** What to do instead of serving a request. */
   verdict: (path: string) => Verdict | undefined = () => undefined;
+  /** Whether a registration comes from this VM. */
+  provesItself = (request: IncomingMessage, _body: string): boolean =>
+    request.headers.authorization === `Bearer ${KEY}`;
   /** What the next answer delivers, instead of all that is not acked. */
   deliver: ((acks: number) => readonly RunnerCommand[]) | undefined;
   #server: Server | undefined;
@@ -139,7 +142,7 @@ export class FakeServer {
   }
 
   #register(request: IncomingMessage, body: string, answer: (status: number, value: unknown) => void): void {
-    if (request.headers.authorization !== `Bearer ${KEY}`) throw new Error('wrong key');
+    if (!this.provesItself(request, body)) throw new Error('wrong key');
     const registration = RegisterRequest.parse(JSON.parse(body));
     this.registrations.push(registration);
     if (!this.nonces.includes(registration.nonce)) this.nonces.push(registration.nonce);
@@ -184,6 +187,14 @@ export class FakeServer {
   }
 }
 
+interface RunnerOptions {
+  readonly through?: readonly string[];
+  readonly nodeOptions?: string;
+  /** More arguments of the runner. */
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** One VM: its folder, its server and its runner's process. */
 export class Vm {
   readonly server = new FakeServer();
@@ -218,8 +229,9 @@ export class Vm {
   }
 
   /** `through`: a program and its arguments that start the runner's command, which is added to them. */
-  startRunner(options: { readonly through?: readonly string[]; readonly nodeOptions?: string } = {}): ChildProcess {
+  startRunner(options: RunnerOptions = {}): ChildProcess {
     const [program = '', ...args] = [...(options.through ?? []), process.execPath, MAIN, '--dir', this.dir];
+    args.push(...(options.args ?? []));
     const runner = spawn(program, args, {
       detached: true,
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -229,6 +241,7 @@ export class Vm {
         CANDOR_VM_ID: this.vmId,
         NODE_COMPILE_CACHE: path.join(os.tmpdir(), 'candor-runner-compile-cache'),
         RUNNER_SECRET: 'must not leak',
+        ...options.env,
         ...(options.nodeOptions !== undefined && { NODE_OPTIONS: options.nodeOptions }),
       },
     });

@@ -51,7 +51,7 @@ describe('the upload of logs', () => {
   const door = (stored: () => boolean, ms = 60_000): UploadDoor => ({
     put: async (chunk, body) => {
       sent.push([chunk, texts(body)]);
-      return stored();
+      return stored() ? 'stored' : 'failed';
     },
     reachable: () => true,
     patience: () => ({ ms, whileUnreachable: false }),
@@ -92,6 +92,22 @@ describe('the upload of logs', () => {
     expect(await upload.drain()).toBe((line('two') + line('three')).length);
     expect(upload.stored).toBe(1);
     expect(sent.length).toBeGreaterThan(2);
+  });
+
+  it('is given up at once where the server will never take it', async () => {
+    write(line('one'));
+    const upload = new LogUpload(folder, {
+      ...door(() => true),
+      put: async (chunk, body) => {
+        sent.push([chunk, texts(body)]);
+        return 'refused';
+      },
+    });
+    upload.poke();
+    expect(await upload.drain()).toBe(line('one').length);
+    expect(upload.stored).toBe(0);
+    upload.poke();
+    expect(sent.length).toBeLessThan(3);
   });
 
   it('waits for as long as it takes while the server is away altogether', async () => {

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import type { Hono } from 'hono';
 import { DynamoStore } from '../../adapters/aws/store.ts';
@@ -11,6 +12,7 @@ import { createApp, type Features } from '../../adapters/http/app.ts';
 import { composeAuthenticate } from '../../adapters/http/authenticate.ts';
 import { ensurePrincipal } from '../../core/access/principals.ts';
 import { CoreConfig } from '../../core/config.ts';
+import { ChunkConflict } from '../../core/errors.ts';
 import { timeOrderedId } from '../../core/ids.ts';
 import type {
   ClockSpec,
@@ -203,7 +205,12 @@ export const chunkName = ({ tenantId, runId, attempt }: LogAddress, chunk: numbe
 
 function fakeLogs(chunks: Map<string, readonly LogRecord[]>): Ports['logs'] {
   return {
-    putChunk: async (address, chunk, records) => void chunks.set(chunkName(address, chunk), records),
+    putChunk: async (address, chunk, records) => {
+      const name = chunkName(address, chunk);
+      const stored = chunks.get(name);
+      if (stored !== undefined && !isDeepStrictEqual(stored, records)) throw new ChunkConflict(chunk);
+      chunks.set(name, records);
+    },
     read: async (address, from, maxChunks) => {
       const records: LogRecord[] = [];
       let next = from;

@@ -1,12 +1,12 @@
 /** The runner's door (design.md §5.5). Its credentials are its own: a principal's token opens nothing here. */
 import { ArtifactQuery, HeartbeatRequest, LogChunk, RegisterRequest } from '../../../core/contract/runner.ts';
-import { CandorError, NotFound } from '../../../core/errors.ts';
-import type { LogAddress, LogRecord, Ports } from '../../../core/ports.ts';
-import { loadRun } from '../../../core/runs/service.ts';
+import { NotFound } from '../../../core/errors.ts';
+import type { LogRecord } from '../../../core/ports.ts';
+import { type AttemptName, storeArtifact, storeChunk } from '../../../core/runs/deposits.ts';
 import { heartbeat } from '../../../core/vms/heartbeat.ts';
 import { registerRunner } from '../../../core/vms/register.ts';
 import { json, noContent } from '../answers.ts';
-import { type Callers, type Route, route } from '../route.ts';
+import { type Route, route } from '../route.ts';
 import { structureError } from '../structure.ts';
 
 const LOG_CHUNK_BYTES_MAX = 1024 * 1024;
@@ -34,7 +34,9 @@ export const runnerRoutes: readonly Route[] = [
     access: 'vm',
     body: { schema: LogChunk, maxBytes: LOG_CHUNK_BYTES_MAX, mend: (value) => value },
     handle: async ({ ports, caller, param, body }) => {
-      await storeChunk(ports, caller, param, body.records.map(recordOf));
+      const chunk = numberOf(param('chunk'), /^(0|[1-9]\d{0,7})$/);
+      if (chunk === undefined) throw new NotFound('attempt of run', param('runId'));
+      await storeChunk(ports, caller, attemptOf(param), chunk, body.records.map(recordOf));
       return noContent();
     },
   }),
@@ -44,38 +46,18 @@ export const runnerRoutes: readonly Route[] = [
     access: 'vm',
     query: ArtifactQuery,
     handle: async ({ ports, caller, request, param, query }) => {
-      const attempt = numberOf(param('attempt'), /^[1-9]\d{0,5}$/);
-      if (attempt === undefined) throw new NotFound('attempt of run', param('runId'));
-      const address = await attemptOf(ports, caller, param('runId'), attempt);
-      if (query.bytes > ports.config.maxArtifactBytes)
-        throw new CandorError('payload_too_large', `The artifact has ${query.bytes} bytes.`, {
-          remedy: `An artifact may have at most ${ports.config.maxArtifactBytes} bytes.`,
-        });
       const body = request.body ?? new Blob([]).stream();
-      const put = await ports.artifacts.put(address, query, body);
+      const put = await storeArtifact(ports, caller, attemptOf(param), query, body);
       return put.kind === 'stored' ? noContent() : new Response(null, { status: 307, headers: { Location: put.url } });
     },
   }),
 ];
 
-/** Only the VM that holds the marker may speak for this attempt (I7). */
-async function attemptOf(ports: Ports, caller: Callers['vm'], runId: string, attempt: number): Promise<LogAddress> {
-  const run = await loadRun(ports, caller.tenantId, runId);
-  if (run.vmId !== caller.vmId || run.attempt !== attempt) throw new NotFound('run', runId);
-  return { tenantId: run.tenantId, runId, attempt };
-}
-
-async function storeChunk(
-  ports: Ports,
-  caller: Callers['vm'],
-  param: (name: string) => string,
-  records: readonly LogRecord[],
-): Promise<void> {
+function attemptOf(param: (name: string) => string): AttemptName {
   const runId = param('runId');
   const attempt = numberOf(param('attempt'), /^[1-9]\d{0,5}$/);
-  const chunk = numberOf(param('chunk'), /^(0|[1-9]\d{0,7})$/);
-  if (attempt === undefined || chunk === undefined) throw new NotFound('attempt of run', runId);
-  await ports.logs.putChunk(await attemptOf(ports, caller, runId, attempt), chunk, records);
+  if (attempt === undefined) throw new NotFound('attempt of run', runId);
+  return { runId, attempt };
 }
 
 const numberOf = (text: string, pattern: RegExp): number | undefined => (pattern.test(text) ? Number(text) : undefined);

@@ -35,6 +35,12 @@ async function registered(input?: unknown) {
   return { ...start, token: answer.body.token as string, generation: answer.body.generation as number };
 }
 
+const beat = (vmId: string, token: string, fields: object) =>
+  world.send('POST', '/runner/v1/heartbeat', {
+    token,
+    body: { vmId, generation: 1, seq: 1, registry: [], acks: 0, ...fields },
+  });
+
 const putChunk = (
   runId: string,
   token: string,
@@ -79,12 +85,6 @@ describe('registration', () => {
 });
 
 describe('the heartbeat', () => {
-  const beat = (vmId: string, token: string, fields: object) =>
-    world.send('POST', '/runner/v1/heartbeat', {
-      token,
-      body: { vmId, generation: 1, seq: 1, registry: [], acks: 0, ...fields },
-    });
-
   test('hands out the start with the input as it was sent', async () => {
     const input = { deep: JSON.parse(`${'['.repeat(50)}${']'.repeat(50)}`) };
     const { runId, vmId, token } = await registered(input);
@@ -139,6 +139,26 @@ describe('a log chunk', () => {
       const stored = await putChunk(runId, token);
       expect([stored.status, stored.text]).toEqual([204, '']);
     }
+    const logs = await world.send('GET', `/v1/runs/${runId}/logs`);
+    expect(logs.body.items).toEqual([{ atMs: 0, stream: 'stdout', text: 'hi' }]);
+  });
+
+  test('is 409 with other content, from an older generation, and after the end', async () => {
+    const { runId, vmId, key, token } = await registered();
+    const other = [{ atMs: 0, stream: 'stdout', text: 'something else' }];
+    expect((await putChunk(runId, token)).status).toBe(204);
+    expect((await putChunk(runId, token, '1/logs/0', other)).body).toMatchObject({
+      status: 409,
+      code: 'chunk_conflict',
+    });
+    const second = (await register(vmId, key, 'another-nonce-0123')).body.token as string;
+    expect((await putChunk(runId, token)).body).toMatchObject({ status: 409, code: 'stale_generation' });
+    expect((await putChunk(runId, second)).status).toBe(204);
+    const registry = [{ runId, attempt: 1, state: 'ended', exitCode: 0, terminatedBy: 'self', logChunks: 1 }];
+    expect((await beat(vmId, second, { generation: 2, acks: 1, registry })).status).toBe(200);
+    const artifact = `1/artifacts?path=x&bytes=0&sha256=${'a'.repeat(64)}`;
+    for (const late of ['1/logs/0', '1/logs/1', artifact])
+      expect((await putChunk(runId, second, late)).body).toMatchObject({ status: 409, code: 'run_ended' });
     const logs = await world.send('GET', `/v1/runs/${runId}/logs`);
     expect(logs.body.items).toEqual([{ atMs: 0, stream: 'stdout', text: 'hi' }]);
   });
