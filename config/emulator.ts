@@ -10,7 +10,8 @@ export const emulator: EnvironmentInput = {
       architecture: 'x86_64',
       instanceTypes: [
         { type: 't3.medium', vcpu: 2, memoryMiB: 4096 },
-        { type: 'm6i.large', vcpu: 2, memoryMiB: 8192 },
+        // Scenarios in which capacity is short take one of these each (test/aws/scenarios/capacity.ts).
+        ...['m6i.large', 'm5.large', 'c6i.large', 'r6i.large'].map((type) => ({ type, vcpu: 2, memoryMiB: 8192 })),
       ],
     },
   ],

@@ -8,7 +8,7 @@ import { buildSync, type Metafile } from 'esbuild';
 import { BUILD, ROOT, writeOnce } from './paths.ts';
 
 /** Files in `lambdas/` that are no handlers. */
-const SUPPORT: readonly string[] = ['environment', 'ports', 'wrap'];
+const SUPPORT: readonly string[] = ['environment', 'log', 'wrap'];
 
 /** The functions' names: those of the handlers' files. */
 export const lambdaNames = (): readonly string[] =>

@@ -31,7 +31,12 @@ function useKey(target: CandorFunction, around: Surroundings, service: 'dynamodb
 /** Store. Of indexes only the query: nothing is written there directly. */
 const store: Give = (target, around) => {
   const { table } = around.data;
-  target.set({ CANDOR_TABLE: table.tableName, CANDOR_CONFIG: around.limits });
+  // Every function is composed on the table and the state machine's name; what it may do there is another matter.
+  target.set({
+    CANDOR_TABLE: table.tableName,
+    CANDOR_CONFIG: around.limits,
+    CANDOR_STATE_MACHINE_ARN: around.stateMachineArn,
+  });
   target.allow('Table', TABLE_ACTIONS, [table.tableArn]);
   target.allow('Indexes', ['dynamodb:Query'], around.indexArns);
   useKey(target, around, 'dynamodb');
@@ -41,7 +46,6 @@ const store: Give = (target, around) => {
 const workflow =
   (...methods: readonly ('start' | 'stop' | 'signal')[]): Give =>
   (target, around) => {
-    target.set({ CANDOR_STATE_MACHINE_ARN: around.stateMachineArn });
     if (methods.includes('start')) target.allow('StartExecution', ['states:StartExecution'], [around.stateMachineArn]);
     // Executions have names that are made as runs are.
     if (methods.includes('stop')) target.allow('StopExecution', ['states:StopExecution'], [around.executionArns]);
@@ -51,7 +55,12 @@ const workflow =
 /** Looking at instances and ending those of this installation. */
 const endInstances: Give = (target, around) => {
   const { id } = around.stack.installation;
-  target.set({ CANDOR_INSTALLATION: id });
+  const { launchTemplate, pools } = around.fleet;
+  target.set({
+    CANDOR_INSTALLATION: id,
+    CANDOR_LAUNCH_TEMPLATE_ID: launchTemplate.ref,
+    CANDOR_POOLS: around.stack.toJsonString(pools),
+  });
   // EC2 ties no right to describe to a resource.
   target.allow('SeeInstances', ['ec2:DescribeInstances', 'ec2:DescribeInstanceStatus'], ['*'], around.inRegion);
   target.allow('EndInstances', ['ec2:TerminateInstances'], [around.ec2('instance/*')], around.ownResource);
@@ -60,11 +69,7 @@ const endInstances: Give = (target, around) => {
 /** Launching: into our subnets, from our template, with our tag on whatever comes of it. */
 const launchInstances: Give = (target, around) => {
   const { fleet } = around;
-  target.set({
-    CANDOR_LAUNCH_TEMPLATE_ID: fleet.launchTemplate.ref,
-    CANDOR_POOLS: around.stack.toJsonString(fleet.pools),
-    CANDOR_API_URL: around.apiUrl,
-  });
+  target.set({ CANDOR_API_URL: around.apiUrl });
   const launch = ['ec2:CreateFleet', 'ec2:RunInstances'];
   const template = around.ec2(`launch-template/${fleet.launchTemplate.ref}`);
   target.allow('LaunchFromTemplate', launch, [template], around.ownResource);
