@@ -20,6 +20,7 @@ const VARIABLES = {
   CANDOR_SECRET_PREFIX: { pattern: /./, what: "the prefix of the names of agents' secrets, such as candor/dev/" },
   CANDOR_INSTALLATION: { pattern: /^[\w.-]{1,64}$/, what: 'the id of the installation, the value of its tag' },
   CANDOR_LAUNCH_TEMPLATE_ID: { pattern: /^lt-/, what: 'the id of the launch template' },
+  CANDOR_VM_ROLE: { pattern: /^[\w+=,.@-]{1,64}$/, what: "the name of the instances' role" },
   CANDOR_POOLS: { pattern: /^\s*\[/, what: 'the instance pools, as a JSON array' },
 } as const;
 type Variable = keyof typeof VARIABLES;

@@ -5,16 +5,16 @@
 import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy from '@middy/core';
 import type { APIGatewayProxyEventV2WithIAMAuthorizer, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import { instanceCaller } from '../adapters/http/instanceCaller.ts';
 import { problemResponse } from '../adapters/http/problem.ts';
 import { RegisterRequest } from '../core/contract/runner.ts';
 import { CandorError } from '../core/errors.ts';
 import { registerInstance } from '../core/vms/registerInstance.ts';
+import { variables } from './environment.ts';
 import { logger } from './log.ts';
 import { composed } from './ports/base.ts';
 import { tokensPort } from './ports/secrets.ts';
 
-/** An instance profile's credentials: the session is named after the instance. */
-const SESSION = /^arn:[\w-]+:sts::\d{12}:assumed-role\/[^/]+\/(i-[0-9a-f]{8,17})$/;
 const PATH = '/runner/v1/register';
 
 const ports = composed(tokensPort);
@@ -29,7 +29,7 @@ export const handler = middy<
   .handler(async (event, context) => {
     const parts = ports();
     try {
-      const answer = await registerInstance(parts, instanceOf(event), bodyOf(event));
+      const answer = await registerInstance(parts, caller(event), bodyOf(event));
       return { statusCode: 200, headers: { 'content-type': 'application/json' }, body: JSON.stringify(answer) };
     } catch (error) {
       const { awsRequestId: requestId } = context;
@@ -42,14 +42,8 @@ export const handler = middy<
     }
   });
 
-function instanceOf(event: APIGatewayProxyEventV2WithIAMAuthorizer): string {
-  const instanceId = SESSION.exec(event.requestContext.authorizer?.iam?.userArn ?? '')?.[1];
-  if (instanceId === undefined)
-    throw new CandorError('unauthenticated', 'The signature is not of an instance.', {
-      remedy: "Sign with the credentials of the instance's own profile.",
-    });
-  return instanceId;
-}
+const caller = (event: APIGatewayProxyEventV2WithIAMAuthorizer): string =>
+  instanceCaller(event.requestContext.authorizer?.iam?.userArn, variables(['CANDOR_VM_ROLE']).CANDOR_VM_ROLE);
 
 function bodyOf(event: APIGatewayProxyEventV2WithIAMAuthorizer): RegisterRequest {
   const text = event.isBase64Encoded === true ? Buffer.from(event.body ?? '', 'base64').toString() : (event.body ?? '');

@@ -157,12 +157,15 @@ const features: Give = (target, around) => {
 /** Where the API is reached from outside. */
 const apiUrl: Give = (target, around) => target.set({ CANDOR_API_URL: around.apiUrl });
 
+/** Whose signature a registration needs. */
+const vmRole: Give = (target, around) => target.set({ CANDOR_VM_ROLE: around.fleet.vmRole.roleName });
+
 const endAndPlace = [store, workflow('start', 'stop', 'signal'), endInstances];
 
 /** By the handler's file. A use case that reaches another port needs another line here. */
 export const RIGHTS: Readonly<Record<string, readonly Give[]>> = {
   api: [...endAndPlace, clock, objects, signing, authentication, agentSecrets, features, apiUrl],
-  register: [...endAndPlace, signing],
+  register: [...endAndPlace, signing, vmRole],
   fire: [...endAndPlace, features],
   events: [...endAndPlace, clock],
   watchdog: [...endAndPlace, clock, listClocks, features],

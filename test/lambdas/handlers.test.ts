@@ -23,6 +23,7 @@ beforeAll(async () => {
   world = await engine.world();
   Object.assign(process.env, {
     CANDOR_TABLE: world.tableName,
+    CANDOR_VM_ROLE: 'candor-vm',
     CANDOR_DYNAMODB_ENDPOINT: engine.endpoint,
     CANDOR_STATE_MACHINE_ARN: 'arn:aws:states:eu-central-1:000000000000:stateMachine:provision-vm',
     AWS_REGION: 'eu-central-1',
@@ -167,6 +168,9 @@ describe('the registration of an instance', () => {
     await world.ports.store.transact([{ kind: 'update', key: keys.vm(vmId), set: { instanceId }, guards: [] }]);
     const body = { vmId, nonce: 'nonce-of-an-instance', runnerVersion: 'test' };
     expect(await call(session('i-00000000000000000'), body)).toEqual([401, 'unauthenticated']);
+    // Whoever may assume another role can give its session any name.
+    const another = session(instanceId).replace('candor-vm', 'Admin');
+    expect(await call(another, body)).toEqual([401, 'unauthenticated']);
     expect(await call(undefined, body)).toEqual([401, 'unauthenticated']);
     expect(await call('arn:aws:iam::123456789012:user/somebody', body)).toEqual([401, 'unauthenticated']);
     expect(await call(session(instanceId), '{')).toEqual([400, 'malformed_json']);
