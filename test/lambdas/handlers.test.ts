@@ -108,7 +108,7 @@ describe('the states of provision-vm', () => {
     const run = await queuedRun();
     const { handler } = await import('../../lambdas/fail-run.ts');
     const failure = {
-      Error: 'CapacityUnavailable',
+      Error: 'LaunchMisconfigured',
       Cause: JSON.stringify({ errorMessage: 'no m7i.large in three zones' }),
     };
     expect(await handler({ ...run, failure }, context)).toEqual({ outcome: 'finished' });
@@ -116,8 +116,8 @@ describe('the states of provision-vm', () => {
     const row = await world.ports.store.get(keys.run(run.runId));
     expect(row).toMatchObject({
       status: 'failed',
-      reason: 'capacity',
-      evidence: { detail: 'CapacityUnavailable: no m7i.large in three zones' },
+      reason: 'launch_misconfigured',
+      evidence: { detail: 'LaunchMisconfigured: no m7i.large in three zones' },
     });
   });
 });
