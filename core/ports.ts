@@ -6,6 +6,7 @@ import type { CoreConfig } from './config.ts';
 import type { Market, Needs } from './contract/agentParts.ts';
 import type { Artifact } from './contract/runner.ts';
 import type { TriedBody } from './contract/runs.ts';
+import type { Metrics } from './metrics.ts';
 import type { IndexEntry, IndexRange, Item, Key, Page, Range, Write } from './table/model.ts';
 
 /** The table. Reads by key and by range are strongly consistent; index reads are not. */
@@ -67,6 +68,22 @@ export interface ScheduleClock {
    * @throws ClockUnavailable where it may still be there
    */
   delete(scheduleId: string): Promise<void>;
+  /**
+   * Whether the clock, as it stands, fires what this spec says. Changes nothing.
+   * @throws ClockUnavailable where it could not be read: nothing follows from that
+   */
+  look(spec: ClockSpec): Promise<ClockLook>;
+  /**
+   * The ids of the schedules that have a clock, page by page; none where the clock is the table itself.
+   * @throws ClockUnavailable
+   */
+  list(after?: string): Promise<Page<string>>;
+}
+
+export interface ClockLook {
+  readonly kind: 'follows' | 'absent' | 'differs';
+  /** What was seen, in words that can stand as evidence. */
+  readonly detail: string;
 }
 
 export interface ExecutionInput {
@@ -75,12 +92,21 @@ export interface ExecutionInput {
   readonly attempt: number;
 }
 
+/** What is known of an execution. `unknown`: nothing of that name is known, which may only mean that it is very new or very old. */
+export interface ExecutionLook {
+  readonly status: 'running' | 'succeeded' | 'failed' | 'timed_out' | 'aborted' | 'unknown';
+  /** What it said of its end, or where it stands. */
+  readonly detail: string;
+}
+
 /** The `provision-vm` state machine: Step Functions, or the same file in an interpreter. */
 export interface Workflow {
   /** Starts an execution under a deterministic name. A name that is running or has run already is `exists`. */
   start(name: string, input: ExecutionInput): Promise<'started' | 'exists'>;
   /** Ends an execution from outside; unknown or ended is success. Stops nothing that is in flight. */
   stop(name: string, cause: string): Promise<void>;
+  /** What is known of it now; it may lag behind. A request that fails throws. */
+  describe(name: string): Promise<ExecutionLook>;
   /** Signals `AwaitReady`. `gone` when nobody waits with this token any more: the caller reads the run and decides. */
   signal(taskToken: string, output: Readonly<Record<string, string | number>>): Promise<'signalled' | 'gone'>;
 }
@@ -158,6 +184,20 @@ export interface Fleet {
   observe(vmId: string, instanceId: string | undefined, launchedAt?: number): Promise<InstanceObservation>;
   /** Asks for the end of the VM's instances. Success proves nothing; only {@link Fleet.observe} does. */
   terminate(vmId: string, instanceId: string | undefined): Promise<void>;
+  /** All instances of this installation that are not seen to be gone, page by page. */
+  list(after?: string): Promise<Page<ListedInstance>>;
+  /** Asks for the end of this one instance, whatever others its VM may have. */
+  terminateInstance(instance: ListedInstance): Promise<void>;
+}
+
+/** An instance that carries this installation's mark. */
+export interface ListedInstance {
+  readonly instanceId: string;
+  /** Whose it says it is. */
+  readonly vmId: string;
+  readonly tenantId: string;
+  readonly status: InstanceStatus;
+  readonly detail: string;
 }
 
 /** One piece of captured output. `atMs` counts from the start of the process on a monotonic clock. */
@@ -266,5 +306,6 @@ export interface Ports {
   readonly time: Time;
   readonly tokens: Tokens;
   readonly log: Log;
+  readonly metrics: Metrics;
   readonly config: CoreConfig;
 }

@@ -9,14 +9,25 @@ import {
   CreateScheduleCommand,
   type CreateScheduleCommandInput,
   DeleteScheduleCommand,
+  GetScheduleCommand,
+  type GetScheduleCommandOutput,
+  ListSchedulesCommand,
   ResourceNotFoundException,
   type SchedulerClient,
   UpdateScheduleCommand,
   ValidationException,
 } from '@aws-sdk/client-scheduler';
 import { toAwsExpression } from '../../core/cadence/aws.ts';
-import { ClockRejected, type ClockSpec, ClockUnavailable, type ScheduleClock, type Time } from '../../core/ports.ts';
+import {
+  type ClockLook,
+  ClockRejected,
+  type ClockSpec,
+  ClockUnavailable,
+  type ScheduleClock,
+  type Time,
+} from '../../core/ports.ts';
 import type { Cadence } from '../../core/schedules/model.ts';
+import type { Page } from '../../core/table/model.ts';
 
 export interface SchedulerClockOptions {
   readonly client: SchedulerClient;
@@ -36,6 +47,7 @@ const RETRY_POLICY = { MaximumEventAgeInSeconds: 3600, MaximumRetryAttempts: 185
 const START_DATE_AGE_MS = 240_000;
 const WINDOW_MINUTES_MAX = 1440;
 const TRIES = 4;
+const LIST_PAGE = 100;
 
 /** What AWS finds wrong with our deployment or with our clock, not with anybody's spec: no reason to take an edit back. */
 const NOT_THE_SPEC = /\b(role|assume|arn|target|dead-?letter|queue|group|clienttoken|start ?date)\b/i;
@@ -73,6 +85,69 @@ export class SchedulerClock implements ScheduleClock {
       if (!(error instanceof ResourceNotFoundException)) throw translate(error, scheduleId);
     }
   }
+
+  async look(spec: ClockSpec): Promise<ClockLook> {
+    const { client, groupName } = this.#options;
+    const name = spec.scheduleId;
+    try {
+      const found = await client.send(new GetScheduleCommand({ Name: name, GroupName: groupName }));
+      const wrong = differences(found, scheduleInput(this.#options, spec), spec);
+      return wrong.length === 0
+        ? { kind: 'follows', detail: `Scheduler's ${name} is as the row says` }
+        : { kind: 'differs', detail: `Scheduler's ${name} has another ${wrong.join(', ')}` };
+    } catch (error) {
+      if (error instanceof ResourceNotFoundException)
+        return { kind: 'absent', detail: `Scheduler has no ${name} in ${groupName}` };
+      throw translate(error, name);
+    }
+  }
+
+  async list(after?: string): Promise<Page<string>> {
+    const { client, groupName } = this.#options;
+    try {
+      const command = new ListSchedulesCommand({
+        GroupName: groupName,
+        MaxResults: LIST_PAGE,
+        ...(after !== undefined && { NextToken: after }),
+      });
+      const { Schedules: found = [], NextToken: next } = await client.send(command);
+      const items = found.flatMap(({ Name: name }) => (name === undefined ? [] : [name]));
+      return next === undefined || next === '' ? { items } : { items, next };
+    } catch (error) {
+      throw translate(error, groupName);
+    }
+  }
+}
+
+/**
+ * What of a clock is not as it is to be, by name. Its beginning moves on with time: it is wrong where it lies behind what is
+ * due next, or out of an interval's phase.
+ */
+function differences(
+  found: GetScheduleCommandOutput,
+  wanted: CreateScheduleCommandInput,
+  spec: ClockSpec,
+): readonly string[] {
+  const start = found.StartDate?.getTime();
+  const target = { ...wanted.Target };
+  const stands = { ...found.Target };
+  const checks: Readonly<Record<string, boolean>> = {
+    expression: found.ScheduleExpression === wanted.ScheduleExpression,
+    'time zone': (found.ScheduleExpressionTimezone ?? 'UTC') === (wanted.ScheduleExpressionTimezone ?? 'UTC'),
+    state: found.State === 'ENABLED',
+    beginning: 'at' in spec.cadence || start === undefined || start <= spec.startAt,
+    phase:
+      !('everySeconds' in spec.cadence) ||
+      (start !== undefined && (spec.startAt - start) % (spec.cadence.everySeconds * 1000) === 0),
+    end: 'at' in spec.cadence || found.EndDate?.getTime() === wanted.EndDate?.getTime(),
+    window:
+      found.FlexibleTimeWindow?.Mode === wanted.FlexibleTimeWindow?.Mode &&
+      found.FlexibleTimeWindow?.MaximumWindowInMinutes === wanted.FlexibleTimeWindow?.MaximumWindowInMinutes,
+    target: stands.Arn === target.Arn && stands.RoleArn === target.RoleArn,
+    'dead-letter queue': stands.DeadLetterConfig?.Arn === target.DeadLetterConfig?.Arn,
+    input: stands.Input === target.Input,
+  };
+  return Object.entries(checks).flatMap(([name, same]) => (same ? [] : [name]));
 }
 
 /**

@@ -27,4 +27,12 @@ export class EndsLeftToOthers implements Fleet {
   async terminate(vmId: string): Promise<void> {
     this.#log.info('vm.end_left_to_others', { vmId });
   }
+
+  list(): Promise<never> {
+    return Promise.reject(new Error('this function does not look at instances'));
+  }
+
+  terminateInstance(): Promise<never> {
+    return Promise.reject(new Error('this function ends no instance'));
+  }
 }

@@ -20,10 +20,12 @@ import type {
   LaunchPlan,
   LaunchPool,
   LaunchSpec,
+  ListedInstance,
   Log,
   Store,
   Time,
 } from '../../core/ports.ts';
+import type { Page } from '../../core/table/model.ts';
 import { type LaunchFailed, LaunchMisconfigured, LaunchPaced, type Tried } from '../../core/vms/launchErrors.ts';
 import { classOf, type LaunchErrorClass, launchError, mostHopeful } from './ec2Errors.ts';
 import { FleetMemory } from './fleetMemory.ts';
@@ -107,6 +109,14 @@ export class Ec2Fleet implements Fleet {
 
   terminate(vmId: string, instanceId: string | undefined): Promise<void> {
     return this.#instances.terminate(vmId, instanceId);
+  }
+
+  list(after?: string): Promise<Page<ListedInstance>> {
+    return this.#instances.list(after);
+  }
+
+  terminateInstance({ instanceId }: ListedInstance): Promise<void> {
+    return this.#instances.terminateOne(instanceId);
   }
 
   #candidates(needs: LaunchNeeds): readonly { readonly market: Market; readonly pools: readonly LaunchPool[] }[] {

@@ -6,7 +6,8 @@ import {
   type Instance,
   TerminateInstancesCommand,
 } from '@aws-sdk/client-ec2';
-import type { InstanceObservation, InstanceStatus, Time } from '../../core/ports.ts';
+import type { InstanceObservation, InstanceStatus, ListedInstance, Time } from '../../core/ports.ts';
+import type { Page } from '../../core/table/model.ts';
 
 /** Also what IAM conditions, audits and the VM itself (through IMDS) go by. */
 export const TAGS = {
@@ -25,6 +26,9 @@ export const TAGS = {
 const APPEARING_MS = 300_000;
 const NOT_FOUND: ReadonlySet<string> = new Set(['InvalidInstanceID.NotFound', 'InvalidInstanceID.Malformed']);
 const PAGES_MAX = 20;
+/** What may still cost money or do work: whatever is not terminated. */
+const NOT_GONE = ['pending', 'running', 'stopping', 'stopped', 'shutting-down'];
+const LIST_PAGE = 500;
 
 export interface InstancesOptions {
   readonly client: EC2Client;
@@ -69,6 +73,29 @@ export class Instances {
     for (const id of ids) await this.terminateOne(id);
   }
 
+  async list(after?: string): Promise<Page<ListedInstance>> {
+    const answer = await this.#options.client.send(
+      new DescribeInstancesCommand({
+        Filters: [
+          { Name: `tag:${TAGS.installation}`, Values: [this.#options.installation] },
+          { Name: 'instance-state-name', Values: NOT_GONE },
+        ],
+        MaxResults: LIST_PAGE,
+        ...(after !== undefined && { NextToken: after }),
+      }),
+    );
+    const found = (answer.Reservations ?? []).flatMap((reservation) => reservation.Instances ?? []);
+    const items = found.map((instance) => ({
+      instanceId: instance.InstanceId ?? '',
+      vmId: tagOf(instance, TAGS.vm) ?? '',
+      tenantId: tagOf(instance, TAGS.tenant) ?? '',
+      status: statusOf(instance),
+      detail: describe(instance),
+    }));
+    const next = answer.NextToken;
+    return next === undefined || next === '' ? { items } : { items, next };
+  }
+
   /** One at a time: EC2 refuses the whole list where it does not know one of them. */
   async terminateOne(instanceId: string): Promise<void> {
     try {
@@ -96,10 +123,10 @@ export class Instances {
   }
 
   /** @throws Error where the instance is somebody else's: nothing is to be concluded from it, least of all its end */
-  #checkOurs({ InstanceId: id, Tags: tags = [] }: Instance, vmId: string): void {
-    const tagged = (key: string) => tags.find((tag) => tag.Key === key)?.Value;
-    if (tagged(TAGS.installation) !== this.#options.installation || tagged(TAGS.vm) !== vmId)
-      throw new Error(`${id} does not carry the tags of ${vmId} in ${this.#options.installation}`);
+  #checkOurs(instance: Instance, vmId: string): void {
+    const isOurs = tagOf(instance, TAGS.installation) === this.#options.installation;
+    if (!isOurs || tagOf(instance, TAGS.vm) !== vmId)
+      throw new Error(`${instance.InstanceId} does not carry the tags of ${vmId} in ${this.#options.installation}`);
   }
 
   async #describe(input: DescribeInstancesCommandInput): Promise<readonly Instance[]> {
@@ -116,6 +143,9 @@ export class Instances {
     throw new Error(`EC2 has more than ${PAGES_MAX} pages of instances for one VM`);
   }
 }
+
+const tagOf = ({ Tags: tags = [] }: Instance, key: string): string | undefined =>
+  tags.find((tag) => tag.Key === key)?.Value;
 
 /** `stopping` and `shutting-down` still have processes; a `stopped` one has none, but may be started again. */
 const STATUSES: Readonly<Record<string, InstanceStatus>> = {

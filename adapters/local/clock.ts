@@ -2,13 +2,13 @@
  * The schedule clock of one machine: one timer over the table's next unsettled occurrences. At least once: an occurrence
  * stays due in the table until `fire` has settled it, so a crash loses nothing and a failed call comes again.
  */
-import type { ClockSpec, Log, ScheduleClock, Store, Time } from '../../core/ports.ts';
+import type { ClockLook, ClockSpec, Log, ScheduleClock, Store, Time } from '../../core/ports.ts';
 import { spreadMs } from '../../core/schedules/check.ts';
 import { firstUndecided } from '../../core/schedules/expected.ts';
 import type { Delivery, FireResult } from '../../core/schedules/fire.ts';
 import type { ScheduleRow } from '../../core/schedules/model.ts';
 import { checkPartition, keys as tableKeys } from '../../core/table/keys.ts';
-import type { Key } from '../../core/table/model.ts';
+import type { Key, Page } from '../../core/table/model.ts';
 import { asRow } from '../../core/table/rows.ts';
 
 export interface LocalClockOptions {
@@ -66,6 +66,15 @@ export class LocalClock implements ScheduleClock {
 
   async delete(scheduleId: string): Promise<void> {
     this.retries.delete(tableKeys.schedule(scheduleId).pk);
+  }
+
+  /** The rows are what it fires by: it cannot be out of step with them. */
+  async look(): Promise<ClockLook> {
+    return { kind: 'follows', detail: 'the clock of one machine fires by the rows themselves' };
+  }
+
+  async list(): Promise<Page<string>> {
+    return { items: [] };
   }
 
   private arm(at: number): void {

@@ -4,7 +4,17 @@
  */
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Fleet, InstanceObservation, Launched, LaunchPlan, LaunchSpec, Log, Time } from '../../core/ports.ts';
+import type {
+  Fleet,
+  InstanceObservation,
+  Launched,
+  LaunchPlan,
+  LaunchSpec,
+  ListedInstance,
+  Log,
+  Time,
+} from '../../core/ports.ts';
+import type { Page } from '../../core/table/model.ts';
 import { CapacityUnavailable, LaunchMisconfigured } from '../../core/vms/launchErrors.ts';
 import { hasCode } from './files.ts';
 import {
@@ -104,6 +114,23 @@ export class LocalFleet implements Fleet {
 
   async terminate(vmId: string, _instanceId: string | undefined): Promise<void> {
     await this.#inTurn(vmId, () => this.#terminateNow(vmId));
+  }
+
+  /** Every VM that has a folder: a folder is what a launch leaves first, and an end takes away last. */
+  async list(): Promise<Page<ListedInstance>> {
+    const items: ListedInstance[] = [];
+    for (const vmId of await this.#folders.list()) {
+      const vm = await this.#folders.readVm(vmId);
+      const { status, detail } = this.#look(vmId);
+      if (vm !== undefined) items.push({ instanceId: vm.instanceId, vmId, tenantId: vm.tenantId, status, detail });
+    }
+    return { items };
+  }
+
+  /** A VM of this machine has one instance at a time. */
+  async terminateInstance({ vmId, instanceId }: ListedInstance): Promise<void> {
+    const vm = await this.#folders.readVm(vmId);
+    if (vm?.instanceId === instanceId) await this.terminate(vmId, instanceId);
   }
 
   /** Stops supervising. With `keep` the VMs go on by themselves until the next start adopts them; else all are ended. */

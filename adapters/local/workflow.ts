@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { StateMachine } from 'aws-local-stepfunctions';
 import { CandorError } from '../../core/errors.ts';
-import type { ExecutionInput, Log, Workflow } from '../../core/ports.ts';
+import type { ExecutionInput, ExecutionLook, Log, Workflow } from '../../core/ports.ts';
 
 /** A Task state's function: gets the state's `Payload`, as the Lambda would; its error's `name` is what Retry and Catch see. */
 export type TaskHandler = (input: unknown) => Promise<unknown>;
@@ -103,8 +103,8 @@ export class LocalWorkflow implements Workflow {
   readonly #options: LocalWorkflowOptions;
   readonly #running = new Map<string, Execution>();
   readonly #byToken = new Map<string, Execution>();
-  /** Names that ended in this process, oldest first: bounded, so that a year of runs does not fill the memory. */
-  readonly #endedNames = new Set<string>();
+  /** What ended in this process, oldest first: bounded, so that a year of runs does not fill the memory. */
+  readonly #ended = new Map<string, ExecutionLook>();
   readonly #calls = new Set<Promise<unknown>>();
   #machine: Promise<Machine> | undefined;
   #closed = false;
@@ -122,7 +122,7 @@ export class LocalWorkflow implements Workflow {
     const machine = await this.#load();
     // From here to the registration nothing waits, so that of two starts under one name exactly one begins.
     if (this.#closed) throw new CandorError('try_again', 'Candor is stopping.', { remedy: 'Send it again later.' });
-    if (this.#running.has(name) || this.#endedNames.has(name)) return 'exists';
+    if (this.#running.has(name) || this.#ended.has(name)) return 'exists';
     this.#begin(machine, name, input);
     return 'started';
   }
@@ -132,6 +132,11 @@ export class LocalWorkflow implements Workflow {
     if (execution === undefined) return;
     this.#abort(execution, cause);
     await execution.settled;
+  }
+
+  async describe(name: string): Promise<ExecutionLook> {
+    if (this.#running.has(name)) return { status: 'running', detail: `execution ${name} is under way` };
+    return this.#ended.get(name) ?? { status: 'unknown', detail: `this process knows no execution ${name}` };
   }
 
   async signal(taskToken: string, output: Readonly<Record<string, string | number>>): Promise<'signalled' | 'gone'> {
@@ -286,12 +291,13 @@ export class LocalWorkflow implements Workflow {
     execution.waiter = undefined;
     this.#running.delete(execution.name);
     this.#byToken.delete(execution.taskToken);
-    this.#endedNames.add(execution.name);
-    for (const oldest of this.#endedNames) {
-      if (this.#endedNames.size <= REMEMBERED_NAMES_MAX) break;
-      this.#endedNames.delete(oldest);
-    }
     const end = endOf(execution, error);
+    const how = `execution ${end.name} is ${end.status}`;
+    this.#ended.set(end.name, { status: end.status, detail: end.cause === '' ? how : `${how} (${end.cause})` });
+    for (const oldest of this.#ended.keys()) {
+      if (this.#ended.size <= REMEMBERED_NAMES_MAX) break;
+      this.#ended.delete(oldest);
+    }
     const facts = { execution: end.name, runId: end.input.runId, status: end.status, cause: end.cause };
     if (end.status === 'succeeded') this.#options.log.info('execution.ended', facts);
     else this.#options.log.warn('execution.ended', facts);

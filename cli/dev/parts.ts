@@ -8,6 +8,7 @@ import { LocalClock } from '../../adapters/local/clock.ts';
 import { EventReader } from '../../adapters/local/events.ts';
 import { LocalFleet } from '../../adapters/local/fleet.ts';
 import { FileLogStore } from '../../adapters/local/logStore.ts';
+import { LocalMetrics } from '../../adapters/local/metrics.ts';
 import { FileSecrets } from '../../adapters/local/secrets.ts';
 import { createTokens } from '../../adapters/local/tokens.ts';
 import { LocalWorkflow, type TaskHandler } from '../../adapters/local/workflow.ts';
@@ -104,6 +105,7 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
     time: systemTime,
     tokens: createTokens(options.signingKey),
     log,
+    metrics: new LocalMetrics(),
     config,
   };
   const events = new EventReader({

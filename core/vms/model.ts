@@ -61,6 +61,9 @@ export interface VmRow extends RowBase {
   /** The run and attempt that it was launched for. */
   readonly purpose: Slot;
   readonly slots: readonly Slot[];
+  /** Since when it carries at least one run, and for how long it had in all before that. */
+  readonly busySince?: number;
+  readonly busyMs?: number;
   /** Whose end freed a slot last. */
   readonly lastRunId?: string;
   /** Kept without a run since then: for a moment, or for as long as its agent says. */

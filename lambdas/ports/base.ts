@@ -5,6 +5,7 @@
 import { SFNClient } from '@aws-sdk/client-sfn';
 import { dynamoClient } from '../../adapters/aws/client.ts';
 import { EndsLeftToOthers } from '../../adapters/aws/endsLeftToOthers.ts';
+import { emfMetrics } from '../../adapters/aws/metrics.ts';
 import { DynamoStore } from '../../adapters/aws/store.ts';
 import { StepFunctionsWorkflow } from '../../adapters/aws/workflow.ts';
 import { randomIds } from '../../adapters/system/ids.ts';
@@ -33,13 +34,14 @@ function compose(additions: Additions): Ports {
     'CANDOR_TABLE',
     'CANDOR_STATE_MACHINE_ARN',
   ]);
-  const { dynamodbEndpoint: endpoint } = optional();
+  const { dynamodbEndpoint: endpoint, metricsNamespace: namespace } = optional();
   const base: Base = {
     store: new DynamoStore(dynamoClient(endpoint === undefined ? {} : { endpoint }), table),
     workflow: new StepFunctionsWorkflow(new SFNClient({}), machine),
     ids: randomIds,
     time: systemTime,
     log,
+    metrics: emfMetrics({ namespace, now: systemTime.now, write: (line) => process.stdout.write(`${line}\n`) }),
     config: coreConfig(),
   };
   return {

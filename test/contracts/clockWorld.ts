@@ -58,6 +58,8 @@ export async function clockHarness(world: World, fires: Deliverer, adapter: () =
       if (harness.unreachable) throw new Error('the clock is down');
       await adapter().clock.delete(scheduleId);
     },
+    look: (spec) => adapter().clock.look(spec),
+    list: (after) => adapter().clock.list(after),
   };
   const ports: Ports = { ...world.ports, clock: reached };
   const harness: ClockHarness = {

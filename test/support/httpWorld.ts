@@ -166,13 +166,20 @@ function createFakes(now: { ms: number }) {
       logged.push({ level, event, facts });
     };
   const ports: Omit<Ports, 'store'> = {
-    clock: { put: async (spec) => void clocks.push(spec), delete: async () => {} },
+    clock: {
+      put: async (spec) => void clocks.push(spec),
+      delete: async () => {},
+      look: async () => ({ kind: 'follows', detail: 'a fake' }),
+      list: async () => ({ items: [] }),
+    },
+    metrics: { put: () => {} },
     workflow: {
       start: async (name, input) => {
         executions.push({ name, input });
         return 'started';
       },
       stop: async () => {},
+      describe: async () => ({ status: 'running', detail: 'a fake' }),
       signal: async () => 'gone',
     },
     fleet: {
@@ -183,6 +190,8 @@ function createFakes(now: { ms: number }) {
       },
       observe: async () => ({ status: 'running', detail: 'a fake' }),
       terminate: async () => {},
+      list: async () => ({ items: [] }),
+      terminateInstance: async () => {},
     },
     logs: fakeLogs(chunks),
     ids: {

@@ -15,8 +15,10 @@ import { timeOrderedId } from '../../core/ids.ts';
 import type {
   ClockSpec,
   ExecutionInput,
+  ExecutionLook,
   InstanceObservation,
   LaunchSpec,
+  ListedInstance,
   Log,
   Ports,
   TokenClaims,
@@ -41,6 +43,12 @@ export interface World {
   readonly terminations: string[];
   /** What the fleet answers next about a VM; `running` where nothing is set. */
   readonly observations: Map<string, InstanceObservation>;
+  /** What the fleet lists, by instance; whoever launches puts its own in by hand. */
+  readonly instances: Map<string, ListedInstance>;
+  /** What an execution is said to be; `running` where it was started and nothing is set. */
+  readonly executionLooks: Map<string, ExecutionLook>;
+  /** Every measurement, as it was put. */
+  readonly measured: { readonly name: string; readonly value: number; readonly dimensions: object }[];
   /** What the agents' secrets are, by id. */
   readonly secrets: Map<string, string>;
   launchFault: Error | undefined;
@@ -87,6 +95,9 @@ async function makeWorld(store: DynamoStore, tableName: string, config: CoreConf
     launches: [],
     terminations: [],
     observations: new Map(),
+    instances: new Map(),
+    executionLooks: new Map(),
+    measured: [],
     secrets: new Map(),
     launchFault: undefined,
   };
@@ -134,6 +145,13 @@ function fakePorts(world: World, store: DynamoStore, config: CoreConfig): Ports 
       delete: async (scheduleId) => {
         world.clocks.delete(scheduleId);
       },
+      look: async (spec) => {
+        const stands = world.clocks.get(spec.scheduleId);
+        if (stands === undefined) return { kind: 'absent', detail: 'the test knows no such clock' };
+        const same = stands.specVersion === spec.specVersion && stands.startAt <= spec.startAt;
+        return { kind: same ? 'follows' : 'differs', detail: `the test's clock is at spec ${stands.specVersion}` };
+      },
+      list: async () => ({ items: [...world.clocks.keys()] }),
     },
     workflow: {
       start: async (name, input) => {
@@ -145,6 +163,11 @@ function fakePorts(world: World, store: DynamoStore, config: CoreConfig): Ports 
       stop: async (name) => {
         world.stopped.push(name);
       },
+      describe: async (name) =>
+        world.executionLooks.get(name) ??
+        (names.has(name)
+          ? { status: 'running', detail: 'the test says it is under way' }
+          : { status: 'unknown', detail: 'the test knows no such execution' }),
       signal: async (token) => {
         world.signals.push(token);
         return 'signalled';
@@ -163,6 +186,15 @@ function fakePorts(world: World, store: DynamoStore, config: CoreConfig): Ports 
       observe: async (vmId) => world.observations.get(vmId) ?? { status: 'running', detail: 'the test says it runs' },
       terminate: async (vmId) => {
         world.terminations.push(vmId);
+      },
+      list: async () => ({ items: [...world.instances.values()] }),
+      terminateInstance: async ({ instanceId }) => {
+        world.terminations.push(instanceId);
+      },
+    },
+    metrics: {
+      put: (name, value, ...[dimensions = {}]) => {
+        world.measured.push({ name, value, dimensions });
       },
     },
     logs: {

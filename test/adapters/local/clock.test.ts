@@ -47,6 +47,8 @@ async function localHarness(): Promise<ClockHarness> {
       await local.put(spec);
     },
     delete: (scheduleId) => local.delete(scheduleId),
+    look: () => local.look(),
+    list: () => local.list(),
   };
   /** A clock that is told of something due at once looks at once. */
   const look = async () => {

@@ -94,6 +94,12 @@ export class Storm {
           const execution = this.#executions.get(name);
           if (execution !== undefined) execution.state = 'over';
         },
+        describe: async (name) => {
+          const execution = this.#executions.get(name);
+          if (execution === undefined) return { status: 'unknown', detail: 'nobody has started it' };
+          const status = execution.state === 'over' ? ('aborted' as const) : ('running' as const);
+          return { status, detail: `it is ${execution.state}` };
+        },
         signal: async (token) => {
           world.signals.push(token);
           return 'signalled';
@@ -111,6 +117,8 @@ export class Storm {
             ? { status: 'running', detail: 'it runs' }
             : { status: 'terminated', detail: 'nothing of it is there' },
         terminate: async (vmId) => this.#vms.get(vmId)?.die(),
+        list: async () => ({ items: [] }),
+        terminateInstance: async ({ vmId }) => this.#vms.get(vmId)?.die(),
       },
     };
   }

@@ -1,0 +1,91 @@
+/**
+ * The metrics: one catalogue of names, dimensions and meanings. Alarms, dashboards and docs are made from it and checked
+ * against it. No dimension names a schedule, a run or a VM: each value of a dimension costs money for ever.
+ *
+ * The unit follows from the name: `…Seconds`, `…Milliseconds`, and a count for everything else. So whoever writes metrics
+ * needs no catalogue at hand, and `fire`, whose bundle is counted, does not carry its texts.
+ */
+import type { VmRow } from './vms/model.ts';
+
+export interface MetricFacts {
+  readonly dimensions: readonly string[];
+  readonly meaning: string;
+}
+
+export const METRICS = {
+  FireLatenessSeconds: {
+    dimensions: [],
+    meaning: 'from the time of an occurrence to the decision on it, where it was dispatched or buffered',
+  },
+  OccurrencesDecided: {
+    dimensions: ['disposition', 'reason'],
+    meaning: 'occurrences by what became of them; the reason is `none` where there is nothing to explain',
+  },
+  OccurrencesMissed: { dimensions: [], meaning: 'occurrences that nobody fired within their catch-up window' },
+  TimeToReadySeconds: { dimensions: [], meaning: 'from the request for a VM to the registration of its runner' },
+  LaunchFailures: { dimensions: ['class'], meaning: 'launches that brought no VM, by the class of the error' },
+  ClockFailures: { dimensions: ['kind'], meaning: 'calls that set or delete a clock: `failed` or `rejected`' },
+  QueueAgeSeconds: { dimensions: [], meaning: 'how long a run that is not yet let in or placed has been queued' },
+  RunsEnded: { dimensions: ['status'], meaning: 'runs by how they ended' },
+  Recoveries: { dimensions: ['rule'], meaning: 'what the watchdog put right, by its rule' },
+  OldestOverdueSeconds: {
+    dimensions: [],
+    meaning: 'how long the most overdue promise that a tick met has been broken; 0 where none was',
+  },
+  WatchdogTicks: { dimensions: [], meaning: 'ticks of the watchdog that came to their end: its sign of life' },
+  WatchdogItemFailures: { dimensions: [], meaning: 'items that the watchdog could not look at' },
+  WatchdogLeftOver: { dimensions: [], meaning: '1 where a tick ended before all that was due had been looked at' },
+  OrphanInstances: {
+    dimensions: [],
+    meaning: 'instances of this installation that no VM accounts for, at the last look',
+  },
+  ApiRequests: {
+    dimensions: ['outcome'],
+    meaning: 'answers of the API by the hundred of their status: `2xx` to `5xx`',
+  },
+  ApiLatencyMilliseconds: { dimensions: [], meaning: 'how long answers took; long polls count without their wait' },
+  VmSeconds: { dimensions: ['use'], meaning: 'life of VMs that have ended: `with_run` or `without_run`' },
+  AuditCycles: { dimensions: [], meaning: 'audits that have been through everything' },
+  AuditMissing: { dimensions: [], meaning: 'expected occurrences without an entry in the ledger' },
+  AuditDouble: { dimensions: [], meaning: 'occurrences that are accounted for twice' },
+  AuditOrphans: {
+    dimensions: [],
+    meaning: 'runs without their VM or execution, instances and clocks without their row',
+  },
+  AuditLeaks: { dimensions: [], meaning: 'places, slots and live runs that are counted and hold nothing' },
+  AuditDrifted: { dimensions: [], meaning: 'clocks that do not fire what their row says' },
+} as const satisfies Readonly<Record<string, MetricFacts>>;
+
+export type MetricName = keyof typeof METRICS;
+type Dimensions<Name extends MetricName> = Readonly<Record<(typeof METRICS)[Name]['dimensions'][number], string>>;
+type Rest<Name extends MetricName> = (typeof METRICS)[Name]['dimensions'] extends readonly []
+  ? readonly []
+  : readonly [Dimensions<Name>];
+
+/** What has been counted since a time: for the status page of one machine. */
+export interface MetricTotal {
+  readonly name: string;
+  readonly dimensions: Readonly<Record<string, string>>;
+  readonly count: number;
+  readonly sum: number;
+  readonly max: number;
+}
+
+/** Takes measurements. It never throws, and nobody waits for it. */
+export interface Metrics {
+  put<Name extends MetricName>(name: Name, value: number, ...dimensions: Rest<Name>): void;
+  /** Absent where they are kept elsewhere. */
+  totals?(): readonly MetricTotal[];
+}
+
+export type Unit = 'Seconds' | 'Milliseconds' | 'Count';
+export const unitOf = (name: string): Unit =>
+  name.endsWith('Milliseconds') ? 'Milliseconds' : name.endsWith('Seconds') ? 'Seconds' : 'Count';
+
+/** How a VM's life was spent, told when it is over. */
+export function putVmSeconds(metrics: Metrics, vm: VmRow, endedAt: number): void {
+  const wholeMs = Math.max(0, endedAt - vm.createdAt);
+  const busyMs = Math.min(wholeMs, (vm.busyMs ?? 0) + (vm.busySince === undefined ? 0 : endedAt - vm.busySince));
+  metrics.put('VmSeconds', busyMs / 1000, { use: 'with_run' });
+  metrics.put('VmSeconds', (wholeMs - busyMs) / 1000, { use: 'without_run' });
+}
