@@ -95,6 +95,8 @@ export interface ExecutionInput {
 /** What is known of an execution. `unknown`: nothing of that name is known, which may only mean that it is very new or very old. */
 export interface ExecutionLook {
   readonly status: 'running' | 'succeeded' | 'failed' | 'timed_out' | 'aborted' | 'unknown';
+  /** The name of the error that it failed with, where it says so. */
+  readonly error?: string;
   /** What it said of its end, or where it stands. */
   readonly detail: string;
 }

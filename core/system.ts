@@ -2,6 +2,7 @@
 import { isoTime } from './contract/common.ts';
 import type { Ports } from './ports.ts';
 import { keys } from './table/keys.ts';
+import type { Value } from './table/model.ts';
 import { asRow, type RowBase, SCHEMA_VERSION } from './table/rows.ts';
 
 /** The parts that publish, and who owns each. */
@@ -13,7 +14,7 @@ export const SYSTEM_PARTS = {
 } as const;
 export type SystemPart = keyof typeof SYSTEM_PARTS;
 
-interface PartRow extends RowBase {
+export interface PartRow extends RowBase {
   readonly part: SystemPart;
   readonly at: number;
   readonly owner: string;
@@ -37,6 +38,8 @@ export async function publishProof(
   part: SystemPart,
   owner: string,
   detail: Readonly<Record<string, string | number>>,
+  /** What the part keeps beside it for itself. */
+  more: Readonly<Record<string, Value>> = {},
 ): Promise<void> {
   const row: PartRow = {
     ...keys.system(part),
@@ -47,7 +50,7 @@ export async function publishProof(
     owner,
     detail,
   };
-  await ports.store.transact([{ kind: 'put', item: { ...row } }]);
+  await ports.store.transact([{ kind: 'put', item: { ...row, ...more } }]);
 }
 
 export async function readSystem(ports: Pick<Ports, 'store' | 'time'>): Promise<SystemBody> {

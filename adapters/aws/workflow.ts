@@ -67,7 +67,7 @@ export class StepFunctionsWorkflow implements Workflow {
       const status = STATUSES[answer.status ?? ''] ?? 'unknown';
       const said = [answer.error, answer.cause].filter((part) => part !== undefined && part !== '').join(': ');
       const detail = `Step Functions says that execution ${name} is ${answer.status}${said === '' ? '' : ` (${said})`}`;
-      return { status, detail: detail.slice(0, DETAIL_MAX) };
+      return { status, ...(answer.error && { error: answer.error }), detail: detail.slice(0, DETAIL_MAX) };
     } catch (error) {
       if (!(error instanceof ExecutionDoesNotExist)) throw error;
       return { status: 'unknown', detail: `Step Functions knows no execution ${name}` };

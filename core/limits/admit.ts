@@ -114,7 +114,7 @@ export const takePlace = (
     kind: 'update',
     key: keys.limit(limit.id),
     set: { schemaVersion: SCHEMA_VERSION, tenantId: run.tenantId },
-    add: { used: 1 },
+    add: { used: 1, moves: 1 },
     guards: [
       guard('limit.free', {
         op: 'or',
@@ -141,7 +141,7 @@ export const passPlace = (
 
 /** Gives a place back. The holder's own row guards that it is done once. */
 export const freePlace = (limitId: string, holder: string): readonly Write[] => [
-  { kind: 'update', key: keys.limit(limitId), add: { used: -1 }, guards: [] },
+  { kind: 'update', key: keys.limit(limitId), add: { used: -1, moves: 1 }, guards: [] },
   { kind: 'delete', key: keys.limitHolder(limitId, holder), guards: [] },
 ];
 

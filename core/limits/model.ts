@@ -11,6 +11,8 @@ import type { RowBase } from '../table/rows.ts';
 export interface LimitRow extends RowBase {
   /** Runs that hold a place. Never more than the maximum that stood when the last of them was admitted. */
   readonly used: number;
+  /** Counts all that was ever taken and given back: while it stands still, nobody has come or gone. */
+  readonly moves?: number;
 }
 
 /** One run's place: `HOLD#` while it is admitted, `WAIT#` in the queue. */

@@ -33,7 +33,12 @@ export function checkOf(
 
 /** Once set it stands until the watchdog has looked: or the fires of a busy schedule would put it off for ever. */
 function attentionOf(config: CoreConfig, schedule: ScheduleRow, now: number): number | undefined {
-  const waits = schedule.buffer.length > 0 || schedule.waitingRuns.length > 0 || schedule.backfill !== undefined;
+  const waits =
+    schedule.buffer.length > 0 ||
+    schedule.waitingRuns.length > 0 ||
+    schedule.backfill !== undefined ||
+    // It is deleted with the end of its last run: one that was left behind must not keep it for ever.
+    schedule.status === 'deleting';
   // Its sync may have died with the process that began it.
   const pending = schedule.clock.status === 'pending';
   if (!waits && !pending) return undefined;

@@ -82,6 +82,13 @@ export const keys = {
     pk: `LIM#${limitId}`,
     sk: `${LIMIT_WAITER_PREFIX}${String(queuedAt).padStart(14, '0')}#${runId}`,
   }),
+  /** What the watchdog did about something: handled like an event, though it need not be a change of its state. */
+  recovery: (pk: string, at: number, rule: string): Key => ({
+    pk,
+    sk: `${NOTE_PREFIX}watchdog#${String(at).padStart(14, '0')}#${rule}`,
+  }),
+  /** An instance that no VM accounted for, since a first look. */
+  strayInstance: (instanceId: string): Key => ({ pk: STRAY_INSTANCES, sk: instanceId }),
   /** What a part of the system published of itself: the watchdog's last tick, the installation's schema. */
   system: (part: string): Key => ({ pk: 'SYS', sk: part }),
   /** A pool, a subnet or a market that had no room a moment ago, until a time that the item says. */
@@ -90,6 +97,7 @@ export const keys = {
   launchPace: (): Key => ({ pk: 'FLEET#PACE', sk: META }),
 } as const;
 
+export const STRAY_INSTANCES = 'FLEET#STRAY';
 export const UNAVAILABLE_PREFIX = 'NONE#';
 export const AGENT_NAME_PREFIX = 'AGTNAME#';
 export const SCHEDULE_NAME_PREFIX = 'SCHNAME#';

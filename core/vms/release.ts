@@ -89,7 +89,14 @@ function closeVm(ports: Ports, vmId: string, found: Evidence, now: number): Prom
   });
 }
 
-async function loseRun(ports: Ports, vm: VmRow, slot: Slot, seen: InstanceObservation, now: number): Promise<void> {
+/** The end of a run whose VM was seen to be gone: another attempt where that is sure to be the first one at work, else `lost`. */
+export async function loseRun(
+  ports: Ports,
+  vm: VmRow,
+  slot: Slot,
+  seen: Pick<InstanceObservation, 'detail'>,
+  now: number,
+): Promise<void> {
   const run = asRow<RunRow>(await ports.store.get(keys.run(slot.runId)));
   if (run === undefined || isTerminal(run.status)) return;
   const found = evidence('fleet', now, seen.detail);

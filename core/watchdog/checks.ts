@@ -1,27 +1,52 @@
 /** Moving a check: not a change of state, so no version and no event; a row that changed meanwhile is left alone. */
 import { GuardFailed } from '../errors.ts';
 import type { Ports } from '../ports.ts';
-import { eq, guard, type Key } from '../table/model.ts';
+import { eq, type Guard, guard, type Item, type Key, type Value } from '../table/model.ts';
 
-export async function moveCheck(ports: Ports, row: Key & { readonly version: number }, checkAt: number): Promise<void> {
-  const guards = [
+type Checked = Key & { readonly version: number };
+
+/** @throws what the store throws, but not that the row has changed: then somebody else knows better */
+async function setUnlessChanged(
+  ports: Pick<Ports, 'store'>,
+  { pk, sk }: Key,
+  set: Readonly<Record<string, Value | undefined>>,
+  guards: readonly Guard[],
+): Promise<void> {
+  await ports.store.transact([{ kind: 'update', key: { pk, sk }, set, guards }]).catch((error: unknown) => {
+    if (!(error instanceof GuardFailed)) throw error;
+  });
+}
+
+export const moveCheck = (ports: Pick<Ports, 'store'>, row: Checked, checkAt: number): Promise<void> =>
+  setUnlessChanged(ports, row, { checkAt }, [
     guard('check.rowUnchanged', eq('version', row.version)),
     guard('check.stillDue', { op: 'has', attribute: 'checkAt' }),
-  ];
-  await ports.store
-    .transact([{ kind: 'update', key: { pk: row.pk, sk: row.sk }, set: { checkAt }, guards }])
-    .catch((error: unknown) => {
-      if (!(error instanceof GuardFailed)) throw error;
-    });
-}
+  ]);
 
 /** Takes a check away from a row that is at rest. */
-export async function dropCheck(ports: Ports, row: Key & { readonly version: number }): Promise<void> {
-  const guards = [guard('check.rowAtRest', eq('version', row.version))];
-  const set = { checkIn: undefined, checkAt: undefined };
-  await ports.store
-    .transact([{ kind: 'update', key: { pk: row.pk, sk: row.sk }, set, guards }])
-    .catch((error: unknown) => {
-      if (!(error instanceof GuardFailed)) throw error;
-    });
+export const dropCheck = (ports: Pick<Ports, 'store'>, row: Checked): Promise<void> =>
+  setUnlessChanged(ports, row, { checkIn: undefined, checkAt: undefined }, [
+    guard('check.rowAtRest', eq('version', row.version)),
+  ]);
+
+/**
+ * What cannot be looked at goes behind what can, the longer the more often it has failed: a shard full of it must not hide
+ * the rest at every tick. It may be anything, so only its check time says whether it is as it was seen.
+ */
+export function postpone(ports: Pick<Ports, 'store' | 'config'>, item: Item, now: number): Promise<void> {
+  const failures = (typeof item.checkFailures === 'number' ? item.checkFailures : 0) + 1;
+  const { watchdogIntervalSeconds, watchdogBackoffMaxSeconds } = ports.config;
+  const waitMs = 1000 * Math.min(watchdogIntervalSeconds * 2 ** Math.min(failures - 1, 20), watchdogBackoffMaxSeconds);
+  if (typeof item.checkAt !== 'number') return Promise.resolve();
+  return setUnlessChanged(ports, item, { checkAt: now + waitMs, checkFailures: failures }, [
+    guard('postpone.checkUnmoved', eq('checkAt', item.checkAt)),
+  ]);
 }
+
+/** It could be looked at again: the next failure waits no longer than a first one. */
+export const forgetFailures = (ports: Pick<Ports, 'store'>, item: Item): Promise<void> =>
+  typeof item.checkFailures !== 'number'
+    ? Promise.resolve()
+    : setUnlessChanged(ports, item, { checkFailures: undefined }, [
+        guard('postpone.sameFailures', eq('checkFailures', item.checkFailures)),
+      ]);

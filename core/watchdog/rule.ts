@@ -1,19 +1,86 @@
-/** The shape of all watchdog rules: a finding on one row, the evidence that was fetched for it, and what was done. */
+/**
+ * The shape of every rule of the watchdog: finding → evidence → decision → action.
+ *
+ *  - the **finding** is a row that is due for a look, of the kind that the rule is for;
+ *  - the **evidence** is what the rule asks the table, the workflow, the fleet or the clock about it;
+ *  - the **decision** is pure: the row, the evidence and `now` say what is to be done, and why;
+ *  - the **action** goes through the owner's door, conditional on what was judged. It answers what it put right.
+ */
+import type { CoreConfig } from '../config.ts';
 import type { Ports } from '../ports.ts';
+import type { Key } from '../table/model.ts';
+import { dropCheck, moveCheck } from './checks.ts';
 
-export interface RuleContext {
-  readonly ports: Ports;
+/** All that a decision knows besides the row and its evidence. */
+export interface View {
   readonly now: number;
-  /** After a gap of the watchdog's own, until one lease has passed: nothing that looks silent may be judged yet (I9). */
-  readonly holding: boolean;
+  readonly config: CoreConfig;
+  /** After a gap of the watchdog's own: until then nothing that looks silent or late may be judged (I9). */
+  readonly holdUntil: number;
 }
 
+export interface RuleContext extends View {
+  readonly ports: Ports;
+  /** What was looked at once in this tick for all rows that depend on it: limits by id. */
+  readonly seen: Set<string>;
+}
+
+export const isHolding = ({ now, holdUntil }: View): boolean => now < holdUntil;
+
+/** What was put right. */
 export interface Action {
   /** A stable word for the recovery: a metric's dimension and an event's type. */
   readonly rule: string;
   readonly subject: string;
   readonly did: string;
+  /** What was seen, and led to it. */
+  readonly because: string;
 }
 
-/** Looks at one row that is due for a check; answers what it did, or undefined where all is well and the check was moved. */
-export type Rule<Row> = (context: RuleContext, row: Row) => Promise<Action | undefined>;
+/** The decisions that every rule has. */
+export type Common =
+  | { readonly do: 'look_again'; readonly at: number }
+  /** Something is due, and may not be judged yet. */
+  | { readonly do: 'hold' }
+  /** At rest: it is looked at no more. */
+  | { readonly do: 'rest' }
+  | { readonly do: 'nothing' };
+
+export interface Checked extends Key {
+  readonly id: string;
+  readonly version: number;
+}
+
+interface RuleSpec<Row extends Checked, Evidence, Own extends { readonly do: string }> {
+  readonly evidence: (context: RuleContext, row: Row) => Promise<Evidence>;
+  readonly decide: (row: Row, evidence: Evidence, view: View) => Common | Own;
+  readonly act: (context: RuleContext, row: Row, decision: Own) => Promise<readonly Action[]>;
+}
+
+/** Looks at one row; answers what was put right. A rule that throws has changed nothing that it cannot do again. */
+export type Look<Row> = (context: RuleContext, row: Row) => Promise<readonly Action[]>;
+
+const isCommon = (decision: { readonly do: string }): decision is Common =>
+  decision.do === 'look_again' || decision.do === 'hold' || decision.do === 'rest' || decision.do === 'nothing';
+
+export function rule<Row extends Checked, Evidence, Own extends { readonly do: string }>(
+  spec: RuleSpec<Row, Evidence, Own>,
+): Look<Row> & { readonly decide: RuleSpec<Row, Evidence, Own>['decide'] } {
+  const look: Look<Row> = async (context, row) => {
+    const evidence = await spec.evidence(context, row);
+    const decision = spec.decide(row, evidence, context);
+    if (!isCommon(decision)) return spec.act(context, row, decision as Own);
+    if (decision.do === 'rest') await dropCheck(context.ports, row);
+    if (decision.do === 'look_again') await moveCheck(context.ports, row, decision.at);
+    if (decision.do === 'hold') await moveCheck(context.ports, row, context.holdUntil);
+    return [];
+  };
+  return Object.assign(look, { decide: spec.decide });
+}
+
+/** For rules that need nothing but the row. */
+export const noEvidence = async (): Promise<undefined> => undefined;
+
+/** The longer something has lasted, the less often it is looked at: half its age, within these bounds. */
+export const backoff = (now: number, since: number, leastMs: number, mostMs: number): number =>
+  now + Math.min(Math.max((now - since) / 2, leastMs), mostMs);

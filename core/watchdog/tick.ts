@@ -1,32 +1,36 @@
 /**
- * One tick of the watchdog: reads what is due for a check, oldest first, and hands each row to its rule. One row's
- * failure is reported and costs the others nothing. After a gap of its own (a deploy, a closed laptop) it gives no
- * verdict for one lease, because then everything looks silent.
+ * One tick of the watchdog: reads what is due for a check and hands each row to its rule. Each kind has lanes of its own,
+ * so a flood of one, or a service that one of them waits for, starves no other; within a kind the longest overdue comes
+ * first. One row's failure is reported and costs the others nothing. After a gap of its own (a deploy, a closed laptop, a
+ * table that did not answer) it gives no verdict for one lease, because then everything looks silent.
  */
+import { StoreUnavailable } from '../errors.ts';
 import type { Ports } from '../ports.ts';
+import { appendNote } from '../runs/events.ts';
 import type { RunRow } from '../runs/model.ts';
 import type { ScheduleRow } from '../schedules/model.ts';
-import { publishProof } from '../system.ts';
-import { type CheckKind, checkPartition, keys } from '../table/keys.ts';
+import { type PartRow, publishProof } from '../system.ts';
+import { type CheckKind, keys } from '../table/keys.ts';
 import type { Item, Key } from '../table/model.ts';
-import { asRow, type RowBase } from '../table/rows.ts';
+import { asRow } from '../table/rows.ts';
 import type { VmRow } from '../vms/model.ts';
-import { moveCheck } from './checks.ts';
+import { forgetFailures, postpone } from './checks.ts';
+import { DueQueue, type ResumePoint } from './due.ts';
 import type { Action, RuleContext } from './rule.ts';
-import { runRule } from './runRules.ts';
-import { scheduleRule } from './scheduleRules.ts';
-import { vmRule } from './vmRules.ts';
+import { runRule } from './rules/run.ts';
+import { isOverdue, scheduleRule } from './rules/schedule.ts';
+import { lookAtInstances } from './rules/strays.ts';
+import { vmRule } from './rules/vm.ts';
 
 export interface TickReport {
   readonly looked: number;
   readonly actions: readonly Action[];
   readonly failures: number;
+  /** What could not be looked at, by key; the first few. */
+  readonly poison: readonly string[];
   readonly holding: boolean;
-}
-
-interface WatchdogRow extends RowBase {
-  readonly at: number;
-  readonly detail: { readonly holdUntil?: number };
+  /** Not all that was due was looked at: the next tick goes on from there. */
+  readonly leftOver: boolean;
 }
 
 export interface TickOptions {
@@ -36,86 +40,210 @@ export interface TickOptions {
   readonly budgetMs: number;
 }
 
-const CONCURRENCY = 8;
+/** What one tick leaves to the next. */
+interface Memory {
+  readonly holdUntil: number;
+  readonly resume: ResumePoint;
+  /** When all instances were last compared with their rows. */
+  readonly fleetLookedAt: number;
+  readonly strays: number;
+}
+
+const KINDS: readonly CheckKind[] = ['RUN', 'VM', 'SCH'];
+const POISON_SHOWN = 10;
 
 export async function tick(ports: Ports, options: TickOptions): Promise<TickReport> {
   const startedAt = ports.time.now();
-  const holdUntil = await holdAfterGap(ports, startedAt);
-  const holding = startedAt < holdUntil;
-  const actions: Action[] = [];
-  let looked = 0;
-  let failures = 0;
-  for (const key of await dueKeys(ports, startedAt)) {
-    if (ports.time.now() - startedAt > options.budgetMs) break;
-    looked++;
-    let item: Item | undefined;
-    try {
-      item = await ports.store.get(key);
-      const action = item === undefined ? undefined : await look({ ports, now: ports.time.now(), holding }, item);
-      if (action !== undefined) {
-        actions.push(action);
-        ports.log.info('watchdog.recovered', { ...action });
+  const memory = await remember(ports, startedAt);
+  const work = new Tick(ports, startedAt, startedAt + options.budgetMs, memory);
+  const queues = KINDS.map((kind) => new DueQueue(ports, kind, startedAt, memory.resume));
+  await Promise.all(
+    queues.flatMap((queue) => Array.from({ length: ports.config.watchdogLanes }, () => work.lane(queue))),
+  );
+  const fleet = await work.lookAtFleet(memory);
+  const report = work.report();
+  const { leaseSeconds } = ports.config;
+  const next: Memory = {
+    ...fleet,
+    // Where the table did not answer, heartbeats were lost too: whoever seems silent has a lease to say something.
+    holdUntil: work.blind ? Math.max(memory.holdUntil, ports.time.now() + leaseSeconds * 1000) : memory.holdUntil,
+    resume: Object.assign({}, ...queues.map((queue) => queue.resumePoint())) as ResumePoint,
+  };
+  await publishTick(ports, options.owner, report, next, work.overdueMs);
+  return report;
+}
+
+class Tick {
+  readonly #ports: Ports;
+  readonly #until: number;
+  readonly #holdUntil: number;
+  readonly #holding: boolean;
+  readonly #seen = new Set<string>();
+  readonly #actions: Action[] = [];
+  readonly #poison: string[] = [];
+  #looked = 0;
+  #failures = 0;
+  #leftOver = false;
+  blind = false;
+  overdueMs = 0;
+
+  constructor(ports: Ports, startedAt: number, until: number, { holdUntil }: Memory) {
+    this.#ports = ports;
+    this.#until = until;
+    this.#holdUntil = holdUntil;
+    this.#holding = startedAt < holdUntil;
+  }
+
+  /** One row after the other, until there is none or the time is up. */
+  async lane(queue: DueQueue): Promise<void> {
+    for (;;) {
+      if (this.#ports.time.now() > this.#until) {
+        this.#leftOver = true;
+        return;
       }
-    } catch (error) {
-      failures++;
-      ports.log.error('watchdog.item_failed', {
-        key: key.pk,
-        error: error instanceof Error ? error.message : String(error),
-      });
-      await postpone(ports, item, startedAt);
+      const key = await queue.take();
+      if (key === undefined) return;
+      await this.#one(key);
     }
   }
-  await publishProof(ports, 'watchdog', options.owner, { looked, recovered: actions.length, failures, holdUntil });
-  return { looked, actions, failures, holding };
+
+  async #one(key: Key): Promise<void> {
+    const { time, store, log } = this.#ports;
+    let item: Item | undefined;
+    this.#looked++;
+    try {
+      item = await store.get({ pk: key.pk, sk: key.sk });
+      if (item === undefined) return;
+      const context = this.#context();
+      this.overdueMs = Math.max(this.overdueMs, overdueMs(this.#ports, item, context.now));
+      for (const action of await look(context, item)) await this.#record(item, action);
+      await forgetFailures(this.#ports, item);
+    } catch (error) {
+      this.#failures++;
+      if (error instanceof StoreUnavailable) this.blind = true;
+      if (this.#poison.length < POISON_SHOWN) this.#poison.push(key.pk);
+      log.error('watchdog.item_failed', { key: key.pk, error: error instanceof Error ? error.message : String(error) });
+      if (item !== undefined)
+        await postpone(this.#ports, item, time.now()).catch((failure: unknown) =>
+          log.error('watchdog.postpone_failed', { key: key.pk, error: String(failure) }),
+        );
+    }
+  }
+
+  /** Instances and rows are compared every few minutes, with what is left of the time; a failure is the next look's affair. */
+  async lookAtFleet({ fleetLookedAt, strays }: Memory): Promise<Pick<Memory, 'fleetLookedAt' | 'strays'>> {
+    const { time, config, log, metrics } = this.#ports;
+    const now = time.now();
+    if (now - fleetLookedAt < config.fleetLookSeconds * 1000 || now > this.#until) return { fleetLookedAt, strays };
+    try {
+      const found = await lookAtInstances(this.#context(), this.#until);
+      for (const action of found.actions)
+        await this.#record({ ...keys.system('strays'), tenantId: 'system', version: 0 }, action);
+      metrics.put('OrphanInstances', found.strays);
+      return { fleetLookedAt: now, strays: found.strays };
+    } catch (error) {
+      this.#failures++;
+      log.error('watchdog.fleet_failed', { error: String(error) });
+      return { fleetLookedAt, strays };
+    }
+  }
+
+  report(): TickReport {
+    return {
+      looked: this.#looked,
+      actions: this.#actions,
+      failures: this.#failures,
+      poison: this.#poison,
+      holding: this.#holding,
+      leftOver: this.#leftOver,
+    };
+  }
+
+  #context(): RuleContext {
+    const { config, time } = this.#ports;
+    return { ports: this.#ports, config, now: time.now(), holdUntil: this.#holdUntil, seen: this.#seen };
+  }
+
+  /** Each recovery leaves an event beside those of its subject, which fan-out handles like one, a line and a measurement. */
+  async #record(item: Item, action: Action): Promise<void> {
+    const { store, ids, time, log, metrics, config } = this.#ports;
+    this.#actions.push(action);
+    log.info('watchdog.recovered', { ...action });
+    metrics.put('Recoveries', 1, { rule: action.rule });
+    const now = time.now();
+    const note = appendNote(config, keys.recovery(item.pk, now, action.rule), {
+      tenantId: String(item.tenantId),
+      subject: SUBJECTS[item.pk.slice(0, 4)] ?? 'vm',
+      subjectId: String(item.id ?? action.subject),
+      sequence: Number(item.version ?? 0),
+      type: `watchdog.${action.rule}`,
+      at: now,
+      detail: { subject: action.subject, did: action.did, because: action.because },
+      writer: ids.writer(),
+    });
+    // It has been done, whether or not that can be told.
+    await store
+      .transact([note])
+      .catch((error: unknown) => log.error('watchdog.note_failed', { key: item.pk, error: String(error) }));
+  }
 }
 
-/** What cannot be handled goes behind what is due: a batch full of it must not hide the rest at every tick. */
-async function postpone(ports: Ports, item: Item | undefined, now: number): Promise<void> {
-  if (typeof item?.version !== 'number') return;
-  const checkAt = now + ports.config.watchdogIntervalSeconds * 1000;
-  await moveCheck(ports, { ...item, version: item.version }, checkAt).catch((error: unknown) =>
-    ports.log.error('watchdog.postpone_failed', { key: item.pk, error: String(error) }),
-  );
-}
+const SUBJECTS: Readonly<Record<string, 'run' | 'vm' | 'schedule'>> = {
+  'RUN#': 'run',
+  'VM#v': 'vm',
+  'SCH#': 'schedule',
+};
 
-function look(context: RuleContext, item: Item): Promise<Action | undefined> {
+function look(context: RuleContext, item: Item): Promise<readonly Action[]> {
   if (item.pk.startsWith('RUN#')) return runRule(context, asRow<RunRow>(item) as RunRow);
   if (item.pk.startsWith('VM#')) return vmRule(context, asRow<VmRow>(item) as VmRow);
   if (item.pk.startsWith('SCH#')) return scheduleRule(context, asRow<ScheduleRow>(item) as ScheduleRow);
   return Promise.reject(new Error(`no rule for ${item.pk}`));
 }
 
-const KINDS: readonly CheckKind[] = ['RUN', 'VM', 'SCH'];
-
-/** What is due, taken from every kind and shard in turn, so that a flood of one starves no other. */
-async function dueKeys(ports: Ports, now: number): Promise<readonly Key[]> {
-  const { checkShards, watchdogBatch } = ports.config;
-  const partitions = KINDS.flatMap((kind) =>
-    Array.from({ length: checkShards }, (_, shard) => checkPartition(kind, shard)),
-  );
-  const queues: Key[][] = [];
-  for (let start = 0; start < partitions.length; start += CONCURRENCY) {
-    const pages = await Promise.all(
-      partitions
-        .slice(start, start + CONCURRENCY)
-        .map((partition) => ports.store.queryIndex({ index: 'checks', partition, to: now, limit: watchdogBatch })),
-    );
-    queues.push(...pages.map((page) => [...page.items]));
-  }
-  const due: Key[] = [];
-  for (let round = 0; queues.some((queue) => queue.length > round); round++)
-    for (const queue of queues) {
-      const key = queue[round];
-      if (key !== undefined) due.push(key);
-    }
-  return due;
+/** How long a row's promise has been broken. */
+function overdueMs({ config }: Pick<Ports, 'config'>, item: Item, now: number): number {
+  if (typeof item.deadlineAt === 'number') return Math.max(0, now - item.deadlineAt);
+  if (!item.pk.startsWith('SCH#') || typeof item.checkAt !== 'number') return 0;
+  return isOverdue(config, item as unknown as ScheduleRow, now) ? Math.max(0, now - item.checkAt) : 0;
 }
 
-/** Until when no verdict may be given. A first tick ever has missed nothing. */
-async function holdAfterGap(ports: Ports, now: number): Promise<number> {
-  const row = asRow<WatchdogRow>(await ports.store.get(keys.system('watchdog')));
-  if (row === undefined) return 0;
+async function remember(ports: Ports, now: number): Promise<Memory> {
+  const row = asRow<PartRow & { readonly memory?: Partial<Memory> }>(await ports.store.get(keys.system('watchdog')));
   const { watchdogIntervalSeconds, leaseSeconds } = ports.config;
-  const gap = now - row.at > (2 * watchdogIntervalSeconds + 1) * 1000;
-  return gap ? now + leaseSeconds * 1000 : (row.detail.holdUntil ?? 0);
+  // A first tick ever has missed nothing.
+  const gap = row !== undefined && now - row.at > (2 * watchdogIntervalSeconds + 1) * 1000;
+  return {
+    holdUntil: gap ? now + leaseSeconds * 1000 : (row?.memory?.holdUntil ?? 0),
+    resume: row?.memory?.resume ?? {},
+    fleetLookedAt: row?.memory?.fleetLookedAt ?? 0,
+    strays: row?.memory?.strays ?? 0,
+  };
+}
+
+async function publishTick(
+  ports: Ports,
+  owner: string,
+  report: TickReport,
+  memory: Memory,
+  overdue: number,
+): Promise<void> {
+  const { metrics } = ports;
+  const { looked, failures, poison, leftOver, holding } = report;
+  metrics.put('OldestOverdueSeconds', overdue / 1000);
+  metrics.put('WatchdogItemFailures', failures);
+  metrics.put('WatchdogLeftOver', leftOver ? 1 : 0);
+  const detail = {
+    looked,
+    recovered: report.actions.length,
+    failures,
+    oldestOverdueSeconds: Math.round(overdue / 1000),
+    strayInstances: memory.strays,
+    ...(poison.length > 0 && { poison: poison.join(' ') }),
+    ...(leftOver && { leftOver: 'yes' }),
+    ...(holding && { holdUntil: new Date(memory.holdUntil).toISOString() }),
+  };
+  await publishProof(ports, 'watchdog', owner, detail, { memory: { ...memory, resume: { ...memory.resume } } });
+  // Last: a tick that could not say that it was is none.
+  metrics.put('WatchdogTicks', 1);
 }

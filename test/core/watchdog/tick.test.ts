@@ -535,6 +535,7 @@ describe('the watchdog itself', () => {
   });
 
   it('stops at its budget and leaves the rest due', async () => {
+    world = await engine.world({ watchdogLanes: 1 });
     await apiRun(world);
     await apiRun(world);
     world.now += MINUTE;

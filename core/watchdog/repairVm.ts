@@ -1,0 +1,46 @@
+/** A slot that a VM holds for a run that has ended, or is another VM's: given back, by the base rows (design.md §5.9). */
+import { isTerminal } from '../contract/runs.ts';
+import { admitWaiting } from '../limits/next.ts';
+import type { Ports } from '../ports.ts';
+import { evidence } from '../runs/change.ts';
+import type { RunRow } from '../runs/model.ts';
+import { commit } from '../table/commit.ts';
+import { keys } from '../table/keys.ts';
+import { asRow } from '../table/rows.ts';
+import { changeVm, vmProof, withoutSlot } from '../vms/change.ts';
+import type { Slot, VmRow } from '../vms/model.ts';
+import type { Action } from './rule.ts';
+
+/** Pure: a run that has ended, has gone on to another attempt or stands on another VM does not need this slot. */
+export const isLeakedSlot = (vm: Pick<VmRow, 'id'>, slot: Slot, run: RunRow | undefined): boolean =>
+  run === undefined || isTerminal(run.status) || run.attempt !== slot.attempt || run.vmId !== vm.id;
+
+/** The runs are read after the VM: what leaves it in between takes its slot along, so the repair finds nothing to do. */
+export async function leakedSlots(ports: Pick<Ports, 'store'>, vm: VmRow): Promise<readonly string[]> {
+  if (vm.slots.length === 0) return [];
+  const runs = await ports.store.getMany(vm.slots.map((slot) => keys.run(slot.runId)));
+  return vm.slots.filter((slot, index) => isLeakedSlot(vm, slot, asRow<RunRow>(runs[index]))).map((slot) => slot.runId);
+}
+
+export async function repairVm(
+  { ports, now }: { readonly ports: Ports; readonly now: number },
+  seen: VmRow,
+  runIds: readonly string[],
+): Promise<readonly Action[]> {
+  const because = `${runIds.join(', ')} ended or left it, and its slot was not given back`;
+  const actions: Action[] = [];
+  for (const runId of runIds) {
+    const freed = await commit<boolean>(ports, async (writer) => {
+      const vm = asRow<VmRow>(await ports.store.get(keys.vm(seen.id)));
+      const slot = vm?.slots.find((each) => each.runId === runId);
+      if (vm === undefined || slot === undefined || vm.status === 'terminated') return { done: false };
+      // An end or a next attempt is final; so what was seen of the run once is true of this slot for ever.
+      if (!isLeakedSlot(vm, slot, asRow<RunRow>(await ports.store.get(keys.run(runId))))) return { done: false };
+      const change = withoutSlot(ports.config, vm, runId, evidence('watchdog', now, because), now);
+      return { writes: changeVm(ports.config, vm, change, now, writer), proof: vmProof(vm, change), result: true };
+    });
+    if (freed) actions.push({ rule: 'slot_leaked', subject: seen.id, did: `gave the slot of ${runId} back`, because });
+  }
+  if (actions.length > 0) for (const limitId of seen.places ?? []) await admitWaiting(ports, limitId);
+  return actions;
+}

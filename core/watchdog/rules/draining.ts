@@ -1,0 +1,49 @@
+/** A VM that is `draining`: watched until it has been seen to be gone, and terminated where it lingers (I6). */
+import type { VmRow } from '../../vms/model.ts';
+import { observeVm, terminateVm } from '../../vms/release.ts';
+import { moveCheck } from '../checks.ts';
+import { leakedSlots, repairVm } from '../repairVm.ts';
+import { type Action, isHolding, type RuleContext, rule } from '../rule.ts';
+import { leaseEnd, markSilent } from './ready.ts';
+
+type Decision = { readonly do: 'free_slots'; readonly runIds: readonly string[] } | { readonly do: 'look_for_its_end' };
+
+export const drainingRule = rule<VmRow, readonly string[], Decision>({
+  evidence: ({ ports }, vm) => leakedSlots(ports, vm),
+  decide: (vm, leaked, view) => {
+    if (leaked.length > 0) return { do: 'free_slots', runIds: leaked };
+    const end = leaseEnd(vm, view);
+    // A drain by order waits for the work that is on the VM, and that is well (I9).
+    if (isAtWork(vm) && view.now <= end) return { do: 'look_again', at: end };
+    return { do: 'look_for_its_end' };
+  },
+  act: async (context, vm, decision) =>
+    decision.do === 'free_slots' ? repairVm(context, vm, decision.runIds) : lookForItsEnd(context, vm),
+});
+
+const isAtWork = (vm: VmRow): boolean => vm.slots.length > 0 && vm.drain !== undefined;
+
+async function lookForItsEnd(context: RuleContext, vm: VmRow): Promise<readonly Action[]> {
+  const { ports, now, config } = context;
+  // What is seen to be gone is recorded by the look itself.
+  const observation = await observeVm(ports, vm.id);
+  if (observation === undefined) return [];
+  if (observation.status === 'terminated') {
+    // Its launch may still be answered: only another look after a while settles it.
+    await moveCheck(ports, vm, now + config.drainSeconds * 1000);
+    return [];
+  }
+  if (isAtWork(vm)) {
+    if (!isHolding(context)) return markSilent(context, vm, observation.detail);
+    await moveCheck(ports, vm, context.holdUntil);
+    return [];
+  }
+  if (vm.deadlineAt !== undefined && now < vm.deadlineAt) {
+    await moveCheck(ports, vm, vm.deadlineAt);
+    return [];
+  }
+  await terminateVm(ports, vm);
+  await moveCheck(ports, vm, now + config.drainSeconds * 1000);
+  const because = `it drains since ${new Date(vm.drainingSince ?? now).toISOString()}, and: ${observation.detail}`;
+  return [{ rule: 'vm_lingering', subject: vm.id, did: 'terminated it: it had not stopped by itself', because }];
+}

@@ -1,0 +1,114 @@
+/** A run that is `queued`: its turn has not come, it waits for others, or nobody has placed it. */
+
+import { PLACEMENT_GRACE_SECONDS } from '../../limits/model.ts';
+import { evidence } from '../../runs/change.ts';
+import { finishRun } from '../../runs/finish.ts';
+import type { RunRow } from '../../runs/model.ts';
+import { placeRun } from '../../runs/place.ts';
+import { displace } from '../../schedules/displace.ts';
+import { keys } from '../../table/keys.ts';
+import { asRow } from '../../table/rows.ts';
+import { moveCheck } from '../checks.ts';
+import { repairLimit } from '../repairLimit.ts';
+import { type Action, backoff, isHolding, noEvidence, type RuleContext, rule } from '../rule.ts';
+import { endStart, judgeExecution } from './provisioning.ts';
+
+type Decision =
+  | { readonly do: 'end_wait' }
+  | { readonly do: 'end_start' }
+  | { readonly do: 'tell_others_again' }
+  | { readonly do: 'place' };
+
+const GRACE_MS = PLACEMENT_GRACE_SECONDS * 1000;
+/** A run that waits is looked at this often at least: whoever freed the place may have died before it passed it on. */
+const WAITING_LOOK_MAX_MS = 120_000;
+/** Step Functions answers 15 descriptions a second. */
+const PLACED_LOOK_MAX_MS = 300_000;
+
+export const queuedRule = rule<RunRow, undefined, Decision>({
+  evidence: noEvidence,
+  decide: (run, _none, view) => {
+    const { now } = view;
+    const due = run.deadlineAt !== undefined && now >= run.deadlineAt;
+    if (due && run.queueTimeoutSeconds !== undefined && awaitsItsTurn(run))
+      return isHolding(view) ? { do: 'hold' } : { do: 'end_wait' };
+    if (run.waiting?.reason === 'overlap') return { do: 'tell_others_again' };
+    if (due) return isHolding(view) ? { do: 'hold' } : { do: 'end_start' };
+    const { nextTryAt } = run.waiting ?? {};
+    if (nextTryAt !== undefined && now < nextTryAt) return { do: 'look_again', at: nextTryAt };
+    return { do: 'place' };
+  },
+  act: async (context, run, decision) => {
+    switch (decision.do) {
+      case 'end_wait':
+        return endWait(context, run);
+      case 'end_start':
+        return endStart(context, run);
+      case 'tell_others_again':
+        return tellOthersAgain(context, run);
+      case 'place':
+        return place(context, run);
+    }
+  },
+});
+
+/** Not yet let in, by its limits or by the runs of its schedule: what its deadline then stands for is its turn. */
+const awaitsItsTurn = (run: RunRow): boolean =>
+  run.admittedAt === undefined && (run.limited === true || run.waiting?.reason === 'overlap');
+
+/** Only what was judged ends: one that was let in meanwhile has another version. */
+async function endWait({ ports, now }: RuleContext, run: RunRow): Promise<readonly Action[]> {
+  const because = `it waited ${run.queueTimeoutSeconds} s for its turn, and was not let in`;
+  const verdict = {
+    status: 'timed_out',
+    reason: 'queue_timeout',
+    evidence: evidence('watchdog', now, because),
+  } as const;
+  const finished = await finishRun(ports, run.id, verdict, { attempt: run.attempt, version: run.version });
+  if (finished === undefined) return [];
+  return [
+    { rule: 'queue_timeout', subject: run.id, did: 'ended it: its turn had not come by its queue deadline', because },
+  ];
+}
+
+/** It waits for the runs that it displaces: those are told again, and it is let go where they have ended. */
+async function tellOthersAgain({ ports, now }: RuleContext, run: RunRow): Promise<readonly Action[]> {
+  const how = run.waiting?.force === true ? 'terminate' : 'cancel';
+  const runIds = run.waiting?.blockedBy ?? [];
+  await displace(ports, run, { runIds, how });
+  await moveCheck(ports, run, now + GRACE_MS);
+  const because = `it still waits for ${runIds.join(', ')} to end`;
+  return [{ rule: 'overlap_waiting', subject: run.id, did: 'told the runs that it displaces again', because }];
+}
+
+async function place(context: RuleContext, run: RunRow): Promise<readonly Action[]> {
+  const { ports, now, seen } = context;
+  const latest = run.deadlineAt ?? Number.POSITIVE_INFINITY;
+  const queuedAt = run.admittedAt ?? run.queuedAt;
+  const waitingLook = Math.min(backoff(now, queuedAt, GRACE_MS, WAITING_LOOK_MAX_MS), latest);
+  const limitId = run.admitted === undefined ? run.waiting?.limit : undefined;
+  ports.metrics.put('QueueAgeSeconds', (now - run.queuedAt) / 1000);
+  // Who stands behind another in a queue that was seen to be full in this very tick need not ask again.
+  if (limitId !== undefined && seen.has(limitId)) {
+    await moveCheck(ports, run, waitingLook);
+    return [];
+  }
+  const placed = await placeRun(ports, run);
+  const because = `it was queued at ${new Date(queuedAt).toISOString()}, and nobody had placed it`;
+  if (placed === 'started') {
+    await moveCheck(ports, run, Math.min(now + GRACE_MS, latest));
+    return [{ rule: 'queued_unplaced', subject: run.id, did: 'placed it', because }];
+  }
+  if (placed === 'exists') {
+    const judged = await judgeExecution(context, run);
+    if (judged.length === 0)
+      await moveCheck(ports, run, Math.min(backoff(now, queuedAt, GRACE_MS, PLACED_LOOK_MAX_MS), latest));
+    return judged;
+  }
+  const waits = asRow<RunRow>(await ports.store.get(keys.run(run.id)));
+  if (waits !== undefined) await moveCheck(ports, waits, waitingLook);
+  const full = waits?.waiting?.limit;
+  if (full === undefined || seen.has(full)) return [];
+  seen.add(full);
+  return repairLimit(context, full);
+}
