@@ -101,16 +101,6 @@ const SETTINGS = {
   watchdogBatch: count(100),
   /** So many items of one kind are looked at side by side. */
   watchdogLanes: within(1, 32, 4),
-  /** What cannot be looked at comes again after an interval, doubling up to this. */
-  watchdogBackoffMaxSeconds: seconds(900),
-  /** A VM that is on its way is looked at so often, and its execution; less often the longer it takes. */
-  provisioningLookSeconds: seconds(60),
-  /** All instances and their rows are compared so often; what does not match is ended at the second such look. */
-  fleetLookSeconds: seconds(300),
-  /** The audit begins anew this long after it was last through. */
-  auditIntervalSeconds: seconds(3600),
-  /** How far back it compares the ledger with what was expected; more than an interval, or something is never compared. */
-  auditLookbackSeconds: seconds(3 * 3600),
   /** One machine has no stream: events then carry a key in the checks index until they have been handled. */
   pollEvents: flag(false),
 } as const satisfies Readonly<Record<string, Setting<unknown>>>;
@@ -144,7 +134,6 @@ const ORDER = [
   ['unresponsiveSeconds', 'selfDestructSeconds'],
   ['clockPrecisionSeconds', 'overdueGraceSeconds'],
   ['cancelResendSeconds', 'cancelEscalateSeconds'],
-  ['auditIntervalSeconds', 'auditLookbackSeconds'],
 ] as const satisfies readonly (readonly [keyof Settings, keyof Settings])[];
 
 function wholeIssues(config: CoreConfig): readonly ConfigIssue[] {

@@ -5,7 +5,6 @@
  * The unit follows from the name: `…Seconds`, `…Milliseconds`, and a count for everything else. So whoever writes metrics
  * needs no catalogue at hand, and `fire`, whose bundle is counted, does not carry its texts.
  */
-import type { VmRow } from './vms/model.ts';
 
 export interface MetricFacts {
   readonly dimensions: readonly string[];
@@ -43,7 +42,10 @@ export const METRICS = {
     dimensions: ['outcome'],
     meaning: 'answers of the API by the hundred of their status: `2xx` to `5xx`',
   },
-  ApiLatencyMilliseconds: { dimensions: [], meaning: 'how long answers took; long polls count without their wait' },
+  ApiLatencyMilliseconds: {
+    dimensions: [],
+    meaning: 'how long answers took; what was asked to be held back is left out',
+  },
   VmSeconds: { dimensions: ['use'], meaning: 'life of VMs that have ended: `with_run` or `without_run`' },
   AuditCycles: { dimensions: [], meaning: 'audits that have been through everything' },
   AuditMissing: { dimensions: [], meaning: 'expected occurrences without an entry in the ledger' },
@@ -81,11 +83,3 @@ export interface Metrics {
 export type Unit = 'Seconds' | 'Milliseconds' | 'Count';
 export const unitOf = (name: string): Unit =>
   name.endsWith('Milliseconds') ? 'Milliseconds' : name.endsWith('Seconds') ? 'Seconds' : 'Count';
-
-/** How a VM's life was spent, told when it is over. */
-export function putVmSeconds(metrics: Metrics, vm: VmRow, endedAt: number): void {
-  const wholeMs = Math.max(0, endedAt - vm.createdAt);
-  const busyMs = Math.min(wholeMs, (vm.busyMs ?? 0) + (vm.busySince === undefined ? 0 : endedAt - vm.busySince));
-  metrics.put('VmSeconds', busyMs / 1000, { use: 'with_run' });
-  metrics.put('VmSeconds', (wholeMs - busyMs) / 1000, { use: 'without_run' });
-}

@@ -3,13 +3,14 @@ import * as z from 'zod/mini';
 import { tick } from '../core/watchdog/tick.ts';
 import { composed } from './ports/base.ts';
 import { clockPort } from './ports/clock.ts';
+import { executionsPort } from './ports/executions.ts';
 import { fleetPort } from './ports/fleet.ts';
 import { wrap } from './wrap.ts';
 
 /** What is left of the function's time when it must stop taking up new rows. */
 const RESERVE_MS = 10_000;
 
-const ports = composed((base) => ({ ...fleetPort(base), ...clockPort() }));
+const ports = composed((base) => ({ ...fleetPort(base), ...clockPort(), ...executionsPort() }));
 
 export const handler = wrap(z.unknown(), (_event, context) =>
   tick(ports(), {

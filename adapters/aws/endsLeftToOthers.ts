@@ -2,21 +2,20 @@
  * The fleet of functions that have no client of EC2, nor the right to use it: what is called by everybody, or must start
  * fast. What they decide about a VM stands in its row; the stream's consumer and the watchdog act on it.
  */
-import type { Fleet, InstanceObservation, Launched, LaunchPlan, Log } from '../../core/ports.ts';
+import type { Fleet, InstanceObservation, Log } from '../../core/ports.ts';
+
+/** What this function was never meant to ask: that it does is a fault of its composition. */
+const refuse = (): Promise<never> => Promise.reject(new Error('this function may not use EC2'));
 
 export class EndsLeftToOthers implements Fleet {
   readonly #log: Log;
+  readonly plan = refuse;
+  readonly launch = refuse;
+  readonly list = refuse;
+  readonly terminateInstance = refuse;
 
   constructor(log: Log) {
     this.#log = log;
-  }
-
-  plan(): Promise<LaunchPlan> {
-    return Promise.reject(new Error('this function launches nothing'));
-  }
-
-  launch(): Promise<Launched> {
-    return Promise.reject(new Error('this function launches nothing'));
   }
 
   /** Not looked at is not known: nothing follows from it. */
@@ -26,13 +25,5 @@ export class EndsLeftToOthers implements Fleet {
 
   async terminate(vmId: string): Promise<void> {
     this.#log.info('vm.end_left_to_others', { vmId });
-  }
-
-  list(): Promise<never> {
-    return Promise.reject(new Error('this function does not look at instances'));
-  }
-
-  terminateInstance(): Promise<never> {
-    return Promise.reject(new Error('this function ends no instance'));
   }
 }

@@ -1,6 +1,5 @@
 /** The `provision-vm` state machine on Step Functions (Standard). */
 import {
-  DescribeExecutionCommand,
   ExecutionAlreadyExists,
   ExecutionDoesNotExist,
   InvalidToken,
@@ -14,22 +13,12 @@ import {
 import type { ExecutionInput, ExecutionLook, Workflow } from '../../core/ports.ts';
 
 /** The execution's ARN follows from the state machine's: `…:stateMachine:NAME` → `…:execution:NAME:EXECUTION`. */
-const executionArn = (stateMachineArn: string, name: string): string =>
+export const executionArn = (stateMachineArn: string, name: string): string =>
   `${stateMachineArn.replace(':stateMachine:', ':execution:')}:${name}`;
 
-const DETAIL_MAX = 1000;
-const STATUSES: Readonly<Record<string, ExecutionLook['status']>> = {
-  RUNNING: 'running',
-  PENDING_REDRIVE: 'running',
-  SUCCEEDED: 'succeeded',
-  FAILED: 'failed',
-  TIMED_OUT: 'timed_out',
-  ABORTED: 'aborted',
-};
-
 export class StepFunctionsWorkflow implements Workflow {
-  private readonly client: SFNClient;
-  private readonly stateMachineArn: string;
+  protected readonly client: SFNClient;
+  protected readonly stateMachineArn: string;
 
   constructor(client: SFNClient, stateMachineArn: string) {
     this.client = client;
@@ -58,20 +47,9 @@ export class StepFunctionsWorkflow implements Workflow {
     }
   }
 
-  /** Eventually consistent, says its reference: that one just begun is not found yet is no news of its end. */
-  async describe(name: string): Promise<ExecutionLook> {
-    try {
-      const answer = await this.client.send(
-        new DescribeExecutionCommand({ executionArn: executionArn(this.stateMachineArn, name) }),
-      );
-      const status = STATUSES[answer.status ?? ''] ?? 'unknown';
-      const said = [answer.error, answer.cause].filter((part) => part !== undefined && part !== '').join(': ');
-      const detail = `Step Functions says that execution ${name} is ${answer.status}${said === '' ? '' : ` (${said})`}`;
-      return { status, ...(answer.error && { error: answer.error }), detail: detail.slice(0, DETAIL_MAX) };
-    } catch (error) {
-      if (!(error instanceof ExecutionDoesNotExist)) throw error;
-      return { status: 'unknown', detail: `Step Functions knows no execution ${name}` };
-    }
+  /** Only who looks after others may look at executions, and carries what that takes: see `executionLooks.ts`. */
+  describe(_name: string): Promise<ExecutionLook> {
+    return Promise.reject(new Error('not this function'));
   }
 
   async signal(taskToken: string, output: Readonly<Record<string, string | number>>): Promise<'signalled' | 'gone'> {

@@ -73,7 +73,9 @@ export function createApp(options: AppOptions): Hono {
 
   app.use('*', async (context, next) => {
     context.set('requestId', requestId());
+    const begunAt = ports.time.now();
     await next();
+    measure(ports, context, ports.time.now() - begunAt);
     const { headers } = context.res;
     headers.set('X-Request-Id', context.get('requestId'));
     headers.set('Cache-Control', 'no-store');
@@ -87,6 +89,12 @@ export function createApp(options: AppOptions): Hono {
   app.notFound((context) => problem(unknownPath(), context));
   app.onError((error, context) => problem(error, context));
   return app;
+}
+
+/** What was asked to be held back says nothing of how fast answers are. */
+function measure({ metrics }: Pick<Ports, 'metrics'>, { req, res }: Context, tookMs: number): void {
+  metrics.put('ApiRequests', 1, { outcome: `${Math.floor(res.status / 100)}xx` });
+  if (req.query('wait') === undefined) metrics.put('ApiLatencyMilliseconds', tookMs);
 }
 
 function methodNotAllowed(method: string, routes: readonly Route[]): CandorError {

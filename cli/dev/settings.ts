@@ -20,10 +20,6 @@ const LOCAL = {
   drainSeconds: 5,
   retryBackoffSeconds: 1,
   watchdogIntervalSeconds: 2,
-  watchdogBackoffMaxSeconds: 30,
-  provisioningLookSeconds: 5,
-  fleetLookSeconds: 30,
-  auditIntervalSeconds: 600,
   checkShards: 1,
   pollEvents: true,
 };

@@ -67,6 +67,7 @@ export function claimDispatch(ports: Ports, runId: string, attempt: number, vmId
             ...(vm.idleSince !== undefined && { deadlineAt: vm.leaseUntil ?? now }),
             set: {
               idleSince: undefined,
+              ...(vm.slots.length === 0 && { busySince: now }),
               slots: asValue([
                 ...vm.slots,
                 { runId, attempt, after: { generation: vm.generation, seq: vm.heartbeatSeq } },

@@ -37,7 +37,9 @@ export async function syncClock(ports: Ports, scheduleId: string): Promise<SyncR
       if (spec === undefined) await ports.clock.delete(scheduleId);
       else await ports.clock.put(spec);
     } catch (error) {
-      if (error instanceof ClockRejected) return revert(ports, schedule, error.message);
+      const isRejected = error instanceof ClockRejected;
+      ports.metrics.put('ClockFailures', 1, { kind: isRejected ? 'rejected' : 'failed' });
+      if (isRejected) return revert(ports, schedule, error.message);
       ports.log.warn('clock.sync_failed', { scheduleId, error: String(error) });
       return { status: 'pending' };
     }

@@ -16,7 +16,7 @@ import { asRow } from '../table/rows.ts';
 import { firstUndecided, isExpected, occurrenceMeant } from './expected.ts';
 import type { OccurrenceRow, ScheduleRow } from './model.ts';
 import { type Delivery, readFireRows } from './occurrenceRun.ts';
-import { decideStep, type Settled, settlement, startSettled } from './settle.ts';
+import { decideStep, measure, type Settled, settlement, startSettled } from './settle.ts';
 
 export type { Delivery } from './occurrenceRun.ts';
 
@@ -43,6 +43,7 @@ export async function fire(ports: Ports, delivery: Delivery): Promise<FireResult
     const result = await settleNext(ports, delivery);
     if ('outcome' in result) return result;
     const { settled, target } = result;
+    measure(ports, settled);
     await startSettled(ports, settled);
     if (settled.through >= target) return answerOf(settled);
   }

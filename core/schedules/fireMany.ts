@@ -13,7 +13,7 @@ import { asRow } from '../table/rows.ts';
 import { firstUndecided } from './expected.ts';
 import { fire } from './fire.ts';
 import type { ScheduleRow } from './model.ts';
-import { decideStep, type Settled, settlement, startSettled } from './settle.ts';
+import { decideStep, measure, type Settled, settlement, startSettled } from './settle.ts';
 
 /** DynamoDB's limit of items in one transaction. */
 const TRANSACTION_ITEMS = 100;
@@ -84,11 +84,13 @@ async function commitGroup(ports: Ports, group: readonly Planned[]): Promise<rea
     if (!expected) throw error;
     return oneByOne(ports, group);
   }
-  for (const { settled } of group)
+  for (const { settled } of group) {
+    measure(ports, settled);
     await startSettled(ports, settled).catch((error: unknown) => {
       // It is committed and stands in the checks index: the watchdog places it.
       ports.log.warn('fire.not_placed', { runId: settled.runId, error: String(error) });
     });
+  }
   return group.map((each) => each.schedule.id);
 }
 

@@ -16,6 +16,8 @@ import { unauthorizedNote, unauthorizedPart } from './unauthorized.ts';
 /** One decided step, with the run that it makes. */
 export interface Settled extends Entry {
   readonly run?: RunRow;
+  /** How many occurrences it stands for. */
+  readonly count: number;
 }
 
 /** One range entry stands for at most this many occurrences, so that one call's work is bounded. */
@@ -26,27 +28,28 @@ export function decideStep(ports: Ports, rows: FireRows, due: number, now: numbe
   const { schedule, agent } = rows;
   const decision = decideOccurrence(ports.config, rows, due, now);
   if (decision.disposition !== 'dispatched' || agent === undefined)
-    return { at: due, through: rangeEnd(ports, schedule, due, decision, now), decision };
+    return { at: due, ...rangeEnd(ports, schedule, due, decision, now), decision };
   const run = occurrenceRun(ports, schedule, agent, due, now, {
     evidence: latenessText(due, now),
     ...(decision.displaces !== undefined && { waitsFor: decision.displaces }),
   });
-  return { at: due, through: due, decision, run, runId: run.id };
+  return { at: due, through: due, count: 1, decision, run, runId: run.id };
 }
 
 /**
  * A long silence becomes few entries, whoever decides it and whatever time was delivered: else it would take as many steps
  * as there were occurrences. What could still run, and what is still to come, is never covered.
  */
-function rangeEnd(ports: Ports, schedule: ScheduleRow, due: number, decision: Decision, now: number): number {
+function rangeEnd(ports: Ports, schedule: ScheduleRow, due: number, decision: Decision, now: number) {
   const joins = joinsRange(ports, schedule, decision, now);
   let through = due;
-  for (let count = 1; joins !== undefined && count < RANGE_LIMIT; count++) {
+  let count = 1;
+  for (; joins !== undefined && count < RANGE_LIMIT; count++) {
     const next = nextExpected(schedule, through);
     if (next === undefined || !joins(next)) break;
     through = next;
   }
-  return through;
+  return { through, count };
 }
 
 /** Which later occurrences end as this one does; undefined where each is decided by itself. */
@@ -114,6 +117,15 @@ function clockLooksWrong(
   const deliveredBy = secondShowing(schedule, settled.at) ?? settled.at;
   const overdue = now - deliveredBy >= ports.config.overdueGraceSeconds * 1000 + flexibleMs(schedule);
   return outdated || overdue;
+}
+
+/** What a committed step decided, in numbers. */
+export function measure({ metrics, time }: Pick<Ports, 'metrics' | 'time'>, { at, decision, count }: Settled): void {
+  const { disposition } = decision;
+  const reason = 'reason' in decision ? decision.reason : 'none';
+  metrics.put('OccurrencesDecided', count, { disposition, reason });
+  if (disposition === 'missed') metrics.put('OccurrencesMissed', count);
+  if (reason === 'none') metrics.put('FireLatenessSeconds', (time.now() - at) / 1000);
 }
 
 /** A run that displaces others waits for their end; any other is placed now. */

@@ -94,7 +94,7 @@ export function withoutSlot(
   afterwards: Afterwards = 'let_go',
 ): VmChange {
   const slots = vm.slots.filter((slot) => slot.runId !== runId);
-  const set = { slots: asValue(slots), lastRunId: runId };
+  const set = { slots: asValue(slots), lastRunId: runId, ...(slots.length === 0 && restedAt(vm, now)) };
   if (slots.length > 0 || vm.status === 'terminated') return { set };
   if (afterwards === 'kept') {
     const { deadlineAt, checkAt } = keptUntil(config, vm, now, vm.leaseUntil ?? now);
@@ -106,6 +106,10 @@ export function withoutSlot(
   // Already draining: a drain by order waited for this run. The VM is not changed in its state, but its end is due now.
   return vm.status === 'draining' ? { deadlineAt, set: stop } : { status: 'draining', evidence, deadlineAt, set: stop };
 }
+
+/** Without a run from now on: what it has worked is added up. */
+const restedAt = (vm: VmRow, now: number) =>
+  vm.busySince === undefined ? {} : { busySince: undefined, busyMs: (vm.busyMs ?? 0) + now - vm.busySince };
 
 /** A VM that is kept for a run that waits is let go if that run does not come. */
 const HAND_OVER_SECONDS = 5;

@@ -58,12 +58,16 @@ async function launchOnce(ports: Ports, input: ExecutionInput, { heard, isLast }
   const vmId = vmOf(run);
   if (run.vmId === vmId) return vmId;
   const vm = await openIntent(ports, input, vmId).catch(async (error: unknown) => {
-    if (error instanceof LaunchFailed) await noteWaiting(ports, input, error, heard);
+    if (error instanceof LaunchFailed) {
+      ports.metrics.put('LaunchFailures', 1, { class: error.name });
+      await noteWaiting(ports, input, error, heard);
+    }
     throw error;
   });
   if (vm.instanceId !== undefined) return vmId;
   const launched = await ask(ports, input, vm).catch(async (error: unknown) => {
     if (!(error instanceof LaunchFailed)) throw error;
+    ports.metrics.put('LaunchFailures', 1, { class: error.name });
     if (error.unanswered) await noteWaiting(ports, input, error, heard);
     // Other pools are asked at once: there is nothing to wait for yet.
     else if (error.othersLeft && !isLast) await closeIntent(ports, vm);

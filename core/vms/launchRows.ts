@@ -75,7 +75,7 @@ export function newVm(
     listIn: lists.vms(run.tenantId, shardOf(vmId, LIST_SHARDS)),
     listAt: `${String(now).padStart(14, '0')}#${vmId}`,
     checkIn: checkPartition('VM', shardOf(vmId, ports.config.checkShards)),
-    checkAt: now + ports.config.provisioningLookSeconds * 1000,
+    checkAt: now + ports.config.watchdogIntervalSeconds * 1000,
   };
 }
 
@@ -100,7 +100,7 @@ export function provisioningWrites(
         provisionedAt: now,
         // Whether its execution is still under way is looked at long before the deadline.
         checkAt: Math.min(
-          now + ports.config.provisioningLookSeconds * 1000,
+          now + ports.config.watchdogIntervalSeconds * 1000,
           run.deadlineAt ?? Number.POSITIVE_INFINITY,
         ),
         ...(run.waiting?.reason === 'retry_backoff' && { waiting: undefined }),

@@ -24,6 +24,7 @@ export async function registerRunner(
   request: RegisterRequest,
 ): Promise<RegisterResponse> {
   if (identity.vmId !== request.vmId) throw new CandorError('unauthenticated', 'The key belongs to another VM.');
+  let isFirst = false;
   const vm = await commit<VmRow>(ports, async (writer) => {
     const row = asRow<VmRow>(await ports.store.get(keys.vm(identity.vmId)));
     // Before the question for its instance: a VM that ended before its launch was answered never gets one.
@@ -41,6 +42,7 @@ export async function registerRunner(
     // A drain by order outlasts a silence.
     const status = !becomesReady ? row.status : row.drain === undefined ? 'ready' : 'draining';
     const generation = row.generation + 1;
+    isFirst = row.registeredAt === undefined;
     const attributes = {
       nonce: request.nonce,
       generation,
@@ -69,6 +71,7 @@ export async function registerRunner(
       result: { ...row, ...attributes, status },
     };
   });
+  if (isFirst) ports.metrics.put('TimeToReadySeconds', ((vm.registeredAt ?? vm.createdAt) - vm.createdAt) / 1000);
   await dispatchPurpose(ports, vm);
   return {
     generation: vm.generation,

@@ -29,14 +29,17 @@ export const dropCheck = (ports: Pick<Ports, 'store'>, row: Checked): Promise<vo
     guard('check.rowAtRest', eq('version', row.version)),
   ]);
 
+/** However often it has failed, it is looked at again after so many ticks. */
+const POSTPONED_INTERVALS_MAX = 15;
+
 /**
  * What cannot be looked at goes behind what can, the longer the more often it has failed: a shard full of it must not hide
  * the rest at every tick. It may be anything, so only its check time says whether it is as it was seen.
  */
 export function postpone(ports: Pick<Ports, 'store' | 'config'>, item: Item, now: number): Promise<void> {
   const failures = (typeof item.checkFailures === 'number' ? item.checkFailures : 0) + 1;
-  const { watchdogIntervalSeconds, watchdogBackoffMaxSeconds } = ports.config;
-  const waitMs = 1000 * Math.min(watchdogIntervalSeconds * 2 ** Math.min(failures - 1, 20), watchdogBackoffMaxSeconds);
+  const intervals = Math.min(2 ** Math.min(failures - 1, 20), POSTPONED_INTERVALS_MAX);
+  const waitMs = 1000 * ports.config.watchdogIntervalSeconds * intervals;
   if (typeof item.checkAt !== 'number') return Promise.resolve();
   return setUnlessChanged(ports, item, { checkAt: now + waitMs, checkFailures: failures }, [
     guard('postpone.checkUnmoved', eq('checkAt', item.checkAt)),

@@ -51,6 +51,8 @@ interface Memory {
 
 const KINDS: readonly CheckKind[] = ['RUN', 'VM', 'SCH'];
 const POISON_SHOWN = 10;
+/** All instances and their rows are compared every so many ticks; what does not match is ended at the second such look. */
+const FLEET_INTERVALS = 5;
 
 export async function tick(ports: Ports, options: TickOptions): Promise<TickReport> {
   const startedAt = ports.time.now();
@@ -134,7 +136,8 @@ class Tick {
   async lookAtFleet({ fleetLookedAt, strays }: Memory): Promise<Pick<Memory, 'fleetLookedAt' | 'strays'>> {
     const { time, config, log, metrics } = this.#ports;
     const now = time.now();
-    if (now - fleetLookedAt < config.fleetLookSeconds * 1000 || now > this.#until) return { fleetLookedAt, strays };
+    if (now - fleetLookedAt < config.watchdogIntervalSeconds * FLEET_INTERVALS * 1000 || now > this.#until)
+      return { fleetLookedAt, strays };
     try {
       const found = await lookAtInstances(this.#context(), this.#until);
       for (const action of found.actions)

@@ -14,8 +14,8 @@ import type { Ports } from '../../core/ports.ts';
 import { coreConfig, optional, variables } from '../environment.ts';
 import { log } from '../log.ts';
 
-type Added = 'clock' | 'fleet' | 'logs' | 'artifacts' | 'secrets' | 'tokens';
-type Base = Omit<Ports, Added>;
+type Added = 'workflow' | 'clock' | 'fleet' | 'logs' | 'artifacts' | 'secrets' | 'tokens';
+type Base = Omit<Ports, Exclude<Added, 'workflow'>>;
 
 /** Made from the base, which some of them stand on. */
 export type Additions = (base: Base) => Partial<Pick<Ports, Added>>;

@@ -26,7 +26,7 @@ export const provisioningRule = rule<RunRow, undefined, { readonly do: 'end_star
     const { ports, now, config } = context;
     const judged = await judgeExecution(context, run);
     const since = run.provisionedAt ?? run.queuedAt;
-    const next = backoff(now, since, config.provisioningLookSeconds * 1000, LOOK_MAX_MS);
+    const next = backoff(now, since, config.watchdogIntervalSeconds * 1000, LOOK_MAX_MS);
     if (judged.length === 0) await moveCheck(ports, run, Math.min(next, run.deadlineAt ?? next));
     return judged;
   },

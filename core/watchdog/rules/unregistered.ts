@@ -28,7 +28,7 @@ export const unregisteredRule = rule<VmRow, Evidence, Decision>({
     if (!isNeeded(vm, run)) return { do: 'release' };
     if (instance?.status === 'terminated')
       return isHolding(view) ? { do: 'hold' } : { do: 'record_end', because: instance.detail };
-    const leastMs = view.config.provisioningLookSeconds * 1000;
+    const leastMs = view.config.watchdogIntervalSeconds * 1000;
     return { do: 'look_again', at: backoff(view.now, vm.createdAt, leastMs, LOOK_MAX_MS) };
   },
   act: async ({ ports }, vm, decision) => {
