@@ -4,6 +4,8 @@ export const EXIT = {
   ok: 0,
   /** The run that was waited for ended other than it should. */
   runNotSucceeded: 1,
+  /** The same number for who asked how the system is: it answers, and something is not well. */
+  notWell: 1,
   usage: 2,
   noServer: 3,
   /** Not found, or the API refused (4xx). */
@@ -19,7 +21,8 @@ export const EXIT_CODES_HELP = `
 Exit codes:
   0    done
   1    the run (with --wait or watch) ended other than succeeded;
-       \`candor dev\` could not start or lost its engine
+       \`candor dev\` could not start or lost its engine;
+       \`candor doctor\` or \`candor audit\` found something that is not well
   2    the command line is wrong
   3    no server answers
   4    not found, or the API refused (4xx)

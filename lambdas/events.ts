@@ -4,12 +4,14 @@ import * as z from 'zod/mini';
 import { unmarshallItem } from '../adapters/aws/marshall.ts';
 import { handleEvent } from '../core/notifications/fanOut.ts';
 import type { EventRow } from '../core/runs/model.ts';
+import { firedInTime } from '../core/schedules/ledger.ts';
 import { EVENT_PREFIX, NOTE_PREFIX } from '../core/table/keys.ts';
 import { asRow } from '../core/table/rows.ts';
 import { logger } from './log.ts';
 import { composed } from './ports/base.ts';
 import { clockPort } from './ports/clock.ts';
 import { fleetPort } from './ports/fleet.ts';
+import { publishSeen } from './ports/proof.ts';
 import { wrap } from './wrap.ts';
 
 const StreamEvent = z.looseObject({
@@ -21,17 +23,21 @@ const StreamEvent = z.looseObject({
   ),
 });
 
+const CLOCK = 'EventBridge Scheduler';
+
 interface BatchAnswer {
   readonly batchItemFailures: readonly { readonly itemIdentifier: string }[];
 }
 
 const ports = composed((base) => ({ ...fleetPort(base), ...clockPort() }));
 
-export const handler = wrap(StreamEvent, async ({ Records: records }): Promise<BatchAnswer> => {
+export const handler = wrap(StreamEvent, async ({ Records: records }, { functionName }): Promise<BatchAnswer> => {
   for (const { eventName, dynamodb } of records) {
     const image = dynamodb.NewImage;
     if (eventName !== 'INSERT' || image === undefined) continue;
     const item = unmarshallItem(image as Record<string, AttributeValue>);
+    const firedAt = firedInTime(ports().config, item);
+    if (firedAt !== undefined) await publishSeen(ports(), 'clock', CLOCK, { by: 'a fire in time' }, firedAt);
     // Notes are handled like events, though they are no change of state and have no number.
     if (!item.sk.startsWith(EVENT_PREFIX) && !item.sk.startsWith(NOTE_PREFIX)) continue;
     try {
@@ -43,5 +49,6 @@ export const handler = wrap(StreamEvent, async ({ Records: records }): Promise<B
       return { batchItemFailures: [{ itemIdentifier: dynamodb.SequenceNumber }] };
     }
   }
+  await publishSeen(ports(), 'events', functionName, { records: records.length });
   return { batchItemFailures: [] };
 });

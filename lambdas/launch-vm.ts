@@ -3,8 +3,12 @@ import { launchVm } from '../core/vms/provision.ts';
 import { ExecutionEvent } from './executionEvent.ts';
 import { composed } from './ports/base.ts';
 import { fleetPort } from './ports/fleet.ts';
+import { publishSeen } from './ports/proof.ts';
 import { wrap } from './wrap.ts';
 
 const ports = composed(fleetPort);
 
-export const handler = wrap(ExecutionEvent, (event) => launchVm(ports(), event));
+export const handler = wrap(ExecutionEvent, async (event, { functionName }) => {
+  await publishSeen(ports(), 'workflow', functionName, { state: 'LaunchVm' });
+  return launchVm(ports(), event);
+});

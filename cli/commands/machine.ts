@@ -1,14 +1,18 @@
-/** `candor vms`, `candor system`, `candor health` and `candor dev`. */
+/** `candor vms`, `candor system`, `candor audit`, `candor health` and `candor dev`. */
 import type { Command } from 'commander';
 import type { VmBody } from '../../core/contract/runs.ts';
+import type { AuditBody, SystemBody } from '../../core/contract/system.ts';
 import { wholeNumber } from '../arguments.ts';
 import { apiPath } from '../client.ts';
+import { EXIT } from '../errors.ts';
 import { Output } from '../output.ts';
-import { type SystemBody, systemTable, vmDetail, vmTable } from '../render/vms.ts';
+import { auditText, systemTable } from '../render/system.ts';
+import { vmDetail, vmTable } from '../render/vms.ts';
 import { type ListOptions, printList } from '../resources.ts';
 import { type GlobalOptions, type Host, reported, type Session } from '../session.ts';
 import { inline } from '../text.ts';
 import { changing, checkedIfMatch } from './changes.ts';
+import { addDoctorCommand } from './doctor.ts';
 import { examples, group, pageOptions, subcommand } from './options.ts';
 
 /** Adds `vms` to the program. */
@@ -39,7 +43,7 @@ async function printVm({ out, json }: Session, vm: VmBody): Promise<undefined> {
   return void (await (json ? out.json(vm) : out.line(vmDetail(out.paint, vm))));
 }
 
-/** Adds `system` and `health` to the program. */
+/** Adds `system`, `audit`, `doctor` and `health` to the program. */
 export function addSystemCommands(program: Command, host: Host): void {
   host.serve(
     subcommand(program, 'system', "the server's parts, each with its own last proof of life"),
@@ -49,6 +53,14 @@ export function addSystemCommands(program: Command, host: Host): void {
       return undefined;
     },
   );
+  const audit = subcommand(program, 'audit', 'what the last self-audit found; exit code 1 where it was not clean');
+  examples(audit, 'candor audit --json');
+  host.serve(audit, async (session) => {
+    const found = await session.client.get<AuditBody>(apiPath('system', 'audit'));
+    await (session.json ? session.out.json(found) : session.out.line(auditText(session.out.paint, found)));
+    return found.status === 'not_clean' ? EXIT.notWell : EXIT.ok;
+  });
+  addDoctorCommand(program, host);
   const health = subcommand(program, 'health', 'whether the server answers at all, for scripts');
   examples(health, 'until candor health; do sleep 1; done');
   host.serve(health, async (session) => {

@@ -15,12 +15,13 @@ import { LocalWorkflow, type TaskHandler } from '../../adapters/local/workflow.t
 import { randomIds } from '../../adapters/system/ids.ts';
 import { systemTime } from '../../adapters/system/time.ts';
 import { ensurePrincipal, LOCAL_ADMIN, LOCAL_TENANT } from '../../core/access/principals.ts';
+import { auditSlice } from '../../core/audit/slice.ts';
 import type { CoreConfig } from '../../core/config.ts';
 import { handleEvent } from '../../core/notifications/fanOut.ts';
 import type { ExecutionInput, Log, Ports, Store } from '../../core/ports.ts';
 import { fire } from '../../core/schedules/fire.ts';
 import { fireMany } from '../../core/schedules/fireMany.ts';
-import { publishProof } from '../../core/system.ts';
+import { proofPublisher, publishProof, type SystemPart } from '../../core/system.ts';
 import { afterFailedExecution } from '../../core/vms/executionEnd.ts';
 import { awaitReady, dispatchRun, failRun, launchVm, releaseAttempt } from '../../core/vms/provision.ts';
 import { observeVm } from '../../core/vms/release.ts';
@@ -83,7 +84,9 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
     time: systemTime,
     onExit: (vmId) => background('vm_exit', observeVm(ports, vmId)),
   });
-  const proof = publishing(store, owner);
+  const publish = proofPublisher({ store, time: systemTime, log }, PROOF_INTERVAL_MS);
+  const proof = (part: SystemPart, detail: Readonly<Record<string, number>>, promisedWithinSeconds?: number) =>
+    publish(part, { owner, detail, ...(promisedWithinSeconds !== undefined && { promisedWithinSeconds }) });
   const clock = new LocalClock({
     store,
     time: systemTime,
@@ -91,7 +94,7 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
     checkShards: config.checkShards,
     fire: (delivery) => fire(ports, delivery),
     fireMany: (rows) => fireMany(ports, rows),
-    onTurn: (fired) => proof('clock', { fired }),
+    onTurn: (fired) => proof('clock', { fired }, CLOCK_PROMISE_SECONDS),
   });
   const ports: Ports = {
     store,
@@ -118,7 +121,12 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
   });
   const { schedules } = options.features;
   const watched = schedules ? ports : { ...ports, store: withoutScheduleChecks(store) };
-  const watchdog = new Watchdog(watched, owner, () => proof('workflow', { running: workflow.running() }));
+  const workflowPromise = 3 * config.watchdogIntervalSeconds + PROOF_INTERVAL_MS / 1000;
+  const pace = { intervalMs: AUDIT_INTERVAL_MS, lookbackMs: 3 * AUDIT_INTERVAL_MS };
+  const watchdog = new Watchdog(watched, owner, async () => {
+    await proof('workflow', { running: workflow.running() }, workflowPromise);
+    await auditSlice(watched, { owner, budgetMs: AUDIT_SLICE_MS, ...pace });
+  });
   const parts: Parts = {
     ports,
     clock,
@@ -130,7 +138,7 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
     artifacts,
     startClock: async () => {
       if (schedules) clock.start();
-      else await publishProof(ports, 'clock', owner, { schedules: 'off' });
+      else await publishProof(ports, 'clock', { owner, detail: { schedules: 'off' } });
     },
     beginStop: () => {
       stopping = true;
@@ -141,16 +149,11 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
 
 /** A part publishes at most this often: proof of life, not a stream of writes. */
 const PROOF_INTERVAL_MS = 5000;
-
-function publishing(store: Store, owner: string) {
-  const last = new Map<string, number>();
-  return async (part: 'clock' | 'events' | 'workflow', detail: Readonly<Record<string, number>>): Promise<void> => {
-    const now = systemTime.now();
-    if (now - (last.get(part) ?? 0) < PROOF_INTERVAL_MS) return;
-    last.set(part, now);
-    await publishProof({ store, time: systemTime }, part, owner, detail);
-  };
-}
+/** A machine has little to be audited; what there is is gone through in small pieces, between two ticks. */
+const AUDIT_INTERVAL_MS = 600_000;
+const AUDIT_SLICE_MS = 200;
+/** It looks every few seconds, whether or not anything is due. */
+const CLOCK_PROMISE_SECONDS = 30;
 
 /** The store, which tells the event reader when something was appended. */
 function wakingStore(inner: Store, wake: () => void): Store {

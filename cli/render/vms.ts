@@ -59,30 +59,3 @@ export const vmDetail = (paint: Paint, vm: VmBody): string =>
     ['terminated', vm.terminatedAt && when(vm.terminatedAt, vm.asOf)],
     ['version', String(vm.version)],
   ]);
-
-/** `GET /v1/system`. */
-export interface SystemBody {
-  readonly parts: readonly {
-    readonly name: string;
-    readonly owner: string;
-    readonly lastProofAt?: string;
-    readonly detail: Readonly<Record<string, string | number>>;
-  }[];
-  readonly asOf: string;
-}
-
-export const systemTable = (paint: Paint, system: SystemBody): string =>
-  table(
-    paint,
-    ['PART', 'OWNER', 'LAST PROOF OF LIFE', 'DETAIL'],
-    system.parts.map((part) => [
-      part.name,
-      part.owner,
-      part.lastProofAt === undefined
-        ? { text: 'has never published one', colour: 'yellow' }
-        : when(part.lastProofAt, system.asOf),
-      Object.entries(part.detail)
-        .map(([name, value]) => `${name}=${value}`)
-        .join(' '),
-    ]),
-  );

@@ -26,12 +26,17 @@ export type SyncResult =
  * Brings the clock after the row. A call that fails leaves the row `pending`, for the watchdog: no change of a schedule
  * fails because its clock could not be reached.
  */
-export async function syncClock(ports: Ports, scheduleId: string): Promise<SyncResult> {
+export async function syncClock(
+  ports: Ports,
+  scheduleId: string,
+  /** For who has seen that the clock is not what the row takes it for. */
+  { evenIfSynced = false }: { readonly evenIfSynced?: boolean } = {},
+): Promise<SyncResult> {
   for (let tries = 0; tries < TRIES; tries++) {
     const schedule = asRow<ScheduleRow>(await ports.store.get(keys.schedule(scheduleId)));
     if (schedule === undefined) return { status: 'synced' };
     // In a later turn our own put may have come after the one that somebody else marked: then ours must be the newest.
-    if (tries === 0 && schedule.clock.status === 'synced') return { status: 'synced' };
+    if (tries === 0 && !evenIfSynced && schedule.clock.status === 'synced') return { status: 'synced' };
     const spec = clockSpec(schedule, ports.time.now());
     try {
       if (spec === undefined) await ports.clock.delete(scheduleId);

@@ -1,7 +1,8 @@
 /** The ledger's entries: what became of one occurrence, or of a range of them, with the reason and the evidence. */
+import type { CoreConfig } from '../config.ts';
 import { isoSecond } from '../contract/common.ts';
-import { keys } from '../table/keys.ts';
-import { absent, eq, guard, type Write } from '../table/model.ts';
+import { keys, OCCURRENCE_PREFIX } from '../table/keys.ts';
+import { absent, eq, guard, type Item, type Write } from '../table/model.ts';
 import { asItem, asValue, SCHEMA_VERSION } from '../table/rows.ts';
 import type { Decision, SkipReason } from './decide.ts';
 import { nextExpected, revisionAt } from './expected.ts';
@@ -49,6 +50,16 @@ function countExpected(schedule: ScheduleRow, entry: Entry): number {
   for (let at: number | undefined = entry.at; at !== undefined && at <= entry.through; at = nextExpected(schedule, at))
     count++;
   return count;
+}
+
+/**
+ * When an entry was decided by what the clock delivered: before the watchdog would have made up for it. That is the proof
+ * of life of a clock that is somebody else's service; undefined for whatever else an item is.
+ */
+export function firedInTime(config: Pick<CoreConfig, 'overdueGraceSeconds'>, item: Item): number | undefined {
+  const { sk, at, decidedAt } = item;
+  if (!sk.startsWith(OCCURRENCE_PREFIX) || typeof at !== 'number' || typeof decidedAt !== 'number') return undefined;
+  return decidedAt - at < config.overdueGraceSeconds * 1000 ? decidedAt : undefined;
 }
 
 /** One entry per occurrence, whoever decides first (I1). */

@@ -91,6 +91,8 @@ export const keys = {
   strayInstance: (instanceId: string): Key => ({ pk: STRAY_INSTANCES, sk: instanceId }),
   /** What a part of the system published of itself: the watchdog's last tick, the installation's schema. */
   system: (part: string): Key => ({ pk: 'SYS', sk: part }),
+  /** What audits found of a tenant. */
+  audit: (tenantId: string): Key => ({ pk: `TEN#${tenantId}`, sk: 'AUDIT' }),
   /** A pool, a subnet or a market that had no room a moment ago, until a time that the item says. */
   unavailable: (name: string): Key => ({ pk: 'FLEET', sk: `${UNAVAILABLE_PREFIX}${name}` }),
   /** How fast launches may go: written by launches only. */

@@ -246,7 +246,9 @@ async function publishTick(
     ...(leftOver && { leftOver: 'yes' }),
     ...(holding && { holdUntil: new Date(memory.holdUntil).toISOString() }),
   };
-  await publishProof(ports, 'watchdog', owner, detail, { memory: { ...memory, resume: { ...memory.resume } } });
+  const more = { memory: { ...memory, resume: { ...memory.resume } } };
+  const promisedWithinSeconds = 3 * ports.config.watchdogIntervalSeconds;
+  await publishProof(ports, 'watchdog', { owner, detail, promisedWithinSeconds, more });
   // Last: a tick that could not say that it was is none.
   metrics.put('WatchdogTicks', 1);
 }

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import type { ListBody } from '../../core/contract/common.ts';
 import type { RunBody } from '../../core/contract/runs.ts';
 import type { OccurrenceBody, ScheduleBody } from '../../core/contract/schedules.ts';
-import type { SystemBody } from '../../core/system.ts';
+import type { SystemBody } from '../../core/contract/system.ts';
 import { Machine, until } from './support.ts';
 
 /** From this long after its time on an occurrence is the watchdog's. */
