@@ -38,6 +38,8 @@ export interface AuditState extends RowBase {
   /** Limits that this cycle has looked at. */
   readonly limits: readonly string[];
   readonly totals: AuditCounts;
+  /** What this cycle could not look at. */
+  readonly unread: number;
   /** The last cycle that was through. */
   readonly completed?: { readonly cycle: number; readonly startedAt: number; readonly endedAt: number };
   readonly version: number;
@@ -78,5 +80,6 @@ export const firstState = (now: number): AuditState => ({
   shard: 0,
   limits: [],
   totals: NO_COUNTS,
+  unread: 0,
   version: 0,
 });

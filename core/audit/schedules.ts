@@ -47,6 +47,8 @@ async function compared(ports: Ports, schedule: ScheduleRow, lookbackMs: number)
   const now = ports.time.now();
   const to = now - ports.config.overdueGraceSeconds * 1000 - flexibleMs(schedule);
   const from = Math.max(now - lookbackMs, revisions[0]?.from ?? now);
+  // Nothing of it is old enough to be judged.
+  if (from > to) return { expected: [], entries: [] };
   return {
     expected: expectedBetween({ revisions }, from, to),
     entries: await entriesBetween(ports, schedule.id, from, to),

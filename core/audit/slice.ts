@@ -80,6 +80,7 @@ const nextCycle = (state: AuditState, now: number): AuditState => {
     shard: 0,
     limits: [],
     totals: NO_COUNTS,
+    unread: 0,
   };
 };
 
@@ -87,6 +88,8 @@ interface AuditedPage {
   readonly findings: readonly AuditFinding[];
   /** What was looked at, tenant by tenant. */
   readonly checked: ReadonlyMap<string, Checked>;
+  /** What could not be looked at. */
+  readonly unread?: number;
   readonly limits: readonly string[];
   readonly next?: string;
 }
@@ -107,9 +110,14 @@ async function auditPage(ports: Ports, state: AuditState, lookbackMs: number): P
   const seen = new Set(limits);
   const findings: AuditFinding[] = [];
   const checked = new Map<string, Checked>();
+  let unread = 0;
   for (const item of items) {
     if (item === undefined) continue;
     const audited = await auditItem({ ...context, now: ports.time.now() }, stage, item, seen, lookbackMs);
+    if (audited === undefined) {
+      unread++;
+      continue;
+    }
     findings.push(...audited.findings);
     const tenant = String(item.tenantId);
     const before = checked.get(tenant) ?? NOTHING_CHECKED;
@@ -117,7 +125,7 @@ async function auditPage(ports: Ports, state: AuditState, lookbackMs: number): P
     checked.set(tenant, { ...before, [stage]: before[stage] + 1, occurrences });
   }
   const kept = [...seen].slice(-LIMITS_KEPT);
-  return { findings, checked, limits: kept, ...(page.next !== undefined && { next: page.next }) };
+  return { findings, checked, unread, limits: kept, ...(page.next !== undefined && { next: page.next }) };
 }
 
 /** Its verdicts are by base rows and ends that were seen, never by silence: so there is nothing that it would have to hold. */
@@ -129,14 +137,14 @@ const contextOf = (ports: Ports): RuleContext => ({
   seen: new Set(),
 });
 
-/** What cannot be read is the watchdog's to report; it is no reason to end an audit. */
+/** What cannot be read is told and counted; it is no reason to end an audit. */
 async function auditItem(
   context: RuleContext,
   stage: 'schedules' | 'runs' | 'vms',
   item: Item,
   limits: Set<string>,
   lookbackMs: number,
-): Promise<Audited> {
+): Promise<Audited | undefined> {
   try {
     if (stage === 'schedules')
       return await auditSchedule(context.ports, asRow<ScheduleRow>(item) as ScheduleRow, lookbackMs);
@@ -144,7 +152,7 @@ async function auditItem(
     return await auditVm(context, asRow<VmRow>(item) as VmRow);
   } catch (error) {
     context.ports.log.error('audit.item_failed', { key: item.pk, error: String(error) });
-    return { findings: [] };
+    return undefined;
   }
 }
 
@@ -172,6 +180,7 @@ async function writeDown(ports: Ports, state: AuditState, page: AuditedPage): Pr
     ...(to ?? { completed: { cycle: state.cycle, startedAt: state.startedAt, endedAt: now } }),
     limits: page.limits,
     totals: countsOf(page.findings, state.totals),
+    unread: state.unread + (page.unread ?? 0),
     version: state.version + 1,
   };
   const unchanged: Condition = state.version === 0 ? { op: 'absent' } : eq('version', state.version);
@@ -235,6 +244,10 @@ async function publish(ports: Ports, state: AuditState, owner: string, intervalM
   metrics.put('AuditLeaks', totals.leaks);
   metrics.put('AuditDrifted', totals.drifted);
   const promisedWithinSeconds = (3 * intervalMs) / 1000;
-  await publishProof(ports, 'audit', { owner, detail: { ...totals, cycle: state.cycle }, promisedWithinSeconds });
+  await publishProof(ports, 'audit', {
+    owner,
+    detail: { ...totals, unread: state.unread, cycle: state.cycle },
+    promisedWithinSeconds,
+  });
   metrics.put('AuditCycles', 1);
 }

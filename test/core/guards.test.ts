@@ -56,6 +56,7 @@ import {
   startingRun,
   vmRow,
 } from './support.ts';
+import { WATCHDOG_GUARDS_COVERED, WATCHDOG_RACES } from './watchdogRaces.ts';
 
 const FIRST = MONDAY_NOON + 5 * MINUTE;
 const none = { kind: 'none' } as const;
@@ -94,6 +95,7 @@ async function checkIsRight(world: World, scheduleId: string): Promise<boolean> 
 const RACES: readonly Race[] = [
   ...CHILD_RACES,
   ...DEPOSIT_RACES,
+  ...WATCHDOG_RACES,
   {
     without: ['limit.free'],
     when: 'another run takes the last place between an admission’s read and its write',
@@ -714,6 +716,7 @@ const RACES: readonly Race[] = [
 /** Why a guard alone protects nothing more: candidates for deletion, or kept as a second lock on the same door. */
 const COVERED: Readonly<Record<string, string>> = {
   ...CHILD_GUARDS_COVERED,
+  ...WATCHDOG_GUARDS_COVERED,
   'run.createdOnce': 'fire.occurrenceOnce and fire.liveSetUnchanged; elsewhere the id is new',
   'run.sameAttempt': 'run.unchanged: every change of the attempt is a new version',
   'dispatch.noMarker': 'run.unchanged: the marker is set with a new version',

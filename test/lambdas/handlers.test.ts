@@ -85,7 +85,7 @@ const SUPPORT = ['environment.ts', 'executionEvent.ts', 'log.ts', 'ports', 'wrap
 
 describe('every handler', () => {
   const states = readdirSync(new URL('../../lambdas', import.meta.url)).filter(
-    (file) => ![...SUPPORT, 'api.ts', 'register.ts', 'watchdog.ts'].includes(file),
+    (file) => ![...SUPPORT, 'api.ts', 'audit.ts', 'register.ts', 'watchdog.ts'].includes(file),
   );
 
   it.each(states)('%s refuses an event that is not its own, by name', async (file) => {
@@ -215,6 +215,14 @@ describe('the watchdog handler', () => {
     const { handler } = await import('../../lambdas/watchdog.ts');
     expect(await handler({}, context)).toMatchObject({ failures: 0 });
     expect(await world.ports.store.get(keys.system('watchdog'))).toMatchObject({ owner: 'candor' });
+  });
+});
+
+describe('the audit handler', () => {
+  it('goes through what there is, as far as it can: without a clock to ask it stops there, and goes on next time', async () => {
+    const { handler } = await import('../../lambdas/audit.ts');
+    await expect(handler({}, context)).rejects.toMatchObject({ name: 'ClockUnavailable' });
+    expect(await world.ports.store.get(keys.system('audit.state'))).toMatchObject({ cycle: 1, stage: 'clocks' });
   });
 });
 

@@ -97,7 +97,10 @@ async function place(context: RuleContext, run: RunRow): Promise<readonly Action
   const because = `it was queued at ${new Date(queuedAt).toISOString()}, and nobody had placed it`;
   if (placed === 'started') {
     await moveCheck(ports, run, Math.min(now + GRACE_MS, latest));
-    return [{ rule: 'queued_unplaced', subject: run.id, did: 'placed it', because }];
+    // A next attempt that had to wait for its time is placed by its check, as it was meant to be: nothing was put right.
+    return run.waiting?.reason === 'retry_backoff'
+      ? []
+      : [{ rule: 'queued_unplaced', subject: run.id, did: 'placed it', because }];
   }
   if (placed === 'exists') {
     const judged = await judgeExecution(context, run);
