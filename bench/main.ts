@@ -4,6 +4,7 @@ import { benchDue } from './due.ts';
 import { benchFire } from './fire.ts';
 import { benchReady } from './ready.ts';
 import { benchRuns } from './runs.ts';
+import { benchWatchdog } from './watchdog.ts';
 
 const BENCHES: Readonly<
   Record<string, { readonly run: (args: readonly string[]) => Promise<void>; readonly what: string }>
@@ -13,6 +14,10 @@ const BENCHES: Readonly<
   fire: { run: benchFire, what: 'from a delivery to a committed run, against the bare SDK calls' },
   ready: { run: benchReady, what: 'how soon candor dev is ready, and its memory when idle' },
   runs: { run: benchRuns, what: 'runs that do nothing on warm VMs of candor dev, against spawning the same program' },
+  watchdog: {
+    run: benchWatchdog,
+    what: 'one tick among many live items, due ones and ones that cannot move (--million)',
+  },
 };
 
 const [name, ...args] = process.argv.slice(2);

@@ -77,6 +77,23 @@ export function fleetContract(name: string, begin: () => Promise<FleetHarness> |
       await world.fleet.terminate(other.vmId, kept.instanceId);
     });
 
+    it('lists what it has launched by its VM, until it is gone', async () => {
+      const [mine, other] = [await specOf(world.newVmId(), 'token-1'), await specOf(world.newVmId(), 'token-2')];
+      const launched = [await world.fleet.launch(mine), await world.fleet.launch(other)];
+      const listed = async () => {
+        const found = (await world.fleet.list()).items.filter(({ status }) => status !== 'terminated');
+        return found.map(({ vmId, instanceId, tenantId }) => [vmId, instanceId, tenantId]).sort();
+      };
+      expect(await listed()).toEqual(
+        [mine, other].map(({ vmId, tenantId }, index) => [vmId, launched[index]?.instanceId, tenantId]).sort(),
+      );
+      const own = (await world.fleet.list()).items.find(({ vmId }) => vmId === mine.vmId);
+      if (own !== undefined) await world.fleet.terminateInstance(own);
+      await world.settle();
+      expect((await listed()).map(([vmId]) => vmId)).toEqual([other.vmId]);
+      await world.fleet.terminate(other.vmId, launched[1]?.instanceId);
+    });
+
     it('knows of no instance where none was launched, and its end is success', async () => {
       const vmId = world.newVmId();
       await world.fleet.terminate(vmId, undefined);

@@ -158,6 +158,50 @@ describe('what Scheduler is told', () => {
     expect(once?.StartDate).toBeUndefined();
   });
 
+  it('is seen to follow its spec, later too, and every way in which it does not is named', async () => {
+    const window = { endAt: MONDAY_NOON + 600 * MINUTE, flexibleWindowSeconds: 600 };
+    expect(await clock.look(spec())).toMatchObject({ kind: 'absent' });
+    const stands = await put(window);
+    expect(await clock.look(spec(window))).toMatchObject({ kind: 'follows' });
+    // Its occurrences go by, and its beginning stays where it was.
+    expect(await clock.look(spec({ ...window, startAt: MONDAY_NOON + 30 * MINUTE }))).toMatchObject({
+      kind: 'follows',
+    });
+    const changed = async (more: object, name: string) => {
+      if (stands !== undefined) scheduler.schedules.set('sch_1', { ...stands, ...more });
+      expect(await clock.look(spec(window))).toEqual({
+        kind: 'differs',
+        detail: `Scheduler's sch_1 has another ${name}`,
+      });
+    };
+    await changed({ ScheduleExpression: 'cron(0/6 * * * ? *)' }, 'expression');
+    await changed({ ScheduleExpressionTimezone: 'UTC' }, 'time zone');
+    await changed({ State: 'DISABLED' }, 'state');
+    await changed({ StartDate: new Date(MONDAY_NOON + 10 * MINUTE) }, 'beginning');
+    await changed({ EndDate: undefined }, 'end');
+    await changed({ FlexibleTimeWindow: { Mode: 'OFF' } }, 'window');
+    await changed({ Target: { ...stands?.Target, Arn: 'arn:aws:lambda:x' } }, 'target');
+    await changed({ Target: { ...stands?.Target, DeadLetterConfig: undefined } }, 'dead-letter queue');
+    await changed({ Target: { ...stands?.Target, Input: '{}' } }, 'input');
+  });
+
+  it('of an interval is seen to be out of its phase', async () => {
+    const every = { cadence: { everySeconds: 420 } };
+    await put(every);
+    expect(await clock.look(spec({ ...every, startAt: MONDAY_NOON + 12 * MINUTE }))).toMatchObject({ kind: 'follows' });
+    expect(await clock.look(spec({ ...every, startAt: MONDAY_NOON + 13 * MINUTE }))).toMatchObject({ kind: 'differs' });
+  });
+
+  it('is listed with all the others of the group, page by page; what cannot be read is no finding', async () => {
+    for (const scheduleId of ['sch_1', 'sch_2', 'sch_3']) await clock.put(spec({ scheduleId }));
+    const first = await clock.list();
+    const second = await clock.list(first.next);
+    expect([...first.items, ...second.items, second.next]).toEqual(['sch_1', 'sch_2', 'sch_3', undefined]);
+    scheduler.fault = new Error('throttled');
+    await expect(clock.look(spec())).rejects.toMatchObject({ name: 'ClockUnavailable' });
+    await expect(clock.list()).rejects.toMatchObject({ name: 'ClockUnavailable' });
+  });
+
   it('is created where it is not there, and updated where it is, whatever was expected', async () => {
     await put();
     await put({ specVersion: 2 });

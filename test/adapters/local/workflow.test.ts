@@ -74,6 +74,15 @@ describe('an execution', () => {
     expect(workflow.running()).toBe(0);
   });
 
+  it('says how an execution stands, and how it ended', async () => {
+    const { workflow, ended } = setUp({ LaunchVm: throwing(new LaunchMisconfigured('no such image')) });
+    expect(await workflow.describe('run_1-1')).toMatchObject({ status: 'unknown' });
+    await workflow.start('run_1-1', RUN);
+    expect(await workflow.describe('run_1-1')).toMatchObject({ status: 'running' });
+    await ended();
+    expect(await workflow.describe('run_1-1')).toMatchObject({ status: 'failed' });
+  });
+
   it('asks again after errors that may pass', async () => {
     const { workflow, ended, path } = setUp({
       LaunchVm: failingFirst([new CapacityUnavailable('a'), new CapacityUnavailable('b'), new Contended()], VM),

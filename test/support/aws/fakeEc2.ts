@@ -107,7 +107,9 @@ export class FakeEc2 {
     if (this.describeFault !== undefined) throw this.describeFault;
     const visible = this.hidden ? [] : [...this.instances.values()];
     const has = (instance: Instance, name: string, values: readonly string[]) =>
-      instance.Tags?.some((tag) => `tag:${tag.Key}` === name && values.includes(tag.Value ?? '')) === true;
+      name === 'instance-state-name'
+        ? values.includes(instance.State?.Name ?? '')
+        : instance.Tags?.some((tag) => `tag:${tag.Key}` === name && values.includes(tag.Value ?? '')) === true;
     if (ids?.some((id) => !visible.some((each) => each.InstanceId === id)))
       throw ec2Error('InvalidInstanceID.NotFound');
     const found = visible.filter(

@@ -8,6 +8,8 @@ import {
   CreateScheduleCommand,
   type CreateScheduleCommandInput,
   DeleteScheduleCommand,
+  GetScheduleCommand,
+  ListSchedulesCommand,
   ResourceNotFoundException,
   type SchedulerClient,
   UpdateScheduleCommand,
@@ -49,6 +51,8 @@ export class FakeScheduler {
       if (command instanceof CreateScheduleCommand) return this.#put('create', command.input);
       if (command instanceof UpdateScheduleCommand) return this.#put('update', command.input);
       if (command instanceof DeleteScheduleCommand) return this.#delete(command.input.Name ?? '');
+      if (command instanceof GetScheduleCommand) return this.#get(command.input.Name ?? '');
+      if (command instanceof ListSchedulesCommand) return this.#list(command.input.NextToken);
       throw new TypeError(`the double of Scheduler does not know ${String(command)}`);
     },
   } as unknown as SchedulerClient;
@@ -102,6 +106,21 @@ export class FakeScheduler {
     this.#due = this.#due.filter((each) => each.name !== name);
     this.#through.set(name, Math.max(this.#now() - 1, (start ?? 0) - 1));
     return {};
+  }
+
+  #get(name: string): CreateScheduleCommandInput {
+    const found = this.schedules.get(name);
+    if (found === undefined)
+      throw new ResourceNotFoundException({ $metadata: { httpStatusCode: 404 }, Message: 'm', message: 'm' });
+    return found;
+  }
+
+  /** Two on a page. */
+  #list(token: string | undefined) {
+    const names = [...this.schedules.keys()].sort();
+    const from = Number(token ?? 0);
+    const Schedules = names.slice(from, from + 2).map((Name) => ({ Name }));
+    return { Schedules, ...(from + 2 < names.length && { NextToken: String(from + 2) }) };
   }
 
   #delete(name: string) {

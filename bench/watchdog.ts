@@ -1,0 +1,190 @@
+/**
+ * `npm run bench -- watchdog [--million] [--count N]`: one tick over 10^3 to 10^5 (10^6) live runs, of which 0, 100 and 1,000
+ * are past their start deadline, and 10,000 that cannot move stand among them: half wait for a limit, half cannot be read.
+ * Consumed units as the engine counts them, calls and time; the ratio is to the smallest table in the same run.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { dynamoClient } from '../adapters/aws/client.ts';
+import { DynamoStore } from '../adapters/aws/store.ts';
+import { ensureTable } from '../adapters/aws/table.ts';
+import { startEngine } from '../adapters/local/engine.ts';
+import { systemTime } from '../adapters/system/time.ts';
+import { ensurePrincipal, LOCAL_ADMIN, LOCAL_TENANT } from '../core/access/principals.ts';
+import { createAgent } from '../core/agents/service.ts';
+import { AgentCreate } from '../core/contract/agents.ts';
+import { timeOrderedId } from '../core/ids.ts';
+import { agentLimitId } from '../core/limits/model.ts';
+import type { Ports } from '../core/ports.ts';
+import type { RunRow } from '../core/runs/model.ts';
+import { createRun } from '../core/runs/service.ts';
+import { checkPartition, keys, shardOf } from '../core/table/keys.ts';
+import type { Item } from '../core/table/model.ts';
+import { tick } from '../core/watchdog/tick.ts';
+import { benchPorts, countedStore, quiet } from './support.ts';
+
+const TABLE = 'bench';
+const STUCK = 10_000;
+const DUE = [0, 100, 1000];
+const DAY_MS = 86_400_000;
+const BUDGET_MS = 600_000;
+
+interface Measured {
+  readonly due: number;
+  readonly readUnits: number;
+  readonly writeUnits: number;
+  readonly calls: number;
+  readonly ms: number;
+}
+
+export async function benchWatchdog(args: readonly string[]): Promise<void> {
+  const at = args.indexOf('--count');
+  const sizes =
+    at >= 0 ? [Number(args[at + 1])] : [1000, 10_000, 100_000, ...(args.includes('--million') ? [1_000_000] : [])];
+  let smallest: readonly Measured[] | undefined;
+  for (const size of sizes) {
+    const folder = await mkdtemp(path.join(tmpdir(), 'candor-bench-'));
+    const engine = await startEngine({ dbPath: path.join(folder, 'bench.db'), log: quiet });
+    try {
+      const measured = await measure(engine.endpoint, size);
+      smallest ??= measured;
+      print(size, measured, smallest);
+    } finally {
+      await engine.stop();
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+}
+
+function print(size: number, measured: readonly Measured[], smallest: readonly Measured[]): void {
+  process.stdout.write(`${size} live runs, and ${STUCK} that cannot move\n`);
+  for (const [index, { due, readUnits, writeUnits, calls, ms }] of measured.entries()) {
+    const base = smallest[index];
+    const ratio =
+      base === undefined || base.calls === 0
+        ? ''
+        : `  calls ${(calls / base.calls).toFixed(2)}x, read units ${(readUnits / base.readUnits).toFixed(2)}x the smallest`;
+    process.stdout.write(
+      `  ${String(due).padStart(6)} due  ${readUnits.toFixed(1).padStart(9)} read units  ${writeUnits.toFixed(1).padStart(9)} write units  ${String(calls).padStart(6)} calls  ${ms.toFixed(0).padStart(7)} ms${ratio}\n`,
+    );
+  }
+}
+
+async function measure(endpoint: string, size: number): Promise<readonly Measured[]> {
+  const client = dynamoClient({ endpoint });
+  await ensureTable(client, TABLE);
+  const units = countUnits(client);
+  const counted = countedStore(new DynamoStore(client, TABLE));
+  const base = benchPorts(counted.store, systemTime);
+  // What a run that is given up lets go of answers at once: it is another system's time.
+  const ports: Ports = {
+    ...base,
+    workflow: { ...base.workflow, stop: async () => {} },
+    fleet: { ...base.fleet, list: async () => ({ items: [] }) },
+  };
+  await ensurePrincipal(counted.store, LOCAL_TENANT, LOCAL_ADMIN, 'Admin');
+  const rows = await templates(ports);
+  await copies(ports, rows.running, size, Date.now() + DAY_MS);
+  const results: Measured[] = [];
+  // Those that cannot move are due once, together with others that can: it is one tick that meets them all.
+  const now = Date.now();
+  await copies(ports, rows.waiting, STUCK / 2, now - 1000);
+  await copies(ports, { ...rows.late, schemaVersion: 99 } as RunRow, STUCK / 2, now - 1000);
+  await copies(ports, rows.late, 100, now - 500);
+  const first = await measured(ports, 100 + STUCK, counted.calls, units);
+  process.stdout.write(
+    `  with all ${STUCK} that cannot move due as well: ${first.recovered} of 100 others were seen to in that tick, ${first.result.ms.toFixed(0)} ms\n`,
+  );
+  for (const due of DUE) {
+    await copies(ports, rows.late, due, Date.now() - 500);
+    const { result, recovered } = await measured(ports, due, counted.calls, units);
+    if (recovered !== due) throw new Error(`${recovered} of ${due} were seen to`);
+    results.push(result);
+  }
+  return results;
+}
+
+async function measured(ports: Ports, due: number, calls: () => number, units: Units) {
+  const before = { calls: calls(), read: units.read, write: units.write };
+  const startedAt = performance.now();
+  const report = await tick(ports, { owner: 'bench', budgetMs: BUDGET_MS });
+  const ms = performance.now() - startedAt;
+  const result: Measured = {
+    due,
+    readUnits: units.read - before.read,
+    writeUnits: units.write - before.write,
+    calls: calls() - before.calls,
+    ms,
+  };
+  return { result, recovered: report.actions.filter(({ rule }) => rule === 'start_timeout').length };
+}
+
+/** One run of each kind, as the use cases make them: at work, waiting for a limit, and late. */
+async function templates(ports: Ports) {
+  const caller = { tenantId: LOCAL_TENANT, principalId: LOCAL_ADMIN };
+  const make = async (name: string, limits: object) => {
+    const agent = await createAgent(ports, caller, AgentCreate.parse({ name, command: ['true'], limits }));
+    return agent.id;
+  };
+  const row = async (agentId: string) => {
+    const { id } = await createRun(ports, caller, agentId, {});
+    return (await ports.store.get(keys.run(id))) as unknown as RunRow;
+  };
+  const free = await make('free', {});
+  const limited = await make('limited', { maxConcurrentRuns: 1 });
+  await row(limited);
+  const late = await row(free);
+  const waiting = await row(limited);
+  if (waiting.waiting?.limit !== agentLimitId(limited)) throw new Error('the template does not wait');
+  const startedAt = Date.now();
+  const running: RunRow = { ...late, status: 'running', vmId: 'vm_bench', startedAt, deadlineAt: startedAt + DAY_MS };
+  return { running, waiting, late: { ...late, deadlineAt: startedAt - 1 } };
+}
+
+let made = 0;
+
+async function copies(ports: Ports, template: RunRow, count: number, checkAt: number): Promise<void> {
+  const { checkShards } = ports.config;
+  const items: Item[] = [];
+  for (let index = 0; index < count; index++) {
+    const entropy = Buffer.alloc(10);
+    entropy.writeUInt32BE(++made, 6);
+    const id = timeOrderedId('run_', template.createdAt, entropy);
+    items.push({
+      ...(template as unknown as Item),
+      ...keys.run(id),
+      id,
+      checkIn: checkPartition('RUN', shardOf(id, checkShards)),
+      checkAt,
+      listAt: id,
+    });
+  }
+  for (let start = 0; start < items.length; start += 100)
+    await ports.store.transact(items.slice(start, start + 100).map((item) => ({ kind: 'put', item })));
+}
+
+interface Units {
+  read: number;
+  write: number;
+}
+
+/** What the engine says that each call consumed. */
+function countUnits(client: DynamoDBClient): Units {
+  const units: Units = { read: 0, write: 0 };
+  const { send } = client;
+  client.send = (async (command: {
+    readonly input: Record<string, unknown>;
+    readonly constructor: { readonly name: string };
+  }) => {
+    command.input.ReturnConsumedCapacity = 'TOTAL';
+    const answer = (await Reflect.apply(send, client, [command])) as { readonly ConsumedCapacity?: unknown };
+    const consumed = [answer.ConsumedCapacity ?? []].flat() as readonly { readonly CapacityUnits?: number }[];
+    const sum = consumed.reduce((all, each) => all + (each.CapacityUnits ?? 0), 0);
+    if (/^(Get|BatchGet|Query)/.test(command.constructor.name)) units.read += sum;
+    else units.write += sum;
+    return answer;
+  }) as unknown as typeof send;
+  return units;
+}
