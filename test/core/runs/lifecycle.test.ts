@@ -381,8 +381,13 @@ describe('launching', () => {
     world.now += 60 * SECOND;
     const { vmId } = await launchVm(world.ports, input);
     const after = await runRow(world, id);
-    expect(after).toMatchObject({ status: 'provisioning', deadlineAt: before, checkAt: before });
-    expect((await vmRow(world, vmId)).checkAt).toBe(before);
+    expect(after).toMatchObject({ status: 'provisioning', deadlineAt: before });
+    expect((await vmRow(world, vmId)).deadlineAt).toBe(before);
+    // It is looked at before that all the same: its execution may end, and its instance die.
+    expect([after.checkAt, (await vmRow(world, vmId)).checkAt]).toEqual([
+      world.now + 60 * SECOND,
+      world.now + 60 * SECOND,
+    ]);
   });
 
   it('asks for nothing for a run that has ended', async () => {
