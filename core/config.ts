@@ -100,7 +100,7 @@ const SETTINGS = {
   /** How many items of one shard are read from the index at a time; a tick goes on to the next ones while it has time. */
   watchdogBatch: count(100),
   /** So many items of one kind are looked at side by side. */
-  watchdogLanes: within(1, 32, 4),
+  watchdogLanes: within(1, 32, 8),
   /** One machine has no stream: events then carry a key in the checks index until they have been handled. */
   pollEvents: flag(false),
 } as const satisfies Readonly<Record<string, Setting<unknown>>>;

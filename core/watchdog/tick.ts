@@ -71,7 +71,7 @@ export async function tick(ports: Ports, options: TickOptions): Promise<TickRepo
     holdUntil: work.blind ? Math.max(memory.holdUntil, ports.time.now() + leaseSeconds * 1000) : memory.holdUntil,
     resume: Object.assign({}, ...queues.map((queue) => queue.resumePoint())) as ResumePoint,
   };
-  await publishTick(ports, options.owner, report, next, work.overdueMs);
+  await publishTick(ports, options, report, next, work.overdueMs);
   return report;
 }
 
@@ -226,7 +226,7 @@ async function remember(ports: Ports, now: number): Promise<Memory> {
 
 async function publishTick(
   ports: Ports,
-  owner: string,
+  { owner, budgetMs }: TickOptions,
   report: TickReport,
   memory: Memory,
   overdue: number,
@@ -247,7 +247,8 @@ async function publishTick(
     ...(holding && { holdUntil: new Date(memory.holdUntil).toISOString() }),
   };
   const more = { memory: { ...memory, resume: { ...memory.resume } } };
-  const promisedWithinSeconds = 3 * ports.config.watchdogIntervalSeconds;
+  // A tick may take all the time that it has, and publishes at its end.
+  const promisedWithinSeconds = 3 * ports.config.watchdogIntervalSeconds + budgetMs / 1000;
   await publishProof(ports, 'watchdog', { owner, detail, promisedWithinSeconds, more });
   // Last: a tick that could not say that it was is none.
   metrics.put('WatchdogTicks', 1);

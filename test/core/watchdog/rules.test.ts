@@ -63,8 +63,8 @@ async function pass(milliseconds: number, each: () => Promise<unknown> = async (
 async function expectTold(rule: string, pk: string, because: RegExp): Promise<void> {
   const notes = await world.ports.store.query({ pk, prefix: 'NOTE#watchdog#', limit: 50 });
   const told = notes.items.filter((note) => note.type === `watchdog.${rule}`);
-  expect(told.length).toBeGreaterThan(0);
-  expect((told[0]?.detail as { because: string }).because).toMatch(because);
+  expect(told).not.toEqual([]);
+  expect(told[0]).toMatchObject({ detail: { because: expect.stringMatching(because) as string } });
   expect(world.measured).toContainEqual({ name: 'Recoveries', value: 1, dimensions: { rule } });
 }
 

@@ -195,6 +195,28 @@ describe('a VM whose lease has run out', () => {
     expect(events.map((each) => each.sequence)).toEqual(upTo(events.length));
   });
 
+  it.each([0, 7, 14, 29, 44, 59])(
+    'is known to be gone within three minutes, whenever in a minute it is killed (+%i s)',
+    async (offset) => {
+      const { id, vmId, runner } = await runningRun(world);
+      // Heartbeats come every 15 s, ticks every 60 s, as on AWS.
+      const start = world.now;
+      let killedAt: number | undefined;
+      for (let second = 1; second <= 400; second++) {
+        world.now = start + second * SECOND;
+        if (second === 120 + offset) {
+          killedAt = world.now;
+          world.observations.set(vmId, { status: 'terminated', detail: 'spot interruption' });
+        }
+        if (killedAt === undefined && second % 15 === 0) await runner.beat([running(id)]);
+        if (second % 60 === 30) await look();
+        if ((second % 60 === 30 || second % 60 === 31) && (await runRow(world, id)).status === 'lost') break;
+      }
+      expect((await runRow(world, id)).status).toBe('lost');
+      expect(world.now - (killedAt ?? 0)).toBeLessThanOrEqual(180 * SECOND);
+    },
+  );
+
   it('is unresponsive while the fleet says that it runs, and terminated at the second deadline', async () => {
     const { id, vmId } = await runningRun(world);
     expect(await pass(60 * SECOND)).toEqual(['vm_silent']);
