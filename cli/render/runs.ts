@@ -1,6 +1,6 @@
 /** Runs, their events and logs for people: what is known, who saw it and when. */
 import { Evidence } from '../../core/contract/common.ts';
-import type { EventBody, LogRecordBody, RunBody } from '../../core/contract/runs.ts';
+import type { EventBody, LogRecordBody, RunBody, TriedBody } from '../../core/contract/runs.ts';
 import type { Page } from '../client.ts';
 import {
   absolute,
@@ -150,13 +150,18 @@ function waitingFields(run: RunBody): readonly Field[] {
   if (waiting === undefined) return [];
   return [
     ['waiting', inline(waiting.reason)],
-    ['  tried', waiting.tried && inline(waiting.tried.join(', '))],
+    ['  tried', waiting.tried?.map((each) => inline(poolText(each))).join('\n')],
     ['  position', waiting.position?.toString()],
     ['  limit', waiting.maximum?.toString()],
     ['  blocked by', waiting.blockedBy?.map(inline).join('\n')],
     ['  next try', waiting.nextTryAt && when(waiting.nextTryAt, run.asOf)],
   ];
 }
+
+const poolText = ({ type, availabilityZone, market, code }: TriedBody): string => {
+  const pool = [type, availabilityZone, market].filter((part) => part !== undefined).join('/');
+  return pool === '' ? code : `${pool}: ${code}`;
+};
 
 /** Every stage of a cancel with its time. A stage that was not observed is said to be so, as long as it may still come. */
 function cancelFields(run: RunBody): readonly Field[] {

@@ -1,5 +1,5 @@
 /** The stored shape of an agent, and of the immutable copy of each of its versions that runs pin. */
-import type { Criteria, RepositoryDefinition, RetryPolicy, Reuse } from '../contract/agentParts.ts';
+import type { Criteria, Needs, RepositoryDefinition, RetryPolicy, Reuse } from '../contract/agentParts.ts';
 import type { Environment, Limits } from '../contract/agents.ts';
 import type { RowBase } from '../table/rows.ts';
 
@@ -21,6 +21,8 @@ export interface AgentDefinition {
   readonly warmFor?: number;
   readonly reuse?: Reuse;
   readonly slots?: number;
+  /** What its VMs must have. */
+  readonly requirements?: Needs;
 }
 
 /** Every part of a definition that can be left out, by its name in the API and in the row. */
@@ -36,6 +38,7 @@ export const OPTIONAL_PARTS = [
   'warmFor',
   'reuse',
   'slots',
+  'requirements',
 ] as const satisfies readonly (keyof AgentDefinition)[];
 
 /** The parts that are there. */

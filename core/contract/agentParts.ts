@@ -156,5 +156,36 @@ export interface RepositoryDefinition {
   readonly secret?: string;
 }
 
+export const MARKETS = ['spot', 'on_demand'] as const;
+export type Market = (typeof MARKETS)[number];
+export const MARKET_WISHES = [...MARKETS, 'spot_first'] as const;
+export const ARCHITECTURES = ['x86_64', 'arm64'] as const;
+export type Architecture = (typeof ARCHITECTURES)[number];
+
+/** What a VM must have at least. On one machine they are kept and not looked at: there is one kind of VM. */
+export const Requirements = z
+  .strictObject({
+    vcpu: z.int('must be a whole number').min(1, 'must be at least 1').max(512, 'must be at most 512').optional(),
+    memoryMiB: z.int('must be a whole number').min(128, 'must be at least 128').max(8_388_608).optional(),
+    architecture: z.enum(ARCHITECTURES, `must be one of ${ARCHITECTURES.join(', ')}`).optional(),
+    /** Only these, as far as the installation has them. */
+    instanceTypes: z
+      .array(z.string().regex(/^[a-z0-9][a-z0-9.-]{1,63}$/, 'must be an instance type such as m7i.large'))
+      .min(1, 'must name an instance type')
+      .max(20, 'must have at most 20 instance types')
+      .optional(),
+    /** `spot_first` takes an on-demand one where there is no spot instance to be had; without a word, as the installation has it. */
+    market: z.enum(MARKET_WISHES, `must be one of ${MARKET_WISHES.join(', ')}`).optional(),
+  })
+  .refine((needs) => Object.keys(needs).length > 0, 'must name what is required');
+
+export interface Needs {
+  readonly vcpu?: number;
+  readonly memoryMiB?: number;
+  readonly architecture?: Architecture;
+  readonly instanceTypes?: readonly string[];
+  readonly market?: (typeof MARKET_WISHES)[number];
+}
+
 export const REUSE = ['same_agent', 'never'] as const;
 export type Reuse = (typeof REUSE)[number];

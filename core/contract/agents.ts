@@ -3,9 +3,11 @@ import * as z from 'zod';
 import {
   ArtifactGlob,
   type Criteria,
+  type Needs,
   REUSE,
   Repository,
   type RepositoryDefinition,
+  Requirements,
   Retry,
   type RetryBody,
   type Reuse,
@@ -73,6 +75,7 @@ export const AgentCreate = z.strictObject({
   reuse: z.enum(REUSE, `must be one of ${REUSE.join(', ')}`).optional(),
   /** Runs side by side on one VM. */
   slots: Count(16).optional(),
+  requirements: Requirements.optional(),
   metadata: Metadata.optional(),
 });
 export type AgentCreate = z.output<typeof AgentCreate>;
@@ -94,6 +97,7 @@ export const AgentPatch = z
     warmFor: AgentCreate.shape.warmFor.unwrap().nullable(),
     reuse: AgentCreate.shape.reuse.unwrap().nullable(),
     slots: AgentCreate.shape.slots.unwrap().nullable(),
+    requirements: Requirements.nullable(),
     metadata: Metadata.nullable(),
   })
   .partial();
@@ -122,6 +126,7 @@ export interface AgentBody {
   readonly warmFor?: string;
   readonly reuse?: Reuse;
   readonly slots?: number;
+  readonly requirements?: Needs;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly version: number;
   readonly createdBy: string;

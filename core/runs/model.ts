@@ -5,6 +5,7 @@ import type {
   RunStatus,
   TerminalStatus,
   TerminatedBy,
+  TriedBody,
   TriggerKind,
   VerificationBody,
 } from '../contract/runs.ts';
@@ -83,8 +84,11 @@ export interface RunRow extends RowBase {
   readonly cancel?: CancelRecord;
   readonly waiting?: {
     readonly reason: string;
-    readonly tried?: readonly string[];
+    /** Texts in rows from before pools were told apart. */
+    readonly tried?: readonly (TriedBody | string)[];
     readonly nextTryAt?: number;
+    /** How often a launch has failed with each error, by its name: the pause before the next try grows with it. */
+    readonly tries?: Readonly<Record<string, number>>;
     readonly blockedBy?: readonly string[];
     /** Those are killed at once. */
     readonly force?: boolean;

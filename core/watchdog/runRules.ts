@@ -14,6 +14,7 @@ import { asRow } from '../table/rows.ts';
 import { changeVm, vmProof, withCommand } from '../vms/change.ts';
 import type { VmRow } from '../vms/model.ts';
 import { terminateVm } from '../vms/release.ts';
+import { triedSuffix } from '../vms/tried.ts';
 import { dropCheck, moveCheck } from './checks.ts';
 import type { Action, Rule, RuleContext } from './rule.ts';
 
@@ -63,8 +64,7 @@ async function undispatched({ ports, now, holding }: RuleContext, run: RunRow): 
     return placed === 'started' ? { rule: 'queued_unplaced', subject: run.id, did: 'placed it' } : undefined;
   }
   if (holding) return undefined;
-  const tried = run.waiting?.tried === undefined ? '' : `; tried: ${run.waiting.tried.join(', ')}`;
-  const found = evidence('watchdog', now, `no VM within ${run.startTimeoutSeconds} s${tried}`);
+  const found = evidence('watchdog', now, `no VM within ${run.startTimeoutSeconds} s${triedSuffix(run)}`);
   const verdict = { status: 'failed', reason: 'start_timeout', evidence: found } as const;
   const finished = await finishRun(ports, run.id, verdict, { attempt: run.attempt, onlyUndispatched: true });
   if (finished === undefined) return undefined;

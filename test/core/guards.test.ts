@@ -28,6 +28,7 @@ import { createSchedule, patchSchedule } from '../../core/schedules/service.ts';
 import { skipOccurrence } from '../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
 import { keys } from '../../core/table/keys.ts';
+import { LaunchThrottled } from '../../core/vms/launchErrors.ts';
 import { awaitReady, launchVm } from '../../core/vms/provision.ts';
 import { releaseVm } from '../../core/vms/release.ts';
 import { tick } from '../../core/watchdog/tick.ts';
@@ -492,6 +493,23 @@ const RACES: readonly Race[] = [
         recorded = await runRow(world, id);
       };
       await runner.beat([], interleaved(world, rival, keys.run(id)));
+      return isDeepStrictEqual(await runRow(world, id), recorded);
+    },
+  },
+  {
+    without: ['waiting.runUnchanged'],
+    when: 'the run ends between a launch without an answer and the note of when it is tried again',
+    breaks: 'I3: what has ended changes no more',
+    held: async (world) => {
+      const { id, input } = await apiRun(world);
+      world.launchFault = new LaunchThrottled('no answer', [], { unanswered: true });
+      await launchVm(world.ports, input).catch(() => undefined);
+      let recorded: unknown;
+      const rival = async () => {
+        await finishAs(world, id);
+        recorded = await runRow(world, id);
+      };
+      await launchVm(interleaved(world, rival, keys.run(id)), input).catch(() => undefined);
       return isDeepStrictEqual(await runRow(world, id), recorded);
     },
   },

@@ -5,6 +5,7 @@ import { LocalFleet, type LocalFleetOptions } from '../../../adapters/local/flee
 import { identify, processesWithMark, sendSignal } from '../../../adapters/local/procfs.ts';
 import { systemTime } from '../../../adapters/system/time.ts';
 import { QuotaExceeded } from '../../../core/vms/launchErrors.ts';
+import { fleetContract } from '../../contracts/fleet.ts';
 import { afterThisTest, eventually, fixture, silent, startProgram, temporaryFolder } from './support.ts';
 
 const AGENT = 'agt_1';
@@ -32,7 +33,11 @@ const spec = (vmId: string, clientToken = 'token-1') => ({
   vmId,
   agentId: AGENT,
   clientToken,
-  registrationKey: 'the-key',
+  runId: 'run_1',
+  attempt: 1,
+  number: 1,
+  plan: { pools: [] },
+  registrationKey: async () => 'the-key',
 });
 
 const marked = (vmId: string) => processesWithMark('CANDOR_VM_ID', vmId).map(({ pid }) => pid);
@@ -74,6 +79,13 @@ async function launched(options: Partial<LocalFleetOptions> = {}) {
   const pid = await vm.started(1);
   return { dataDir, fleet, vmId, instanceId, vm, pid };
 }
+
+fleetContract('the fleet of one machine', () => ({
+  fleet: makeFleet(temporaryFolder()),
+  newVmId,
+  settle: async () => {},
+  now: systemTime.now,
+}));
 
 describe('launching', () => {
   it('starts a runner that knows where to register, in files that only the owner can read', async () => {
@@ -141,13 +153,13 @@ describe('launching', () => {
 
   it('fails as a fault that was planted says, and leaves nothing behind', async () => {
     const dataDir = temporaryFolder();
-    const faults: Error[] = [new QuotaExceeded('no', ['m7i.large: VcpuLimitExceeded'])];
+    const faults: Error[] = [new QuotaExceeded('no', [{ type: 'm7i.large', code: 'VcpuLimitExceeded' }])];
     const fleet = makeFleet(dataDir, { launchFault: () => faults.shift() });
     const vmId = newVmId();
 
     await expect(fleet.launch(spec(vmId))).rejects.toMatchObject({
       name: 'QuotaExceeded',
-      tried: ['m7i.large: VcpuLimitExceeded'],
+      tried: [{ type: 'm7i.large', code: 'VcpuLimitExceeded' }],
     });
     expect(existsSync(path.join(dataDir, 'vms', vmId))).toBe(false);
 
