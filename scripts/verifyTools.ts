@@ -94,14 +94,15 @@ const atOf = (file: string, place: string) => `${path.basename(file, '.template.
 
 function cfnLint(templates: readonly string[]): void {
   const { stdout, stderr } = run(path.join(VENV, 'bin/cfn-lint'), ['--format', 'json', ...templates]);
-  if (stdout.trim() === '') return say('cfn-lint', stderr === '' ? [] : [stderr]);
   type Finding = { Filename: string; Rule: { Id: string }; Message: string; Location: { Path?: string[] } };
-  const found = (JSON.parse(stdout) as Finding[]).map(({ Filename, Rule, Message, Location }) => ({
-    rule: Rule.Id,
-    at: atOf(Filename, (Location.Path ?? []).slice(0, 6).join('/')),
-    text: Message,
-  }));
-  say('cfn-lint', unanswered(found, CFN_LINT));
+  const found = (JSON.parse(stdout.trim() === '' ? '[]' : stdout) as Finding[]).map(
+    ({ Filename, Rule, Message, Location }) => ({
+      rule: Rule.Id,
+      at: atOf(Filename, (Location.Path ?? []).slice(0, 6).join('/')),
+      text: Message,
+    }),
+  );
+  say('cfn-lint', [...(stdout.trim() === '' && stderr !== '' ? [stderr] : []), ...unanswered(found, CFN_LINT)]);
 }
 
 function checkov(): void {
@@ -115,7 +116,8 @@ function checkov(): void {
   try {
     report = JSON.parse(stdout);
   } catch {
-    return say('checkov', [stderr || stdout]);
+    say('checkov', [stderr || stdout]);
+    return;
   }
   const found = (report.results?.failed_checks ?? []).map(({ check_id, check_name, file_path, resource }) => ({
     rule: check_id,
@@ -127,7 +129,7 @@ function checkov(): void {
 
 /** The files as a VM gets them, for the tools that read them. */
 function writtenFiles(): { readonly text: string; readonly folder: string } {
-  const template = JSON.parse(readFileSync(path.join(work, 'emulator/candor-emulator-fleet.template.json'), 'utf8'));
+  const template = JSON.parse(readFileSync(path.join(work, 'emulator/candor-emulator-control.template.json'), 'utf8'));
   const launch = Object.values<{ Type: string; Properties: never }>(template.Resources).find(
     ({ Type }) => Type === 'AWS::EC2::LaunchTemplate',
   ) as { Properties: { LaunchTemplateData: { UserData: { 'Fn::Base64': { 'Fn::Join': [string, unknown[]] } } } } };
@@ -158,7 +160,10 @@ function cloudInit(folder: string): void {
   const [schema] = globSync('usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json', {
     cwd: DEBIAN,
   });
-  if (schema === undefined) return say('cloud-init schema', ['cloud-init cannot be had from apt here']);
+  if (schema === undefined) {
+    say('cloud-init schema', ['cloud-init cannot be had from apt here']);
+    return;
+  }
   const program = [
     'import json, sys, yaml, jsonschema',
     'schema = json.load(open(sys.argv[1]))',
@@ -182,8 +187,10 @@ function cloudInit(folder: string): void {
 function firewall(folder: string): void {
   const script = path.join(ROOT, 'scripts/verifyFirewall.sh');
   const { status, stdout, stderr } = run('sh', [script, folder, DEBIAN]);
-  if (status === 77) return say(`firewall (not tried: ${stdout.trim()})`, []);
-  say('firewall', status === 0 ? [] : [stdout + stderr]);
+  say(
+    status === 77 ? `firewall (not tried: ${stdout.trim()})` : 'firewall',
+    status === 0 || status === 77 ? [] : [stdout + stderr],
+  );
   if (status === 0) process.stdout.write(`     ${stdout.trim().replaceAll('\n', '\n     ')}\n`);
 }
 

@@ -2,19 +2,16 @@
  * The Lambdas' code: one CommonJS file each, with everything in it. CommonJS starts faster than modules with the AWS SDK,
  * and an SDK of our own version does not change under us when Lambda's does.
  */
-import { globSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { buildSync, type Metafile } from 'esbuild';
 import { BUILD, ROOT, writeOnce } from './paths.ts';
 
-/** Files in `lambdas/` that are no handlers. */
-const SUPPORT: readonly string[] = ['environment', 'ports', 'wrap'];
-
 /** The functions' names: those of the handlers' files. */
 export const lambdaNames = (): readonly string[] =>
   globSync('*.ts', { cwd: path.join(ROOT, 'lambdas') })
+    .filter((file) => readFileSync(path.join(ROOT, 'lambdas', file), 'utf8').includes('\nexport const handler ='))
     .map((file) => path.basename(file, '.ts'))
-    .filter((name) => !SUPPORT.includes(name))
     .sort();
 
 export interface LambdaBundles {

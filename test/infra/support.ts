@@ -138,8 +138,8 @@ export function functionsOf({ control }: Synthesized, id: string): ReadonlyMap<s
 export const roleIdOf = (resource: Resource): string => resource.Properties.Role['Fn::GetAtt'][0];
 
 /** The user data of the launch template, decoded: the cloud-config and its text. */
-export function userDataOf({ fleet }: Synthesized): { readonly text: string; readonly document: Json } {
-  const { UserData } = fleet.one('AWS::EC2::LaunchTemplate').Properties.LaunchTemplateData;
+export function userDataOf({ control }: Synthesized): { readonly text: string; readonly document: Json } {
+  const { UserData } = control.one('AWS::EC2::LaunchTemplate').Properties.LaunchTemplateData;
   const text = textOf(UserData['Fn::Base64']);
   return { text, document: JSON.parse(text.slice(text.indexOf('\n'))) };
 }
