@@ -1,12 +1,11 @@
 /** The control plane's parts: who may knock, what calls what, where things go that nobody takes. */
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { bundleLambdas, lambdaNames } from '../../lib/bundle/lambdas.ts';
 import { ROOT } from '../../lib/bundle/paths.ts';
-import { baseInput, environment, functionsOf, textOf, userDataOf, variant } from './support.ts';
+import { baseInput, environment, functionsOf, temporary, textOf, userDataOf, variant } from './support.ts';
 
 const control = () => environment('dev').control;
 const functions = () => functionsOf(environment('dev'), 'candor-dev');
@@ -74,7 +73,7 @@ describe('the functions', () => {
   });
 
   it('are one file each, which loads as it is and has a handler', () => {
-    const folder = mkdtempSync(path.join(os.tmpdir(), 'candor-bundle-'));
+    const folder = temporary();
     // As on Lambda: no package.json above it says that it is a module.
     writeFileSync(path.join(folder, 'package.json'), '{}');
     const require = createRequire(import.meta.url);

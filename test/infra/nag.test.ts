@@ -1,6 +1,5 @@
 /** cdk-nag's packs for AWS solutions and serverless: nothing is found that `justified.ts` does not answer. */
-import { mkdtempSync, readFileSync } from 'node:fs';
-import os from 'node:os';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { App, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks, ServerlessChecks } from 'cdk-nag';
@@ -8,7 +7,7 @@ import { expect, it } from 'vitest';
 import { environmentNamed } from '../../config/environments.ts';
 import { addStacks } from '../../lib/app.ts';
 import { NAG } from './justified.ts';
-import { context } from './support.ts';
+import { context, temporary } from './support.ts';
 
 interface Report {
   readonly pluginReports: readonly {
@@ -21,7 +20,7 @@ interface Report {
 }
 
 function findings(name: string): readonly { readonly rule: string; readonly at: string }[] {
-  const outdir = mkdtempSync(path.join(os.tmpdir(), 'candor-nag-'));
+  const outdir = temporary();
   const app = new App({ outdir, context });
   addStacks(app, name, environmentNamed(name));
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app), new ServerlessChecks(app));

@@ -1,8 +1,9 @@
 /** Synthesis of an environment, and the resources in it as plain JSON, as CloudFormation gets them. */
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { App } from 'aws-cdk-lib';
+import { afterAll, vi } from 'vitest';
 import { environmentNamed, validated } from '../../config/environments.ts';
 import type { EnvironmentConfig, EnvironmentInput } from '../../config/schema.ts';
 import { addStacks } from '../../lib/app.ts';
@@ -53,8 +54,23 @@ export interface Synthesized {
 /** As `cdk` finds it in `cdk.json`. */
 export const context = (JSON.parse(readFileSync(path.join(ROOT, 'cdk.json'), 'utf8')) as Json).context;
 
+// The first synthesis of all bundles the functions, on a machine that does other things as well.
+vi.setConfig({ testTimeout: 180_000 });
+
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** A folder that is gone with the tests of this file. */
+export function temporary(): string {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'candor-infra-'));
+  folders.push(folder);
+  return folder;
+}
+
 export function synthesize(environment: string, config: EnvironmentConfig): Synthesized {
-  const outdir = mkdtempSync(path.join(os.tmpdir(), 'candor-synth-'));
+  const outdir = temporary();
   const app = new App({ outdir, context });
   const stacks = addStacks(app, environment, config);
   const assembly = app.synth();
