@@ -24,10 +24,15 @@ const PACKAGES = [
   'libjansson4',
   'libedit2',
   'libgmp10',
-  'libxtables12',
   'libbsd0',
   'libtinfo6',
   'libmd0',
+  'iptables',
+  'libxtables12',
+  'libip4tc2',
+  'libip6tc2',
+  'libnetfilter-conntrack3',
+  'libnfnetlink0',
 ];
 const work = mkdtempSync(path.join(os.tmpdir(), 'candor-infra-'));
 let failures = 0;
@@ -49,7 +54,8 @@ function install(): void {
     execFileSync(path.join(VENV, 'bin/pip'), ['install', '--quiet', ...PIP], { stdio: ['ignore', 'ignore', 2] });
     writeFileSync(stamp, wanted);
   }
-  if (existsSync(DEBIAN) || run('apt-get', ['--version']).status !== 0) return;
+  const unpacked = path.join(DEBIAN, 'unpacked');
+  if (existsSync(unpacked) || run('apt-get', ['--version']).status !== 0) return;
   mkdirSync(path.join(DEBIAN, 'packages'), { recursive: true });
   const cwd = path.join(DEBIAN, 'packages');
   for (const name of PACKAGES) {
@@ -57,6 +63,7 @@ function install(): void {
     if (got.status !== 0) process.stdout.write(`     ${name} cannot be had from apt here\n`);
   }
   for (const file of globSync('*.deb', { cwd })) execFileSync('dpkg', ['-x', path.join(cwd, file), DEBIAN]);
+  writeFileSync(unpacked, '');
 }
 
 /** Findings that nobody has justified, and justifications that nothing needs. */
@@ -144,7 +151,10 @@ function writtenFiles(): { readonly text: string; readonly folder: string } {
 }
 
 function shellcheck(folder: string): void {
-  const names = ['boot', 'firewall', 'deadman'].map((name) => path.join(folder, name));
+  const names = [
+    ...['boot', 'firewall', 'deadman'].map((name) => path.join(folder, name)),
+    ...globSync('scripts/*.sh', { cwd: ROOT }).map((file) => path.join(ROOT, file)),
+  ];
   const { status, stdout, stderr } = run(path.join(VENV, 'bin/shellcheck'), [
     '--shell=sh',
     '--severity=style',
