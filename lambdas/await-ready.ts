@@ -1,8 +1,9 @@
 /** State `AwaitReady` of provision-vm: leaves the task token for the registration to find. */
 import * as z from 'zod/mini';
 import { awaitReady } from '../core/vms/provision.ts';
+import { ExecutionEvent } from './executionEvent.ts';
 import { composed } from './ports/base.ts';
-import { ExecutionEvent, wrap } from './wrap.ts';
+import { wrap } from './wrap.ts';
 
 const AwaitReadyEvent = z.extend(ExecutionEvent, {
   vmId: z.string().check(z.minLength(1)),

@@ -1,8 +1,9 @@
 /** State `DispatchRun` of provision-vm. */
 import * as z from 'zod/mini';
 import { dispatchRun } from '../core/vms/provision.ts';
+import { ExecutionEvent } from './executionEvent.ts';
 import { composed } from './ports/base.ts';
-import { ExecutionEvent, wrap } from './wrap.ts';
+import { wrap } from './wrap.ts';
 
 const DispatchEvent = z.extend(ExecutionEvent, { vmId: z.string().check(z.minLength(1)) });
 

@@ -2,7 +2,6 @@
  * The Lambdas' environment: the only file here that reads it. Each part of a function asks for the variables that it needs
  * at its first call, so that no function must be given one that is another's. Plain checks: what `fire` loads is counted.
  */
-import * as z from 'zod/mini';
 import { CoreConfig } from '../core/config.ts';
 
 const ARN = /^arn:[\w-]+:/;
@@ -47,7 +46,7 @@ export function variables<Name extends Variable>(
 /** @throws Error naming the setting that is wrong */
 export function coreConfig(source: Environment = process.env): CoreConfig {
   const parsed = CoreConfig.safeParse(jsonFrom('CANDOR_CONFIG', source.CANDOR_CONFIG ?? '{}'));
-  if (!parsed.success) throw new Error(`CANDOR_CONFIG is not valid: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new Error(`CANDOR_CONFIG is not valid: ${parsed.error.message}`);
   return parsed.data;
 }
 

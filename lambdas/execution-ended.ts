@@ -1,9 +1,10 @@
 /** EventBridge, "Step Functions Execution Status Change" FAILED, TIMED_OUT, ABORTED → what the execution's own Catch could not do. */
 import * as z from 'zod/mini';
 import { afterFailedExecution } from '../core/vms/executionEnd.ts';
+import { ExecutionEvent } from './executionEvent.ts';
 import { composed } from './ports/base.ts';
 import { fleetPort } from './ports/fleet.ts';
-import { ExecutionEvent, InvalidEvent, wrap } from './wrap.ts';
+import { InvalidEvent, wrap } from './wrap.ts';
 
 const STATUSES = { FAILED: 'failed', TIMED_OUT: 'timed_out', ABORTED: 'aborted' } as const;
 
@@ -34,6 +35,6 @@ function inputOf(text: string): z.output<typeof ExecutionEvent> {
     throw new InvalidEvent('the execution has no input in JSON');
   }
   const parsed = ExecutionEvent.safeParse(value);
-  if (!parsed.success) throw new InvalidEvent(z.prettifyError(parsed.error));
+  if (!parsed.success) throw new InvalidEvent(parsed.error.message);
   return parsed.data;
 }

@@ -1,8 +1,9 @@
 /** State `FailRun` of provision-vm. */
 import * as z from 'zod/mini';
 import { failRun } from '../core/vms/provision.ts';
+import { ExecutionEvent } from './executionEvent.ts';
 import { composed } from './ports/base.ts';
-import { ExecutionEvent, wrap } from './wrap.ts';
+import { wrap } from './wrap.ts';
 
 const FailEvent = z.extend(ExecutionEvent, {
   failure: z.optional(z.partial(z.object({ Error: z.string(), Cause: z.string() }))),

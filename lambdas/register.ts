@@ -9,7 +9,7 @@ import { problemResponse } from '../adapters/http/problem.ts';
 import { RegisterRequest } from '../core/contract/runner.ts';
 import { CandorError } from '../core/errors.ts';
 import { registerInstance } from '../core/vms/registerInstance.ts';
-import { logger } from './log.ts';
+import { log, logger } from './log.ts';
 import { composed } from './ports/base.ts';
 import { tokensPort } from './ports/secrets.ts';
 
@@ -27,18 +27,13 @@ export const handler = middy<
 >()
   .use(injectLambdaContext(logger, { resetKeys: true }))
   .handler(async (event, context) => {
-    const parts = ports();
     try {
-      const answer = await registerInstance(parts, instanceOf(event), bodyOf(event));
+      const answer = await registerInstance(ports(), instanceOf(event), bodyOf(event));
       return { statusCode: 200, headers: { 'content-type': 'application/json' }, body: JSON.stringify(answer) };
     } catch (error) {
       const { awsRequestId: requestId } = context;
-      const response = problemResponse(error, { requestId, method: 'POST', path: PATH, log: parts.log });
-      return {
-        statusCode: response.status,
-        headers: Object.fromEntries(response.headers),
-        body: await response.text(),
-      };
+      const problem = problemResponse(error, { requestId, method: 'POST', path: PATH, log });
+      return { statusCode: problem.status, headers: Object.fromEntries(problem.headers), body: await problem.text() };
     }
   });
 

@@ -1,8 +1,9 @@
 /** State `ReleaseVm` of provision-vm. */
 import { releaseAttempt } from '../core/vms/provision.ts';
+import { ExecutionEvent } from './executionEvent.ts';
 import { composed } from './ports/base.ts';
 import { fleetPort } from './ports/fleet.ts';
-import { ExecutionEvent, wrap } from './wrap.ts';
+import { wrap } from './wrap.ts';
 
 const ports = composed(fleetPort);
 

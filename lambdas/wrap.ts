@@ -2,7 +2,6 @@
 import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
-import * as z from 'zod/mini';
 import { logger } from './log.ts';
 
 /** The event is not one that this function takes. Permanent: a retry of the same event cannot help. */
@@ -13,10 +12,17 @@ export class InvalidEvent extends Error {
   }
 }
 
-/** Wraps a use case: the event is parsed by `schema` before it is handled; what is thrown keeps its name for Step Functions. */
-export function wrap<Schema extends z.core.$ZodType, Result>(
-  schema: Schema,
-  handle: (event: z.output<Schema>, context: Context) => Promise<Result>,
+/** What tells an event of a function from any other: a schema, or less where a schema would be too much to load. */
+interface Parser<Event> {
+  safeParse(
+    value: unknown,
+  ): { readonly success: true; readonly data: Event } | { readonly success: false; readonly error: Error };
+}
+
+/** Wraps a use case: the event is parsed before it is handled; what is thrown keeps its name for Step Functions. */
+export function wrap<Event, Result>(
+  parser: Parser<Event>,
+  handle: (event: Event, context: Context) => Promise<Result>,
 ) {
   return middy<unknown, Result, Error, Context>()
     .use(injectLambdaContext(logger, { resetKeys: true }))
@@ -24,15 +30,8 @@ export function wrap<Schema extends z.core.$ZodType, Result>(
       logger.error('handler.failed', request.error as Error);
     })
     .handler(async (event, context) => {
-      const parsed = z.safeParse(schema, event);
-      if (!parsed.success) throw new InvalidEvent(z.prettifyError(parsed.error));
+      const parsed = parser.safeParse(event);
+      if (!parsed.success) throw new InvalidEvent(parsed.error.message);
       return handle(parsed.data, context);
     });
 }
-
-/** What the state machine hands to each of its functions. */
-export const ExecutionEvent = z.looseObject({
-  tenantId: z.string().check(z.minLength(1)),
-  runId: z.string().check(z.minLength(1)),
-  attempt: z.int().check(z.gte(1)),
-});

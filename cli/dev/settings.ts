@@ -1,5 +1,4 @@
 /** What one machine does differently: quicker paces, one shard, and events that are polled instead of streamed. */
-import * as z from 'zod';
 import type { Features } from '../../adapters/http/app.ts';
 import { LocalSetupError } from '../../adapters/local/setupError.ts';
 import { CoreConfig } from '../../core/config.ts';
@@ -32,8 +31,7 @@ const LOCAL = {
 export function localConfig(overrides: string | undefined): CoreConfig {
   const config = CoreConfig.safeParse({ ...LOCAL, ...parseObject(overrides) });
   if (config.success) return config.data;
-  const mistakes = z.prettifyError(config.error).replaceAll('\n', ' ');
-  throw new LocalSetupError(`CANDOR_CONFIG cannot be used: ${mistakes}`, REMEDY, config.error);
+  throw new LocalSetupError(`CANDOR_CONFIG cannot be used: ${config.error.message}`, REMEDY, config.error);
 }
 
 /**

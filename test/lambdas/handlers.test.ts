@@ -6,6 +6,7 @@ import { marshallItem } from '../../adapters/aws/marshall.ts';
 import { fire } from '../../core/schedules/fire.ts';
 import { keys } from '../../core/table/keys.ts';
 import { launchVm } from '../../core/vms/provision.ts';
+import { type FakeEndpoint, fakeEmptyEc2, fakeSecretsManager } from '../support/aws/endpoints.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../support/world.ts';
 
 const context = {
@@ -18,7 +19,18 @@ const context = {
 
 let engine: TestEngine;
 let world: World;
+const SIGNING_SECRET = 'arn:aws:secretsmanager:eu-central-1:000000000000:secret:signing';
+const ADMIN_SECRET = 'arn:aws:secretsmanager:eu-central-1:000000000000:secret:admin';
+const ADMIN_TOKEN = 'an-administrator-of-a-fresh-installation';
+
+let secretsManager: FakeEndpoint;
+let emptyEc2: FakeEndpoint;
 beforeAll(async () => {
+  secretsManager = await fakeSecretsManager({
+    [SIGNING_SECRET]: JSON.stringify({ kid: '1', key: 'k'.repeat(43) }),
+    [ADMIN_SECRET]: `${ADMIN_TOKEN}\n`,
+  });
+  emptyEc2 = await fakeEmptyEc2();
   engine = await testEngine();
   world = await engine.world();
   Object.assign(process.env, {
@@ -29,9 +41,34 @@ beforeAll(async () => {
     AWS_ACCESS_KEY_ID: 'test',
     AWS_SECRET_ACCESS_KEY: 'test',
     POWERTOOLS_LOG_LEVEL: 'SILENT',
+    CANDOR_SCHEDULE_GROUP: 'candor-test',
+    CANDOR_SCHEDULE_ROLE_ARN: 'arn:aws:iam::000000000000:role/scheduler',
+    CANDOR_SCHEDULE_DLQ_ARN: 'arn:aws:sqs:eu-central-1:000000000000:dead-letters',
+    CANDOR_FIRE_FUNCTION_ARN: 'arn:aws:lambda:eu-central-1:000000000000:function:fire',
+    CANDOR_BUCKET: 'candor-test',
+    CANDOR_SIGNING_SECRET_ARN: SIGNING_SECRET,
+    CANDOR_SECRET_PREFIX: 'candor/test/',
+    CANDOR_ADMIN_TOKEN_SECRET_ARN: ADMIN_SECRET,
+    CANDOR_INSTALLATION: 'candor-test',
+    CANDOR_LAUNCH_TEMPLATE_ID: 'lt-1',
+    CANDOR_POOLS: JSON.stringify([
+      {
+        subnetId: 'subnet-a',
+        availabilityZone: 'eu-central-1a',
+        architecture: 'x86_64',
+        instanceTypes: [{ type: 'm7i.large', vcpu: 2, memoryMiB: 8192 }],
+        markets: ['on_demand'],
+      },
+    ]),
+    AWS_ENDPOINT_URL_SECRETS_MANAGER: secretsManager.endpoint,
+    AWS_ENDPOINT_URL_EC2: emptyEc2.endpoint,
   });
 });
-afterAll(() => engine.stop());
+afterAll(async () => {
+  secretsManager.stop();
+  emptyEc2.stop();
+  await engine.stop();
+});
 
 /** A run that waits for its VM, as the state machine finds it. */
 async function queuedRun() {
@@ -43,9 +80,11 @@ async function queuedRun() {
   return { tenantId: world.caller.tenantId, runId: 'runId' in fired ? fired.runId : '', attempt: 1 };
 }
 
+const SUPPORT = ['environment.ts', 'executionEvent.ts', 'log.ts', 'ports', 'wrap.ts'];
+
 describe('every handler', () => {
   const states = readdirSync(new URL('../../lambdas', import.meta.url)).filter(
-    (file) => !['api.ts', 'environment.ts', 'ports.ts', 'register.ts', 'wrap.ts', 'watchdog.ts'].includes(file),
+    (file) => ![...SUPPORT, 'api.ts', 'register.ts', 'watchdog.ts'].includes(file),
   );
 
   it.each(states)('%s refuses an event that is not its own, by name', async (file) => {
@@ -83,23 +122,74 @@ describe('the states of provision-vm', () => {
 });
 
 describe('the API handler', () => {
-  const request = (path: string): LambdaEvent =>
-    ({
+  const request = (path: string, more: { method?: string; bearer?: string; body?: object } = {}): LambdaEvent => {
+    const { method = 'GET', bearer, body } = more;
+    return {
       version: '2.0',
       routeKey: '$default',
       rawPath: path,
       rawQueryString: '',
-      headers: {},
+      headers: {
+        ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }),
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+      },
       isBase64Encoded: false,
-      requestContext: { http: { method: 'GET', path, protocol: 'HTTP/1.1', sourceIp: '127.0.0.1', userAgent: 'test' } },
-    }) as unknown as LambdaEvent;
-
-  it('answers health to everybody and everything else to nobody', async () => {
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      requestContext: { http: { method, path, protocol: 'HTTP/1.1', sourceIp: '127.0.0.1', userAgent: 'test' } },
+    } as unknown as LambdaEvent;
+  };
+  const call = async (...args: Parameters<typeof request>) => {
     const { handler } = await import('../../lambdas/api.ts');
-    expect(await handler(request('/v1/health'), context)).toMatchObject({ statusCode: 200 });
-    const refused = (await handler(request('/v1/runs'), context)) as { statusCode: number; body: string };
-    expect(refused.statusCode).toBe(401);
-    expect(JSON.parse(refused.body)).toMatchObject({ code: 'unauthenticated' });
+    const answer = (await handler(request(...args), context)) as { statusCode: number; body: string };
+    return { status: answer.statusCode, body: JSON.parse(answer.body || '{}') as Record<string, unknown> };
+  };
+
+  it('answers health to everybody, and everything else to nobody without a credential', async () => {
+    expect(await call('/v1/health')).toMatchObject({ status: 200 });
+    expect(await call('/v1/runs')).toMatchObject({ status: 401, body: { code: 'unauthenticated' } });
+    for (const bearer of ['wrong', `${ADMIN_TOKEN}x`, ADMIN_TOKEN.slice(1), 'x'.repeat(ADMIN_TOKEN.length)])
+      expect(await call('/v1/runs', { bearer })).toMatchObject({ status: 401 });
+  });
+
+  it('opens to the token that the stack generated, and its holder is there for what fires later', async () => {
+    const body = { name: 'made through the Lambda', command: ['true'] };
+    const made = await call('/v1/agents', { method: 'POST', bearer: ADMIN_TOKEN, body });
+    expect(made).toMatchObject({ status: 201, body: { createdBy: 'usr_admin' } });
+    expect(await world.ports.store.get(keys.principal('usr_admin'))).toMatchObject({ status: 'active' });
+    expect(await call(`/v1/agents/${made.body.id}`, { bearer: ADMIN_TOKEN })).toMatchObject({ status: 200 });
+  });
+
+  it('lets a runner in at its own door by its token, and nowhere else; a run reads itself', async () => {
+    const { SecretTokens } = await import('../../adapters/aws/tokens.ts');
+    const { SecretsManagerClient } = await import('@aws-sdk/client-secrets-manager');
+    const tokens = new SecretTokens({
+      client: new SecretsManagerClient({}),
+      arn: SIGNING_SECRET,
+      time: { now: () => Date.now() },
+    });
+    const later = Date.now() + 60_000;
+    const vmId = `vm_${'0'.repeat(26)}`;
+    const vm = await tokens.sign({ kind: 'vm', tenantId: 'default', vmId, generation: 1 }, later);
+    const beat = { vmId, generation: 1, seq: 1, registry: [], acks: 0 };
+    const heartbeat = await call('/runner/v1/heartbeat', { method: 'POST', bearer: vm, body: beat });
+    // Its token was taken: what is missing is the VM.
+    expect(heartbeat.body.detail).toBe(`There is no VM ${vmId}.`);
+    const forged = await call('/runner/v1/heartbeat', { method: 'POST', bearer: `${vm}x`, body: beat });
+    expect(forged.body.detail).toBe('The token is not a valid vm token.');
+    expect(await call('/v1/runs', { bearer: vm })).toMatchObject({ status: 401 });
+    expect(await call('/runner/v1/heartbeat', { method: 'POST', bearer: ADMIN_TOKEN, body: beat })).toMatchObject({
+      status: 401,
+    });
+    const runId = `run_${'0'.repeat(26)}`;
+    const run = await tokens.sign({ kind: 'run', tenantId: 'default', vmId, runId, attempt: 1 }, later);
+    expect(await call(`/v1/runs/${runId}`, { bearer: run })).toMatchObject({ status: 404 });
+    expect(await call('/v1/runs', { bearer: run })).toMatchObject({ status: 403 });
+  });
+
+  it('asks for its secrets once, not at every request', async () => {
+    const before = secretsManager.asked.length;
+    for (let time = 0; time < 3; time++) await call('/v1/agents', { bearer: ADMIN_TOKEN });
+    expect(secretsManager.asked.length - before).toBeLessThanOrEqual(2);
   });
 });
 

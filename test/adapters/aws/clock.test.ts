@@ -30,7 +30,9 @@ async function schedulerHarness(): Promise<ClockHarness> {
   const scheduler = new FakeScheduler(
     () => world.now,
     async (input) => {
-      const event = FireEvent.parse(input);
+      const parsed = FireEvent.safeParse(input);
+      if (!parsed.success) throw parsed.error;
+      const event = parsed.data;
       const scheduledTime = nominalTime(event.scheduledTime);
       await fires.deliver({
         scheduleId: event.scheduleId,

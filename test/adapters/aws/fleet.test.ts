@@ -5,6 +5,7 @@ import { TAGS } from '../../../adapters/aws/instances.ts';
 import type { Needs } from '../../../core/contract/agentParts.ts';
 import type { LaunchPlan, LaunchSpec, Log } from '../../../core/ports.ts';
 import type { LaunchFailed } from '../../../core/vms/launchErrors.ts';
+import { fleetContract } from '../../contracts/fleet.ts';
 import { ec2Error, FakeEc2 } from '../../support/aws/fakeEc2.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 
@@ -399,6 +400,18 @@ describe('looking at the VM', () => {
     await expect(theirs.terminate('vm_1', instanceId)).rejects.toThrow('does not carry the tags');
     expect(ec2.terminated).toEqual([]);
   });
+});
+
+fleetContract('the fleet on EC2', () => {
+  let vms = 0;
+  return {
+    fleet,
+    newVmId: () => `vm_${++vms}`,
+    settle: async () => {
+      for (const id of ec2.terminated) ec2.setState(id, 'terminated');
+    },
+    now: () => world.now,
+  };
 });
 
 describe('ending the VM', () => {

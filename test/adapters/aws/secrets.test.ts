@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { SecretsManagerSecrets } from '../../../adapters/aws/secrets.ts';
 import { SecretTokens } from '../../../adapters/aws/tokens.ts';
 import type { TokenClaims } from '../../../core/ports.ts';
+import { secretsContract } from '../../contracts/secrets.ts';
 import { tokensContract } from '../../contracts/tokens.ts';
 
 const NOW = Date.UTC(2026, 10, 20);
@@ -87,6 +88,11 @@ describe('signing keys', () => {
       expect(String(error)).not.toContain('hush');
     }
   });
+});
+
+secretsContract('the secrets of an AWS installation', (id, value) => {
+  const { client } = fakeSecretsManager({ [`candor/dev/t1/${id}`]: value });
+  return new SecretsManagerSecrets({ client, prefix: 'candor/dev/' });
 });
 
 describe('secrets of agents', () => {

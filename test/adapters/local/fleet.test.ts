@@ -5,6 +5,7 @@ import { LocalFleet, type LocalFleetOptions } from '../../../adapters/local/flee
 import { identify, processesWithMark, sendSignal } from '../../../adapters/local/procfs.ts';
 import { systemTime } from '../../../adapters/system/time.ts';
 import { QuotaExceeded } from '../../../core/vms/launchErrors.ts';
+import { fleetContract } from '../../contracts/fleet.ts';
 import { afterThisTest, eventually, fixture, silent, startProgram, temporaryFolder } from './support.ts';
 
 const AGENT = 'agt_1';
@@ -78,6 +79,13 @@ async function launched(options: Partial<LocalFleetOptions> = {}) {
   const pid = await vm.started(1);
   return { dataDir, fleet, vmId, instanceId, vm, pid };
 }
+
+fleetContract('the fleet of one machine', () => ({
+  fleet: makeFleet(temporaryFolder()),
+  newVmId,
+  settle: async () => {},
+  now: systemTime.now,
+}));
 
 describe('launching', () => {
   it('starts a runner that knows where to register, in files that only the owner can read', async () => {
