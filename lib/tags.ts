@@ -5,5 +5,5 @@ export const TAGS = {
   /** On an instance, set by `launch-vm`: which VM it is. */
   vm: 'candor:vm',
   /** On an instance, set by `launch-vm`: where its runner registers. */
-  apiUrl: 'candor:api-url',
+  apiUrl: 'candor:url',
 } as const;
