@@ -160,12 +160,12 @@ export class Ec2Host {
     if (hosted.terminated || this.#closed) return;
     const roleArn = await this.#roleOf(instance.IamInstanceProfile?.Arn ?? '');
     const tags = tagsOf(instance);
-    const apiUrl = tags['candor:api-url'];
+    const apiUrl = tags['candor:url'];
     const facts = {
       instanceId,
       region: REGION,
       availabilityZone: hosted.availabilityZone,
-      tags: { ...tags, ...(apiUrl !== undefined && { 'candor:api-url': this.#options.reachable(apiUrl) }) },
+      tags: { ...tags, ...(apiUrl !== undefined && { 'candor:url': this.#options.reachable(apiUrl) }) },
       userData: Buffer.from(attribute.UserData?.Value ?? '', 'base64').toString(),
       roleName: roleArn.slice(roleArn.lastIndexOf('/') + 1),
       credentials: () => this.#assume(roleArn, instanceId),

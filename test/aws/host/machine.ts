@@ -20,10 +20,7 @@ interface CloudConfig {
 }
 
 interface BootFile {
-  readonly tags: { readonly vm: string; readonly apiUrl: string };
   readonly runner: { readonly url: string; readonly sha256: string };
-  readonly node: Readonly<Record<string, { readonly url: string; readonly sha256: string }>>;
-  readonly selfDestructSeconds: number;
 }
 
 export interface MachineOptions {
@@ -73,6 +70,9 @@ export class Machine {
     }
     for (const name of ['var/lib/candor/vm', 'var/cache/candor', 'run/candor', 'home/candor-agent'])
       fs.mkdirSync(path.join(this.folder, name), { recursive: true });
+    // There is no systemd to ask for the end: the runner's own end is taken for it.
+    fs.mkdirSync(path.join(this.folder, 'sbin'));
+    fs.writeFileSync(path.join(this.folder, 'sbin/systemctl'), '#!/bin/sh\nexit 0\n', { mode: 0o755 });
     const boot = this.#localBootFile();
     await this.#fetch(boot);
     if (!this.#off) this.#start();
@@ -88,7 +88,7 @@ export class Machine {
 
   /** The boot's own program fetches and checks the archives on the first machine; later ones find what it has fetched. */
   async #fetch(boot: BootFile): Promise<void> {
-    const { facts, metadata, cache } = this.#options;
+    const { metadata, cache } = this.#options;
     const programs = path.join(this.folder, 'opt/candor');
     const kept = path.join(cache, boot.runner.sha256);
     if (!fs.existsSync(kept)) {
@@ -105,14 +105,6 @@ export class Machine {
     }
     fs.cpSync(path.join(kept, 'runner'), path.join(programs, 'runner'), { recursive: true });
     fs.linkSync(path.join(kept, 'node'), path.join(programs, 'bin/node'));
-    const identity = {
-      vmId: facts.tags[boot.tags.vm],
-      url: facts.tags[boot.tags.apiUrl],
-      key: '',
-      region: facts.region,
-      selfDestructSeconds: boot.selfDestructSeconds,
-    };
-    fs.writeFileSync(path.join(this.folder, 'var/lib/candor/vm/runner.json'), JSON.stringify(identity));
   }
 
   #start(): void {
@@ -121,19 +113,26 @@ export class Machine {
     const log = fs.openSync(at('runner.log'), 'a');
     const child = spawn(
       at('opt/candor/bin/node'),
-      [at('opt/candor/runner/main.mjs'), '--dir', at('var/lib/candor/vm'), '--alive-file', at('run/candor/alive')],
+      [
+        at('opt/candor/runner/main.mjs'),
+        '--dir',
+        at('var/lib/candor/vm'),
+        '--ec2',
+        '--lease-file',
+        at('run/candor/alive'),
+      ],
       {
         // The machine's processes are none of the test's group.
         detached: true,
         cwd: this.folder,
         stdio: ['ignore', log, log],
         env: {
-          PATH: `${path.dirname(process.execPath)}:${process.env.PATH ?? ''}`,
+          PATH: `${at('sbin')}:${path.dirname(process.execPath)}:${process.env.PATH ?? ''}`,
           HOME: at('home/candor-agent'),
           LANG: 'C.UTF-8',
           USER: 'candor-agent',
           NODE_COMPILE_CACHE: at('var/cache/candor'),
-          CANDOR_IMDS: this.#options.metadata.url,
+          AWS_EC2_METADATA_SERVICE_ENDPOINT: this.#options.metadata.url,
         },
       },
     );
