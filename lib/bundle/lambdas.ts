@@ -2,19 +2,18 @@
  * The Lambdas' code: one CommonJS file each, with everything in it. CommonJS starts faster than modules with the AWS SDK,
  * and an SDK of our own version does not change under us when Lambda's does.
  */
-import { globSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { buildSync, type Metafile } from 'esbuild';
 import { BUILD, ROOT, writeOnce } from './paths.ts';
 
-/** Files in `lambdas/` that are no handlers. */
-const SUPPORT: readonly string[] = ['environment', 'log', 'wrap'];
+const LAMBDAS = path.join(ROOT, 'lambdas');
 
-/** The functions' names: those of the handlers' files. */
+/** The functions' names: those of the files that export a handler. */
 export const lambdaNames = (): readonly string[] =>
-  globSync('*.ts', { cwd: path.join(ROOT, 'lambdas') })
+  globSync('*.ts', { cwd: LAMBDAS })
+    .filter((file) => /^export const handler\b/m.test(readFileSync(path.join(LAMBDAS, file), 'utf8')))
     .map((file) => path.basename(file, '.ts'))
-    .filter((name) => !SUPPORT.includes(name))
     .sort();
 
 export interface LambdaBundles {
