@@ -66,8 +66,6 @@ export const optional = (source: Environment = process.env) => ({
   features: { schedules: source.CANDOR_FEATURES_SCHEDULES !== 'off' },
   /** The token of the first administrator, until identity providers are connected. */
   adminTokenSecretArn: source.CANDOR_ADMIN_TOKEN_SECRET_ARN,
-  /** Where runners register; the function that launches has it. */
-  apiUrl: source.CANDOR_API_URL,
   launchTemplateVersion: source.CANDOR_LAUNCH_TEMPLATE_VERSION ?? '$Latest',
   /** S3 is reached at another endpoint than its own: an emulator. */
   emulatesS3: (source.AWS_ENDPOINT_URL_S3 ?? source.AWS_ENDPOINT_URL) !== undefined,

@@ -41,9 +41,6 @@ export interface Ec2FleetOptions {
   readonly pools: readonly PoolConfig[];
   readonly launchesPerSecond: number;
   readonly launchBurst: number;
-  /** What a runner must know before it has spoken to anybody; absent where nothing is launched. */
-  readonly apiUrl?: string | undefined;
-  readonly selfDestructSeconds?: number;
 }
 
 /** CreateFleet takes 50 launch templates and 300 overrides; a plan is kept on the VM's item until it is answered. */
@@ -146,10 +143,7 @@ export class Ec2Fleet implements Fleet {
   }
 
   #tags(spec: LaunchSpec): { readonly Key: string; readonly Value: string }[] {
-    const { apiUrl, selfDestructSeconds } = this.#options;
     const tags = {
-      ...(apiUrl !== undefined && { [TAGS.url]: apiUrl }),
-      ...(selfDestructSeconds !== undefined && { [TAGS.selfDestructSeconds]: String(selfDestructSeconds) }),
       [TAGS.installation]: this.#options.installation,
       [TAGS.vm]: spec.vmId,
       [TAGS.tenant]: spec.tenantId,

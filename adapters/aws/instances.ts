@@ -16,9 +16,6 @@ export const TAGS = {
   agent: 'candor:agent',
   run: 'candor:run',
   attempt: 'candor:attempt',
-  /** Where its runner registers, and how long that stays without an answer: the runner reads both in its metadata. */
-  url: 'candor:url',
-  selfDestructSeconds: 'candor:self-destruct-seconds',
 } as const;
 
 /**

@@ -22,8 +22,6 @@ export function fleetPort({ store, time, log, config }: Pick<Ports, 'store' | 't
     pools: pools.data,
     launchesPerSecond: config.launchesPerSecond,
     launchBurst: config.launchBurst,
-    apiUrl: optional().apiUrl,
-    selfDestructSeconds: config.selfDestructSeconds,
   });
   return { fleet };
 }

@@ -20,6 +20,8 @@ export interface FetchedArchive {
 }
 
 export interface BootOptions {
+  /** Where the runner registers. */
+  readonly apiUrl: string;
   readonly runner: FetchedArchive;
   readonly node: Readonly<Partial<Record<Architecture, FetchedArchive>>>;
   readonly selfDestructSeconds: number;
@@ -45,7 +47,8 @@ function file(name: string, path: string, permissions: string, values: Readonly<
 function writtenFiles(options: BootOptions): readonly WrittenFile[] {
   const allow = (options.egressAllowList ?? []).map(({ cidr, ports }) => `${cidr}:${ports.join(',')}`);
   const boot = {
-    tags: { vm: TAGS.vm, apiUrl: TAGS.apiUrl },
+    vmTag: TAGS.vm,
+    apiUrl: options.apiUrl,
     runner: options.runner,
     node: options.node,
     selfDestructSeconds: options.selfDestructSeconds,

@@ -27,7 +27,12 @@ describe('user data', () => {
   it('holds no secret and no registration key', () => {
     const { text } = userDataOf(environment('dev'));
     expect(text).not.toMatch(/AKIA|registrationKey|CANDOR_.*TOKEN|BEGIN [A-Z ]*PRIVATE KEY/);
-    expect(JSON.parse(fileOf(dev(), 'boot.json')).tags).toEqual({ vm: 'candor:vm', apiUrl: 'candor:url' });
+  });
+
+  it('says where to register, and which tag says what VM this is', () => {
+    const boot = JSON.parse(fileOf(dev(), 'boot.json'));
+    expect(boot).toMatchObject({ vmTag: 'candor:vm', selfDestructSeconds: 900 });
+    expect(boot.apiUrl).toMatch(/^https:\/\/<Api\w+>\.execute-api\.eu-central-1\./);
   });
 
   it('names the archive of each architecture under its hash', () => {
@@ -184,7 +189,7 @@ const NODE = tarGz([
   { name: 'package/README.md', content: Buffer.from('no program') },
   { name: 'package/bin/node', content: Buffer.from('#!/bin/sh\n') },
 ]);
-const TAGS = { 'candor:vm': 'vm_test', 'candor:url': 'https://api.example.com' };
+const TAGS = { 'candor:vm': 'vm_test' };
 
 async function boot(objects: Readonly<Record<string, Buffer>>, wrongHash = false, tags: Record<string, string> = TAGS) {
   const root = mkdtempSync(path.join(os.tmpdir(), 'candor-boot-'));
@@ -195,7 +200,8 @@ async function boot(objects: Readonly<Record<string, Buffer>>, wrongHash = false
   const archive = (name: string, content: Buffer) => ({ url: `${url}${name}`, sha256: sha256(content), signed: true });
   const node = archive('/bucket/node', NODE);
   const settings = {
-    tags: { vm: 'candor:vm', apiUrl: 'candor:url' },
+    vmTag: 'candor:vm',
+    apiUrl: 'https://api.example.com',
     selfDestructSeconds: 900,
     node: { arm64: node, x86_64: node },
     runner: { ...archive('/bucket/runner.tgz', runner), ...(wrongHash && { sha256: '0'.repeat(64) }) },

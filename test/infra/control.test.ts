@@ -6,7 +6,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { bundleLambdas, lambdaNames } from '../../lib/bundle/lambdas.ts';
 import { ROOT } from '../../lib/bundle/paths.ts';
-import { baseInput, environment, functionsOf, textOf, variant } from './support.ts';
+import { baseInput, environment, functionsOf, textOf, userDataOf, variant } from './support.ts';
 
 const control = () => environment('dev').control;
 const functions = () => functionsOf(environment('dev'), 'candor-dev');
@@ -56,8 +56,7 @@ describe('the API', () => {
     expect(stacks.control.one('AWS::ApiGatewayV2::DomainName').Properties.DomainNameConfigurations[0]).toMatchObject({
       SecurityPolicy: 'TLS_1_2',
     });
-    const launch = functionsOf(stacks, 'candor-test').get('launch-vm');
-    expect(launch?.Properties.Environment.Variables.CANDOR_API_URL).toBe('https://candor.example.com');
+    expect(JSON.parse(userDataOf(stacks).document.write_files[0].content).apiUrl).toBe('https://candor.example.com');
     const api = functionsOf(stacks, 'candor-test').get('api')?.Properties.Environment.Variables;
     expect([api.CANDOR_OIDC_ISSUER, api.CANDOR_OIDC_AUDIENCE]).toEqual(['https://id.example.com', 'candor']);
     expect(control().one('AWS::ApiGatewayV2::Api').Properties.DisableExecuteApiEndpoint).toBe(false);
@@ -95,10 +94,8 @@ describe('the functions', () => {
 
   it('leave schedules alone where they are switched off', () => {
     const stacks = variant({ features: { schedules: false } });
-    for (const name of ['api', 'fire', 'watchdog'])
-      expect(
-        functionsOf(stacks, 'candor-test').get(name)?.Properties.Environment.Variables.CANDOR_FEATURES_SCHEDULES,
-      ).toBe('off');
+    const { Variables } = functionsOf(stacks, 'candor-test').get('api')!.Properties.Environment;
+    expect(Variables.CANDOR_FEATURES_SCHEDULES).toBe('off');
   });
 
   it('know every pool: each subnet with its zone, image, types and markets, within Lambda’s 4 KiB', () => {

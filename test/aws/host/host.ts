@@ -160,12 +160,11 @@ export class Ec2Host {
     if (hosted.terminated || this.#closed) return;
     const roleArn = await this.#roleOf(instance.IamInstanceProfile?.Arn ?? '');
     const tags = tagsOf(instance);
-    const apiUrl = tags['candor:url'];
     const facts = {
       instanceId,
       region: REGION,
       availabilityZone: hosted.availabilityZone,
-      tags: { ...tags, ...(apiUrl !== undefined && { 'candor:url': this.#options.reachable(apiUrl) }) },
+      tags,
       userData: Buffer.from(attribute.UserData?.Value ?? '', 'base64').toString(),
       roleName: roleArn.slice(roleArn.lastIndexOf('/') + 1),
       credentials: () => this.#assume(roleArn, instanceId),
@@ -179,6 +178,7 @@ export class Ec2Host {
       folder: disk,
       cache,
       s3Url: emulatorUrl,
+      reachable: this.#options.reachable,
       onPowerOff: (why) => {
         this.#end(instanceId, 'Client.InstanceInitiatedShutdown', `Client.InstanceInitiatedShutdown: ${why}`).catch(
           (error: unknown) => problem(`${instanceId} could not end itself: ${String(error)}`),

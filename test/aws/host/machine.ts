@@ -20,6 +20,9 @@ interface CloudConfig {
 }
 
 interface BootFile {
+  readonly vmTag: string;
+  readonly apiUrl: string;
+  readonly selfDestructSeconds: number;
   readonly runner: { readonly url: string; readonly sha256: string };
 }
 
@@ -32,6 +35,8 @@ export interface MachineOptions {
   readonly cache: string;
   /** The emulator, which stands in for S3's own address. */
   readonly s3Url: string;
+  /** A reachable form of the API's address. */
+  readonly reachable: (apiUrl: string) => string;
   /** The machine has powered itself off. */
   readonly onPowerOff: (why: string) => void;
 }
@@ -78,17 +83,20 @@ export class Machine {
     if (!this.#off) this.#start();
   }
 
-  /** S3's public name does not lead to the emulator, which serves the same objects. */
+  /** The public names of S3 and of the API do not lead to the emulator, which serves both. */
   #localBootFile(): BootFile {
+    const { s3Url, reachable } = this.#options;
     const file = path.join(this.folder, 'etc/candor/boot.json');
-    const text = fs.readFileSync(file, 'utf8').replaceAll(/https:\/\/s3[.\w-]*\.amazonaws\.com/g, this.#options.s3Url);
-    fs.writeFileSync(file, text);
-    return JSON.parse(text) as BootFile;
+    const text = fs.readFileSync(file, 'utf8').replaceAll(/https:\/\/s3[.\w-]*\.amazonaws\.com/g, s3Url);
+    const boot = JSON.parse(text) as BootFile;
+    const local = { ...boot, apiUrl: reachable(boot.apiUrl) };
+    fs.writeFileSync(file, JSON.stringify(local));
+    return local;
   }
 
   /** The boot's own program fetches and checks the archives on the first machine; later ones find what it has fetched. */
   async #fetch(boot: BootFile): Promise<void> {
-    const { metadata, cache } = this.#options;
+    const { facts, metadata, cache } = this.#options;
     const programs = path.join(this.folder, 'opt/candor');
     const kept = path.join(cache, boot.runner.sha256);
     if (!fs.existsSync(kept)) {
@@ -105,6 +113,9 @@ export class Machine {
     }
     fs.cpSync(path.join(kept, 'runner'), path.join(programs, 'runner'), { recursive: true });
     fs.linkSync(path.join(kept, 'node'), path.join(programs, 'bin/node'));
+    const { vmTag, apiUrl, selfDestructSeconds } = boot;
+    const identity = { vmId: facts.tags[vmTag], url: apiUrl, key: '', region: facts.region, selfDestructSeconds };
+    fs.writeFileSync(path.join(this.folder, 'var/lib/candor/vm/runner.json'), JSON.stringify(identity));
   }
 
   #start(): void {
@@ -117,8 +128,8 @@ export class Machine {
         at('opt/candor/runner/main.mjs'),
         '--dir',
         at('var/lib/candor/vm'),
-        '--ec2',
-        '--lease-file',
+
+        '--alive-file',
         at('run/candor/alive'),
       ],
       {
@@ -132,7 +143,7 @@ export class Machine {
           LANG: 'C.UTF-8',
           USER: 'candor-agent',
           NODE_COMPILE_CACHE: at('var/cache/candor'),
-          AWS_EC2_METADATA_SERVICE_ENDPOINT: this.#options.metadata.url,
+          CANDOR_IMDS: this.#options.metadata.url,
         },
       },
     );
