@@ -26,6 +26,17 @@ describe('the log store', () => {
     expect(await logs.read(ADDRESS, 3, 10)).toEqual({ records: [], next: 3 });
   });
 
+  it('stops before it has more bytes than are wanted, but not before the first chunk', async () => {
+    const { logs } = setUp();
+    const bytes = JSON.stringify(line('é0')).length + 2;
+    for (let chunk = 0; chunk < 5; chunk++) await logs.putChunk(ADDRESS, chunk, [line(`é${chunk}`)]);
+
+    expect(await logs.read(ADDRESS, 0, 10, 3 * bytes)).toMatchObject({ next: 3 });
+    expect(await logs.read(ADDRESS, 3, 10, 3 * bytes)).toMatchObject({ next: 5 });
+    expect(await logs.read(ADDRESS, 0, 10, 3 * bytes - 1)).toMatchObject({ next: 2 });
+    expect(await logs.read(ADDRESS, 1, 10, 1)).toEqual({ records: [line('é1')], next: 2 });
+  });
+
   it('stops at a chunk that is missing, and goes on once it has come', async () => {
     const { logs } = setUp();
     await logs.putChunk(ADDRESS, 0, [line('0')]);
