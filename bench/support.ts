@@ -39,7 +39,7 @@ export function benchPorts(store: Store, time: Time): Ports {
     clock: { put: async () => {}, delete: async () => {} },
     // Placement is another system's time: here it answers at once, on both sides.
     workflow: { start: async () => 'started', stop: unused, signal: unused },
-    fleet: { launch: unused, observe: unused, terminate: unused },
+    fleet: { plan: async () => ({ pools: [] }), launch: unused, observe: unused, terminate: unused },
     logs: { putChunk: unused, read: unused },
     artifacts: { put: unused, get: unused },
     secrets: { read: unused },

@@ -2,15 +2,21 @@
  * Every limit and interval of the core, validated as a whole (design.md §6). Programs pass overrides; nothing in the
  * core reads an environment.
  */
-import * as z from 'zod';
+import * as z from 'zod/mini';
 
-const seconds = (fallback: number) => z.number().positive().default(fallback);
-const count = (fallback: number) => z.int().positive().default(fallback);
+// By zod's small form: every Lambda checks its configuration, and the large one is a fifth of what `fire` loads.
+const positive = (fallback: number) => z._default(z.number().check(z.positive()), fallback);
+const seconds = positive;
+const count = (fallback: number) => z._default(z.int().check(z.positive()), fallback);
+const notNegative = (fallback: number) => z._default(z.number().check(z.nonnegative()), fallback);
+const within = (least: number, most: number, fallback: number) =>
+  z._default(z.int().check(z.gte(least), z.lte(most)), fallback);
+const optionalCount = () => z.optional(z.int().check(z.positive()));
 
 export const CoreConfig = z
   .strictObject({
     /** Allowed difference between any two clocks. */
-    maxClockSkewSeconds: z.number().nonnegative().default(5),
+    maxClockSkewSeconds: notNegative(5),
     /** The clock fires somewhere in this time after the nominal one (EventBridge Scheduler: within the minute). */
     clockPrecisionSeconds: seconds(60),
     /** An unsettled occurrence older than this is OVERDUE, and the watchdog's. */
@@ -32,9 +38,9 @@ export const CoreConfig = z
     startTimeoutSeconds: seconds(900),
     runTimeoutSeconds: seconds(24 * 3600),
     /** How often an infrastructure fault is tried again, unless the agent says otherwise: attempts, the first included. */
-    retryMaxAttempts: z.int().min(1).max(10).default(3),
+    retryMaxAttempts: within(1, 10, 3),
     /** Before the second attempt; it doubles with each further one. */
-    retryBackoffSeconds: z.number().nonnegative().default(10),
+    retryBackoffSeconds: notNegative(10),
     retryBackoffMaxSeconds: seconds(3600),
     /** For an agent's setup commands together, and for a checkout. */
     setupTimeoutSeconds: seconds(600),
@@ -55,9 +61,12 @@ export const CoreConfig = z
     maxLogChunks: count(1_000_000),
     maxLiveRunsPerSchedule: count(100),
     /** How many runs of one tenant may be on their way or at work at once; absent: no limit, and no counter. */
-    maxConcurrentRunsPerTenant: z.int().positive().optional(),
+    maxConcurrentRunsPerTenant: optionalCount(),
+    /** EC2 refills an account's launches at about two a second; so many at once after a quiet while. */
+    launchesPerSecond: positive(2),
+    launchBurst: count(50),
     /** How many VMs of one tenant may exist at once. */
-    maxConcurrentVmsPerTenant: z.int().positive().optional(),
+    maxConcurrentVmsPerTenant: optionalCount(),
     /** Of one run's artifacts together. */
     maxArtifactBytes: count(1024 * 1024 * 1024),
     maxChildrenPerRun: count(1000),
@@ -65,13 +74,16 @@ export const CoreConfig = z
     maxRunDepth: count(8),
     retentionDays: count(90),
     /** The checks index is spread over this many partitions per kind. */
-    checkShards: z.int().min(1).max(64).default(4),
+    checkShards: within(1, 64, 4),
     watchdogIntervalSeconds: seconds(60),
     watchdogBatch: count(100),
     /** One machine has no stream: events then carry a key in the checks index until they have been handled. */
-    pollEvents: z.boolean().default(false),
+    pollEvents: z._default(z.boolean(), false),
   })
-  .superRefine((config, context) => {
+  .check((context) => {
+    const config = context.value;
+    const fault = (path: keyof typeof config, message: string) =>
+      context.issues.push({ code: 'custom', path: [path], message, input: config[path] });
     const order = [
       ['heartbeatActiveSeconds', 'heartbeatIdleSeconds'],
       ['heartbeatIdleSeconds', 'leaseSeconds'],
@@ -81,11 +93,12 @@ export const CoreConfig = z
       ['cancelResendSeconds', 'cancelEscalateSeconds'],
     ] as const;
     for (const [smaller, larger] of order) {
-      if (config[smaller] >= config[larger])
-        context.addIssue({ code: 'custom', path: [smaller], message: `must be less than ${larger}` });
+      if (config[smaller] >= config[larger]) fault(smaller, `must be less than ${larger}`);
     }
+    if (config.cancelInterruptSeconds + config.cancelTerminateSeconds >= config.cancelEscalateSeconds)
+      fault('cancelEscalateSeconds', 'must be longer than cancelInterruptSeconds and cancelTerminateSeconds together');
     if (config.retentionDays * 86_400 <= config.runTimeoutSeconds)
-      context.addIssue({ code: 'custom', path: ['retentionDays'], message: 'must be longer than runTimeoutSeconds' });
+      fault('retentionDays', 'must be longer than runTimeoutSeconds');
   });
 
 export type CoreConfig = z.output<typeof CoreConfig>;

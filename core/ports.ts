@@ -3,8 +3,9 @@
  * passes; `adapters/aws` and `adapters/local` implement them, one file per port.
  */
 import type { CoreConfig } from './config.ts';
-import type { VmRequirements } from './contract/agentParts.ts';
+import type { Market, Needs } from './contract/agentParts.ts';
 import type { Artifact } from './contract/runner.ts';
+import type { TriedBody } from './contract/runs.ts';
 import type { IndexEntry, IndexRange, Item, Key, Page, Range, Write } from './table/model.ts';
 
 /** The table. Reads by key and by range are strongly consistent; index reads are not. */
@@ -49,11 +50,22 @@ export class ClockRejected extends Error {
   }
 }
 
+/** The clock could not be told: it throttles, does not answer, or Candor may not reach it. The same call may succeed later. */
+export class ClockUnavailable extends Error {
+  constructor(detail: string, cause?: unknown) {
+    super(detail, cause === undefined ? undefined : { cause });
+    this.name = 'ClockUnavailable';
+  }
+}
+
 /** The thing that calls `fire` at the right time, at least once (EventBridge Scheduler, or one timer locally). */
 export interface ScheduleClock {
-  /** @throws ClockRejected where the spec itself is at fault */
+  /** @throws ClockRejected where the spec itself is at fault, ClockUnavailable where it is not known to have been taken */
   put(spec: ClockSpec): Promise<void>;
-  /** Deleting a clock that does not exist is success. */
+  /**
+   * Deleting a clock that does not exist is success.
+   * @throws ClockUnavailable where it may still be there
+   */
   delete(scheduleId: string): Promise<void>;
 }
 
@@ -73,18 +85,52 @@ export interface Workflow {
   signal(taskToken: string, output: Readonly<Record<string, string | number>>): Promise<'signalled' | 'gone'>;
 }
 
+/** A kind of machine at a place, as it is asked for. */
+export interface LaunchPool {
+  readonly type: string;
+  readonly availabilityZone: string;
+  readonly subnetId: string;
+  readonly template: { readonly id: string; readonly version: string };
+  readonly imageId?: string;
+  /** The size of its root volume, where the agent asks for one. */
+  readonly disk?: { readonly device: string; readonly sizeGiB: number };
+}
+
+/** What a VM must have, and the agent's own image, if it has one. */
+export type LaunchNeeds = Needs & { readonly image?: string };
+
+/**
+ * What one launch request asks for. It is kept with its intent until an answer has come, because a request that is sent
+ * again under its token must be the very same one.
+ */
+export interface LaunchPlan {
+  /** Absent where the fleet knows no markets. */
+  readonly market?: Market;
+  /** In the order in which they are wanted. */
+  readonly pools: readonly LaunchPool[];
+  /** What would suit too, and had no room a moment ago. */
+  readonly leftOut?: readonly TriedBody[];
+}
+
 /** What a VM is launched from. The client token names the intent: the same token never launches twice. */
 export interface LaunchSpec {
   readonly tenantId: string;
   readonly vmId: string;
   readonly agentId: string;
+  readonly runId: string;
+  readonly attempt: number;
   readonly clientToken: string;
-  /** Where the runner registers, and the key that proves which VM it is (locally; on EC2 the instance profile does). */
-  readonly registrationKey: string;
-  /** What the agent asks for; absent: whatever the installation has. */
-  readonly requirements?: VmRequirements;
-  /** The agent's own image. */
-  readonly image?: string;
+  /** How many requests there have been for this VM, this one included. */
+  readonly number: number;
+  readonly plan: LaunchPlan;
+  /** The key that proves which VM a runner is on. Only a fleet whose machines have no identity of their own asks for it. */
+  readonly registrationKey: () => Promise<string>;
+}
+
+export interface Launched {
+  readonly instanceId: string;
+  /** Where it is, where there is more than one place. */
+  readonly pool?: { readonly type: string; readonly availabilityZone: string; readonly market: Market };
 }
 
 export type InstanceStatus = 'pending' | 'running' | 'terminated' | 'unknown';
@@ -97,10 +143,19 @@ export interface InstanceObservation {
 
 /** Machines: EC2, or process trees. */
 export interface Fleet {
+  /**
+   * What to ask for now, for a VM that meets these needs. Called before the intent is written, so it asks nobody for an
+   * instance; but it counts against our own launch rate.
+   * @throws CapacityUnavailable where every pool is known to have no room, LaunchPaced, LaunchMisconfigured where none fits
+   */
+  plan(needs: LaunchNeeds): Promise<LaunchPlan>;
   /** @throws LaunchFailed with an error class of design.md §5.3 */
-  launch(spec: LaunchSpec): Promise<{ readonly instanceId: string }>;
-  /** What is known of the VM's instance now. A request that fails throws; it never answers `terminated`. */
-  observe(vmId: string, instanceId: string | undefined): Promise<InstanceObservation>;
+  launch(spec: LaunchSpec): Promise<Launched>;
+  /**
+   * What is known of the VM's instances now. A request that fails throws; it never answers `terminated`.
+   * @param launchedAt when it was asked for: what is not found so soon after may not have appeared yet
+   */
+  observe(vmId: string, instanceId: string | undefined, launchedAt?: number): Promise<InstanceObservation>;
   /** Asks for the end of the VM's instances. Success proves nothing; only {@link Fleet.observe} does. */
   terminate(vmId: string, instanceId: string | undefined): Promise<void>;
 }

@@ -1,9 +1,14 @@
 /** State `AwaitReady` of provision-vm: leaves the task token for the registration to find. */
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { awaitReady } from '../core/vms/provision.ts';
-import { lambdaPorts } from './ports.ts';
+import { composed } from './ports/base.ts';
 import { ExecutionEvent, wrap } from './wrap.ts';
 
-const AwaitReadyEvent = ExecutionEvent.extend({ vmId: z.string().min(1), taskToken: z.string().min(1) });
+const AwaitReadyEvent = z.extend(ExecutionEvent, {
+  vmId: z.string().check(z.minLength(1)),
+  taskToken: z.string().check(z.minLength(1)),
+});
 
-export const handler = wrap(AwaitReadyEvent, (event) => awaitReady(lambdaPorts(), event));
+const ports = composed();
+
+export const handler = wrap(AwaitReadyEvent, (event) => awaitReady(ports(), event));

@@ -1,9 +1,11 @@
 /** State `DispatchRun` of provision-vm. */
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { dispatchRun } from '../core/vms/provision.ts';
-import { lambdaPorts } from './ports.ts';
+import { composed } from './ports/base.ts';
 import { ExecutionEvent, wrap } from './wrap.ts';
 
-const DispatchEvent = ExecutionEvent.extend({ vmId: z.string().min(1) });
+const DispatchEvent = z.extend(ExecutionEvent, { vmId: z.string().check(z.minLength(1)) });
 
-export const handler = wrap(DispatchEvent, (event) => dispatchRun(lambdaPorts(), event));
+const ports = composed();
+
+export const handler = wrap(DispatchEvent, (event) => dispatchRun(ports(), event));

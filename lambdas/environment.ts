@@ -1,36 +1,73 @@
-/** The Lambdas' environment: the only file here that reads it, validated once at start. */
-import * as z from 'zod';
+/**
+ * The Lambdas' environment: the only file here that reads it. Each part of a function asks for the variables that it needs
+ * at its first call, so that no function must be given one that is another's. Plain checks: what `fire` loads is counted.
+ */
+import * as z from 'zod/mini';
 import { CoreConfig } from '../core/config.ts';
 
-const Environment = z.object({
-  CANDOR_TABLE: z.string().min(1),
-  CANDOR_STATE_MACHINE_ARN: z.string().includes(':stateMachine:'),
-  /** Overrides of `core/config.ts`, as JSON. */
-  CANDOR_CONFIG: z.string().default('{}'),
-  /** Feature flags of the environment. */
-  CANDOR_FEATURES_SCHEDULES: z.enum(['on', 'off']).default('on'),
-  /** A DynamoDB-compatible endpoint, for tests; absent on AWS. */
-  CANDOR_DYNAMODB_ENDPOINT: z.url().optional(),
+const ARN = /^arn:[\w-]+:/;
+
+/** What a value must look like, in words for whoever set it. */
+const VARIABLES = {
+  CANDOR_TABLE: { pattern: /./, what: 'the name of the table' },
+  CANDOR_STATE_MACHINE_ARN: { pattern: /:stateMachine:/, what: 'the ARN of the state machine provision-vm' },
+  CANDOR_SCHEDULE_GROUP: { pattern: /./, what: 'the name of the schedule group' },
+  CANDOR_SCHEDULE_ROLE_ARN: { pattern: ARN, what: 'the ARN of the role with which Scheduler calls `fire`' },
+  CANDOR_SCHEDULE_DLQ_ARN: { pattern: ARN, what: "the ARN of Scheduler's dead-letter queue" },
+  CANDOR_FIRE_FUNCTION_ARN: { pattern: ARN, what: 'the ARN of the function `fire`' },
+  CANDOR_BUCKET: { pattern: /./, what: 'the name of the bucket of logs and artifacts' },
+  CANDOR_SIGNING_SECRET_ARN: { pattern: ARN, what: 'the ARN of the secret with the signing keys' },
+  CANDOR_SECRET_PREFIX: { pattern: /./, what: "the prefix of the names of agents' secrets, such as candor/dev/" },
+  CANDOR_INSTALLATION: { pattern: /^[\w.-]{1,64}$/, what: 'the id of the installation, the value of its tag' },
+  CANDOR_LAUNCH_TEMPLATE_ID: { pattern: /^lt-/, what: 'the id of the launch template' },
+  CANDOR_POOLS: { pattern: /^\s*\[/, what: 'the instance pools, as a JSON array' },
+} as const;
+type Variable = keyof typeof VARIABLES;
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * @param source for tests; the process's own otherwise
+ * @throws Error naming each variable that is missing or wrong, and what it must be
+ */
+export function variables<Name extends Variable>(
+  names: readonly Name[],
+  source: Environment = process.env,
+): { readonly [name in Name]: string } {
+  const problems = names.flatMap((name) => {
+    const { pattern, what } = VARIABLES[name];
+    const value = source[name];
+    if (value === undefined || value === '') return [`${name} is missing: ${what}`];
+    return pattern.test(value) ? [] : [`${name} is not ${what}`];
+  });
+  if (problems.length > 0) throw new Error(`the function's environment is not valid: ${problems.join('; ')}`);
+  return Object.fromEntries(names.map((name) => [name, source[name] ?? ''])) as { [name in Name]: string };
+}
+
+/** @throws Error naming the setting that is wrong */
+export function coreConfig(source: Environment = process.env): CoreConfig {
+  const parsed = CoreConfig.safeParse(jsonFrom('CANDOR_CONFIG', source.CANDOR_CONFIG ?? '{}'));
+  if (!parsed.success) throw new Error(`CANDOR_CONFIG is not valid: ${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}
+
+/** @throws Error that names the variable */
+export function jsonFrom(name: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error(`${name} is not JSON`);
+  }
+}
+
+/** What may be set, and need not be. */
+export const optional = (source: Environment = process.env) => ({
+  /** A DynamoDB-compatible endpoint, for tests; the SDK's own AWS_ENDPOINT_URL… work by themselves. */
+  dynamodbEndpoint: source.CANDOR_DYNAMODB_ENDPOINT,
+  features: { schedules: source.CANDOR_FEATURES_SCHEDULES !== 'off' },
+  /** The token of the first administrator, until identity providers are connected. */
+  adminTokenSecretArn: source.CANDOR_ADMIN_TOKEN_SECRET_ARN,
+  launchTemplateVersion: source.CANDOR_LAUNCH_TEMPLATE_VERSION ?? '$Latest',
+  /** S3 is reached at another endpoint than its own: an emulator. */
+  emulatesS3: (source.AWS_ENDPOINT_URL_S3 ?? source.AWS_ENDPOINT_URL) !== undefined,
 });
-
-export interface LambdaEnvironment {
-  readonly tableName: string;
-  readonly stateMachineArn: string;
-  readonly config: CoreConfig;
-  readonly features: { readonly schedules: boolean };
-  readonly dynamodbEndpoint?: string;
-}
-
-/** @throws Error naming each variable that is missing or wrong */
-export function readEnvironment(source: NodeJS.ProcessEnv = process.env): LambdaEnvironment {
-  const parsed = Environment.safeParse(source);
-  if (!parsed.success) throw new Error(`the function's environment is not valid: ${z.prettifyError(parsed.error)}`);
-  const endpoint = parsed.data.CANDOR_DYNAMODB_ENDPOINT;
-  return {
-    tableName: parsed.data.CANDOR_TABLE,
-    stateMachineArn: parsed.data.CANDOR_STATE_MACHINE_ARN,
-    features: { schedules: parsed.data.CANDOR_FEATURES_SCHEDULES === 'on' },
-    config: CoreConfig.parse(JSON.parse(parsed.data.CANDOR_CONFIG)),
-    ...(endpoint !== undefined && { dynamodbEndpoint: endpoint }),
-  };
-}

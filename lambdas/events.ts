@@ -1,19 +1,22 @@
 /** The table's stream → fan-out. A record that fails is reported by its number, so that only what follows it comes again. */
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { unmarshallItem } from '../adapters/aws/marshall.ts';
 import { handleEvent } from '../core/notifications/fanOut.ts';
 import type { EventRow } from '../core/runs/model.ts';
 import { EVENT_PREFIX, NOTE_PREFIX } from '../core/table/keys.ts';
 import { asRow } from '../core/table/rows.ts';
-import { lambdaPorts, logger } from './ports.ts';
+import { logger } from './log.ts';
+import { composed } from './ports/base.ts';
+import { clockPort } from './ports/clock.ts';
+import { fleetPort } from './ports/fleet.ts';
 import { wrap } from './wrap.ts';
 
 const StreamEvent = z.looseObject({
   Records: z.array(
     z.looseObject({
-      eventName: z.string().optional(),
-      dynamodb: z.looseObject({ SequenceNumber: z.string(), NewImage: z.record(z.string(), z.unknown()).optional() }),
+      eventName: z.optional(z.string()),
+      dynamodb: z.looseObject({ SequenceNumber: z.string(), NewImage: z.optional(z.record(z.string(), z.unknown())) }),
     }),
   ),
 });
@@ -21,6 +24,8 @@ const StreamEvent = z.looseObject({
 interface BatchAnswer {
   readonly batchItemFailures: readonly { readonly itemIdentifier: string }[];
 }
+
+const ports = composed((base) => ({ ...fleetPort(base), ...clockPort() }));
 
 export const handler = wrap(StreamEvent, async ({ Records: records }): Promise<BatchAnswer> => {
   for (const { eventName, dynamodb } of records) {
@@ -31,7 +36,7 @@ export const handler = wrap(StreamEvent, async ({ Records: records }): Promise<B
     if (!item.sk.startsWith(EVENT_PREFIX) && !item.sk.startsWith(NOTE_PREFIX)) continue;
     try {
       const event = asRow<EventRow>(item);
-      if (event !== undefined) await handleEvent(lambdaPorts(), event);
+      if (event !== undefined) await handleEvent(ports(), event);
     } catch (error) {
       logger.error('events.record_failed', { sequenceNumber: dynamodb.SequenceNumber, error: error as Error });
       // Order per shard matters: this record and all after it come again.

@@ -1,7 +1,8 @@
 /** EventBridge, "Step Functions Execution Status Change" FAILED, TIMED_OUT, ABORTED → what the execution's own Catch could not do. */
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { afterFailedExecution } from '../core/vms/executionEnd.ts';
-import { lambdaPorts } from './ports.ts';
+import { composed } from './ports/base.ts';
+import { fleetPort } from './ports/fleet.ts';
 import { ExecutionEvent, InvalidEvent, wrap } from './wrap.ts';
 
 const STATUSES = { FAILED: 'failed', TIMED_OUT: 'timed_out', ABORTED: 'aborted' } as const;
@@ -12,15 +13,17 @@ const StatusChange = z.looseObject({
     executionArn: z.string(),
     /** The execution's input, as text. */
     input: z.string(),
-    cause: z.string().nullish(),
+    cause: z.nullish(z.string()),
   }),
 });
+
+const ports = composed(fleetPort);
 
 export const handler = wrap(StatusChange, async ({ detail }) => {
   const { tenantId, runId, attempt } = inputOf(detail.input);
   const cause = detail.cause ?? `the execution ${detail.executionArn} is ${detail.status}`;
   const input = { tenantId, runId, attempt };
-  await afterFailedExecution(lambdaPorts(), { input, status: STATUSES[detail.status], cause });
+  await afterFailedExecution(ports(), { input, status: STATUSES[detail.status], cause });
 });
 
 function inputOf(text: string): z.output<typeof ExecutionEvent> {

@@ -1,12 +1,14 @@
 /** EventBridge Scheduler → `fire`. */
 import { FireEvent, nominalTime } from '../core/contract/fire.ts';
 import { fire } from '../core/schedules/fire.ts';
-import { lambdaPorts } from './ports.ts';
+import { composed } from './ports/base.ts';
 import { wrap } from './wrap.ts';
+
+const ports = composed();
 
 export const handler = wrap(FireEvent, async (event) => {
   const scheduledTime = nominalTime(event.scheduledTime);
-  return fire(lambdaPorts(), {
+  return fire(ports(), {
     scheduleId: event.scheduleId,
     ...(scheduledTime !== undefined && { scheduledTime }),
     ...(event.specVersion !== undefined && { specVersion: event.specVersion }),

@@ -1,6 +1,9 @@
 /** State `LaunchVm` of provision-vm. */
 import { launchVm } from '../core/vms/provision.ts';
-import { lambdaPorts } from './ports.ts';
+import { composed } from './ports/base.ts';
+import { fleetPort } from './ports/fleet.ts';
 import { ExecutionEvent, wrap } from './wrap.ts';
 
-export const handler = wrap(ExecutionEvent, (event) => launchVm(lambdaPorts(), event));
+const ports = composed(fleetPort);
+
+export const handler = wrap(ExecutionEvent, (event) => launchVm(ports(), event));

@@ -9,11 +9,15 @@ import { problemResponse } from '../adapters/http/problem.ts';
 import { RegisterRequest } from '../core/contract/runner.ts';
 import { CandorError } from '../core/errors.ts';
 import { registerInstance } from '../core/vms/registerInstance.ts';
-import { lambdaPorts, logger } from './ports.ts';
+import { logger } from './log.ts';
+import { composed } from './ports/base.ts';
+import { tokensPort } from './ports/secrets.ts';
 
 /** An instance profile's credentials: the session is named after the instance. */
 const SESSION = /^arn:[\w-]+:sts::\d{12}:assumed-role\/[^/]+\/(i-[0-9a-f]{8,17})$/;
 const PATH = '/runner/v1/register';
+
+const ports = composed(tokensPort);
 
 export const handler = middy<
   APIGatewayProxyEventV2WithIAMAuthorizer,
@@ -23,13 +27,13 @@ export const handler = middy<
 >()
   .use(injectLambdaContext(logger, { resetKeys: true }))
   .handler(async (event, context) => {
-    const ports = lambdaPorts();
+    const parts = ports();
     try {
-      const answer = await registerInstance(ports, instanceOf(event), bodyOf(event));
+      const answer = await registerInstance(parts, instanceOf(event), bodyOf(event));
       return { statusCode: 200, headers: { 'content-type': 'application/json' }, body: JSON.stringify(answer) };
     } catch (error) {
       const { awsRequestId: requestId } = context;
-      const response = problemResponse(error, { requestId, method: 'POST', path: PATH, log: ports.log });
+      const response = problemResponse(error, { requestId, method: 'POST', path: PATH, log: parts.log });
       return {
         statusCode: response.status,
         headers: Object.fromEntries(response.headers),

@@ -2,8 +2,8 @@
 import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
-import * as z from 'zod';
-import { logger } from './ports.ts';
+import * as z from 'zod/mini';
+import { logger } from './log.ts';
 
 /** The event is not one that this function takes. Permanent: a retry of the same event cannot help. */
 export class InvalidEvent extends Error {
@@ -14,7 +14,7 @@ export class InvalidEvent extends Error {
 }
 
 /** Wraps a use case: the event is parsed by `schema` before it is handled; what is thrown keeps its name for Step Functions. */
-export function wrap<Schema extends z.ZodType, Result>(
+export function wrap<Schema extends z.core.$ZodType, Result>(
   schema: Schema,
   handle: (event: z.output<Schema>, context: Context) => Promise<Result>,
 ) {
@@ -24,7 +24,7 @@ export function wrap<Schema extends z.ZodType, Result>(
       logger.error('handler.failed', request.error as Error);
     })
     .handler(async (event, context) => {
-      const parsed = schema.safeParse(event);
+      const parsed = z.safeParse(schema, event);
       if (!parsed.success) throw new InvalidEvent(z.prettifyError(parsed.error));
       return handle(parsed.data, context);
     });
@@ -32,7 +32,7 @@ export function wrap<Schema extends z.ZodType, Result>(
 
 /** What the state machine hands to each of its functions. */
 export const ExecutionEvent = z.looseObject({
-  tenantId: z.string().min(1),
-  runId: z.string().min(1),
-  attempt: z.int().min(1),
+  tenantId: z.string().check(z.minLength(1)),
+  runId: z.string().check(z.minLength(1)),
+  attempt: z.int().check(z.gte(1)),
 });

@@ -1,5 +1,4 @@
 /** The program on the VM: `node runner/main.ts --dir <folder of the VM>`. */
-import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import module from 'node:module';
@@ -11,15 +10,14 @@ import { Lease } from './lease.ts';
 import { log } from './log.ts';
 import { monotonicMs } from './proc.ts';
 import { Session } from './session.ts';
-import { readIdentity, readSettings, type Settings } from './settings.ts';
+import { type Identity, readIdentity, readSettings, type Settings } from './settings.ts';
 
 const RUNNER_VERSION = '0.1.0';
 
 async function main(settings: Settings): Promise<void> {
   const { vmDir } = settings;
   if (fs.existsSync(path.join(vmDir, 'stopped'))) return;
-  // Loaded only there: elsewhere it would cost memory for nothing.
-  const identity = settings.ec2 ? await (await import('./ec2.ts')).instanceIdentity() : readIdentity(vmDir);
+  const identity = await ownIdentity(settings);
   if (!identity) throw new Error(`${path.join(vmDir, 'runner.json')} is missing or not valid`);
   // Whoever reads the log may be gone before the runner is.
   process.stderr.on('error', () => {});
@@ -33,11 +31,11 @@ async function main(settings: Settings): Promise<void> {
   log.info('runner_started', { vmId, pid: process.pid, lastTaken: replayed.state.lastTaken });
 
   const session = new Session(identity, randomUUID(), RUNNER_VERSION, {
-    identity: () => (settings.ec2 ? identity : readIdentity(vmDir)),
+    identity: () => withSigner(readIdentity(vmDir), identity),
     report: () => host.report(),
     onAnswer: (answer) => {
       lease?.renew(answer.leaseMs);
-      if (settings.leaseFile !== undefined) touch(settings.leaseFile);
+      if (settings.aliveFile !== undefined) touch(settings.aliveFile);
       host.take(answer);
     },
     onUnwanted: () => host.dispatch({ kind: 'unwanted' }),
@@ -51,11 +49,12 @@ async function main(settings: Settings): Promise<void> {
     {
       settings,
       vmId,
-      url: () => ((settings.ec2 ? undefined : readIdentity(vmDir)) ?? identity).url,
+      url: () => (readIdentity(vmDir) ?? identity).url,
       journal,
       state: replayed.state,
       exit: () => process.exit(0),
-      powerOff: () => (settings.ec2 ? powerOff() : process.exit(0)),
+      // The machine is not this program's: whoever runs it on one of its own ends the machine with it, as its boot does.
+      powerOff: () => process.exit(0),
     },
     session,
   );
@@ -80,20 +79,23 @@ async function main(settings: Settings): Promise<void> {
   v8.setFlagsFromString('--semi-space-growth-factor=1');
 }
 
-/** The machine is this program's own: its end is the instance's, by the launch template's shutdown behaviour. */
-function powerOff(): void {
-  log.info('power_off', {});
-  const child = spawn('systemctl', ['poweroff'], { stdio: 'ignore' });
-  child.on('error', (error) => log.error('power_off_failed', { reason: error.message }));
-  child.on('exit', (code) => process.exit(code ?? 1));
+/** An EC2 instance's is signed for. What that needs is loaded only there: elsewhere it would cost memory for nothing. */
+async function ownIdentity({ vmDir, metadataEndpoint }: Settings): Promise<Identity | undefined> {
+  const identity = readIdentity(vmDir);
+  if (identity?.region === undefined) return identity;
+  const { instanceSigner } = await import('./ec2.ts');
+  return { ...identity, sign: instanceSigner(identity.region, metadataEndpoint) };
 }
+
+const withSigner = (fresh: Identity | undefined, { sign }: Identity): Identity | undefined =>
+  fresh && { ...fresh, ...(sign !== undefined && { sign }) };
 
 /** What cannot be touched now is touched with the next answer; the timer's patience is longer than that. */
 function touch(file: string): void {
   try {
     fs.writeFileSync(file, '');
   } catch (error) {
-    log.warn('lease_file_not_touched', { file, reason: String(error) });
+    log.warn('alive_file_not_touched', { file, reason: String(error) });
   }
 }
 

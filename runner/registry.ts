@@ -94,4 +94,4 @@ function ago<Name extends string>(name: Name, atMs: number | undefined, bootId: 
 }
 
 const clip = (text: string): string =>
-  text.length <= DETAIL_CHARACTERS_MAX ? text : `${text.slice(0, DETAIL_CHARACTERS_MAX - 1)}…`;
+  text.length <= DETAIL_CHARACTERS_MAX ? text : `${text.slice(0, DETAIL_CHARACTERS_MAX - 1).toWellFormed()}…`;

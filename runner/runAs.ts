@@ -15,8 +15,9 @@ export function lookUpUser(user: string, passwd = fs.readFileSync('/etc/passwd',
     .map((line) => line.split(':'))
     .find(([name]) => name === user);
   const [, , uid, gid, , home] = entry ?? [];
-  if (uid === undefined || gid === undefined) throw new Error(`--run-as ${user}: there is no such user in /etc/passwd`);
-  if (Number(uid) === 0) throw new Error(`--run-as ${user}: agents do not run as root`);
+  if (uid === undefined || gid === undefined)
+    throw new Error(`--agent-user ${user}: there is no such user in /etc/passwd`);
+  if (Number(uid) === 0) throw new Error(`--agent-user ${user}: agents do not run as root`);
   return { user, uid: Number(uid), gid: Number(gid), home: home || '/' };
 }
 

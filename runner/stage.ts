@@ -146,7 +146,7 @@ class Tail {
   end(): string {
     this.#add(this.#mask.end());
     const lines = this.#text.split(/[\r\n]+/).filter((line) => line.trim() !== '');
-    return lines.slice(-STDERR_LINES).join(' / ').slice(-STDERR_CHARACTERS_MAX);
+    return lines.slice(-STDERR_LINES).join(' / ').slice(-STDERR_CHARACTERS_MAX).toWellFormed();
   }
 
   #add(data: Buffer): void {
@@ -155,4 +155,4 @@ class Tail {
 }
 
 const clipped = (text: string, charactersMax: number): string =>
-  text.length <= charactersMax ? text : `${text.slice(0, charactersMax - 1)}…`;
+  text.length <= charactersMax ? text : `${text.slice(0, charactersMax - 1).toWellFormed()}…`;

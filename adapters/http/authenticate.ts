@@ -10,21 +10,24 @@ export type Authenticate = (bearer: string) => Promise<Caller | undefined>;
 /** One administrator with one token, and the tokens that runs carry as `CANDOR_RUN_TOKEN`. */
 export function composeAuthenticate(options: {
   readonly ports: Pick<Ports, 'tokens' | 'time'>;
-  readonly adminToken: string;
+  /** Asked at each request: it may be kept elsewhere, and rotate. Undefined: nobody is the administrator. */
+  readonly adminToken: string | (() => Promise<string | undefined>);
   readonly adminCaller: Caller;
 }): Authenticate {
   const { ports, adminToken, adminCaller } = options;
   if (adminToken === '') throw new RangeError('the admin token is empty: everybody would know it');
-  const expected = digest(adminToken);
   return async (bearer) => {
-    // Digests have one length, so the comparison tells neither the token's length nor how much of it was right.
-    if (timingSafeEqual(digest(bearer), expected)) return adminCaller;
+    const expected = typeof adminToken === 'string' ? adminToken : await adminToken();
+    if (expected !== undefined && expected !== '' && isSame(bearer, expected)) return adminCaller;
     const claims = await ports.tokens.verify(bearer, ports.time.now());
     if (claims?.kind !== 'run') return undefined;
     const { tenantId, runId, attempt, vmId } = claims;
     return { kind: 'run', tenantId, runId, attempt, vmId };
   };
 }
+
+/** Digests have one length, so the comparison tells neither the token's length nor how much of it was right. */
+const isSame = (one: string, other: string): boolean => timingSafeEqual(digest(one), digest(other));
 
 const digest = (secret: string): Buffer => createHash('sha256').update(secret).digest();
 

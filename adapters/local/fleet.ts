@@ -4,7 +4,7 @@
  */
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Fleet, InstanceObservation, LaunchSpec, Log, Time } from '../../core/ports.ts';
+import type { Fleet, InstanceObservation, Launched, LaunchPlan, LaunchSpec, Log, Time } from '../../core/ports.ts';
 import { CapacityUnavailable, LaunchMisconfigured } from '../../core/vms/launchErrors.ts';
 import { hasCode } from './files.ts';
 import {
@@ -69,7 +69,12 @@ export class LocalFleet implements Fleet {
     await Promise.all(vmIds.map((vmId) => this.#inTurn(vmId, () => this.#takeUp(vmId))));
   }
 
-  async launch(spec: LaunchSpec): Promise<{ readonly instanceId: string }> {
+  /** There is one kind of VM, at one place. */
+  async plan(): Promise<LaunchPlan> {
+    return { pools: [] };
+  }
+
+  async launch(spec: LaunchSpec): Promise<Launched> {
     if (this.#closed) throw new CapacityUnavailable('candor dev is stopping');
     if (!hasProcfs()) throw new LaunchMisconfigured('VMs on this machine need /proc, which only Linux has');
     const fault = this.#options.launchFault?.(spec);
@@ -159,15 +164,16 @@ export class LocalFleet implements Fleet {
       // On disk before there is a process: if we are killed in between, the next start finds the launch and completes it.
       await this.#folders.create(
         { vmId, tenantId, agentId, instanceId, clientToken, launchedAt },
-        { vmId, url: this.#options.serverUrl(), key: registrationKey },
+        { vmId, url: this.#options.serverUrl(), key: await registrationKey() },
       );
       await this.#startRunner(vmId);
     } catch (error) {
       await this.#folders.discard(vmId);
       const detail = `the runner of ${vmId} cannot be started: ${error instanceof Error ? error.message : String(error)}`;
+      const tried = [{ type: 'this machine', code: systemCode(error) }];
       if (hasCode(error, 'EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE', 'ENOSPC'))
-        throw new CapacityUnavailable(detail, ['this machine'], error);
-      throw new LaunchMisconfigured(detail, ['this machine'], error);
+        throw new CapacityUnavailable(detail, tried, { cause: error });
+      throw new LaunchMisconfigured(detail, tried, { cause: error });
     }
     this.#options.log.info('vm.launched', { vmId, instanceId });
     return instanceId;
@@ -285,6 +291,9 @@ export class LocalFleet implements Fleet {
     }
   }
 }
+
+const systemCode = (error: unknown): string =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'NotStarted';
 
 const carriers = (count: number) => (count === 1 ? 'a process carries' : `${count} processes carry`);
 

@@ -1,6 +1,6 @@
 /** What an agent's VM must have: options of creating and changing an agent. */
 import { type Command, Option } from 'commander';
-import { ARCHITECTURES, MARKETS } from '../../core/contract/agentParts.ts';
+import { ARCHITECTURES, MARKET_WISHES } from '../../core/contract/agentParts.ts';
 import { collect, mergedFields, NONE, wholeNumber, wholeNumberOrNone } from '../arguments.ts';
 import { UsageError } from '../errors.ts';
 import { orNoneText } from './timeoutOptions.ts';
@@ -28,7 +28,7 @@ export function requirementOptions(command: Command, isChange: boolean): Command
     .option('--memory-mib <n>', `at least so much memory${orNone}`, number(128, 33_554_432))
     .option('--disk-gib <n>', `so much disk${orNone}`, number(8, 16_384))
     .addOption(choice('--architecture <name>', 'of the VM', ARCHITECTURES))
-    .addOption(choice('--market <name>', 'how the VM is paid for', MARKETS))
+    .addOption(choice('--market <name>', 'how the VM is paid for', MARKET_WISHES))
     .option(
       '--instance-type <type>',
       `only these EC2 instance types (repeatable)${isChange ? `, or ${NONE}` : ''}`,

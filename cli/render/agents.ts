@@ -1,11 +1,5 @@
 /** Agents for people. */
-import type {
-  Criteria,
-  RepositoryDefinition,
-  RetryBody,
-  TimeoutsBody,
-  VmRequirements,
-} from '../../core/contract/agentParts.ts';
+import type { Criteria, Needs, RepositoryDefinition, RetryBody, TimeoutsBody } from '../../core/contract/agentParts.ts';
 import type { AgentBody, Environment } from '../../core/contract/agents.ts';
 import type { Page } from '../client.ts';
 import { commandLine, type Field, fields, inline, type Paint, relative, table, when } from '../text.ts';
@@ -58,7 +52,7 @@ const lines = (texts: readonly string[] | undefined): string | undefined =>
 const repositoryText = ({ url, ref, secret }: RepositoryDefinition): string =>
   inline(`${url} at ${ref}${secret === undefined ? '' : ` (opened with secret ${secret})`}`);
 
-const requirementsText = (needs: VmRequirements): string =>
+const requirementsText = (needs: Needs): string =>
   [
     needs.vcpu !== undefined && `${needs.vcpu} vCPU`,
     needs.memoryMiB !== undefined && `${needs.memoryMiB} MiB of memory`,

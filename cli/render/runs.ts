@@ -1,6 +1,6 @@
 /** Runs, their events and logs for people: what is known, who saw it and when. */
 import { Evidence } from '../../core/contract/common.ts';
-import type { EventBody, LogRecordBody, RunBody } from '../../core/contract/runs.ts';
+import type { EventBody, LogRecordBody, RunBody, TriedBody } from '../../core/contract/runs.ts';
 import type { Page } from '../client.ts';
 import {
   absolute,
@@ -46,7 +46,7 @@ function noteText(run: RunBody): string {
     run.waiting && `waiting: ${run.waiting.reason}`,
     run.exitCode !== undefined && run.exitCode !== 0 && `exit code ${run.exitCode}`,
     run.reason,
-    run.correction && `corrected: ${run.correction.status}`,
+    run.correction && `corrected: ${correctionText(run.correction)}`,
   ];
   return notes.filter(Boolean).join(', ');
 }
@@ -134,13 +134,19 @@ function artifactsText({ artifacts }: RunBody): string | undefined {
   return artifacts.map(({ path, bytes }) => inline(`${path} (${bytes} bytes)`)).join('\n') || 'none';
 }
 
+const unproven = ({ verification }: NonNullable<RunBody['correction']>): string =>
+  verification?.status === 'unverified' ? ' (unverified)' : '';
+
+const correctionText = (correction: NonNullable<RunBody['correction']>): string =>
+  `${correction.status}${unproven(correction)}`;
+
 function correctionFields(paint: Paint, run: RunBody): readonly Field[] {
   const { correction } = run;
   if (correction === undefined) return [];
   const code = correction.exitCode === undefined ? '' : ` (exit code ${correction.exitCode})`;
   return [
     // The verdict above stands; this is what was found out after it.
-    ['correction', `${status(paint, correction.status)}${code}`],
+    ['correction', `${status(paint, correction.status)}${code}${unproven(correction)}`],
     ...evidenceFields('  evidence', correction.evidence, run.asOf),
   ];
 }
@@ -150,13 +156,18 @@ function waitingFields(run: RunBody): readonly Field[] {
   if (waiting === undefined) return [];
   return [
     ['waiting', inline(waiting.reason)],
-    ['  tried', waiting.tried && inline(waiting.tried.join(', '))],
+    ['  tried', waiting.tried?.map((each) => inline(poolText(each))).join('\n')],
     ['  position', waiting.position?.toString()],
     ['  limit', waiting.maximum?.toString()],
     ['  blocked by', waiting.blockedBy?.map(inline).join('\n')],
     ['  next try', waiting.nextTryAt && when(waiting.nextTryAt, run.asOf)],
   ];
 }
+
+const poolText = ({ type, availabilityZone, market, code }: TriedBody): string => {
+  const pool = [type, availabilityZone, market].filter((part) => part !== undefined).join('/');
+  return pool === '' ? code : `${pool}: ${code}`;
+};
 
 /** Every stage of a cancel with its time. A stage that was not observed is said to be so, as long as it may still come. */
 function cancelFields(run: RunBody): readonly Field[] {
@@ -220,7 +231,7 @@ export function outcomeLine(paint: Paint, run: RunBody): string {
     run.reason,
     run.startedAt && run.endedAt && `took ${span(Date.parse(run.endedAt) - Date.parse(run.startedAt))}`,
     `seen by ${run.evidence.source}`,
-    run.correction && `corrected: ${run.correction.status}`,
+    run.correction && `corrected: ${correctionText(run.correction)}`,
   ];
   return `${run.id} ${status(paint, run.status)} (${inline(facts.filter(Boolean).join(', '))})`;
 }

@@ -27,6 +27,8 @@ export type Caller =
 /** One machine has one tenant and one administrator. */
 export const LOCAL_TENANT = 'local';
 export const LOCAL_ADMIN = 'usr_admin';
+/** The one tenant of an installation that has no identity provider yet. */
+export const BOOTSTRAP_TENANT = 'default';
 
 export async function ensurePrincipal(store: Store, tenantId: string, id: string, name: string): Promise<void> {
   const row: PrincipalRow = {

@@ -1,5 +1,5 @@
 /** The stored shape of an agent, and of the immutable copy of each of its versions that runs pin. */
-import type { Criteria, RepositoryDefinition, RetryPolicy, Reuse, VmRequirements } from '../contract/agentParts.ts';
+import type { Criteria, Needs, RepositoryDefinition, RetryPolicy, Reuse } from '../contract/agentParts.ts';
 import type { Environment, Limits } from '../contract/agents.ts';
 import type { RowBase } from '../table/rows.ts';
 
@@ -17,12 +17,13 @@ export interface AgentDefinition {
   /** Run once per VM before its first run. */
   readonly setup?: readonly (readonly string[])[];
   readonly repository?: RepositoryDefinition;
-  readonly requirements?: VmRequirements;
   readonly image?: string;
   /** How long an idle VM is kept. */
   readonly warmFor?: number;
   readonly reuse?: Reuse;
   readonly slots?: number;
+  /** What its VMs must have. */
+  readonly requirements?: Needs;
 }
 
 /** Every part of a definition that can be left out, by its name in the API and in the row. */
@@ -35,11 +36,11 @@ export const OPTIONAL_PARTS = [
   'artifacts',
   'setup',
   'repository',
-  'requirements',
   'image',
   'warmFor',
   'reuse',
   'slots',
+  'requirements',
 ] as const satisfies readonly (keyof AgentDefinition)[];
 
 /** The parts that are there. */

@@ -13,6 +13,7 @@ import { commit } from '../table/commit.ts';
 import { AGENT_NAME_PREFIX, keys, SCHEDULE_NAME_PREFIX } from '../table/keys.ts';
 import { absent, eq, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
+import { letGoOfFormer } from '../vms/makeRoom.ts';
 import { agentBody } from './body.ts';
 import { type AgentDefinition, type AgentRow, type AgentVersionRow, OPTIONAL_PARTS, optionalParts } from './model.ts';
 
@@ -177,6 +178,9 @@ export async function patchAgent(
     await admitWaiting(ports, limitId).catch((error: unknown) =>
       ports.log.warn('agent.waiting_not_admitted', { agentId, error: String(error) }),
     );
+  await letGoOfFormer(ports, agentId, agent.version).catch((error: unknown) =>
+    ports.log.warn('agent.former_vms_not_let_go', { agentId, error: String(error) }),
+  );
   return agent;
 }
 

@@ -168,39 +168,42 @@ export interface RepositoryDefinition {
   readonly secret?: string;
 }
 
-export const ARCHITECTURES = ['arm64', 'x86_64'] as const;
-export type Architecture = (typeof ARCHITECTURES)[number];
-export const MARKETS = ['on_demand', 'spot', 'spot_first'] as const;
-/** How an instance is paid for: `spot_first` takes on-demand where no spot capacity is to be had. */
+export const MARKETS = ['spot', 'on_demand'] as const;
 export type Market = (typeof MARKETS)[number];
+export const MARKET_WISHES = [...MARKETS, 'spot_first'] as const;
+export const ARCHITECTURES = ['x86_64', 'arm64'] as const;
+export type Architecture = (typeof ARCHITECTURES)[number];
 
-const whole = (minimum: number, maximum: number) =>
-  z
-    .int('must be a whole number')
-    .min(minimum, `must be at least ${minimum}`)
-    .max(maximum, `must be at most ${maximum}`);
+/** What a VM must have at least. On one machine they are kept and not looked at: there is one kind of VM. */
+export const Requirements = z
+  .strictObject({
+    vcpu: z.int('must be a whole number').min(1, 'must be at least 1').max(512, 'must be at most 512').optional(),
+    memoryMiB: z.int('must be a whole number').min(128, 'must be at least 128').max(8_388_608).optional(),
+    architecture: z.enum(ARCHITECTURES, `must be one of ${ARCHITECTURES.join(', ')}`).optional(),
+    /** Only these, as far as the installation has them. */
+    instanceTypes: z
+      .array(z.string().regex(/^[a-z0-9][a-z0-9.-]{1,63}$/, 'must be an instance type such as m7i.large'))
+      .min(1, 'must name an instance type')
+      .max(20, 'must have at most 20 instance types')
+      .optional(),
+    diskGiB: z
+      .int('must be a whole number')
+      .min(8, 'must be at least 8')
+      .max(16_384, 'must be at most 16384')
+      .optional(),
+    /** `spot_first` takes an on-demand one where there is no spot instance to be had; without a word, as the installation has it. */
+    market: z.enum(MARKET_WISHES, `must be one of ${MARKET_WISHES.join(', ')}`).optional(),
+  })
+  .refine((needs) => Object.keys(needs).length > 0, 'must name what is required');
 
-/** What a VM must have at least; the installation's pools that have it are asked. On one machine nothing is checked. */
-export const Requirements = z.strictObject({
-  vcpu: whole(1, 896).optional(),
-  memoryMiB: whole(128, 33_554_432).optional(),
-  architecture: z.enum(ARCHITECTURES, `must be one of ${ARCHITECTURES.join(', ')}`).optional(),
-  /** Only these types of the installation's pools. */
-  instanceTypes: z
-    .array(z.string().regex(/^[a-z0-9-]+\.[a-z0-9-]+$/, 'must be an EC2 instance type such as m7g.large'))
-    .min(1, 'must name a type')
-    .max(20, 'must have at most 20 types')
-    .optional(),
-  market: z.enum(MARKETS, `must be one of ${MARKETS.join(', ')}`).optional(),
-  diskGiB: whole(8, 16_384).optional(),
-});
-export interface VmRequirements {
+/** What a VM is asked for with. */
+export interface Needs {
   readonly vcpu?: number | undefined;
   readonly memoryMiB?: number | undefined;
+  readonly diskGiB?: number | undefined;
   readonly architecture?: Architecture | undefined;
   readonly instanceTypes?: readonly string[] | undefined;
-  readonly market?: Market | undefined;
-  readonly diskGiB?: number | undefined;
+  readonly market?: (typeof MARKET_WISHES)[number] | undefined;
 }
 
 /** An AMI of one's own; absent: the installation's for the architecture. */

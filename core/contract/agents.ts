@@ -4,6 +4,7 @@ import {
   ArtifactGlob,
   type Criteria,
   Image,
+  type Needs,
   REUSE,
   Repository,
   type RepositoryDefinition,
@@ -17,7 +18,6 @@ import {
   type TimeoutsBody,
   timeoutFields,
   timeoutsToBody,
-  type VmRequirements,
 } from './agentParts.ts';
 import { Duration, formatDuration, Metadata, Name } from './common.ts';
 
@@ -72,12 +72,12 @@ export const AgentCreate = z.strictObject({
   artifacts: z.array(ArtifactGlob).max(20, 'must have at most 20 globs').optional(),
   setup: z.array(Command).max(20, 'must have at most 20 commands').optional(),
   repository: Repository.optional(),
-  requirements: Requirements.optional(),
   image: Image.optional(),
   warmFor: Duration({ minSeconds: 0, maxSeconds: 86_400 }).optional(),
   reuse: z.enum(REUSE, `must be one of ${REUSE.join(', ')}`).optional(),
   /** Runs side by side on one VM. */
   slots: Count(16).optional(),
+  requirements: Requirements.optional(),
   metadata: Metadata.optional(),
 });
 export type AgentCreate = z.output<typeof AgentCreate>;
@@ -96,11 +96,11 @@ export const AgentPatch = z
     artifacts: AgentCreate.shape.artifacts.unwrap().nullable(),
     setup: AgentCreate.shape.setup.unwrap().nullable(),
     repository: Repository.nullable(),
-    requirements: Requirements.nullable(),
     image: Image.nullable(),
     warmFor: AgentCreate.shape.warmFor.unwrap().nullable(),
     reuse: AgentCreate.shape.reuse.unwrap().nullable(),
     slots: AgentCreate.shape.slots.unwrap().nullable(),
+    requirements: Requirements.nullable(),
     metadata: Metadata.nullable(),
   })
   .partial();
@@ -126,11 +126,11 @@ export interface AgentBody {
   readonly artifacts?: readonly string[];
   readonly setup?: readonly (readonly string[])[];
   readonly repository?: RepositoryDefinition;
-  readonly requirements?: VmRequirements;
   readonly image?: string;
   readonly warmFor?: string;
   readonly reuse?: Reuse;
   readonly slots?: number;
+  readonly requirements?: Needs;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly version: number;
   readonly createdBy: string;

@@ -1,16 +1,16 @@
 /** What a clock sends to `fire`. */
-import * as z from 'zod';
+import * as z from 'zod/mini';
 
 /**
  * `scheduledTime` is EventBridge Scheduler's `<aws.scheduler.scheduled-time>`; where it was not filled in, the first
  * unsettled occurrence is meant. The other ids are hints that save a read; they are checked against the schedule.
  */
 export const FireEvent = z.looseObject({
-  scheduleId: z.string().regex(/^sch_[0-9a-z]{26}$/),
-  specVersion: z.int().min(1).optional(),
-  scheduledTime: z.string().optional(),
-  agentId: z.string().optional(),
-  principalId: z.string().optional(),
+  scheduleId: z.string().check(z.regex(/^sch_[0-9a-z]{26}$/)),
+  specVersion: z.optional(z.int().check(z.gte(1))),
+  scheduledTime: z.optional(z.string()),
+  agentId: z.optional(z.string()),
+  principalId: z.optional(z.string()),
 });
 export type FireEvent = z.infer<typeof FireEvent>;
 

@@ -1,25 +1,18 @@
 /** Runs, their events and logs: what is sent and what is answered (design.md §7). */
 import * as z from 'zod';
-import { Retry, type RetryBody, retryToBody, type TimeoutsBody, timeoutFields, timeoutsToBody } from './agentParts.ts';
+import {
+  type Market,
+  Retry,
+  type RetryBody,
+  retryToBody,
+  type TimeoutsBody,
+  timeoutFields,
+  timeoutsToBody,
+} from './agentParts.ts';
 import { type Evidence, type Json, JsonValue, type ListBody } from './common.ts';
+import { RUN_STATUSES, type RunStatus, type TerminalStatus } from './runStatus.ts';
 
-export const RUN_STATUSES = [
-  'queued',
-  'provisioning',
-  'starting',
-  'running',
-  'cancelling',
-  'succeeded',
-  'failed',
-  'cancelled',
-  'timed_out',
-  'lost',
-] as const;
-export type RunStatus = (typeof RUN_STATUSES)[number];
-export type TerminalStatus = 'succeeded' | 'failed' | 'cancelled' | 'timed_out' | 'lost';
-
-export const TERMINAL_STATUSES: readonly RunStatus[] = ['succeeded', 'failed', 'cancelled', 'timed_out', 'lost'];
-export const isTerminal = (status: RunStatus): status is TerminalStatus => TERMINAL_STATUSES.includes(status);
+export * from './runStatus.ts';
 
 /** How the work's process came to its end, as the runner saw it (design.md §5.6). */
 export const TRIGGER_KINDS = ['schedule', 'trigger', 'api', 'backfill', 'retry', 'run'] as const;
@@ -86,6 +79,14 @@ export interface AttemptBody {
 }
 
 /** Whether the agent's success criteria are met: one entry for each of them. */
+/** What was found out about a `lost` run after its verdict, which stands. */
+export interface CorrectionBody {
+  readonly status: TerminalStatus;
+  readonly exitCode?: number;
+  readonly verification?: VerificationBody;
+  readonly evidence: Evidence;
+}
+
 export interface VerificationBody {
   readonly status: 'verified' | 'unverified';
   readonly checks: readonly {
@@ -130,11 +131,13 @@ export interface RunBody {
   readonly terminatedBy?: TerminatedBy;
   readonly reason?: string;
   readonly evidence: Evidence;
-  readonly correction?: { readonly status: TerminalStatus; readonly exitCode?: number; readonly evidence: Evidence };
+  readonly correction?: CorrectionBody;
   readonly cancel?: CancelBody;
   readonly waiting?: {
     readonly reason: string;
-    readonly tried?: readonly string[];
+    /** Where a VM is waited for: what was asked for since it began to wait, and what the fleet said. */
+    readonly tried?: readonly TriedBody[];
+    /** At the latest. */
     readonly nextTryAt?: string;
     readonly blockedBy?: readonly string[];
     /** Where a limit is waited for: how many may be at work (or VMs exist) at once. */
@@ -151,6 +154,14 @@ export interface RunBody {
   readonly deadlineAt?: string;
   readonly version: number;
   readonly asOf: string;
+}
+
+/** A pool of machines that was asked for one, and the answer in the fleet's own word, such as an error code of EC2. */
+export interface TriedBody {
+  readonly type?: string;
+  readonly availabilityZone?: string;
+  readonly market?: Market;
+  readonly code: string;
 }
 
 export interface ChildrenBody extends ListBody<RunBody> {

@@ -3,6 +3,7 @@ import type { Ports } from '../ports.ts';
 import { giveVm } from '../runs/giveVm.ts';
 import type { RunRow } from '../runs/model.ts';
 import { keys, LIMIT_HOLDER_PREFIX, LIMIT_WAITER_PREFIX } from '../table/keys.ts';
+import type { Range } from '../table/model.ts';
 import { asRow } from '../table/rows.ts';
 import { admitRun, oldestWaiter } from './admit.ts';
 import { type PlaceRow, waiterKey } from './model.ts';
@@ -43,9 +44,20 @@ export async function placeInQueue(
   run: Pick<RunRow, 'id' | 'queuedAt'>,
 ): Promise<{ readonly position: number; readonly blockedBy: readonly string[] }> {
   const { pk } = keys.limit(limitId);
-  const [ahead, holders] = await Promise.all([
-    ports.store.query({ pk, from: LIMIT_WAITER_PREFIX, to: waiterKey(limitId, run).sk, limit: 1000 }),
+  const [position, holders] = await Promise.all([
+    countUpTo(ports, { pk, from: LIMIT_WAITER_PREFIX, to: waiterKey(limitId, run).sk }),
     ports.store.query({ pk, prefix: LIMIT_HOLDER_PREFIX, limit: 10 }),
   ]);
-  return { position: ahead.items.length, blockedBy: holders.items.map((item) => String(item.runId)) };
+  // By the key, which names who holds it now: a VM's place was its first run's before.
+  return { position, blockedBy: holders.items.map(({ sk }) => sk.slice(LIMIT_HOLDER_PREFIX.length)) };
+}
+
+async function countUpTo(ports: Pick<Ports, 'store'>, range: Omit<Range, 'limit'>): Promise<number> {
+  let count = 0;
+  for (let after: string | undefined; ; ) {
+    const page = await ports.store.query({ ...range, limit: 1000, ...(after !== undefined && { after }) });
+    count += page.items.length;
+    after = page.next;
+    if (after === undefined) return count;
+  }
 }

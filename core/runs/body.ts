@@ -4,6 +4,7 @@ import type { AttemptBody, RunBody } from '../contract/runs.ts';
 import { NotFound } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { keys } from '../table/keys.ts';
+import { triedOf } from '../vms/tried.ts';
 import type { AttemptRecord, CancelRecord, RunRow } from './model.ts';
 import { payloadOf } from './payload.ts';
 
@@ -79,7 +80,7 @@ const attemptBody = (record: AttemptRecord): AttemptBody => ({
 
 const waitingBody = (waiting: NonNullable<RunRow['waiting']>) => ({
   reason: waiting.reason,
-  ...(waiting.tried !== undefined && { tried: waiting.tried }),
+  ...(waiting.tried !== undefined && { tried: triedOf(waiting) }),
   ...optionalTime('nextTryAt', waiting.nextTryAt),
   ...(waiting.maximum !== undefined && { maximum: waiting.maximum }),
   ...(waiting.blockedBy !== undefined && { blockedBy: waiting.blockedBy }),

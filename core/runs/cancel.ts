@@ -51,6 +51,7 @@ export async function cancelRun(ports: Ports, tenantId: string, runId: string, o
       requestedBy: order.by,
       reason: order.reason,
       cause: order.cause,
+      ...(order.cause === 'timeout' && { timeout: run.status === 'starting' ? 'start_timeout' : 'run_timeout' }),
       ...(order.force === true && { force: true }),
       sentAt: now,
     };

@@ -20,7 +20,7 @@ export async function artifactsOf(
 
 /**
  * What the run's VM cost after its end was asked for: until the VM was seen to be gone; or until the process was, where
- * the VM went on to other work.
+ * the VM went on to other work, or was kept for it.
  */
 export async function billedAfterCancel(
   ports: Pick<Ports, 'store' | 'time'>,
@@ -32,10 +32,9 @@ export async function billedAfterCancel(
   const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
   const since = (at: number) => Math.max(0, Math.round((at - cancel.requestedAt) / 100) / 10);
   if (vm === undefined) return { seconds: 0, final: isTerminal(run.status) };
-  if (vm.terminatedAt !== undefined && vm.drain === undefined && !servedOthers(vm, run))
-    return { seconds: since(vm.terminatedAt), final: true };
   const goneAt = cancel.processGoneAt;
-  if (goneAt !== undefined && (vm.status === 'ready' || servedOthers(vm, run)))
+  const wentOn = servedOthers(vm, run) || (vm.warmForSeconds ?? 0) > 0;
+  if (goneAt !== undefined && wentOn && goneAt !== cancel.vmTerminatedAt)
     return { seconds: since(goneAt), final: true };
   return { seconds: since(vm.terminatedAt ?? ports.time.now()), final: vm.terminatedAt !== undefined };
 }

@@ -36,6 +36,10 @@ const REASONS: Readonly<Record<string, (run: RunRow) => EndReason>> = {
     text: 'Its VM was seen to be gone while it was at work: the evidence ended there, so nobody knows how far it came.',
     remedy: 'Look at what it has left, then retry it; with retry.afterStart it would be tried again by itself.',
   }),
+  vm_lost_before_start: () => ({
+    text: 'Its VM was seen to be gone before its start could be sent: no process of it ever existed.',
+    remedy: 'Retry it.',
+  }),
   ended_unreported: () => ({
     text: 'Its VM is well but reports it no more, and nothing reported its end.',
     remedy: 'Look at what it has left, then retry it.',
@@ -87,6 +91,7 @@ const mayHaveStarted = (run: RunRow): boolean => run.startedAt !== undefined || 
 
 const FAULTS: readonly (string | undefined)[] = [
   'vm_terminated',
+  'vm_lost_before_start',
   'not_started',
   'setup_failed',
   'repository_failed',

@@ -5,7 +5,9 @@ import { placeInQueue } from '../limits/next.ts';
 import type { Ports } from '../ports.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
+import { triedText } from '../vms/launchErrors.ts';
 import type { VmRow } from '../vms/model.ts';
+import { triedOf } from '../vms/tried.ts';
 import { endReason } from './endReasons.ts';
 import type { RunRow } from './model.ts';
 import { retryRuleOf } from './nextAttempt.ts';
@@ -86,6 +88,15 @@ async function live(ports: Ports, run: RunRow, vm: VmRow | undefined, now: numbe
   }
 }
 
+const CAPACITY_REMEDIES: Readonly<Record<string, string>> = {
+  capacity: 'Allow more instance types or zones, or wait.',
+  quota: "Raise the account's quota, or let other VMs end.",
+  launch_rate: 'Wait: launches are spread over time. Warm VMs (warmFor) need fewer of them.',
+};
+
+const nextTry = (waiting: RunRow['waiting']): string =>
+  waiting?.nextTryAt === undefined ? 'and again' : `at ${isoTime(waiting.nextTryAt)} at the latest`;
+
 async function undispatched(ports: Ports, run: RunRow, deadline: string): Promise<Answer> {
   const { waiting } = run;
   switch (waiting?.reason) {
@@ -105,13 +116,11 @@ async function undispatched(ports: Ports, run: RunRow, deadline: string): Promis
     }
     case 'capacity':
     case 'quota':
+    case 'launch_rate':
       return {
-        summary: `There is no VM to be had (${waiting?.reason}); it is asked for again and again.${deadline}`,
-        facts: (waiting?.tried ?? []).map((text) => ({ about: 'tried', text })),
-        remedy:
-          waiting?.reason === 'quota'
-            ? "Raise the account's quota, or let other VMs end."
-            : 'Allow more instance types or zones, or wait.',
+        summary: `There is no VM to be had (${waiting?.reason}); it is asked for again ${nextTry(waiting)}.${deadline}`,
+        facts: triedOf(waiting).map((each) => ({ about: 'tried', text: triedText(each) })),
+        remedy: CAPACITY_REMEDIES[waiting?.reason ?? 'capacity'] ?? 'Wait.',
       };
     default: {
       if (waiting?.limit === undefined) return { summary: `It waits: ${waiting?.reason}.${deadline}` };
@@ -143,7 +152,9 @@ function ended(run: RunRow): Answer {
   if (correction !== undefined)
     facts.push({
       about: 'correction',
-      text: `Found out later: it ended as ${correction.status}. The verdict above stands as it was given.`,
+      text: `Found out later: it ended as ${correction.status}${
+        correction.verification?.status === 'unverified' ? ', without what its agent declares as proof of success' : ''
+      }. The verdict above stands as it was given.`,
       evidence: correction.evidence,
     });
   for (const check of verification?.checks ?? [])

@@ -83,7 +83,10 @@ async function passOn(ports: Ports, { run, freeVm }: Finished): Promise<void> {
     step().catch((error: unknown) => ports.log.warn(what, { runId: run.id, error: String(error) }));
   if (freeVm !== undefined) await attempt('finish.vm_not_passed_on', () => handOver(ports, freeVm));
   // What counts VMs has room for this agent's next run where the VM has, though none was given back.
-  for (const limitId of new Set([...(run.admitted ?? []), ...(freeVm?.places ?? [])]))
+  const freed = [...(run.admitted ?? run.kept ?? []), ...(freeVm?.places ?? [])];
+  // Whoever stood behind it in a queue may be the next one now.
+  if (run.waiting?.limit !== undefined) freed.push(run.waiting.limit);
+  for (const limitId of new Set(freed))
     await attempt('finish.places_not_passed_on', () => admitWaiting(ports, limitId));
   if (freeVm?.idleSince !== undefined && (freeVm.warmForSeconds ?? 0) === 0)
     await attempt('finish.vm_not_let_go', () => drainIdle(ports, freeVm.id, `its last run ${run.id} has ended`));

@@ -46,7 +46,8 @@ export const RUN_TRANSITIONS: Readonly<Record<RunStatus, Readonly<Record<RunEven
     start: refuse('no VM has been told to start it'),
     // Nothing has been asked of any VM, so there is nothing to wait for.
     request_cancel: go('verdict'),
-    next_attempt: refuse('the attempt has not begun'),
+    // Its execution failed before it could say that it had begun.
+    next_attempt: go('queued'),
     end: go('verdict'),
   },
   provisioning: {

@@ -2,9 +2,10 @@
 import type { Evidence, Json } from '../contract/common.ts';
 import type {
   CancelCause,
+  CorrectionBody,
   RunStatus,
-  TerminalStatus,
   TerminatedBy,
+  TriedBody,
   TriggerKind,
   VerificationBody,
 } from '../contract/runs.ts';
@@ -17,6 +18,8 @@ export interface CancelRecord {
   readonly reason: string;
   /** `timeout`, `idle` and `shutdown` end work through the same door, with their own verdict. */
   readonly cause: CancelCause;
+  /** With the cause `timeout`: which one was over. */
+  readonly timeout?: 'start_timeout' | 'run_timeout';
   /** Killed at once, without a chance to end in order. */
   readonly force?: boolean;
   readonly sentAt: number;
@@ -81,12 +84,15 @@ export interface RunRow extends RowBase {
   readonly signal?: string;
   readonly terminatedBy?: TerminatedBy;
   readonly reason?: string;
-  readonly correction?: { readonly status: TerminalStatus; readonly exitCode?: number; readonly evidence: Evidence };
+  readonly correction?: CorrectionBody;
   readonly cancel?: CancelRecord;
   readonly waiting?: {
     readonly reason: string;
-    readonly tried?: readonly string[];
+    /** Texts in rows from before pools were told apart. */
+    readonly tried?: readonly (TriedBody | string)[];
     readonly nextTryAt?: number;
+    /** How often a launch has failed with each error, by its name: the pause before the next try grows with it. */
+    readonly tries?: Readonly<Record<string, number>>;
     readonly blockedBy?: readonly string[];
     /** Those are killed at once. */
     readonly force?: boolean;

@@ -1,7 +1,9 @@
 /** Place: a queued run gets its way to a VM, once every limit has room for it (design.md §5.2). Repeating it is harmless. */
 import { admitRun } from '../limits/admit.ts';
+import { countsVms } from '../limits/model.ts';
 import { admitWaiting } from '../limits/next.ts';
 import type { Ports } from '../ports.ts';
+import { makeRoom } from '../vms/makeRoom.ts';
 import { giveVm } from './giveVm.ts';
 import type { RunRow } from './model.ts';
 
@@ -11,9 +13,12 @@ export async function placeRun(ports: Ports, run: RunRow): Promise<Placement> {
   if (run.limited === true && run.admitted === undefined) {
     const admission = await admitRun(ports, run.id);
     if (admission.kind === 'moved_on') return 'exists';
-    if (admission.kind === 'waiting')
+    if (admission.kind === 'waiting') {
       // The last one to free a place may have found nobody in the queue: it is looked at once more from here.
-      return (await admitWaiting(ports, admission.limitId)).includes(run.id) ? 'started' : 'waiting';
+      if ((await admitWaiting(ports, admission.limitId)).includes(run.id)) return 'started';
+      if (countsVms(admission.limitId)) await makeRoom(ports, admission.limitId, `run ${run.id} waits for a VM`);
+      return 'waiting';
+    }
   }
   const { placement, freed } = await giveVm(ports, run);
   for (const limitId of freed) await admitWaiting(ports, limitId);

@@ -87,7 +87,7 @@ async function letGo(
       evidence: evidence('schedule', now, 'the runs that it waited for have ended'),
       // The start timeout counts from here: until now nothing could be started. Under a limit it still waits for a place.
       ...(run.limited !== true && { deadlineAt: now + run.startTimeoutSeconds * 1000 }),
-      set: { waiting: undefined, checkAt: now + 20_000 },
+      set: { waiting: undefined, checkAt: now + 20_000, ...(run.limited !== true && { admittedAt: now }) },
     };
     writes.push(...changeRun(ports.config, run, change, now, writer));
   }

@@ -84,8 +84,13 @@ export const keys = {
   }),
   /** What a part of the system published of itself: the watchdog's last tick, the installation's schema. */
   system: (part: string): Key => ({ pk: 'SYS', sk: part }),
+  /** A pool, a subnet or a market that had no room a moment ago, until a time that the item says. */
+  unavailable: (name: string): Key => ({ pk: 'FLEET', sk: `${UNAVAILABLE_PREFIX}${name}` }),
+  /** How fast launches may go: written by launches only. */
+  launchPace: (): Key => ({ pk: 'FLEET#PACE', sk: META }),
 } as const;
 
+export const UNAVAILABLE_PREFIX = 'NONE#';
 export const AGENT_NAME_PREFIX = 'AGTNAME#';
 export const SCHEDULE_NAME_PREFIX = 'SCHNAME#';
 export const CHILD_PREFIX = 'CHILD#';

@@ -61,7 +61,7 @@ async function composeStart(
   const run = asRow<RunRow>(await ports.store.get(keys.run(command.runId)));
   if (run === undefined) {
     ports.log.error('command.run_missing', { vmId: vm.id, runId: command.runId });
-    return undefined;
+    return impossibleStart(command, 'Candor has no record of this run.');
   }
   const [agentItem, inputItem] = await ports.store.getMany([
     keys.agentVersion(run.agentId, run.agentVersion),
@@ -76,7 +76,7 @@ async function composeStart(
       agent: agent !== undefined,
       input: input !== undefined,
     });
-    return undefined;
+    return impossibleStart(command, 'Candor has lost what this run is to be started with.');
   }
   const expiresAt = ports.time.now() + (run.runTimeoutSeconds + 3600) * 1000;
   const base = {
@@ -96,7 +96,15 @@ async function composeStart(
     maxLogBytes: ports.config.maxLogBytes,
     ...(artifactGlobs(agent).length > 0 && { artifacts: artifactGlobs(agent) }),
   } as const;
-  const secrets = await secretsOf(ports, run.tenantId, agent);
+  const secrets = await secretsOf(ports, run.tenantId, agent).catch((error: unknown) => {
+    ports.log.error('command.secrets_unreadable', { vmId: vm.id, runId: run.id, error: String(error) });
+    return undefined;
+  });
+  // It is read again for the next heartbeat; but a cancel that stands behind it must not wait for that.
+  if (secrets === undefined)
+    return isCancelled(vm, command)
+      ? impossibleStart(command, 'It was cancelled before its secrets could be read.')
+      : undefined;
   if (secrets.missing !== undefined)
     return {
       ...base,
@@ -121,6 +129,27 @@ async function composeStart(
     }),
   };
 }
+
+const isCancelled = (vm: VmRow, { runId, attempt }: Slot): boolean =>
+  vm.commands.some((each) => each.kind === 'cancel' && each.runId === runId && each.attempt === attempt);
+
+/** A start that can never be made, which the runner reports as such: it must not hold back the commands behind it. */
+const impossibleStart = (
+  { number, runId, attempt }: Extract<VmCommand, { kind: 'start' }>,
+  impossible: string,
+): RunnerCommand => ({
+  number,
+  kind: 'start',
+  runId,
+  attempt,
+  command: ['false'],
+  env: {},
+  input: null,
+  runToken: '',
+  maxOutputBytes: 0,
+  maxLogBytes: 0,
+  impossible,
+});
 
 /** What proves success is collected too, where it is an artifact. */
 const artifactGlobs = (agent: AgentVersionRow): readonly string[] => {

@@ -5,6 +5,7 @@ import { honourVersion, type Precondition } from '../rules.ts';
 import { evidence } from '../runs/change.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
+import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, rowAfter, vmProof, withCommand } from './change.ts';
 import type { VmRow } from './model.ts';
@@ -71,6 +72,47 @@ export async function requestDrain(
   });
   await wakeExecution(ports, drained);
   return drained;
+}
+
+export type GivenUp =
+  /** Its end is to be asked for: nothing that is well is on it, and nothing comes any more. */
+  | { readonly kind: 'condemned'; readonly vm: VmRow }
+  /** Other work on it is well: it takes nothing further, and is condemned once that has ended. */
+  | { readonly kind: 'draining'; readonly now: boolean }
+  | { readonly kind: 'gone' };
+
+/**
+ * The durable word that a VM is given up because a run on it does not end: before its end is asked for, so that no run is
+ * placed on a VM that is about to be terminated (I9).
+ */
+export function giveUp(ports: Ports, vmId: string, runId: string): Promise<GivenUp> {
+  return commit<GivenUp>(ports, async (writer) => {
+    const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
+    if (vm === undefined || vm.status === 'terminated') return { done: { kind: 'gone' } };
+    const now = ports.time.now();
+    const others = vm.slots.filter((slot) => slot.runId !== runId);
+    const leaseEnd = (vm.leaseUntil ?? 0) + ports.config.maxClockSkewSeconds * 1000;
+    const waits = others.length > 0 && now <= leaseEnd;
+    // Nothing joins a VM that drains: what was read of its slots can only have become less.
+    if (vm.status === 'draining') return { done: waits ? { kind: 'draining', now: false } : { kind: 'condemned', vm } };
+    const why = `${runId} was told to end and has not`;
+    const change = {
+      status: 'draining',
+      evidence: evidence('watchdog', now, waits ? `${why}: it takes nothing further` : `${why}: it is terminated`),
+      deadlineAt: waits ? leaseEnd : now + ports.config.drainSeconds * 1000,
+      set: {
+        drainingSince: now,
+        ...(waits && { drain: asValue({ requestedAt: now, requestedBy: 'watchdog' }) }),
+      },
+      // A lease that has run out is renewed by a heartbeat, which does not raise the version.
+      guards: [guard('escalate.noHeartbeatSince', eq('heartbeatSeq', vm.heartbeatSeq))],
+    } as const;
+    return {
+      writes: changeVm(ports.config, vm, change, now, writer),
+      proof: vmProof(vm, change),
+      result: waits ? { kind: 'draining', now: true } : { kind: 'condemned', vm: rowAfter(vm, change) },
+    };
+  });
 }
 
 /** The execution that waits for this VM's registration goes on, finds the VM unfit, and gives its run another attempt. */

@@ -49,8 +49,9 @@ export function freeMark(before: VmRow, after: VmRow): readonly Write[] {
 }
 
 /** What a run stands in the way of being let go for: no VM could be launched for it yet. */
-const wants = (run: Pick<RunRow, 'waiting'>): boolean =>
-  run.waiting?.reason === 'capacity' || run.waiting?.reason === 'quota';
+export const wants = (run: Pick<RunRow, 'waiting'>): boolean => WANTING.has(run.waiting?.reason ?? '');
+
+const WANTING: ReadonlySet<string> = new Set(['capacity', 'quota', 'launch_rate']);
 
 const wantingKey = (run: Pick<RunRow, 'agentId' | 'agentVersion' | 'queuedAt' | 'id'>) =>
   keys.wantingRun(run.agentId, run.agentVersion, run.queuedAt, run.id);

@@ -3,7 +3,7 @@
  * runs, and answers with the commands that have not been acknowledged, each with its payload.
  */
 import type { CoreConfig } from '../config.ts';
-import type { HeartbeatRequest, HeartbeatResponse } from '../contract/runner.ts';
+import type { HeartbeatRequest, HeartbeatResponse, RegistryEntry } from '../contract/runner.ts';
 import { CandorError } from '../errors.ts';
 import type { Ports, TokenClaims } from '../ports.ts';
 import type { RunRow } from '../runs/model.ts';
@@ -15,7 +15,7 @@ import { changeVm, keptUntil, vmProof } from './change.ts';
 import { composeCommands } from './commands.ts';
 import type { Slot, VmRow } from './model.ts';
 import { vmToken } from './register.ts';
-import { noteMissing, takeReport } from './report.ts';
+import { noteMissing, type Taken, takeReport } from './report.ts';
 
 type Identity = Extract<TokenClaims, { kind: 'vm' }>;
 
@@ -30,7 +30,7 @@ export async function heartbeat(
   const acknowledged: Slot[] = [];
   let changed = false;
   for (const entry of request.registry) {
-    const taken = await takeReport(ports, vm, runs.get(entry.runId), entry);
+    const taken = await takeAlone(ports, vm, runs.get(entry.runId), entry);
     if (taken.acknowledge) acknowledged.push({ runId: entry.runId, attempt: entry.attempt });
     changed ||= taken.changed;
   }
@@ -46,6 +46,17 @@ export async function heartbeat(
     leaseMs: ports.config.leaseSeconds * 1000,
     ...(rotate && { token: await vmToken(ports, standing) }),
   };
+}
+
+/** What cannot be taken in now comes again with the next heartbeat; the other runs of the VM do not wait for it. */
+async function takeAlone(ports: Ports, vm: VmRow, run: RunRow | undefined, entry: RegistryEntry): Promise<Taken> {
+  try {
+    return await takeReport(ports, vm, run, entry);
+  } catch (error) {
+    const { runId, attempt, state } = entry;
+    ports.log.error('heartbeat.report_not_taken', { vmId: vm.id, runId, attempt, state, error: String(error) });
+    return { acknowledge: false, changed: true };
+  }
 }
 
 /** A VM that is kept warm reports as often as a run on it should have to wait. */

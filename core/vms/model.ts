@@ -1,6 +1,7 @@
 /** The stored shape of a VM. Times are epoch milliseconds. */
-import type { Reuse, VmRequirements } from '../contract/agentParts.ts';
+import type { Reuse } from '../contract/agentParts.ts';
 import type { Evidence } from '../contract/common.ts';
+import type { LaunchPlan } from '../ports.ts';
 import type { RowBase } from '../table/rows.ts';
 
 export const VM_STATUSES = ['launching', 'booting', 'ready', 'unresponsive', 'draining', 'terminated'] as const;
@@ -12,6 +13,14 @@ export interface LaunchIntent {
   readonly clientToken: string;
   readonly openedAt: number;
   readonly open: boolean;
+  /** What is asked for; kept only while it is open. Absent in rows from before there were plans. */
+  readonly plan?: LaunchPlan;
+}
+
+/** After its answer: what was asked for needs no keeping. */
+export function closedIntent({ intent }: Pick<VmRow, 'intent'>): LaunchIntent {
+  const { plan: _answered, ...rest } = intent;
+  return { ...rest, open: false };
 }
 
 /** What the runner is told, as references: the payload is composed when a heartbeat fetches it. */
@@ -46,9 +55,6 @@ export interface VmRow extends RowBase {
   readonly slotCount?: number;
   readonly reuse?: Reuse;
   readonly warmForSeconds?: number;
-  /** What it was asked for with: its agent's, as they stood. */
-  readonly requirements?: VmRequirements;
-  readonly image?: string;
   readonly status: VmStatus;
   readonly instanceId?: string;
   readonly intent: LaunchIntent;

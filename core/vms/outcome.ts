@@ -97,7 +97,7 @@ function judged(run: RunRow, entry: RegistryEntry, criteria: Criteria | undefine
     case 'cancel':
       return { status: 'cancelled', reason: CANCEL_REASONS[run.cancel?.cause ?? 'request'] };
     case 'timeout':
-      return { status: 'timed_out', reason: 'run_timeout' };
+      return { status: 'timed_out', reason: run.cancel?.timeout ?? 'run_timeout' };
     case 'idle':
       return { status: 'timed_out', reason: 'idle' };
     case 'oom':

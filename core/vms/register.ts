@@ -10,7 +10,7 @@ import { claimDispatch } from '../runs/dispatch.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
-import { changeVm, vmProof } from './change.ts';
+import { changeVm, keptUntil, vmProof } from './change.ts';
 import { offerRoom } from './handOver.ts';
 import type { VmRow } from './model.ts';
 import { releaseVm } from './release.ts';
@@ -38,6 +38,8 @@ export async function registerRunner(
     if (row.nonce === request.nonce) return { done: row };
     const now = ports.time.now();
     const becomesReady = row.status !== 'draining' && row.status !== 'ready';
+    // A drain by order outlasts a silence.
+    const status = !becomesReady ? row.status : row.drain === undefined ? 'ready' : 'draining';
     const generation = row.generation + 1;
     const attributes = {
       nonce: request.nonce,
@@ -48,15 +50,19 @@ export async function registerRunner(
       tokenIssuedAt: now,
       leaseUntil: now + ports.config.leaseSeconds * 1000,
     };
+    // Kept warm, it stays so for what is left of its time.
+    const { deadlineAt, checkAt } =
+      row.idleSince === undefined
+        ? { deadlineAt: attributes.leaseUntil, checkAt: attributes.leaseUntil }
+        : keptUntil(ports.config, row, row.idleSince, attributes.leaseUntil);
     const change = {
       ...(becomesReady && {
-        status: 'ready' as const,
+        status,
         evidence: evidence('runner', now, `runner ${request.runnerVersion} registered, generation ${generation}`),
-        deadlineAt: now + ports.config.leaseSeconds * 1000,
+        deadlineAt,
       }),
-      set: { ...attributes, ...(becomesReady && { unresponsiveSince: undefined }) },
-    };
-    const status = becomesReady ? ('ready' as const) : row.status;
+      set: { ...attributes, ...(becomesReady && { unresponsiveSince: undefined, checkAt }) },
+    } as const;
     return {
       writes: changeVm(ports.config, row, change, now, writer),
       proof: vmProof(row, change),

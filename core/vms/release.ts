@@ -40,7 +40,7 @@ export async function terminateVm(ports: Ports, vm: VmRow): Promise<void> {
 export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObservation | undefined> {
   const seen = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
   if (seen === undefined || seen.status === 'terminated') return undefined;
-  const observation = await ports.fleet.observe(vmId, seen.instanceId);
+  const observation = await ports.fleet.observe(vmId, seen.instanceId, seen.intent.openedAt);
   if (observation.status !== 'terminated') return observation;
   const now = ports.time.now();
   await closeVm(ports, vmId, evidence('fleet', now, observation.detail), now);
@@ -103,7 +103,9 @@ async function loseRun(ports: Ports, vm: VmRow, slot: Slot, seen: InstanceObserv
     run.id,
     {
       ...(cancel === undefined
-        ? { status: 'lost', reason: 'vm_terminated' }
+        ? mayHaveStarted
+          ? { status: 'lost', reason: 'vm_terminated' }
+          : { status: 'failed', reason: 'vm_lost_before_start' }
         : { ...verdictOfCancel(cancel.cause), reason: 'vm_terminated_after_cancel' }),
       evidence: found,
       ...(cancel !== undefined && { cancel: { ...cancel, processGoneAt: now, vmTerminatedAt: now } }),

@@ -15,6 +15,7 @@ import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
+import { bounded } from './bounded.ts';
 import { changeVm, vmProof, withCommand } from './change.ts';
 import type { VmRow } from './model.ts';
 import { cancelAfter, notStartedReason, startTime, verdictOf } from './outcome.ts';
@@ -33,8 +34,9 @@ export async function takeReport(
   ports: Ports,
   vm: VmRow,
   run: RunRow | undefined,
-  entry: RegistryEntry,
+  reported: RegistryEntry,
 ): Promise<Taken> {
+  const entry = bounded(reported);
   const over = OVER.includes(entry.state);
   if (run === undefined || run.attempt !== entry.attempt || run.vmId !== vm.id) {
     ports.log.warn('report.fenced', { vmId: vm.id, runId: entry.runId, attempt: entry.attempt, state: entry.state });
@@ -90,7 +92,9 @@ async function endIdle(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEntr
 
 /** The work has been seen, or the cancel has been acknowledged: recorded once, as a change with its evidence. */
 async function noteProgress(ports: Ports, vm: VmRow, seen: RunRow, entry: RegistryEntry): Promise<boolean> {
-  const starts = entry.startedAgoMs !== undefined && seen.startedAt === undefined;
+  // One whose start nobody has seen, the runner's own predecessor included, is at work all the same.
+  const atWork = entry.startedAgoMs !== undefined || entry.state === 'running';
+  const starts = atWork && seen.startedAt === undefined;
   const pending = waitsForCancel(vm, seen.id);
   // The runner has taken the command into its journal; `ending` alone may also mean that it ended by itself.
   const acknowledges = seen.cancel !== undefined && !pending && seen.cancel.acknowledgedAt === undefined;
@@ -151,12 +155,16 @@ async function lateTruth(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEn
     const correction = {
       status: verdict.status satisfies TerminalStatus,
       ...(verdict.exitCode !== undefined && { exitCode: verdict.exitCode }),
+      ...(verdict.verification !== undefined && { verification: verdict.verification }),
       evidence: verdict.evidence,
     };
     const change = {
       type: 'run.corrected',
       set: { correction: asValue(correction) },
-      detail: { status: verdict.status },
+      detail: {
+        status: verdict.status,
+        ...(verdict.verification !== undefined && { verification: verdict.verification.status }),
+      },
       guards: [guard('correction.once', { op: 'hasNot', attribute: 'correction' } as const)],
     };
     return { writes: changeRun(ports.config, row, change, now, writer), proof: nextEventKey(row), result: undefined };

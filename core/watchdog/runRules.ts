@@ -12,8 +12,10 @@ import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 import { changeVm, vmProof, withCommand } from '../vms/change.ts';
+import { giveUp } from '../vms/drain.ts';
 import type { VmRow } from '../vms/model.ts';
 import { terminateVm } from '../vms/release.ts';
+import { triedSuffix } from '../vms/tried.ts';
 import { dropCheck, moveCheck } from './checks.ts';
 import type { Action, Rule, RuleContext } from './rule.ts';
 
@@ -82,8 +84,7 @@ async function undispatched({ ports, now, holding }: RuleContext, run: RunRow): 
     return placed === 'started' ? { rule: 'queued_unplaced', subject: run.id, did: 'placed it' } : undefined;
   }
   if (holding) return undefined;
-  const tried = run.waiting?.tried === undefined ? '' : `; tried: ${run.waiting.tried.join(', ')}`;
-  const found = evidence('watchdog', now, `no VM within ${run.startTimeoutSeconds} s${tried}`);
+  const found = evidence('watchdog', now, `no VM within ${run.startTimeoutSeconds} s${triedSuffix(run)}`);
   const verdict = { status: 'failed', reason: 'start_timeout', evidence: found } as const;
   const finished = await finishRun(ports, run.id, verdict, { attempt: run.attempt, onlyUndispatched: true });
   if (finished === undefined) return undefined;
@@ -138,17 +139,16 @@ async function cancelling(context: RuleContext, run: RunRow): Promise<Action | u
     return told;
   }
   if (holding) return undefined;
-  const vm = asRow<VmRow>(await ports.store.get(keys.vm(run.vmId)));
-  const otherWork = vm?.slots.some((slot) => slot.runId !== run.id) === true;
-  const leaseFresh = vm?.leaseUntil !== undefined && vm.leaseUntil > now;
+  const { vmId } = run;
+  const given = await giveUp(ports, vmId, run.id);
   await moveCheck(ports, run, now + ports.config.cancelResendSeconds * 1000);
-  if (vm === undefined || (otherWork && leaseFresh)) return undefined;
-  await terminateVm(ports, vm);
-  return {
-    rule: 'cancel_escalated',
-    subject: run.id,
-    did: `terminated ${vm.id}: the cancel was not carried out in time`,
-  };
+  const escalated = (did: string) => ({ rule: 'cancel_escalated', subject: run.id, did });
+  const late = 'the cancel was not carried out in time';
+  if (given.kind === 'draining')
+    return given.now ? escalated(`drains ${vmId}, which carries other work: ${late}`) : undefined;
+  if (given.kind === 'gone') return undefined;
+  await terminateVm(ports, given.vm);
+  return escalated(`terminated ${vmId}: ${late}`);
 }
 
 async function tellAgain({ ports, now }: RuleContext, run: RunRow): Promise<Action | undefined> {

@@ -89,7 +89,9 @@ test('shows who observed a run, when and what, and each stage of its cancel', as
     acknowledgedAt: '2027-01-31T08:59:55.000Z',
     signals: ['SIGINT'],
   } as const;
-  api.runs = [liveRun({ status: 'cancelling', cancel, waiting: { reason: 'capacity', tried: ['m7'] } })];
+  api.runs = [
+    liveRun({ status: 'cancelling', cancel, waiting: { reason: 'capacity', tried: [{ type: 'm7', code: 'none' }] } }),
+  ];
   const { stdout } = await call(['runs', 'get', 'run_one']);
   expect(stdout).toMatch(/status +cancelling/);
   expect(stdout).toMatch(/evidence +runner, observed 2027-01-31 08:59:30Z \(30s ago\)\n +the process exited with 0/);

@@ -16,6 +16,7 @@ import { CandorError } from '../../core/errors.ts';
 import { agentLimitId } from '../../core/limits/model.ts';
 import type { Ports } from '../../core/ports.ts';
 import { cancelRun } from '../../core/runs/cancel.ts';
+import { claimDispatch } from '../../core/runs/dispatch.ts';
 import { finishRun } from '../../core/runs/finish.ts';
 import { createRun, listRuns } from '../../core/runs/service.ts';
 import { deleteSchedule, pauseSchedule } from '../../core/schedules/actions.ts';
@@ -28,6 +29,8 @@ import { createSchedule, patchSchedule } from '../../core/schedules/service.ts';
 import { skipOccurrence } from '../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
 import { keys } from '../../core/table/keys.ts';
+import { giveUp } from '../../core/vms/drain.ts';
+import { LaunchThrottled } from '../../core/vms/launchErrors.ts';
 import { awaitReady, launchVm } from '../../core/vms/provision.ts';
 import { releaseVm } from '../../core/vms/release.ts';
 import { tick } from '../../core/watchdog/tick.ts';
@@ -498,6 +501,23 @@ const RACES: readonly Race[] = [
     },
   },
   {
+    without: ['waiting.runUnchanged'],
+    when: 'the run ends between a launch without an answer and the note of when it is tried again',
+    breaks: 'I3: what has ended changes no more',
+    held: async (world) => {
+      const { id, input } = await apiRun(world);
+      world.launchFault = new LaunchThrottled('no answer', [], { unanswered: true });
+      await launchVm(world.ports, input).catch(() => undefined);
+      let recorded: unknown;
+      const rival = async () => {
+        await finishAs(world, id);
+        recorded = await runRow(world, id);
+      };
+      await launchVm(interleaved(world, rival, keys.run(id)), input).catch(() => undefined);
+      return isDeepStrictEqual(await runRow(world, id), recorded);
+    },
+  },
+  {
     without: ['silent.noHeartbeatSince'],
     when: 'a heartbeat comes between the watchdog’s last look and its word that the VM is silent',
     breaks: 'I9: a VM with a fresh lease is called unresponsive',
@@ -508,6 +528,23 @@ const RACES: readonly Race[] = [
       const ports = interleaved(world, () => runner.beat([running(id)]), keys.vm(vmId));
       await tick(ports, { owner: 'test', budgetMs: MINUTE });
       return (await vmRow(world, vmId)).status === 'ready';
+    },
+  },
+  {
+    without: ['escalate.noHeartbeatSince'],
+    when: 'a heartbeat comes between the watchdog’s look at a VM whose lease has run out and its word that it is given up',
+    breaks: 'I9: work with fresh evidence is ended with a run that does not end',
+    held: async (world) => {
+      const { id, vmId, runner } = await runningRun(world, { slots: 2 });
+      const other = (await createRun(world.ports, world.caller, (await runRow(world, id)).agentId, {})).id;
+      await claimDispatch(world.ports, other, 1, vmId);
+      await cancelRun(world.ports, world.caller.tenantId, id, { by: 'me', reason: '', cause: 'request' });
+      const both = () => runner.beat([running(id), running(other)]);
+      await both();
+      await both();
+      world.now += 2 * MINUTE;
+      const given = await giveUp(interleaved(world, both, keys.vm(vmId)), vmId, id);
+      return given.kind === 'draining';
     },
   },
   {

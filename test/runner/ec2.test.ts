@@ -74,15 +74,12 @@ let metadata: MetadataService;
 let endpoint: string;
 beforeEach(async () => {
   vm = await Vm.create();
-  // Nothing of who it is lies on the disk.
-  fs.rmSync(path.join(vm.dir, 'runner.json'));
+  vm.identify({ key: '', region: REGION });
   vm.server.provesItself = isSigned;
   metadata = new MetadataService();
   endpoint = await metadata.listen();
-  metadata.pages.set('placement/region', REGION);
   metadata.pages.set('iam/security-credentials/', 'candor-vm\n');
   metadata.pages.set('iam/security-credentials/candor-vm', JSON.stringify(CREDENTIALS));
-  metadata.pages.set('tags/instance/candor:url', `http://127.0.0.1:${vm.server.port}/`);
 });
 afterEach(async () => {
   const { problems } = vm.server;
@@ -92,30 +89,15 @@ afterEach(async () => {
   expect(metadata.refused).toEqual([]);
 });
 
-/** Before all others on the PATH, so that no machine is ever powered off by a test. */
-function fakeSystemctl(): Record<string, string> {
-  const bin = vm.file('bin');
-  fs.mkdirSync(bin);
-  fs.writeFileSync(path.join(bin, 'systemctl'), `#!/bin/sh\necho "$@" >> ${vm.file('systemctl')}\n`, { mode: 0o755 });
-  return { PATH: `${bin}:${process.env.PATH}` };
-}
-
-const start = (more: Record<string, string> = {}) =>
-  vm.startRunner({
-    args: ['--ec2', '--lease-file', vm.file('lease')],
-    env: { AWS_EC2_METADATA_SERVICE_ENDPOINT: endpoint, ...fakeSystemctl(), ...more },
-  });
+const start = () => vm.startRunner({ args: ['--alive-file', vm.file('alive')], env: { CANDOR_IMDS: endpoint } });
 
 describe('a runner on an EC2 instance', () => {
-  it('waits for its tags, registers with a signature of its instance profile, and works', async () => {
+  it('registers with a signature of its instance profile, and works', async () => {
     start();
-    await waitFor('a look at the tags', () => vm.stderr.includes('instance_without_tags'));
-    expect(vm.server.registrations).toEqual([]);
-    metadata.pages.set('tags/instance/candor:vm', vm.vmId);
     vm.run('run_a', sh('echo done > $CANDOR_OUTPUT; env > $HOME/env'));
     expect(await vm.reached('run_a', 'ended')).toMatchObject({ exitCode: 0, output: 'done\n' });
     expect(vm.server.registrations[0]).toMatchObject({ vmId: vm.vmId });
-    expect(fs.existsSync(vm.file('lease'))).toBe(true);
+    expect(fs.existsSync(vm.file('alive'))).toBe(true);
     expect(vm.read('env')).not.toContain(CREDENTIALS.SecretAccessKey);
     expect(vm.stderr).not.toContain(CREDENTIALS.SecretAccessKey);
     const left = fs.readdirSync(vm.dir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
@@ -124,7 +106,6 @@ describe('a runner on an EC2 instance', () => {
   });
 
   it('goes on trying while the metadata service gives no credentials', async () => {
-    metadata.pages.set('tags/instance/candor:vm', vm.vmId);
     metadata.pages.delete('iam/security-credentials/');
     start();
     await waitFor('a refusal', () => vm.stderr.includes('could not be signed'));
@@ -132,16 +113,14 @@ describe('a runner on an EC2 instance', () => {
     await waitFor('a heartbeat', () => vm.server.heartbeats.length > 0);
   });
 
-  it('powers the machine off once it has no lease any more, and its work is gone by then', async () => {
-    metadata.pages.set('tags/instance/candor:vm', vm.vmId);
-    metadata.pages.set('tags/instance/candor:self-destruct-seconds', '1');
+  it('ends well once it has no lease any more, which ends its machine, and its work is gone by then', async () => {
+    vm.identify({ selfDestructSeconds: 1 });
     vm.server.leaseMs = 500;
     const runner = start();
     vm.run('run_a', sh('sleep 300'));
     await vm.reached('run_a', 'running');
     await vm.server.close();
-    await vm.exitOf(runner);
-    expect(vm.read('systemctl')).toBe('poweroff\n');
+    expect(await vm.exitOf(runner)).toBe(0);
     expect(vm.processesOf('run_a')).toEqual([]);
   });
 });

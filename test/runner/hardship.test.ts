@@ -173,7 +173,7 @@ describe('a server that is gone for good', () => {
   it('has the machine powered off, and not only the program ended', async () => {
     const ended = await new Promise<string>((resolve) => {
       const options: HostOptions = {
-        settings: { vmDir: vm.dir, baseEnvironment: {}, compileCache: undefined, ec2: false },
+        settings: { vmDir: vm.dir, baseEnvironment: {}, compileCache: undefined, metadataEndpoint: '' },
         vmId: vm.vmId,
         url: () => '',
         journal: { append: () => {}, compact: () => {} } as unknown as Journal,

@@ -20,7 +20,7 @@ afterEach(async () => {
   expect(problems).toEqual([]);
 });
 
-const start = () => vm.startRunner({ args: ['--run-as', 'nobody'] });
+const start = () => vm.startRunner({ args: ['--agent-user', 'nobody'] });
 
 describe.runIf(isRoot)('a run as another user', () => {
   it("has its own files and no others, and none of root's groups", async () => {

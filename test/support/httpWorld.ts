@@ -176,6 +176,7 @@ function createFakes(now: { ms: number }) {
       signal: async () => 'gone',
     },
     fleet: {
+      plan: async () => ({ pools: [] }),
       launch: async (spec) => {
         launches.push(spec);
         return { instanceId: `i-${spec.vmId}` };

@@ -8,6 +8,7 @@ import { systemTime } from '../../adapters/system/time.ts';
 import { ensurePrincipal, LOCAL_ADMIN, LOCAL_TENANT } from '../../core/access/principals.ts';
 import { createAgent } from '../../core/agents/service.ts';
 import { CoreConfig } from '../../core/config.ts';
+import type { Needs } from '../../core/contract/agentParts.ts';
 import { AgentCreate, type AgentCreateInput } from '../../core/contract/agents.ts';
 import { ScheduleCreate, type ScheduleCreateInput } from '../../core/contract/schedules.ts';
 import { timeOrderedId } from '../../core/ids.ts';
@@ -34,6 +35,8 @@ export interface World {
   readonly executions: { readonly name: string; readonly input: ExecutionInput }[];
   readonly stopped: string[];
   readonly signals: string[];
+  /** What the fleet was asked to plan for. */
+  readonly plans: Needs[];
   readonly launches: LaunchSpec[];
   readonly terminations: string[];
   /** What the fleet answers next about a VM; `running` where nothing is set. */
@@ -80,6 +83,7 @@ async function makeWorld(store: DynamoStore, tableName: string, config: CoreConf
     executions: [],
     stopped: [],
     signals: [],
+    plans: [],
     launches: [],
     terminations: [],
     observations: new Map(),
@@ -147,6 +151,10 @@ function fakePorts(world: World, store: DynamoStore, config: CoreConfig): Ports 
       },
     },
     fleet: {
+      plan: async (needs) => {
+        world.plans.push(needs);
+        return { pools: [] };
+      },
       launch: async (spec) => {
         world.launches.push(spec);
         if (world.launchFault !== undefined) throw world.launchFault;

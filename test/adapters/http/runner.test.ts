@@ -22,7 +22,7 @@ async function launched(input: unknown = 'the input') {
   const agent = await makeAgent(world);
   const run = (await world.send('POST', `/v1/agents/${agent.id}/runs`, { body: { input } })).body;
   const { vmId } = await launchVm(world.ports, world.executions.at(-1)!.input);
-  return { runId: run.id as string, vmId, key: world.launches.at(-1)!.registrationKey };
+  return { runId: run.id as string, vmId, key: await world.launches.at(-1)!.registrationKey() };
 }
 
 const register = (vmId: string, key: string, nonce = NONCE) =>

@@ -1,15 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { LocalClock } from '../../../adapters/local/clock.ts';
-import { ScheduleCreate, SchedulePatch } from '../../../core/contract/schedules.ts';
-import { ClockRejected, type ClockSpec, type Ports, type ScheduleClock } from '../../../core/ports.ts';
-import { deleteSchedule, pauseSchedule } from '../../../core/schedules/actions.ts';
+import { SchedulePatch } from '../../../core/contract/schedules.ts';
+import type { ClockSpec, Ports, ScheduleClock } from '../../../core/ports.ts';
+import { pauseSchedule } from '../../../core/schedules/actions.ts';
 import { spreadMs } from '../../../core/schedules/check.ts';
-import { clockSpec } from '../../../core/schedules/clockSync.ts';
 import { type Delivery, fire } from '../../../core/schedules/fire.ts';
 import { listOccurrences } from '../../../core/schedules/ledgerLists.ts';
-import { createSchedule, patchSchedule } from '../../../core/schedules/service.ts';
-import { tick } from '../../../core/watchdog/tick.ts';
-import { type ClockHarness, type Delivered, scheduleClockContract } from '../../contracts/scheduleClock.ts';
+import { patchSchedule } from '../../../core/schedules/service.ts';
+import { clockHarness, deliverer } from '../../contracts/clockWorld.ts';
+import { type ClockHarness, scheduleClockContract } from '../../contracts/scheduleClock.ts';
 import { MINUTE, SECOND, scheduleRow } from '../../core/support.ts';
 import { MONDAY_NOON, silentLog, type TestEngine, testEngine, type World } from '../../support/world.ts';
 
@@ -25,57 +24,35 @@ const STEP_MS = 60_000;
 /** The real clock over a real table; time stands still but for `advance`, and each step waits for the turn that it brings. */
 async function localHarness(): Promise<ClockHarness> {
   const world = await engine.world();
-  const agent = await world.agent();
-  const deliveries: Delivered[] = [];
+  const fires = deliverer(world);
   let turns = 0;
-  let clock: LocalClock;
-  let made = 0;
-  let refusal: string | undefined;
+  let local: LocalClock;
   /** This clock's memory is the table, so it can lose nothing: these are kept from it until they are put again. */
   const lost = new Set<string>();
-  const deliver = async (delivery: Delivery) => {
-    if (lost.has(delivery.scheduleId)) return { outcome: 'ignored', reason: 'nothing_due' } as const;
-    deliveries.push({ ...delivery, at: world.now });
-    if (harness.failing > 0) {
-      harness.failing--;
-      throw new Error('fire failed');
-    }
-    return fire(world.ports, delivery);
-  };
   const begin = () => {
     const { store, time, config } = world.ports;
     const onTurn = async () => {
       turns++;
     };
-    clock = new LocalClock({ store, time, log: silentLog, checkShards: config.checkShards, fire: deliver, onTurn });
-    clock.start();
+    const deliver = async (delivery: Delivery) =>
+      lost.has(delivery.scheduleId)
+        ? ({ outcome: 'ignored', reason: 'nothing_due' } as const)
+        : fires.deliver(delivery);
+    local = new LocalClock({ store, time, log: silentLog, checkShards: config.checkShards, fire: deliver, onTurn });
+    local.start();
   };
-  const specOf = async (scheduleId: string): Promise<ClockSpec> => {
-    const spec = clockSpec(await scheduleRow(world, scheduleId), world.now);
-    if (spec === undefined) throw new Error('nothing to put');
-    return spec;
-  };
-  /** The clock as the core reaches it; it takes every spec by itself, so a refusal comes from here. */
-  const reached: ScheduleClock = {
+  const clock: ScheduleClock = {
     put: async (spec) => {
-      if (harness.unreachable) throw new Error('the clock is down');
-      const problem = refusal;
-      refusal = undefined;
-      if (problem !== undefined) throw new ClockRejected(problem);
       lost.delete(spec.scheduleId);
-      await clock.put(spec);
+      await local.put(spec);
     },
-    delete: async (scheduleId) => {
-      if (harness.unreachable) throw new Error('the clock is down');
-      await clock.delete(scheduleId);
-    },
+    delete: (scheduleId) => local.delete(scheduleId),
   };
-  const ports: Ports = { ...world.ports, clock: reached };
   /** A clock that is told of something due at once looks at once. */
   const look = async () => {
     const before = turns;
     // Of no schedule that is tested: a put also forgets when to retry.
-    await clock.put({ scheduleId: 'sch_0', startAt: 0 } as ClockSpec);
+    await local.put({ scheduleId: 'sch_0', startAt: 0 } as ClockSpec);
     await vi.waitFor(
       () => {
         if (turns <= before) throw new Error('the clock has not looked yet');
@@ -83,63 +60,10 @@ async function localHarness(): Promise<ClockHarness> {
       { timeout: 20_000, interval: 1 },
     );
   };
-  const harness: ClockHarness = {
-    get clock() {
-      return clock;
-    },
-    deliveries,
-    failing: 0,
-    unreachable: false,
-    refuseNext: (problem) => {
-      refusal = problem;
-    },
-    lose: async (scheduleId) => void lost.add(scheduleId),
-    now: () => world.now,
-    create: async ({ cron }) => {
-      const request = { name: `made ${++made}`, cadence: { cron, timezone: 'UTC' }, overlapPolicy: 'allow_all' };
-      const { id } = await createSchedule(ports, world.caller, agent.id, ScheduleCreate.parse(request));
-      return specOf(id);
-    },
-    change: async (scheduleId, { cron }) => {
-      const patch = SchedulePatch.parse({ cadence: { cron, timezone: 'UTC' } });
-      await patchSchedule(ports, world.caller, scheduleId, patch, { kind: 'any' });
-    },
-    deliver: ({ scheduleId, scheduledTime, specVersion }) =>
-      fire(world.ports, {
-        scheduleId,
-        ...(scheduledTime !== undefined && { scheduledTime }),
-        ...(specVersion !== undefined && { specVersion }),
-      }),
-    row: (scheduleId) => scheduleRow(world, scheduleId),
-    ledger: async (scheduleId) => {
-      const { items } = await listOccurrences(world.ports, world.caller, scheduleId, { limit: 100 });
-      return items
-        .map(({ occurrence, disposition, reason }) =>
-          [occurrence.slice(11, 16), disposition, reason ?? ''].join(' ').trim(),
-        )
-        .reverse();
-    },
-    watch: async () => {
-      world.now += world.ports.config.watchdogIntervalSeconds * SECOND;
-      await tick(ports, { owner: 'test', budgetMs: 60_000 });
-    },
-    schedule: async ({ cron }, more = {}) => {
-      const { id } = await world.schedule(agent.id, {
-        cadence: { cron, timezone: 'UTC' },
-        ...more,
-        overlapPolicy: 'allow_all',
-      });
-      return specOf(id);
-    },
-    edit: async (scheduleId, { cron }) => {
-      const patch = SchedulePatch.parse({ cadence: { cron, timezone: 'UTC' } });
-      await patchSchedule(world.ports, world.caller, scheduleId, patch, { kind: 'any' });
-      return specOf(scheduleId);
-    },
-    retire: async (scheduleId) => {
-      await deleteSchedule(world.ports, world.caller, scheduleId, { kind: 'any' }, { cancelRuns: true });
-    },
-    advance: async (milliseconds) => {
+  const adapter = {
+    clock,
+    lose: async (scheduleId: string) => void lost.add(scheduleId),
+    advance: async (milliseconds: number) => {
       const end = world.now + milliseconds;
       while (world.now < end) {
         world.now = Math.min(end, world.now + STEP_MS);
@@ -147,11 +71,12 @@ async function localHarness(): Promise<ClockHarness> {
       }
     },
     restart: async () => {
-      await clock.stop();
+      await local.stop();
       begin();
     },
-    stop: () => clock.stop(),
+    stop: () => local.stop(),
   };
+  const harness = await clockHarness(world, fires, () => adapter);
   begin();
   return harness;
 }

@@ -32,7 +32,11 @@ const spec = (vmId: string, clientToken = 'token-1') => ({
   vmId,
   agentId: AGENT,
   clientToken,
-  registrationKey: 'the-key',
+  runId: 'run_1',
+  attempt: 1,
+  number: 1,
+  plan: { pools: [] },
+  registrationKey: async () => 'the-key',
 });
 
 const marked = (vmId: string) => processesWithMark('CANDOR_VM_ID', vmId).map(({ pid }) => pid);
@@ -141,13 +145,13 @@ describe('launching', () => {
 
   it('fails as a fault that was planted says, and leaves nothing behind', async () => {
     const dataDir = temporaryFolder();
-    const faults: Error[] = [new QuotaExceeded('no', ['m7i.large: VcpuLimitExceeded'])];
+    const faults: Error[] = [new QuotaExceeded('no', [{ type: 'm7i.large', code: 'VcpuLimitExceeded' }])];
     const fleet = makeFleet(dataDir, { launchFault: () => faults.shift() });
     const vmId = newVmId();
 
     await expect(fleet.launch(spec(vmId))).rejects.toMatchObject({
       name: 'QuotaExceeded',
-      tried: ['m7i.large: VcpuLimitExceeded'],
+      tried: [{ type: 'm7i.large', code: 'VcpuLimitExceeded' }],
     });
     expect(existsSync(path.join(dataDir, 'vms', vmId))).toBe(false);
 

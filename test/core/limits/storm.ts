@@ -100,8 +100,9 @@ export class Storm {
         },
       },
       fleet: {
+        plan: async () => ({ pools: [] }),
         launch: async ({ tenantId, vmId, clientToken }) => {
-          if (this.chance(0.1)) throw new CapacityUnavailable('no room', ['small/a: InsufficientInstanceCapacity']);
+          if (this.chance(0.1)) throw new CapacityUnavailable('no room', [{ code: 'InsufficientInstanceCapacity' }]);
           this.#vms.set(vmId, new StormVm(this, tenantId, vmId));
           return { instanceId: `i-${clientToken.slice(0, 12)}` };
         },

@@ -29,6 +29,13 @@ import {
   vmRow,
 } from '../support.ts';
 
+const NO_LARGE = {
+  type: 'm7i.large',
+  availabilityZone: 'a',
+  market: 'spot',
+  code: 'InsufficientInstanceCapacity',
+} as const;
+
 let engine: TestEngine;
 let world: World;
 beforeAll(async () => {
@@ -315,11 +322,11 @@ describe('launching', () => {
 
   it('closes the intent with any answer: the next try is a new number and a new token, and the run says why it waits', async () => {
     const { id, input } = await apiRun(world);
-    world.launchFault = new CapacityUnavailable('no room', ['m7i.large/a: InsufficientInstanceCapacity']);
+    world.launchFault = new CapacityUnavailable('no room', [NO_LARGE]);
     await expect(launchVm(world.ports, input)).rejects.toMatchObject({ name: 'CapacityUnavailable' });
     expect(await runRow(world, id)).toMatchObject({
       status: 'provisioning',
-      waiting: { reason: 'capacity', tried: ['m7i.large/a: InsufficientInstanceCapacity'] },
+      waiting: { reason: 'capacity', tried: [NO_LARGE] },
     });
     await expect(launchVm(world.ports, input)).rejects.toMatchObject({ name: 'CapacityUnavailable' });
     world.launchFault = new QuotaExceeded('no vCPUs left');
@@ -330,7 +337,7 @@ describe('launching', () => {
     expect(new Set(world.launches.map((each) => each.clientToken)).size).toBe(4);
     expect(await vmRow(world, vmId)).toMatchObject({ status: 'booting', intent: { number: 4, open: false } });
     // The same reason again is no news: only the change of reason is told.
-    expect(await story(id)).toEqual(['run.queued', 'run.provisioning', 'run.waiting', 'run.waiting']);
+    expect(await story(id)).toEqual(['run.queued', 'run.provisioning', 'run.waiting', 'run.waiting', 'run.launched']);
   });
 
   it('terminates an instance whose answer comes after the release, and does not store it', async () => {
@@ -356,7 +363,7 @@ describe('launching', () => {
 
   it('ends with StartDeadlineExceeded once the deadline is over, naming what was tried, and asks for no VM', async () => {
     const { input } = await apiRun(world, { limits: { startTimeout: 'PT1M' } });
-    world.launchFault = new CapacityUnavailable('no room', ['small: no']);
+    world.launchFault = new CapacityUnavailable('no room', [{ type: 'small', code: 'no' }]);
     await expect(launchVm(world.ports, input)).rejects.toMatchObject({ name: 'CapacityUnavailable' });
     world.now += 59 * SECOND;
     await expect(launchVm(world.ports, input)).rejects.toMatchObject({ name: 'CapacityUnavailable' });

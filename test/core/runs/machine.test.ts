@@ -12,7 +12,7 @@ const EXPECTED: Record<RunStatus, Record<RunEvent, string>> = {
     dispatch: '→ starting',
     start: 'no',
     request_cancel: 'end',
-    next_attempt: 'no',
+    next_attempt: '→ queued',
     end: 'end',
   },
   provisioning: {

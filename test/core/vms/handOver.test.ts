@@ -33,7 +33,9 @@ beforeEach(async () => {
   world = await engine.world({ checkShards: 1 });
 });
 
-const NO_ROOM = new CapacityUnavailable('no room', ['small/a: InsufficientInstanceCapacity']);
+const NO_ROOM = new CapacityUnavailable('no room', [
+  { type: 'small', availabilityZone: 'a', code: 'InsufficientInstanceCapacity' },
+]);
 const executionOf = (runId: string, attempt = 1) => ({ tenantId: world.caller.tenantId, runId, attempt });
 
 /** A run whose launch has been tried in vain: it waits for capacity. */

@@ -162,7 +162,7 @@ describe('a run that was let in because a VM was free', () => {
     expect(await places(world, vmLimit(agentId))).toEqual({ used: 1, holders: [vmId], waiters: [] });
     expect((await runRow(world, loser)).waiting).toMatchObject({
       reason: 'capacity',
-      tried: [expect.stringContaining('limit')],
+      tried: [{ code: expect.stringContaining('limit') }],
     });
     expect(await wantMarks(world, agentId)).toEqual([loser]);
   });

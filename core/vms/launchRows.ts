@@ -1,10 +1,12 @@
-/** A VM's first row: what its run's agent asks for, with the places under limits that it holds from then on. */
+/** What the opening of a launch's first intent writes: the VM's item, its places under limits, and the run's new status. */
 import type { AgentRow, AgentVersionRow } from '../agents/model.ts';
 import { countsVms, type Limit, type LimitRow, limitsOf } from '../limits/model.ts';
 import type { Ports } from '../ports.ts';
-import { evidence } from '../runs/change.ts';
+import { changeRun, evidence } from '../runs/change.ts';
+import { nextStatus } from '../runs/machine.ts';
 import type { RunRow } from '../runs/model.ts';
 import { checkPartition, keys, LIST_SHARDS, lists, shardOf } from '../table/keys.ts';
+import type { Write } from '../table/model.ts';
 import { asRow, SCHEMA_VERSION } from '../table/rows.ts';
 import { CapacityUnavailable } from './launchErrors.ts';
 import type { LaunchIntent, VmRow } from './model.ts';
@@ -35,7 +37,7 @@ export async function placesFor(ports: Ports, run: RunRow): Promise<readonly VmP
 
 function noPlace(limit: Limit): CapacityUnavailable {
   const detail = `${limit.maximum} VMs of this ${limit.scope} exist, which is the limit`;
-  return new CapacityUnavailable(detail, [detail]);
+  return new CapacityUnavailable(detail, [{ code: detail }]);
 }
 
 export function newVm(
@@ -43,10 +45,10 @@ export function newVm(
   run: RunRow,
   agent: AgentVersionRow | undefined,
   places: readonly VmPlace[],
-  vmId: string,
   intent: LaunchIntent,
+  vmId: string,
+  now: number,
 ): VmRow {
-  const now = intent.openedAt;
   return {
     ...keys.vm(vmId),
     schemaVersion: SCHEMA_VERSION,
@@ -57,8 +59,6 @@ export function newVm(
     slotCount: agent?.slots ?? 1,
     reuse: agent?.reuse ?? 'same_agent',
     warmForSeconds: agent?.warmFor ?? 0,
-    ...(agent?.requirements !== undefined && { requirements: agent.requirements }),
-    ...(agent?.image !== undefined && { image: agent.image }),
     ...(places.length > 0 && { places: places.map((place) => place.id) }),
     status: 'launching',
     intent,
@@ -77,4 +77,34 @@ export function newVm(
     checkIn: checkPartition('VM', shardOf(vmId, ports.config.checkShards)),
     checkAt: run.deadlineAt ?? now + run.startTimeoutSeconds * 1000,
   };
+}
+
+export function provisioningWrites(
+  ports: Ports,
+  run: RunRow,
+  vmId: string,
+  now: number,
+  writer: string,
+): readonly Write[] {
+  const alreadyThere = nextStatus(run.status, 'provision').kind !== 'go';
+  return changeRun(
+    ports.config,
+    run,
+    {
+      type: 'run.provisioning',
+      ...(!alreadyThere && { status: 'provisioning' as const }),
+      evidence: evidence('provision', now, `${vmId} is being launched`),
+      // The promise is still the start deadline; entering the state must not make it look fresh.
+      ...(run.deadlineAt !== undefined && { deadlineAt: run.deadlineAt }),
+      set: {
+        provisionedAt: now,
+        ...(run.waiting?.reason === 'retry_backoff' && { waiting: undefined }),
+        // The VM holds them from here on.
+        ...(run.vmLimited === true && { admitted: (run.admitted ?? []).filter((id) => !countsVms(id)) }),
+      },
+      detail: { vmId, attempt: run.attempt },
+    },
+    now,
+    writer,
+  );
 }

@@ -1,0 +1,201 @@
+/** LaunchVm: the intent before the call, the answer after it (design.md §5.3). */
+import { createHash } from 'node:crypto';
+import type { AgentVersionRow } from '../agents/model.ts';
+import { isTerminal } from '../contract/runs.ts';
+import { passPlace, takePlace } from '../limits/admit.ts';
+import type { ExecutionInput, Launched, LaunchPlan, Ports } from '../ports.ts';
+import { changeRun, evidence, nextEventKey } from '../runs/change.ts';
+import type { RunRow } from '../runs/model.ts';
+import { commit } from '../table/commit.ts';
+import { keys } from '../table/keys.ts';
+import { absent, guard, type Write } from '../table/model.ts';
+import { asItem, asRow, asValue } from '../table/rows.ts';
+import { changeVm, vmProof } from './change.ts';
+import { wantingEnds, wants } from './free.ts';
+import { LaunchFailed, type Tried } from './launchErrors.ts';
+import { newVm, placesFor, provisioningWrites } from './launchRows.ts';
+import { closeIntent, noteLaunchFailure, noteWaiting } from './launchWaiting.ts';
+import { liveRun, vmOf } from './liveRun.ts';
+import { closedIntent, type LaunchIntent, type VmRow } from './model.ts';
+import { RunMovedOn, StartDeadlineExceeded, VmUnfit } from './stateErrors.ts';
+import { triedSuffix } from './tried.ts';
+
+/** A registration key works as long as any run may wait for its VM. */
+const REGISTRATION_KEY_MS = 31 * 86_400_000;
+/** Requests of one call: pools that were not among the first ones, the other market. The state machine pauses after that. */
+const ROUNDS_MAX = 4;
+
+/** Names one launch request: other pools, another market or another try are another token. */
+const clientToken = (run: RunRow, plan: LaunchPlan, number: number): string =>
+  createHash('sha256')
+    .update(JSON.stringify([run.id, run.attempt, plan.market ?? 'default', plan.pools, number]))
+    .digest('hex')
+    .slice(0, 64);
+
+/**
+ * @throws LaunchFailed in one of its classes, RunMovedOn, StartDeadlineExceeded
+ */
+export async function launchVm(ports: Ports, input: ExecutionInput): Promise<{ readonly vmId: string }> {
+  const heard: Tried[] = [];
+  for (let round = 1; ; round++) {
+    try {
+      return { vmId: await launchOnce(ports, input, { heard, isLast: round === ROUNDS_MAX }) };
+    } catch (error) {
+      if (!(error instanceof LaunchFailed) || !error.othersLeft || round === ROUNDS_MAX) throw error;
+      heard.push(...error.tried);
+    }
+  }
+}
+
+interface Round {
+  /** What the rounds before this one were told: they left no note of it. */
+  readonly heard: readonly Tried[];
+  readonly isLast: boolean;
+}
+
+async function launchOnce(ports: Ports, input: ExecutionInput, { heard, isLast }: Round): Promise<string> {
+  const run = await liveRun(ports, input);
+  const vmId = vmOf(run);
+  if (run.vmId === vmId) return vmId;
+  const vm = await openIntent(ports, input, vmId).catch(async (error: unknown) => {
+    if (error instanceof LaunchFailed) await noteWaiting(ports, input, error, heard);
+    throw error;
+  });
+  if (vm.instanceId !== undefined) return vmId;
+  const launched = await ask(ports, input, vm).catch(async (error: unknown) => {
+    if (!(error instanceof LaunchFailed)) throw error;
+    if (error.unanswered) await noteWaiting(ports, input, error, heard);
+    // Other pools are asked at once: there is nothing to wait for yet.
+    else if (error.othersLeft && !isLast) await closeIntent(ports, vm);
+    else await noteLaunchFailure(ports, input, vm, error, heard);
+    throw error;
+  });
+  const kept = await storeInstance(ports, vmId, launched);
+  if (!kept) {
+    await ports.fleet.terminate(vmId, launched.instanceId);
+    throw new RunMovedOn(`${vmId} was released while its instance was launched`);
+  }
+  return vmId;
+}
+
+const ask = (ports: Ports, input: ExecutionInput, vm: VmRow): Promise<Launched> =>
+  ports.fleet.launch({
+    tenantId: vm.tenantId,
+    vmId: vm.id,
+    agentId: vm.agentId,
+    runId: input.runId,
+    attempt: input.attempt,
+    clientToken: vm.intent.clientToken,
+    number: vm.intent.number,
+    plan: vm.intent.plan ?? { pools: [] },
+    registrationKey: () =>
+      ports.tokens.sign(
+        { kind: 'registration', tenantId: vm.tenantId, vmId: vm.id },
+        vm.createdAt + REGISTRATION_KEY_MS,
+      ),
+  });
+
+/** One transaction, on the condition that the run is live at this attempt: the VM item with an open intent. */
+function openIntent(ports: Ports, input: ExecutionInput, vmId: string): Promise<VmRow> {
+  let planned: LaunchPlan | undefined;
+  // Made once, however often the transaction is tried: a plan counts against the launch rate.
+  const planFor = async (agent: AgentVersionRow | undefined): Promise<LaunchPlan> => {
+    planned ??= await ports.fleet.plan({
+      ...agent?.requirements,
+      ...(agent?.image !== undefined && { image: agent.image }),
+    });
+    return planned;
+  };
+  return commit<VmRow>(ports, async (writer) => {
+    const run = await liveRun(ports, input);
+    const now = ports.time.now();
+    const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
+    if (run.deadlineAt !== undefined && run.status !== 'starting' && now >= run.deadlineAt)
+      throw new StartDeadlineExceeded(`no VM for run ${run.id} within ${run.startTimeoutSeconds} s${triedSuffix(run)}`);
+    if (vm?.status === 'draining' || vm?.status === 'terminated') throw new VmUnfit(`${vmId} is ${vm.status}`);
+    // An instance is known, or no answer to the last request arrived: the same token asks for the same instance again.
+    if (vm !== undefined && (vm.instanceId !== undefined || vm.intent.open)) return { done: vm };
+    const agent = asRow<AgentVersionRow>(await ports.store.get(keys.agentVersion(run.agentId, run.agentVersion)));
+    if (vm !== undefined) {
+      const intent = intentOf(run, await planFor(agent), vm.intent.number + 1, now);
+      const change = { set: { intent: asValue(intent) } };
+      return {
+        writes: changeVm(ports.config, vm, change, now, writer),
+        proof: vmProof(vm, change),
+        result: { ...vm, intent },
+      };
+    }
+    const places = await placesFor(ports, run);
+    const intent = intentOf(run, await planFor(agent), 1, now);
+    const created = newVm(ports, run, agent, places, intent, vmId, now);
+    return {
+      writes: [
+        { kind: 'put', item: asItem(created), guards: [guard('launch.oneVmPerAttempt', absent)] },
+        ...places.flatMap((limit) =>
+          limit.held ? passPlace(limit.id, run, vmId, now) : takePlace(limit, run, vmId, now),
+        ),
+        ...provisioningWrites(ports, run, vmId, now, writer),
+      ],
+      proof: nextEventKey(run),
+      result: created,
+    };
+  });
+}
+
+const intentOf = (run: RunRow, plan: LaunchPlan, number: number, now: number): LaunchIntent => ({
+  number,
+  clientToken: clientToken(run, plan, number),
+  openedAt: now,
+  open: true,
+  ...(plan.pools.length > 0 && { plan }),
+});
+
+/** Stores the instance id, unless the VM was released meanwhile or another answer came first. */
+function storeInstance(ports: Ports, vmId: string, { instanceId, pool }: Launched): Promise<boolean> {
+  return commit<boolean>(ports, async (writer) => {
+    const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
+    if (vm === undefined) return { done: false };
+    if (vm.instanceId !== undefined) return { done: vm.instanceId === instanceId };
+    const now = ports.time.now();
+    const intent = asValue(closedIntent(vm));
+    if (vm.status !== 'launching') {
+      const closing = { set: { intent } };
+      return { writes: changeVm(ports.config, vm, closing, now, writer), proof: vmProof(vm, closing), result: false };
+    }
+    const where = pool === undefined ? '' : ` (${pool.type}, ${pool.availabilityZone}, ${pool.market})`;
+    const change = {
+      status: 'booting',
+      evidence: evidence('fleet', now, `instance ${instanceId}${where} was launched`),
+      set: { instanceId, intent },
+      detail: { instanceId, ...(pool !== undefined && { pool: { ...pool } }) },
+    } as const;
+    const run = asRow<RunRow>(await ports.store.get(keys.run(vm.purpose.runId)));
+    return {
+      writes: [
+        ...changeVm(ports.config, vm, change, now, writer),
+        ...waitingEnds(ports, run, vm, change.evidence.detail, now, writer),
+      ],
+      proof: vmProof(vm, change),
+      result: true,
+    };
+  });
+}
+
+/** A run that had waited for its VM waits no longer: it is not to say so any more. */
+function waitingEnds(
+  ports: Ports,
+  run: RunRow | undefined,
+  vm: VmRow,
+  detail: string,
+  now: number,
+  writer: string,
+): readonly Write[] {
+  if (run === undefined || isTerminal(run.status) || run.attempt !== vm.purpose.attempt || !wants(run)) return [];
+  const change = {
+    type: 'run.launched',
+    evidence: evidence('fleet', now, detail),
+    set: { waiting: undefined },
+    detail: { vmId: vm.id },
+  };
+  return [...wantingEnds(run), ...changeRun(ports.config, run, change, now, writer)];
+}

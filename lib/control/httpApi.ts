@@ -1,0 +1,124 @@
+/** The door: runners register with their instance's signature, everything else brings a token that the API itself checks. */
+import { CfnOutput, Duration } from 'aws-cdk-lib';
+import { AccessLogField, AccessLogFormat } from 'aws-cdk-lib/aws-apigateway';
+import {
+  DomainName,
+  HttpApi,
+  HttpMethod,
+  HttpRoute,
+  HttpRouteKey,
+  HttpStage,
+  LogGroupLogDestination,
+  SecurityPolicy,
+} from 'aws-cdk-lib/aws-apigatewayv2';
+import { HttpIamAuthorizer } from 'aws-cdk-lib/aws-apigatewayv2-authorizers';
+import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
+import { Certificate } from 'aws-cdk-lib/aws-certificatemanager';
+import { Effect, Policy, PolicyStatement, type Role } from 'aws-cdk-lib/aws-iam';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import type { CandorStack } from '../stacks/candorStack.ts';
+import type { CandorFunction } from './function.ts';
+
+const REGISTER_PATH = '/runner/v1/register';
+/** API Gateway gives up after 30 seconds; the API's own long polls last up to 20. */
+const INTEGRATION_SECONDS = 29;
+
+export interface Door {
+  readonly api: HttpApi;
+  readonly url: string;
+}
+
+export function createDoor(stack: CandorStack, api: CandorFunction, register: CandorFunction): Door {
+  const { installation } = stack;
+  const { domain } = installation.config;
+  const httpApi = new HttpApi(stack, 'Api', {
+    apiName: installation.id,
+    description: `Candor ${installation.id}`,
+    createDefaultStage: false,
+    // With a name of its own it has one address, not two.
+    disableExecuteApiEndpoint: domain !== undefined,
+  });
+  const integration = (name: string, target: CandorFunction) =>
+    new HttpLambdaIntegration(name, target.lambda, { timeout: Duration.seconds(INTEGRATION_SECONDS) });
+  httpApi.addRoutes({
+    path: REGISTER_PATH,
+    methods: [HttpMethod.POST],
+    integration: integration('Register', register),
+    authorizer: new HttpIamAuthorizer(),
+  });
+  new HttpRoute(stack, 'EverythingElse', {
+    httpApi,
+    routeKey: HttpRouteKey.DEFAULT,
+    integration: integration('Api', api),
+  });
+  const url = domain === undefined ? httpApi.apiEndpoint : `https://${domain.name}`;
+  createStage(stack, httpApi);
+  new CfnOutput(stack, 'ApiUrl', { value: url });
+  return { api: httpApi, url };
+}
+
+function createStage(stack: CandorStack, httpApi: HttpApi): void {
+  const { domain } = stack.installation.config;
+  const logGroup = new LogGroup(stack, 'AccessLog', {
+    retention: stack.logRetention,
+    removalPolicy: stack.dataRemoval,
+  });
+  const field = AccessLogField;
+  // Who, what and how it went: neither headers, which carry tokens, nor query strings.
+  const format = {
+    requestId: field.contextRequestId(),
+    time: field.contextRequestTime(),
+    sourceIp: field.contextIdentitySourceIp(),
+    caller: '$context.identity.userArn',
+    method: field.contextHttpMethod(),
+    path: field.contextPath(),
+    status: field.contextStatus(),
+    bytes: field.contextResponseLength(),
+    latencyMs: field.contextResponseLatency(),
+    integrationError: field.contextIntegrationErrorMessage(),
+  };
+  const domainName =
+    domain === undefined
+      ? undefined
+      : new DomainName(stack, 'Domain', {
+          domainName: domain.name,
+          certificate: Certificate.fromCertificateArn(stack, 'Certificate', domain.certificateArn),
+          securityPolicy: SecurityPolicy.TLS_1_2,
+        });
+  if (domainName !== undefined)
+    new CfnOutput(stack, 'DomainTarget', {
+      value: domainName.regionalDomainName,
+      description: 'Point a CNAME or alias record of the domain here',
+    });
+  new HttpStage(stack, 'Stage', {
+    httpApi,
+    stageName: '$default',
+    autoDeploy: true,
+    detailedMetricsEnabled: true,
+    // Below the account's own limit: an installation that is flooded leaves room for others.
+    throttle: { rateLimit: 2000, burstLimit: 2000 },
+    accessLogSettings: {
+      destination: new LogGroupLogDestination(logGroup),
+      format: AccessLogFormat.custom(JSON.stringify(format)),
+    },
+    ...(domainName !== undefined && { domainMapping: { domainName } }),
+  });
+}
+
+/** The one call that a VM may sign. It stands here because the API does, and the role is older than the API. */
+export function allowRegistration(stack: CandorStack, door: Door, vmRole: Role): void {
+  const { partition, region, account } = stack;
+  const policy = new Policy(stack, 'RegisterPolicy', {
+    statements: [
+      new PolicyStatement({
+        sid: 'Register',
+        effect: Effect.ALLOW,
+        actions: ['execute-api:Invoke'],
+        resources: [
+          `arn:${partition}:execute-api:${region}:${account}:${door.api.apiId}/$default/POST${REGISTER_PATH}`,
+        ],
+      }),
+    ],
+  });
+  policy.attachToRole(vmRole);
+}

@@ -1,0 +1,70 @@
+/** What calls the functions that nobody asks for: the table's stream, the minute, the end of an execution. */
+import { Duration } from 'aws-cdk-lib';
+import type { Table } from 'aws-cdk-lib/aws-dynamodb';
+import { Rule, Schedule } from 'aws-cdk-lib/aws-events';
+import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
+import { CfnEventSourceMapping } from 'aws-cdk-lib/aws-lambda';
+import type { Queue } from 'aws-cdk-lib/aws-sqs';
+import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
+import { EVENT_PREFIX, NOTE_PREFIX } from '../../core/table/keys.ts';
+import type { CandorStack } from '../stacks/candorStack.ts';
+import type { CandorFunction } from './function.ts';
+
+/** Events and notes, as they are appended; all other writes of the table wake nobody. */
+const STREAM_FILTER = {
+  eventName: ['INSERT'],
+  dynamodb: { Keys: { sk: { S: [{ prefix: EVENT_PREFIX }, { prefix: NOTE_PREFIX }] } } },
+};
+
+export function consumeStream(stack: CandorStack, events: CandorFunction, table: Table, failures: Queue): void {
+  const streamArn = table.tableStreamArn;
+  if (streamArn === undefined) throw new Error('the table has no stream');
+  const read = ['dynamodb:DescribeStream', 'dynamodb:GetRecords', 'dynamodb:GetShardIterator'];
+  events.allow('ReadStream', read, [streamArn]);
+  // Lambda's poller lists streams, and DynamoDB ties that right to no single one.
+  events.allow('ListStreams', ['dynamodb:ListStreams'], ['*']);
+  events.allow('GiveUp', ['sqs:SendMessage'], [failures.queueArn]);
+  const mapping = new CfnEventSourceMapping(stack, 'StreamMapping', {
+    functionName: events.lambda.functionName,
+    eventSourceArn: streamArn,
+    startingPosition: 'TRIM_HORIZON',
+    batchSize: 100,
+    filterCriteria: { filters: [{ pattern: JSON.stringify(STREAM_FILTER) }] },
+    functionResponseTypes: ['ReportBatchItemFailures'],
+    // A record that never succeeds is found, and put aside after a while: those behind it must not wait for ever.
+    bisectBatchOnFunctionError: true,
+    maximumRetryAttempts: 20,
+    maximumRecordAgeInSeconds: Duration.hours(6).toSeconds(),
+    destinationConfig: { onFailure: { destination: failures.queueArn } },
+  });
+  mapping.node.addDependency(events.role);
+}
+
+export function tickEveryMinute(stack: CandorStack, watchdog: CandorFunction): void {
+  new Rule(stack, 'EveryMinute', {
+    ruleName: `${stack.installation.id}-watchdog`,
+    description: 'The tick of Candor’s watchdog',
+    schedule: Schedule.rate(Duration.minutes(1)),
+    // A tick that could not be delivered is not worth a second try: the next one looks at the same.
+    targets: [new LambdaFunction(watchdog.lambda, { retryAttempts: 0, maxEventAge: Duration.minutes(1) })],
+  });
+}
+
+export function hearOfEnds(stack: CandorStack, ended: CandorFunction, machine: StateMachine, failures: Queue): void {
+  new Rule(stack, 'ExecutionEnded', {
+    ruleName: `${stack.installation.id}-execution-ended`,
+    description: 'Executions of provision-vm that did not succeed: the line behind their own Catch',
+    eventPattern: {
+      source: ['aws.states'],
+      detailType: ['Step Functions Execution Status Change'],
+      detail: { stateMachineArn: [machine.stateMachineArn], status: ['FAILED', 'TIMED_OUT', 'ABORTED'] },
+    },
+    targets: [
+      new LambdaFunction(ended.lambda, {
+        deadLetterQueue: failures,
+        retryAttempts: 185,
+        maxEventAge: Duration.hours(24),
+      }),
+    ],
+  });
+}

@@ -1,0 +1,84 @@
+/** A cancel in each of the states that a run can be in. */
+import assert from 'node:assert/strict';
+import type { RunBody } from '../../../core/contract/runs.ts';
+import type { Scenario } from '../scenario.ts';
+import { until, type World, witnessed } from '../world.ts';
+
+const cancel = (world: World, run: { readonly id: string }) =>
+  world.post<RunBody>(`/v1/runs/${run.id}/cancel`, { reason: 'changed my mind' });
+
+async function cancelled(world: World, run: { readonly id: string }): Promise<RunBody> {
+  const body = await world.ended(run);
+  assert.equal(body.status, 'cancelled', JSON.stringify(body));
+  assert.equal(body.cancel?.reason, 'changed my mind');
+  await world.endedOnce(body);
+  return body;
+}
+
+const queued: Scenario = {
+  name: 'a cancel while queued ends the run at once',
+  async play(world) {
+    const agent = await world.worker({ limits: { maxConcurrentRuns: 1 } });
+    const gate = world.orders({ gated: true });
+    const first = await world.run(agent, gate);
+    await world.reaches(first, 'running');
+    const second = await world.run(agent, world.orders());
+    assert.equal((await world.getRun(second)).status, 'queued');
+    await cancel(world, second);
+    const body = await cancelled(world, second);
+    assert.equal(body.vmId, undefined);
+    await cancel(world, first);
+    await world.vmGone(await cancelled(world, first));
+  },
+};
+
+const provisioning: Scenario = {
+  name: 'a cancel while its VM boots ends the run and the VM',
+  smoke: true,
+  async play(world) {
+    const before = world.host.instances().length;
+    world.host.fate = () => ({ kind: 'never-boots' });
+    const orders = world.orders();
+    const run = await world.run(await world.worker(), orders);
+    await until('the instance is launched', () => world.host.instances().length > before);
+    await world.reaches(run, 'provisioning');
+    await cancel(world, run);
+    await cancelled(world, run);
+    await until('the instance is terminated', () => world.host.living().length === 0);
+    assert.deepEqual(witnessed(orders), []);
+  },
+};
+
+const running: Scenario = {
+  name: 'a cancel while running ends the work, with proof',
+  smoke: true,
+  async play(world) {
+    const orders = world.orders({ gated: true, exitOn: ['SIGINT'] });
+    const run = await world.run(await world.worker(), orders);
+    await world.reaches(run, 'running');
+    await until('the work has started', () => witnessed(orders).length > 0);
+    await cancel(world, run);
+    const body = await cancelled(world, run);
+    assert.ok(body.cancel?.acknowledgedAt, 'the runner has acknowledged it');
+    assert.ok(body.cancel?.processGoneAt, 'its process is gone');
+    assert.deepEqual(witnessed(orders), ['start', 'SIGINT', 'end 0']);
+    await world.vmGone(body);
+  },
+};
+
+const silent: Scenario = {
+  name: 'a cancel on a machine that stands still ends with the VM, as EC2 says',
+  async play(world) {
+    const orders = world.orders({ gated: true });
+    const run = await world.run(await world.worker(), orders);
+    const { vmId = '' } = await world.reaches(run, 'running');
+    for (const { machine } of world.host.ofVm(vmId)) machine?.freeze();
+    await cancel(world, run);
+    const body = await world.ended(run, 420);
+    assert.equal(body.status, 'cancelled', JSON.stringify(body));
+    assert.ok(body.cancel?.vmTerminatedAt, 'its VM was terminated');
+    await world.vmGone(body);
+  },
+};
+
+export const cancelScenarios: readonly Scenario[] = [queued, provisioning, running, silent];

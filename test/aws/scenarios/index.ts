@@ -1,0 +1,17 @@
+/** All scenarios, in the order in which they are played. */
+import type { Scenario } from '../scenario.ts';
+import { burstScenarios } from './burst.ts';
+import { cancelScenarios } from './cancels.ts';
+import { capacityScenarios } from './capacity.ts';
+import { endingScenarios } from './endings.ts';
+import { lostAnswerScenarios } from './lostAnswers.ts';
+import { scheduleScenarios } from './schedules.ts';
+
+export const SCENARIOS: readonly Scenario[] = [
+  ...scheduleScenarios,
+  ...lostAnswerScenarios,
+  ...capacityScenarios,
+  ...cancelScenarios,
+  ...endingScenarios,
+  ...burstScenarios,
+];
