@@ -214,9 +214,12 @@ export class Storm {
   }
 
   async #tick(): Promise<void> {
-    const { actions, failures } = await tick(this.ports, { owner: 'storm', budgetMs: 60_000 });
+    // What the storm itself withholds is no failure of the watchdog: it looks again.
+    const error: Ports['log']['error'] = (_event, facts) =>
+      this.count(String(facts?.error).includes('away') ? 'workflow away' : 'watchdog failures');
+    const ports = { ...this.ports, log: { ...this.ports.log, error } };
+    const { actions } = await tick(ports, { owner: 'storm', budgetMs: 60_000 });
     for (const { rule } of actions) this.count(`watchdog ${rule}`);
-    if (failures > 0) this.count('watchdog failures');
   }
 
   /** One state of the state machine, as its file says. */
