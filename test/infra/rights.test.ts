@@ -105,7 +105,7 @@ describe('each function', () => {
     const api = ['CANDOR_ADMIN_TOKEN_SECRET_ARN', 'CANDOR_BUCKET', 'CANDOR_FEATURES_SCHEDULES', 'CANDOR_SECRET_PREFIX'];
     const expected: Record<string, readonly string[]> = {
       api: [...store, ...clock, ...api, 'CANDOR_SIGNING_SECRET_ARN'],
-      register: [...store, 'CANDOR_SIGNING_SECRET_ARN'],
+      register: [...store, 'CANDOR_SIGNING_SECRET_ARN', 'CANDOR_VM_ROLE'],
       fire: store,
       events: [...store, ...fleet, ...clock],
       watchdog: [...store, ...fleet, ...clock],
