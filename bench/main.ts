@@ -1,4 +1,5 @@
 /** `npm run bench -- NAME [options]`: benchmarks, as ratios against something that is measured in the same run. */
+import { benchBundle } from './bundle.ts';
 import { benchCadence } from './cadence.ts';
 import { benchDue } from './due.ts';
 import { benchFire } from './fire.ts';
@@ -8,6 +9,7 @@ import { benchRuns } from './runs.ts';
 const BENCHES: Readonly<
   Record<string, { readonly run: (args: readonly string[]) => Promise<void>; readonly what: string }>
 > = {
+  bundle: { run: benchBundle, what: "each Lambda's size and load time, against its bare AWS clients" },
   cadence: { run: benchCadence, what: 'the next occurrence of a cadence, against croner alone' },
   due: { run: benchDue, what: 'many schedules due in one second, against the raw transactions (--peer: and BullMQ)' },
   fire: { run: benchFire, what: 'from a delivery to a committed run, against the bare SDK calls' },

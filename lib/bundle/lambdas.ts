@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildSync } from 'esbuild';
+import { type BuildOptions, buildSync } from 'esbuild';
 import { BUILD, ROOT } from './paths.ts';
 
 /** The functions' names: those of the handlers' files. */
@@ -70,22 +70,27 @@ function takeLock(lock: string): boolean {
   }
 }
 
+/** How every function is bundled. */
+export const bundleOptions = {
+  absWorkingDir: ROOT,
+  bundle: true,
+  minify: true,
+  platform: 'node',
+  target: 'node24',
+  format: 'cjs',
+  // Prefers a package's module form, which can be left out in parts, to its CommonJS form, which cannot.
+  mainFields: ['module', 'main'],
+  legalComments: 'none',
+  logLevel: 'error',
+} satisfies BuildOptions;
+
 /** The folder is there whole or not at all. */
 function build(folder: string): void {
   const partial = `${folder}.${process.pid}`;
   buildSync({
-    absWorkingDir: ROOT,
+    ...bundleOptions,
     entryPoints: Object.fromEntries(lambdaNames().map((name) => [`${name}/index`, `lambdas/${name}.ts`])),
     outdir: partial,
-    bundle: true,
-    minify: true,
-    platform: 'node',
-    target: 'node24',
-    format: 'cjs',
-    // Prefers a package's module form, which can be left out in parts, to its CommonJS form, which cannot.
-    mainFields: ['module', 'main'],
-    legalComments: 'none',
-    logLevel: 'error',
   });
   renameSync(partial, folder);
 }
