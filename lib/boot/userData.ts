@@ -82,6 +82,14 @@ export const cloudConfig = (options: BootOptions) => ({
   runcmd: [['/opt/candor/bin/boot']],
 });
 
+function checked(text: string): string {
+  if (Buffer.byteLength(text) > USER_DATA_BYTES_MAX)
+    throw new Error(
+      `the user data of VMs has ${Buffer.byteLength(text)} bytes, EC2 takes ${USER_DATA_BYTES_MAX}: shorten vm.egressAllowList`,
+    );
+  return text;
+}
+
 /** @param toJson writes JSON in which values that are known only at deploy may stand */
 export const userDataText = (options: BootOptions, toJson: (document: unknown) => string): string =>
-  `#cloud-config\n${toJson(cloudConfig(options))}\n`;
+  checked(`#cloud-config\n${toJson(cloudConfig(options))}\n`);

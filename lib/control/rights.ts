@@ -128,10 +128,8 @@ const signing: Give = (target, around) => {
 /** Who may call the API. */
 const authentication: Give = (target, around) => {
   const { adminToken } = around.data;
-  const { oidc } = around.stack.installation.config;
   target.set({
     CANDOR_ADMIN_TOKEN_SECRET_ARN: adminToken.secretArn,
-    ...(oidc !== undefined && { CANDOR_OIDC_ISSUER: oidc.issuer, CANDOR_OIDC_AUDIENCE: oidc.audience }),
   });
   target.allow('AdminToken', ['secretsmanager:GetSecretValue'], [adminToken.secretArn]);
 };

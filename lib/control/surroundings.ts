@@ -7,6 +7,7 @@ import type { CfnLaunchTemplate } from 'aws-cdk-lib/aws-ec2';
 import type { Role } from 'aws-cdk-lib/aws-iam';
 import type { Queue } from 'aws-cdk-lib/aws-sqs';
 import { indexNames } from '../data/table.ts';
+import type { Pool } from '../fleet/pools.ts';
 import type { CandorStack } from '../stacks/candorStack.ts';
 import type { DataStack } from '../stacks/data.ts';
 import type { FleetStack } from '../stacks/fleet.ts';
@@ -22,7 +23,8 @@ export interface ClockParts {
   readonly scheduleArns: string;
 }
 
-export interface FleetParts extends Pick<FleetStack, 'network' | 'vmRole' | 'pools'> {
+export interface FleetParts extends Pick<FleetStack, 'network' | 'vmRole'> {
+  readonly pools: readonly Pool[];
   readonly launchTemplate: CfnLaunchTemplate;
 }
 

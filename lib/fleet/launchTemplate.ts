@@ -6,11 +6,17 @@ import { userDataText } from '../boot/userData.ts';
 import type { CandorStack } from '../stacks/candorStack.ts';
 import type { FleetStack } from '../stacks/fleet.ts';
 import { TAGS } from '../tags.ts';
+import type { Pool } from './pools.ts';
 
 /** @param apiUrl where its runner registers */
-export function createLaunchTemplate(stack: CandorStack, fleet: FleetStack, apiUrl: string): CfnLaunchTemplate {
+export function createLaunchTemplate(
+  stack: CandorStack,
+  fleet: FleetStack,
+  pools: readonly Pool[],
+  apiUrl: string,
+): CfnLaunchTemplate {
   const { config, id } = stack.installation;
-  const { network, assets, instanceProfile, pools } = fleet;
+  const { network, assets, instanceProfile } = fleet;
   const { selfDestructSeconds } = CoreConfig.parse(config.limits);
   const boot = { ...assets, apiUrl, selfDestructSeconds, egressAllowList: config.vm.egressAllowList };
   const tags = [

@@ -5,29 +5,16 @@
 import { Validations } from 'aws-cdk-lib';
 import type { CfnInstanceProfile, Role } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
-import type { Architecture, PoolConfig } from '../../config/schema.ts';
 import { addVmAssets, type VmAssets } from '../fleet/assets.ts';
-import { imagesOf } from '../fleet/images.ts';
 import { createNetwork, type Network } from '../fleet/network.ts';
 import { createVmIdentity } from '../fleet/role.ts';
 import { CandorStack, type Installation } from './candorStack.ts';
-
-/** One subnet with the instance types that may be launched there: an element of `CANDOR_POOLS`. */
-export interface Pool {
-  readonly subnetId: string;
-  readonly availabilityZone: string;
-  readonly architecture: Architecture;
-  readonly imageId: string;
-  readonly instanceTypes: PoolConfig['instanceTypes'];
-  readonly markets: PoolConfig['markets'];
-}
 
 export class FleetStack extends CandorStack {
   readonly network: Network;
   readonly vmRole: Role;
   readonly instanceProfile: CfnInstanceProfile;
   readonly assets: VmAssets;
-  readonly pools: readonly Pool[];
 
   constructor(scope: Construct, installation: Installation) {
     super(scope, 'fleet', installation, 'Candor: network and identity of VMs');
@@ -41,23 +28,5 @@ export class FleetStack extends CandorStack {
     const { role, instanceProfile } = createVmIdentity(this, this.assets);
     this.vmRole = role;
     this.instanceProfile = instanceProfile;
-    const images = imagesOf(this);
-    const imageOf = (architecture: Architecture): string => {
-      const imageId = images[architecture];
-      if (imageId === undefined) throw new Error(`the configuration was taken without an image for ${architecture}`);
-      return imageId;
-    };
-    this.pools = config.pools.flatMap((pool) =>
-      this.network.subnets
-        .filter(({ availabilityZone }) => pool.availabilityZones?.includes(availabilityZone) ?? true)
-        .map(({ subnetId, availabilityZone }) => ({
-          subnetId,
-          availabilityZone,
-          architecture: pool.architecture,
-          imageId: imageOf(pool.architecture),
-          instanceTypes: pool.instanceTypes,
-          markets: pool.markets,
-        })),
-    );
   }
 }

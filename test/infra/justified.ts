@@ -34,6 +34,12 @@ export const NAG: readonly Justified[] = [
     because: 'AWS keeps what Systems Manager’s agent needs in this policy; only where vm.ssm asks for it.',
   },
   {
+    rule: /^AwsSolutions-IAM5\[Resource::arn:aws:s3:::cdk-.*-assets-.*\/\*\]$/,
+    at: /-fleet\/VmRole\//,
+    because:
+      'A VM may boot from a launch template of before this deployment, or of one that was rolled back, whose objects have other names. Only root on a VM has the right, to what is deployed.',
+  },
+  {
     rule: /^AwsSolutions-SQS3$|^Serverless-SQSRedrivePolicy$/,
     at: /-control\/[\w-]+-dead-letters\//,
     because: 'They are the dead-letter queues, of services that are no queues.',

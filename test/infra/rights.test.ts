@@ -278,13 +278,12 @@ describe('agents’ secrets', () => {
 describe('a VM', () => {
   const role = () => dev().fleet.one('AWS::IAM::Role');
 
-  it('may fetch the very objects that it runs, and register, and nothing else', () => {
+  it('may fetch what is deployed for it, by whichever version, and register, and nothing else', () => {
     const fetch = statementsOf(dev().fleet, role().id);
     expect(fetch).toHaveLength(1);
     expect(fetch[0]?.actions).toEqual(['s3:GetObject']);
-    expect(fetch[0]?.resources).toHaveLength(3);
-    for (const each of fetch[0]?.resources ?? [])
-      expect(each).toMatch(/^arn:aws:s3:::cdk-hnb659fds-assets-<AWS::AccountId>-eu-central-1\/[0-9a-f]{64}(\.tgz)?$/);
+    // A VM may boot from a template of before this deployment, or of one that was rolled back.
+    expect(fetch[0]?.resources).toEqual(['arn:aws:s3:::cdk-hnb659fds-assets-<AWS::AccountId>-eu-central-1/*']);
     const register = dev()
       .control.ofType('AWS::IAM::Policy')
       .filter(({ Properties }) => JSON.stringify(Properties.Roles).includes('VmRole'));
