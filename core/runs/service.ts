@@ -19,7 +19,7 @@ import { newRun, runCreation } from './create.ts';
 import { artifactsOf, billedAfterCancel } from './detail.ts';
 import type { RunRow } from './model.ts';
 import { payloadRow } from './payload.ts';
-import { placeRun } from './place.ts';
+import { placeOrLeave } from './place.ts';
 
 export interface PageRequest {
   readonly limit: number;
@@ -69,7 +69,7 @@ export async function createRun(
       result: created,
     };
   });
-  await placeRun(ports, run);
+  await placeOrLeave(ports, run);
   return runBody(ports, run);
 }
 
