@@ -1,5 +1,7 @@
 /** `npm run bench -- NAME [options]`: benchmarks, as ratios against something that is measured in the same run. */
+import { benchBundle } from './bundle.ts';
 import { benchCadence } from './cadence.ts';
+import { benchCost } from './cost.ts';
 import { benchDue } from './due.ts';
 import { benchFire } from './fire.ts';
 import { benchReady } from './ready.ts';
@@ -9,7 +11,9 @@ import { benchWatchdog } from './watchdog.ts';
 const BENCHES: Readonly<
   Record<string, { readonly run: (args: readonly string[]) => Promise<void>; readonly what: string }>
 > = {
+  bundle: { run: benchBundle, what: "each Lambda's size and load time, against its bare AWS clients" },
   cadence: { run: benchCadence, what: 'the next occurrence of a cadence, against croner alone' },
+  cost: { run: benchCost, what: 'what a cold and a warm run cost beside their VM: counted calls and units, priced' },
   due: { run: benchDue, what: 'many schedules due in one second, against the raw transactions (--peer: and BullMQ)' },
   fire: { run: benchFire, what: 'from a delivery to a committed run, against the bare SDK calls' },
   ready: { run: benchReady, what: 'how soon candor dev is ready, and its memory when idle' },

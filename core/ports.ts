@@ -221,11 +221,15 @@ export interface LogAddress {
 export interface LogStore {
   /** @throws ChunkConflict where it is there with another content, which stays */
   putChunk(address: LogAddress, chunk: number, records: readonly LogRecord[]): Promise<void>;
-  /** Records from chunk number `from` on; `next` is the number to go on from. */
+  /**
+   * Records from chunk number `from` on; `next` is the number to go on from. It stops before a chunk with which they
+   * would have more than `maxBytes` as stored, but not before the first one.
+   */
   read(
     address: LogAddress,
     from: number,
     maxChunks: number,
+    maxBytes?: number,
   ): Promise<{ readonly records: readonly LogRecord[]; readonly next: number }>;
 }
 

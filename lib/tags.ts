@@ -4,6 +4,4 @@ export const TAGS = {
   installation: 'candor:installation',
   /** On an instance, set by `launch-vm`: which VM it is. */
   vm: 'candor:vm',
-  /** On an instance, set by `launch-vm`: where its runner registers. */
-  apiUrl: 'candor:api-url',
 } as const;

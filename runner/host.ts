@@ -16,7 +16,7 @@ import type { Session } from './session.ts';
 import type { Settings } from './settings.ts';
 import { type Address, apply, keyOf, liveRuns, type Run, type StartCommand, type State } from './state.ts';
 import { LogUpload } from './upload.ts';
-import { dropPlan, killAll, probe, refuse, signalWork, startShim } from './work.ts';
+import { dropPlan, killAll, probe, refuse, runFolder, signalWork, startShim } from './work.ts';
 
 const LOOK_MS = 100;
 /** While a start or an end is under way someone waits for it, and the looks are closer together. */
@@ -340,8 +340,7 @@ export class Host {
   }
 
   #folder(address: Address): string {
-    // An id is the server's to choose; it must not lead out of the VM's folder.
-    return path.join(this.#options.settings.vmDir, 'runs', `${encodeURIComponent(address.runId)}.${address.attempt}`);
+    return runFolder(this.#options.settings.vmDir, address);
   }
 
   #mark({ runId, attempt }: Address): Mark {

@@ -93,5 +93,5 @@ function ago<Name extends string>(name: Name, atMs: number | undefined, bootId: 
   return { [name]: Math.max(0, Math.round(now.monotonicMs - atMs)) } as { [Key in Name]: number };
 }
 
-const clip = (text: string): string =>
+export const clip = (text: string): string =>
   text.length <= DETAIL_CHARACTERS_MAX ? text : `${text.slice(0, DETAIL_CHARACTERS_MAX - 1).toWellFormed()}…`;

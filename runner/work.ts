@@ -17,7 +17,7 @@ import {
 } from './proc.ts';
 import { handOver, type RunAs, userVariables } from './runAs.ts';
 import type { Plan, StageName } from './shim.ts';
-import type { StartCommand } from './state.ts';
+import type { Address, StartCommand } from './state.ts';
 import { reserveMarks } from './upload.ts';
 
 /** The shim lies beside this file, with the same ending whether it runs from source or compiled. */
@@ -81,6 +81,10 @@ export function startShim(command: StartCommand, surroundings: StartSurroundings
     fs.closeSync(log);
   }
 }
+
+/** An id is the server's to choose; it must not lead out of the VM's folder. */
+export const runFolder = (vmDir: string, { runId, attempt }: Address): string =>
+  path.join(vmDir, 'runs', `${encodeURIComponent(runId)}.${attempt}`);
 
 /** In a folder of its own, which may belong to another user than the run's. */
 export const outputFile = (folder: string): string => path.join(folder, 'answer', 'output');

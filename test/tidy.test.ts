@@ -68,6 +68,14 @@ describe('arrows point one way', () => {
     expect(offenders(below('adapters'), (imported) => !inside(imported, ...programs))).toEqual([]);
   });
 
+  it('the deployment imports configuration, adapters and core, and no program: it bundles those by their paths', () => {
+    const programs = ['lambdas', 'cli', 'runner', 'console', 'demo', 'bench', 'test'];
+    expect(offenders(below('lib', 'bin'), (imported) => !inside(imported, ...programs))).toEqual([]);
+    expect(offenders(below('config'), (imported) => inside(imported, 'config', 'core') || imported === 'zod')).toEqual(
+      [],
+    );
+  });
+
   it('lambdas import adapters and core', () => {
     expect(
       offenders(below('lambdas'), (imported) => !inside(imported, 'cli', 'runner', 'console', 'lib', 'bin', 'test')),

@@ -6,11 +6,15 @@ export interface ClientOptions {
   /** Any DynamoDB-compatible endpoint; absent on AWS. */
   readonly endpoint?: string;
   readonly maxSockets?: number;
+  /** For tests. */
+  readonly requestTimeoutMs?: number;
+  readonly maxAttempts?: number;
 }
 
 export function dynamoClient(options: ClientOptions = {}): DynamoDBClient {
   const { endpoint } = options;
   const client = new DynamoDBClient({
+    ...(options.maxAttempts !== undefined && { maxAttempts: options.maxAttempts }),
     ...(endpoint !== undefined && {
       endpoint,
       region: 'local',
@@ -19,7 +23,9 @@ export function dynamoClient(options: ClientOptions = {}): DynamoDBClient {
     }),
     requestHandler: new NodeHttpHandler({
       connectionTimeout: 2000,
-      requestTimeout: 10_000,
+      requestTimeout: options.requestTimeoutMs ?? 10_000,
+      // Without it a request that is late is only warned of.
+      throwOnRequestTimeout: true,
       httpAgent: { keepAlive: true, maxSockets: options.maxSockets ?? 64 },
     }),
   });

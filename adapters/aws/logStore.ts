@@ -1,5 +1,6 @@
 /** Captured output in S3: `logs/<tenant>/<run>/<attempt>/<chunk>.ndjson`, one record per line. A bucket rule expires it. */
-import { GetObjectCommand, NoSuchKey, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import { GetObjectCommand, NoSuchKey, PutObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3';
+import { ChunkConflict } from '../../core/errors.ts';
 import type { LogAddress, LogRecord, LogStore } from '../../core/ports.ts';
 import { attemptPrefix, type BucketOptions } from './bucket.ts';
 
@@ -7,6 +8,8 @@ const CHUNK_DIGITS = 8;
 const CHUNK_MAX = 10 ** CHUNK_DIGITS - 1;
 /** Chunks that are asked for at once. Whoever follows a log mostly finds one or none: more would only cost. */
 const READ_AHEAD = 8;
+/** An object of this name is there, or is just being written. */
+const THERE = ['PreconditionFailed', 'ConditionalRequestConflict'];
 
 export class S3LogStore implements LogStore {
   readonly #client: S3Client;
@@ -17,18 +20,27 @@ export class S3LogStore implements LogStore {
     this.#bucket = bucket;
   }
 
-  /** @throws RangeError when the address or the number cannot be part of a key */
+  /** @throws RangeError when the address or the number cannot be part of a key; ChunkConflict */
   async putChunk(address: LogAddress, chunk: number, records: readonly LogRecord[]): Promise<void> {
     const body = Buffer.from(records.map((record) => `${JSON.stringify(record)}\n`).join(''));
-    await this.#client.send(
-      new PutObjectCommand({
-        Bucket: this.#bucket,
-        Key: keyOf(address, chunk),
-        Body: body,
-        ContentLength: body.length,
-        ContentType: 'application/x-ndjson',
-      }),
-    );
+    const key = keyOf(address, chunk);
+    const put = new PutObjectCommand({
+      Bucket: this.#bucket,
+      Key: key,
+      Body: body,
+      ContentLength: body.length,
+      ContentType: 'application/x-ndjson',
+      IfNoneMatch: '*',
+    });
+    try {
+      await this.#client.send(put);
+    } catch (error) {
+      if (!(error instanceof S3ServiceException && THERE.includes(error.name))) throw error;
+      const stored = await this.#readChunk(key);
+      // Just being written, and not there yet: the caller tries again.
+      if (stored === undefined) throw error;
+      if (stored !== body.toString()) throw new ChunkConflict(chunk);
+    }
   }
 
   /** @throws RangeError when the address or the number cannot be part of a key */
@@ -36,8 +48,10 @@ export class S3LogStore implements LogStore {
     address: LogAddress,
     from: number,
     maxChunks: number,
+    maxBytes = Number.POSITIVE_INFINITY,
   ): Promise<{ readonly records: readonly LogRecord[]; readonly next: number }> {
     const records: LogRecord[] = [];
+    let bytes = 0;
     let next = from;
     const end = Math.min(from + maxChunks, CHUNK_MAX + 1);
     // The first one alone: at the end of a log that is followed there is nothing behind it.
@@ -48,9 +62,11 @@ export class S3LogStore implements LogStore {
       const missing = texts.indexOf(undefined);
       const present = missing < 0 ? texts : texts.slice(0, missing);
       for (const text of present) {
+        bytes += Buffer.byteLength(text ?? '');
+        if (next > from && bytes > maxBytes) return { records, next };
         for (const line of (text ?? '').split('\n')) if (line !== '') records.push(JSON.parse(line) as LogRecord);
+        next += 1;
       }
-      next += present.length;
       if (missing >= 0) break;
     }
     return { records, next };

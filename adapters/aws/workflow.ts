@@ -9,6 +9,7 @@ import {
   StopExecutionCommand,
   TaskDoesNotExist,
   TaskTimedOut,
+  ValidationException,
 } from '@aws-sdk/client-sfn';
 import type { ExecutionInput, ExecutionLook, Workflow } from '../../core/ports.ts';
 
@@ -43,7 +44,9 @@ export class StepFunctionsWorkflow implements Workflow {
         new StopExecutionCommand({ executionArn: executionArn(this.stateMachineArn, name), error: 'Stopped', cause }),
       );
     } catch (error) {
-      if (!(error instanceof ExecutionDoesNotExist)) throw error;
+      // One that has ended already may be refused as not running: there is nothing left to stop.
+      const hasEnded = error instanceof ValidationException && /not running/i.test(error.message);
+      if (!hasEnded && !(error instanceof ExecutionDoesNotExist)) throw error;
     }
   }
 

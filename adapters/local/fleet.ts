@@ -4,6 +4,7 @@
  */
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { RegistryEntry } from '../../core/contract/runner.ts';
 import type {
   Fleet,
   InstanceObservation,
@@ -17,11 +18,13 @@ import type {
 import type { Page } from '../../core/table/model.ts';
 import { CapacityUnavailable, LaunchMisconfigured } from '../../core/vms/launchErrors.ts';
 import { hasCode } from './files.ts';
+import { readLastWords } from './lastWords.ts';
 import {
   argumentsOf,
   environmentValue,
   hasProcfs,
   isAlive,
+  monotonicNow,
   type ProcessIdentity,
   processesWithMark,
   sendSignal,
@@ -48,10 +51,17 @@ export interface LocalFleetOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly log: Log;
   readonly time: Time;
+  /**
+   * Hears of the ends of runs that a VM which is gone has left untold, before its folder is removed and before it is called
+   * terminated. What it throws, the observation or termination throws: then it is told again.
+   */
+  readonly onOutcomes?: (vmId: string, left: readonly RegistryEntry[]) => Promise<void>;
   /** Called when a VM has come to its end by itself: its runner stopped by order and no process is left. */
   readonly onExit?: (vmId: string) => void;
   /** For tests: the program and first arguments instead of `node runner/main.ts`. */
   readonly runnerCommand?: readonly string[];
+  /** For tests: the program and first arguments instead of `node runner/sayLastWords.ts`. */
+  readonly lastWordsCommand?: readonly string[];
   /** For tests: an error here is the launch's answer. */
   readonly launchFault?: (spec: LaunchSpec) => Error | undefined;
 }
@@ -76,7 +86,7 @@ export class LocalFleet implements Fleet {
   async adopt(): Promise<void> {
     await this.#folders.sweepEnded(this.#options.time.now());
     const vmIds = await this.#folders.list();
-    await Promise.all(vmIds.map((vmId) => this.#inTurn(vmId, () => this.#takeUp(vmId))));
+    await Promise.all(vmIds.map((vmId) => this.#adoptOne(vmId)));
   }
 
   /** There is one kind of VM, at one place. */
@@ -104,7 +114,7 @@ export class LocalFleet implements Fleet {
     if (observation.status !== 'terminated') return observation;
     const { detail } = observation;
     if (this.#folders.exists(vmId)) {
-      await this.#inTurn(vmId, () => this.#removeIfGone(vmId, detail));
+      await this.#letGo(vmId, detail);
       return observation;
     }
     const ended = await this.#folders.readEnded(vmId);
@@ -113,7 +123,8 @@ export class LocalFleet implements Fleet {
   }
 
   async terminate(vmId: string, _instanceId: string | undefined): Promise<void> {
-    await this.#inTurn(vmId, () => this.#terminateNow(vmId));
+    const gone = await this.#inTurn(vmId, () => this.#endNow(vmId));
+    if (gone) await this.#letGo(vmId, `no process carries the mark of ${vmId}; it was terminated`);
   }
 
   /** Every VM that has a folder: a folder is what a launch leaves first, and an end takes away last. */
@@ -140,9 +151,22 @@ export class LocalFleet implements Fleet {
     await Promise.all([...this.#supervisors.values()].map((supervisor) => supervisor.close()));
     if (!keep) {
       const vmIds = await this.#folders.list();
-      await Promise.all(vmIds.map((vmId) => this.terminate(vmId, undefined)));
+      await Promise.all(vmIds.map((vmId) => this.#terminateLast(vmId)));
     }
     this.#supervisors.clear();
+  }
+
+  /** What cannot be told any more is told by the next start: the folder stays. */
+  async #terminateLast(vmId: string): Promise<void> {
+    await this.terminate(vmId, undefined).catch((error: unknown) =>
+      this.#options.log.error('vm.not_let_go', { vmId, error }),
+    );
+  }
+
+  async #adoptOne(vmId: string): Promise<void> {
+    await this.#inTurn(vmId, () => this.#takeUp(vmId));
+    // What an earlier process was ending, and has not told of yet.
+    if (this.#folders.isTerminating(vmId)) await this.#terminateLast(vmId);
   }
 
   /** What is to be seen of the VM now. Nothing here waits, so that nothing changes between two of its looks. */
@@ -218,21 +242,13 @@ export class LocalFleet implements Fleet {
   }
 
   #supervise(vmId: string): RunnerSupervisor {
-    const { dataDir, environment, log } = this.#options;
+    const { log } = this.#options;
     const folder = this.#folders.pathOf(vmId);
-    const inherited = INHERITED.flatMap((name) => {
-      const value = environment[name];
-      return value === undefined ? [] : [[name, value] as const];
-    });
     const supervisor = new RunnerSupervisor({
       vmId,
       folder,
       command: [...(this.#options.runnerCommand ?? [process.execPath, RUNNER]), '--dir', folder],
-      environment: {
-        ...Object.fromEntries(inherited),
-        [MARK]: vmId,
-        NODE_COMPILE_CACHE: path.join(dataDir, 'cache'),
-      },
+      environment: { ...this.#environment(), [MARK]: vmId },
       log,
       mayRest: () => this.#folders.isStopped(vmId) || this.#folders.isTerminating(vmId) || !this.#folders.exists(vmId),
       save: async (runner) => {
@@ -247,6 +263,16 @@ export class LocalFleet implements Fleet {
     });
     this.#supervisors.set(vmId, supervisor);
     return supervisor;
+  }
+
+  /** What every program that we start inherits. */
+  #environment(): Readonly<Record<string, string>> {
+    const { dataDir, environment } = this.#options;
+    const inherited = INHERITED.flatMap((name) => {
+      const value = environment[name];
+      return value === undefined ? [] : [[name, value] as const];
+    });
+    return { ...Object.fromEntries(inherited), NODE_COMPILE_CACHE: path.join(dataDir, 'cache') };
   }
 
   /** The runner has stopped by order. What it left behind ends too, as it would when a machine is switched off. */
@@ -266,7 +292,7 @@ export class LocalFleet implements Fleet {
       else log.error('vm.file_damaged', { vmId });
       return;
     }
-    if (this.#folders.isTerminating(vmId)) return this.#terminateNow(vmId);
+    if (this.#folders.isTerminating(vmId)) return;
     const runner = findRunner(vm, this.#folders.pathOf(vmId));
     if (runner === undefined && this.#folders.isStopped(vmId)) return this.#rest(vmId);
     await this.#folders.setServerUrl(vmId, this.#options.serverUrl());
@@ -275,12 +301,34 @@ export class LocalFleet implements Fleet {
     else await this.#startRunner(vmId).catch((error: unknown) => log.error('runner.not_started', { vmId, error }));
   }
 
-  async #terminateNow(vmId: string): Promise<void> {
-    await this.#folders.markTerminating(vmId);
+  /** False while something of it still lives. */
+  async #endNow(vmId: string): Promise<boolean> {
+    await this.#folders.markTerminating(vmId, monotonicNow());
     await this.#supervisors.get(vmId)?.close();
     this.#supervisors.delete(vmId);
-    if (await this.#killMarked(vmId))
-      await this.#folders.remove(vmId, `no process carries the mark of ${vmId}; it was terminated`, this.#now());
+    return this.#killMarked(vmId);
+  }
+
+  /** Whoever hears of its outcomes may ask for the VM again: so they are told outside of its turn. */
+  async #letGo(vmId: string, reason: string): Promise<void> {
+    await this.#tellOutcomes(vmId);
+    await this.#inTurn(vmId, () => this.#removeIfGone(vmId, reason));
+  }
+
+  async #tellOutcomes(vmId: string): Promise<void> {
+    const { onOutcomes, lastWordsCommand, log } = this.#options;
+    if (onOutcomes === undefined || !(await this.#folders.mayHaveOutcomes(vmId))) return;
+    let left: readonly RegistryEntry[];
+    try {
+      left = await readLastWords(this.#folders.pathOf(vmId), this.#environment(), lastWordsCommand);
+    } catch (error) {
+      // Another look would find no more: then what it carried ends as lost.
+      log.error('vm.last_words_not_read', { vmId, error: String(error) });
+      return;
+    }
+    if (left.length === 0) return;
+    log.info('vm.outcomes_left', { vmId, outcomes: left.length });
+    await onOutcomes(vmId, left);
   }
 
   /** Kills until nobody carries the mark, as a process may fork while it is being killed. False if some do not go. */

@@ -32,13 +32,17 @@ export class FileLogStore implements LogStore {
     address: LogAddress,
     from: number,
     maxChunks: number,
+    maxBytes = Number.POSITIVE_INFINITY,
   ): Promise<{ readonly records: readonly LogRecord[]; readonly next: number }> {
     const records: LogRecord[] = [];
+    let bytes = 0;
     let next = from;
     // Output is shown without gaps: a missing chunk may still arrive, and then what follows it does too.
     for (; next < from + maxChunks; next++) {
       const text = await readIfThere(this.#chunkFile(address, next));
       if (text === undefined) break;
+      bytes += Buffer.byteLength(text);
+      if (next > from && bytes > maxBytes) break;
       for (const line of text.split('\n')) {
         if (line !== '') records.push(JSON.parse(line) as LogRecord);
       }

@@ -11,6 +11,12 @@ export interface ProcessIdentity {
   readonly startTicks: number;
 }
 
+/** A moment on the clock that goes on, whatever the wall clock does; it means nothing after another boot. */
+export const monotonicNow = (): { readonly monotonicMs: number; readonly bootId: string } => ({
+  monotonicMs: Number(process.hrtime.bigint() / 1000n) / 1000,
+  bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+});
+
 /** Whether this platform lets us look processes up by what they carry. */
 export const hasProcfs = (): boolean => existsSync('/proc/self/environ');
 

@@ -5,14 +5,15 @@
  *                          runner.json    what the runner is told: where to register, and its key
  *                          runner.log     the runner's own output
  *                          stopped        written by a runner that ended by order: it is not started again
- *                          terminating    written before the first signal of a termination
+ *                          terminating    written before the first signal of a termination, and when that was
+ *                          runs/          the runner's: a folder for each run whose end has not been acknowledged
  *     <data dir>/vms-ended/<vmId>.json    a VM that is gone: its client token launches nothing any more
  */
 import { existsSync } from 'node:fs';
 import { readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as z from 'zod';
-import { hasCode, makePrivateFolder, readIfThere, writeAtomically } from './files.ts';
+import { hasCode, makePrivateFolder, readIfThere, writeAtomically, writeOnce } from './files.ts';
 
 /** A client token is never used again after a launch intent's run has ended; a week is far longer than any of them. */
 const ENDED_KEPT_MS = 7 * 86_400_000;
@@ -77,13 +78,20 @@ export class VmFolders {
     return existsSync(path.join(this.pathOf(vmId), 'terminating'));
   }
 
-  async markTerminating(vmId: string): Promise<void> {
+  /** What ends later than the first mark says may have been ended by the termination. */
+  async markTerminating(vmId: string, at: { readonly monotonicMs: number; readonly bootId: string }): Promise<void> {
     try {
-      await writeAtomically(path.join(this.pathOf(vmId), 'terminating'), '');
+      await writeOnce(path.join(this.pathOf(vmId), 'terminating'), asJson(at));
     } catch (error) {
       // Without a folder there is nothing left to mark.
       if (!hasCode(error, 'ENOENT')) throw error;
     }
+  }
+
+  /** Whether its runner may have runs whose end nobody has acknowledged. */
+  async mayHaveOutcomes(vmId: string): Promise<boolean> {
+    const names = await namesIn(path.join(this.pathOf(vmId), 'runs'));
+    return names.some((name) => !name.startsWith('removed-'));
   }
 
   /** Undefined when the launch did not get as far as its first file. */

@@ -23,6 +23,7 @@ import { fire } from '../../core/schedules/fire.ts';
 import { fireMany } from '../../core/schedules/fireMany.ts';
 import { proofPublisher, publishProof, type SystemPart } from '../../core/system.ts';
 import { afterFailedExecution } from '../../core/vms/executionEnd.ts';
+import { takeLeftOutcomes } from '../../core/vms/leftOutcomes.ts';
 import { awaitReady, dispatchRun, failRun, launchVm, releaseAttempt } from '../../core/vms/provision.ts';
 import { observeVm } from '../../core/vms/release.ts';
 import { Watchdog } from './watchdog.ts';
@@ -82,6 +83,7 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
     environment: options.environment,
     log,
     time: systemTime,
+    onOutcomes: (vmId, left) => takeLeftOutcomes(ports, vmId, left),
     onExit: (vmId) => background('vm_exit', observeVm(ports, vmId)),
   });
   const publish = proofPublisher({ store, time: systemTime, log }, PROOF_INTERVAL_MS);

@@ -1,17 +1,16 @@
 /** What callers do with agents. Every change is conditional on the version that it was decided on. */
 import type { AgentBody, AgentCreate, AgentPatch } from '../contract/agents.ts';
-import { isoTime, type ListBody } from '../contract/common.ts';
-import { isTerminal } from '../contract/runs.ts';
+import { isoTime, type Json, type ListBody } from '../contract/common.ts';
 import { CandorError, NotFound } from '../errors.ts';
 import { agentLimitId, agentVmLimitId } from '../limits/model.ts';
 import { admitWaiting } from '../limits/next.ts';
+import { liveRunsOf } from '../live.ts';
 import type { Ports } from '../ports.ts';
 import { byteLength, checkMetadata, type Precondition, requireVersion } from '../rules.ts';
-import { cancelRun } from '../runs/cancel.ts';
+import { cancelForDelete } from '../runs/cancelForDelete.ts';
 import { appendEvent } from '../runs/events.ts';
-import type { RunRow } from '../runs/model.ts';
 import { commit } from '../table/commit.ts';
-import { AGENT_NAME_PREFIX, keys, lists, SCHEDULE_NAME_PREFIX } from '../table/keys.ts';
+import { AGENT_NAME_PREFIX, keys, SCHEDULE_NAME_PREFIX } from '../table/keys.ts';
 import { absent, eq, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 import { letGoOfFormer } from '../vms/makeRoom.ts';
@@ -116,6 +115,7 @@ const changeEvent = (
   caller: PrincipalCaller,
   now: number,
   writer: string,
+  more: Readonly<Record<string, Json>> = {},
 ): Write =>
   appendEvent(ports.config, {
     tenantId: agent.tenantId,
@@ -125,7 +125,7 @@ const changeEvent = (
     type,
     at: now,
     status: agent.status,
-    detail: { by: caller.principalId, name: agent.name },
+    detail: { by: caller.principalId, name: agent.name, ...more },
     writer,
   });
 
@@ -276,7 +276,10 @@ export async function deleteAgent(
   if (live.length > 0 && !options.cancelRuns)
     throw new CandorError('live_runs', `Agent ${agentId} has ${live.length} live runs.`, {
       remedy: 'Wait until they have ended, cancel them, or delete with ?cancelRuns=true.',
-      facts: { runs: live.map((run) => ({ runId: run.id, status: run.status })) },
+      facts: {
+        runs: live.slice(0, NAMED_RUNS_MAX).map((run) => ({ runId: run.id, status: run.status })),
+        runCount: live.length,
+      },
     });
   await commit<void>(ports, async (writer) => {
     const row = await loadAgent(ports, caller.tenantId, agentId);
@@ -300,22 +303,24 @@ export async function deleteAgent(
           key: keys.agentName(row.tenantId, row.name),
           guards: [guard('agent.nameOurs', eq('id', row.id))],
         },
-        changeEvent(ports, after, 'agent.deleted', caller, now, writer),
+        changeEvent(ports, after, 'agent.deleted', caller, now, writer, { cancelRuns: options.cancelRuns }),
       ],
       proof: keys.agentEvent(agentId, after.version),
       result: undefined,
     };
   });
-  for (const run of await liveRunsOf(ports, agentId))
-    await cancelRun(ports, run.tenantId, run.id, {
-      by: caller.principalId,
-      reason: 'the agent was deleted',
-      cause: 'request',
-    }).catch((error: unknown) => {
-      // It ended by itself in between: then there is nothing to cancel.
-      if (!(error instanceof CandorError && error.code === 'run_ended')) throw error;
-    });
+  if (!options.cancelRuns) return;
+  const rest = (await liveRunsOf(ports, agentId)).slice(0, CANCELLED_AT_ONCE);
+  // The delete stands: what goes wrong here, or is too much for one request, is done by the fan-out of its event.
+  await cancelForDelete(ports, rest, caller.principalId).catch((error: unknown) =>
+    ports.log.warn('agent.runs_not_cancelled', { agentId, error: String(error) }),
+  );
 }
+
+/** In the request itself; of more runs the caller would wait too long for the answer. */
+const CANCELLED_AT_ONCE = 100;
+/** A refusal names so many of what is in the way. */
+const NAMED_RUNS_MAX = 20;
 
 async function refuseLiveSchedules(ports: Ports, agent: AgentRow): Promise<void> {
   if (agent.scheduleCount === 0) return;
@@ -324,20 +329,4 @@ async function refuseLiveSchedules(ports: Ports, agent: AgentRow): Promise<void>
     remedy: 'Delete its schedules first.',
     facts: { schedules: page.items.map((item) => item.id ?? null), scheduleCount: agent.scheduleCount },
   });
-}
-
-/** At most this many of an agent's latest runs are looked at; older ones have ended long ago. */
-const LIVE_SCAN = 500;
-
-async function liveRunsOf(ports: Ports, agentId: string): Promise<readonly RunRow[]> {
-  const page = await ports.store.queryIndex({
-    index: 'byParent',
-    partition: lists.agentRuns(agentId),
-    descending: true,
-    limit: LIVE_SCAN,
-  });
-  const rows = await ports.store.getMany(page.items.map((key) => ({ pk: key.pk, sk: keys.run('').sk })));
-  return rows
-    .map((item) => asRow<RunRow>(item))
-    .filter((run) => run !== undefined && !isTerminal(run.status)) as readonly RunRow[];
 }

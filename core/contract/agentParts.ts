@@ -182,7 +182,12 @@ export const Requirements = z
     architecture: z.enum(ARCHITECTURES, `must be one of ${ARCHITECTURES.join(', ')}`).optional(),
     /** Only these, as far as the installation has them. */
     instanceTypes: z
-      .array(z.string().regex(/^[a-z0-9][a-z0-9.-]{1,63}$/, 'must be an instance type such as m7i.large'))
+      .array(
+        z
+          .string()
+          .regex(/^[a-z0-9-]+\.[a-z0-9-]+$/, 'must be an EC2 instance type such as m7g.large')
+          .max(64),
+      )
       .min(1, 'must name an instance type')
       .max(20, 'must have at most 20 instance types')
       .optional(),

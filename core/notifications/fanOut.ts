@@ -3,9 +3,10 @@
  * machine an index of unhandled ones is polled. Every step is idempotent: an event is marked handled after it was.
  */
 import { isTerminal, type RunStatus } from '../contract/runs.ts';
-import { CandorError } from '../errors.ts';
+import { liveRunsOf } from '../live.ts';
 import type { Ports } from '../ports.ts';
-import { abandonAttempt, cancelRun } from '../runs/cancel.ts';
+import { abandonAttempt } from '../runs/cancel.ts';
+import { cancelForDelete } from '../runs/cancelForDelete.ts';
 import type { EventRow, RunRow } from '../runs/model.ts';
 import { advanceSchedule } from '../schedules/advance.ts';
 import { syncClock } from '../schedules/clockSync.ts';
@@ -20,6 +21,7 @@ export async function handleEvent(ports: Ports, event: EventRow): Promise<void> 
   // A schedule that paused or completed by itself: nobody else tells its clock.
   if (event.subject === 'schedule' && event.status !== undefined) await syncClock(ports, event.subjectId);
   if (event.subject === 'schedule' && event.status === 'deleting') await cancelLiveRuns(ports, event);
+  if (event.type === 'agent.deleted' && event.detail.cancelRuns === true) await cancelLiveRuns(ports, event);
 }
 
 async function afterRun(ports: Ports, event: EventRow): Promise<void> {
@@ -43,14 +45,10 @@ async function afterVm({ store, metrics }: Ports, event: EventRow): Promise<void
 }
 
 /** The delete has been acknowledged with its runs, or died before it could cancel them: nobody else would. */
-async function cancelLiveRuns(ports: Ports, event: EventRow): Promise<void> {
-  const schedule = asRow<ScheduleRow>(await ports.store.get(keys.schedule(event.subjectId)));
-  const by = typeof event.detail.by === 'string' ? event.detail.by : 'candor';
-  for (const runId of schedule?.liveRuns ?? [])
-    await cancelRun(ports, event.tenantId, runId, { by, reason: 'the schedule was deleted', cause: 'request' }).catch(
-      (error: unknown) => {
-        // It ended by itself in between: then there is nothing to cancel.
-        if (!(error instanceof CandorError && error.code === 'run_ended')) throw error;
-      },
-    );
+async function cancelLiveRuns(ports: Ports, { tenantId, subject, subjectId, detail }: EventRow): Promise<void> {
+  const by = typeof detail.by === 'string' ? detail.by : 'candor';
+  if (subject === 'agent') return cancelForDelete(ports, await liveRunsOf(ports, subjectId), by);
+  const schedule = asRow<ScheduleRow>(await ports.store.get(keys.schedule(subjectId)));
+  const runs = (schedule?.liveRuns ?? []).map((id) => ({ tenantId, id }));
+  await cancelForDelete(ports, runs, by, 'schedule');
 }

@@ -110,6 +110,5 @@ export const runCreation = (config: CoreConfig, run: RunRow, writer: string): re
     status: 'queued',
     detail: { trigger: run.trigger.kind, by: run.trigger.by },
     writer,
-    agentRuns: run.agentId,
   }),
 ];

@@ -2,7 +2,7 @@
 
 import type { CoreConfig } from '../config.ts';
 import type { Json } from '../contract/common.ts';
-import { checkPartition, keys, lists, shardOf } from '../table/keys.ts';
+import { checkPartition, keys, shardOf } from '../table/keys.ts';
 import { absent, guard, type Key, type Write } from '../table/model.ts';
 import { asItem, SCHEMA_VERSION } from '../table/rows.ts';
 import type { EventRow } from './model.ts';
@@ -18,8 +18,6 @@ export interface EventFacts {
   readonly status?: string | undefined;
   readonly detail?: Readonly<Record<string, Json | undefined>>;
   readonly writer: string;
-  /** Set on a run's first event: lists the run among its agent's. */
-  readonly agentRuns?: string;
 }
 
 export const eventKey = (subject: EventFacts['subject'], subjectId: string, sequence: number) =>
@@ -40,13 +38,11 @@ export function appendNote(config: CoreConfig, key: Key, facts: EventFacts): Wri
 }
 
 function eventRow(config: CoreConfig, facts: EventFacts): EventRow {
-  const { agentRuns, ...rest } = facts;
   return {
     ...eventKey(facts.subject, facts.subjectId, facts.sequence),
     schemaVersion: SCHEMA_VERSION,
-    ...dropUndefined(rest),
+    ...dropUndefined(facts),
     detail: facts.detail ?? {},
-    ...(agentRuns !== undefined && { listIn: lists.agentRuns(agentRuns), listAt: facts.subjectId }),
     ...(config.pollEvents && {
       checkIn: checkPartition('EVT', shardOf(facts.subjectId, config.checkShards)),
       checkAt: facts.at,
@@ -54,5 +50,4 @@ function eventRow(config: CoreConfig, facts: EventFacts): EventRow {
   };
 }
 
-const dropUndefined = ({ status, ...rest }: Omit<EventFacts, 'agentRuns'>) =>
-  status === undefined ? rest : { ...rest, status };
+const dropUndefined = ({ status, ...rest }: EventFacts) => (status === undefined ? rest : { ...rest, status });

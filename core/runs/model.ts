@@ -150,8 +150,6 @@ export interface EventRow extends RowBase {
   readonly status?: string;
   readonly detail: Readonly<Record<string, Json | undefined>>;
   readonly writer: string;
-  readonly listIn?: string;
-  readonly listAt?: string;
   /** On one machine, until fan-out has handled it. */
   readonly checkIn?: string;
   readonly checkAt?: number;

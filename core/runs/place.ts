@@ -9,6 +9,18 @@ import type { RunRow } from './model.ts';
 
 export type Placement = 'started' | 'exists' | 'waiting';
 
+/**
+ * Place, for whoever has just been promised the run: it is committed, so what goes wrong here is no failure of the request,
+ * which would only be sent again. The run's check brings it to the watchdog.
+ */
+export async function placeOrLeave(ports: Ports, run: RunRow): Promise<void> {
+  try {
+    await placeRun(ports, run);
+  } catch (error) {
+    ports.log.warn('place.left_to_watchdog', { runId: run.id, error: String(error) });
+  }
+}
+
 export async function placeRun(ports: Ports, run: RunRow): Promise<Placement> {
   if (run.limited === true && run.admitted === undefined) {
     const admission = await admitRun(ports, run.id);

@@ -43,6 +43,8 @@ export const eventBody = (event: EventRow): EventBody => ({
 });
 
 const LOG_CHUNKS_PER_PAGE = 50;
+/** What carries the answer takes 6 MB (a Lambda) at most; a chunk that is larger than this stands on a page of its own. */
+const LOG_BYTES_PER_PAGE = 4 * 1024 * 1024;
 
 /** Captured output from a cursor on; the cursor of an unfinished log can be asked again. */
 export async function readRunLogs(
@@ -56,7 +58,7 @@ export async function readRunLogs(
   const attempt = query.attempt ?? run.attempt;
   const from = decodeChunk(query.cursor) ?? 0;
   const address = { tenantId: run.tenantId, runId, attempt };
-  const { records, next } = await ports.logs.read(address, from, LOG_CHUNKS_PER_PAGE);
+  const { records, next } = await ports.logs.read(address, from, LOG_CHUNKS_PER_PAGE, LOG_BYTES_PER_PAGE);
   const expected = run.attempt === attempt ? run.logChunks : undefined;
   const ended = isTerminal(run.status) || attempt < run.attempt;
   return {

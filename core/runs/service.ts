@@ -5,12 +5,11 @@ import { isoSecond, isoTime, type Json, type ListBody } from '../contract/common
 import { isTerminal, type RunBody, type RunOverrides, type RunStatus } from '../contract/runs.ts';
 import { NotFound } from '../errors.ts';
 import { placeInQueue } from '../limits/next.ts';
-import { foreignCursor, mergedPage } from '../lists.ts';
+import { mergedPage } from '../lists.ts';
 import type { Ports } from '../ports.ts';
 import { checkInput } from '../rules.ts';
-import type { OccurrenceRow } from '../schedules/model.ts';
 import { commit } from '../table/commit.ts';
-import { keys, LIST_SHARDS, lists, OCCURRENCE_PREFIX, SCHEDULE_RUN_PREFIX } from '../table/keys.ts';
+import { keys, LIST_SHARDS, lists } from '../table/keys.ts';
 import { eq, guard, type Write } from '../table/model.ts';
 import { asItem, asRow } from '../table/rows.ts';
 import { bodiesOf, runBody } from './body.ts';
@@ -20,7 +19,7 @@ import { newRun, runCreation } from './create.ts';
 import { artifactsOf, billedAfterCancel } from './detail.ts';
 import type { RunRow } from './model.ts';
 import { payloadRow } from './payload.ts';
-import { placeRun } from './place.ts';
+import { placeOrLeave } from './place.ts';
 
 export interface PageRequest {
   readonly limit: number;
@@ -70,7 +69,7 @@ export async function createRun(
       result: created,
     };
   });
-  await placeRun(ports, run);
+  await placeOrLeave(ports, run);
   return runBody(ports, run);
 }
 
@@ -144,46 +143,4 @@ export async function listRuns(
     ...(found.next !== undefined && { nextCursor: found.next }),
     asOf: isoTime(ports.time.now()),
   };
-}
-
-/** A schedule's runs: those of its ledger and those triggered by hand, newest first. */
-export async function listScheduleRuns(
-  ports: Ports,
-  caller: { readonly tenantId: string },
-  scheduleId: string,
-  page: PageRequest,
-): Promise<ListBody<RunBody>> {
-  const schedule = await ports.store.get(keys.schedule(scheduleId));
-  if (schedule === undefined || schedule.tenantId !== caller.tenantId) throw new NotFound('schedule', scheduleId);
-  const before = decodePlace(page.cursor);
-  const { pk } = keys.schedule(scheduleId);
-  const [ledger, triggered] = await Promise.all([
-    ports.store.query({ pk, prefix: OCCURRENCE_PREFIX, descending: true, limit: 500 }),
-    ports.store.query({ pk, prefix: SCHEDULE_RUN_PREFIX, descending: true, limit: 500 }),
-  ]);
-  const ids = [
-    ...ledger.items.map((item) => asRow<OccurrenceRow>(item)?.runId),
-    ...triggered.items.map((item) => item.runId as string | undefined),
-  ].filter((id) => id !== undefined);
-  const rows = await ports.store.getMany(ids.map((id) => keys.run(id)));
-  const runs = rows
-    .map((item) => asRow<RunRow>(item))
-    .filter((run) => run !== undefined)
-    .filter((run) => before === undefined || placeOf(run) < before)
-    .sort((left, right) => (placeOf(left) < placeOf(right) ? 1 : -1));
-  const shown = runs.slice(0, page.limit);
-  const last = shown.at(-1);
-  return {
-    items: await bodiesOf(ports, shown),
-    ...(runs.length > shown.length && last !== undefined && { nextCursor: placeOf(last) }),
-    asOf: isoTime(ports.time.now()),
-  };
-}
-
-/** Where a run stands in its schedule's list: several may be created in one millisecond, so the time alone is no place. */
-const placeOf = (run: RunRow): string => `${String(run.createdAt).padStart(15, '0')}.${run.id}`;
-
-function decodePlace(cursor: string | undefined): string | undefined {
-  if (cursor !== undefined && !/^\d{15}\.run_[0-9a-z]{26}$/.test(cursor)) throw foreignCursor();
-  return cursor;
 }

@@ -4,7 +4,7 @@ import type { ScheduleBody } from '../contract/schedules.ts';
 import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { honourVersion, type Precondition, requireVersion } from '../rules.ts';
-import { cancelRun } from '../runs/cancel.ts';
+import { cancelForDelete } from '../runs/cancelForDelete.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { changeSchedule, revised } from './change.ts';
@@ -149,14 +149,7 @@ export async function deleteSchedule(
     };
   });
   await syncClock(ports, scheduleId);
-  for (const runId of live)
-    await cancelRun(ports, caller.tenantId, runId, {
-      by: caller.principalId,
-      reason: 'the schedule was deleted',
-      cause: 'request',
-    }).catch((error: unknown) => {
-      // It ended by itself in between: then there is nothing to cancel.
-      if (!(error instanceof CandorError && error.code === 'run_ended')) throw error;
-    });
+  const runs = live.map((id) => ({ tenantId: caller.tenantId, id }));
+  await cancelForDelete(ports, runs, caller.principalId, 'schedule');
   return live.length === 0 ? 'deleted' : 'deleting';
 }

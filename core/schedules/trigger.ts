@@ -11,7 +11,7 @@ import { evidence } from '../runs/change.ts';
 import { newRun, runCreation } from '../runs/create.ts';
 import type { RunRow } from '../runs/model.ts';
 import { payloadRow } from '../runs/payload.ts';
-import { placeRun } from '../runs/place.ts';
+import { placeOrLeave } from '../runs/place.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import type { Write } from '../table/model.ts';
@@ -76,7 +76,7 @@ export async function triggerSchedule(
       return { writes, proof: keys.runEvent(runId, 1), result: { run: created, displaces } };
     },
   );
-  if (displaces === undefined) await placeRun(ports, run);
+  if (displaces === undefined) await placeOrLeave(ports, run);
   else await displace(ports, run, displaces);
   return runBody(ports, run);
 }

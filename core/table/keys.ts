@@ -127,8 +127,6 @@ export const lists = {
   schedules: (tenantId: string, shard: number) => `TEN#${tenantId}#SCH#${shard}`,
   runs: (tenantId: string, shard: number) => `TEN#${tenantId}#RUN#${shard}`,
   vms: (tenantId: string, shard: number) => `TEN#${tenantId}#VM#${shard}`,
-  /** On the run's first event, not on the run: an item stands in one list only. */
-  agentRuns: (agentId: string) => `AGT#${agentId}#RUN`,
 } as const;
 
 export type CheckKind = 'RUN' | 'VM' | 'SCH' | 'EVT';

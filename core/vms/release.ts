@@ -79,7 +79,7 @@ export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObs
 }
 
 /** It takes no further run from here on: the places that the ends of its runs free are not to lead to a VM that is gone. */
-function closeVm(ports: Ports, vmId: string, found: Evidence, now: number): Promise<void> {
+export function closeVm(ports: Ports, vmId: string, found: Evidence, now: number): Promise<void> {
   return commit<void>(ports, async (writer) => {
     const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
     if (vm?.status !== 'ready' || vm.slots.length === 0) return { done: undefined };

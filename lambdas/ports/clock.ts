@@ -12,7 +12,9 @@ export function clockPort() {
     'CANDOR_FIRE_FUNCTION_ARN',
   ]);
   const clock = new SchedulerClock({
-    client: new SchedulerClient({ requestHandler: { connectionTimeout: 2000, requestTimeout: 10_000 } }),
+    client: new SchedulerClient({
+      requestHandler: { connectionTimeout: 2000, requestTimeout: 10_000, throwOnRequestTimeout: true },
+    }),
     time: systemTime,
     groupName: environment.CANDOR_SCHEDULE_GROUP,
     fireFunctionArn: environment.CANDOR_FIRE_FUNCTION_ARN,

@@ -13,7 +13,10 @@ export function fleetPort({ store, time, log, config }: Pick<Ports, 'store' | 't
   if (!pools.success) throw new Error(`CANDOR_POOLS is not valid: ${z.prettifyError(pools.error)}`);
   const fleet = new Ec2Fleet({
     // One more try of its own, under the same client token; then the state machine decides.
-    client: new EC2Client({ maxAttempts: 2, requestHandler: { connectionTimeout: 2000, requestTimeout: 20_000 } }),
+    client: new EC2Client({
+      maxAttempts: 2,
+      requestHandler: { connectionTimeout: 2000, requestTimeout: 20_000, throwOnRequestTimeout: true },
+    }),
     store,
     time,
     log,

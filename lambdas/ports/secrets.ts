@@ -10,7 +10,9 @@ let client: SecretsManagerClient | undefined;
 
 /** One client, and its connections, for all that a function reads. */
 function shared(): SecretsManagerClient {
-  client ??= new SecretsManagerClient({ requestHandler: { connectionTimeout: 2000, requestTimeout: 10_000 } });
+  client ??= new SecretsManagerClient({
+    requestHandler: { connectionTimeout: 2000, requestTimeout: 10_000, throwOnRequestTimeout: true },
+  });
   return client;
 }
 

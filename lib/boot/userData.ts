@@ -20,6 +20,8 @@ export interface FetchedArchive {
 }
 
 export interface BootOptions {
+  /** Where the runner registers. */
+  readonly apiUrl: string;
   readonly runner: FetchedArchive;
   readonly node: Readonly<Partial<Record<Architecture, FetchedArchive>>>;
   readonly selfDestructSeconds: number;
@@ -45,7 +47,8 @@ function file(name: string, path: string, permissions: string, values: Readonly<
 function writtenFiles(options: BootOptions): readonly WrittenFile[] {
   const allow = (options.egressAllowList ?? []).map(({ cidr, ports }) => `${cidr}:${ports.join(',')}`);
   const boot = {
-    tags: { vm: TAGS.vm, apiUrl: TAGS.apiUrl },
+    vmTag: TAGS.vm,
+    apiUrl: options.apiUrl,
     runner: options.runner,
     node: options.node,
     selfDestructSeconds: options.selfDestructSeconds,
@@ -79,6 +82,14 @@ export const cloudConfig = (options: BootOptions) => ({
   runcmd: [['/opt/candor/bin/boot']],
 });
 
+function checked(text: string): string {
+  if (Buffer.byteLength(text) > USER_DATA_BYTES_MAX)
+    throw new Error(
+      `the user data of VMs has ${Buffer.byteLength(text)} bytes, EC2 takes ${USER_DATA_BYTES_MAX}: shorten vm.egressAllowList`,
+    );
+  return text;
+}
+
 /** @param toJson writes JSON in which values that are known only at deploy may stand */
 export const userDataText = (options: BootOptions, toJson: (document: unknown) => string): string =>
-  `#cloud-config\n${toJson(cloudConfig(options))}\n`;
+  checked(`#cloud-config\n${toJson(cloudConfig(options))}\n`);

@@ -28,12 +28,13 @@ export interface CandorFunctionOptions {
 export class CandorFunction extends Construct {
   readonly role: Role;
   readonly lambda: LambdaFunction;
+  readonly logGroup: LogGroup;
 
   constructor(stack: CandorStack, options: CandorFunctionOptions) {
     super(stack, `${options.name}-function`);
     const { id } = stack.installation;
     const functionName = `${id}-${options.name}`;
-    const logGroup = new LogGroup(this, 'Log', {
+    this.logGroup = new LogGroup(this, 'Log', {
       logGroupName: `/aws/lambda/${functionName}`,
       retention: stack.logRetention,
       removalPolicy: stack.dataRemoval,
@@ -42,7 +43,7 @@ export class CandorFunction extends Construct {
       assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
       description: `Candor ${id}: ${options.name}`,
     });
-    this.allow('WriteItsLog', ['logs:CreateLogStream', 'logs:PutLogEvents'], [logGroup.logGroupArn]);
+    this.allow('WriteItsLog', ['logs:CreateLogStream', 'logs:PutLogEvents'], [this.logGroup.logGroupArn]);
     this.lambda = new LambdaFunction(this, 'Function', {
       functionName,
       description: options.description,
@@ -53,7 +54,7 @@ export class CandorFunction extends Construct {
       memorySize: options.memoryMiB ?? 512,
       timeout: Duration.seconds(options.timeoutSeconds),
       role: this.role,
-      logGroup,
+      logGroup: this.logGroup,
     });
     if (options.asynchronous !== undefined) this.makeAsynchronous(options.asynchronous);
   }

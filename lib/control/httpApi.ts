@@ -94,7 +94,6 @@ function createStage(stack: CandorStack, httpApi: HttpApi): void {
     httpApi,
     stageName: '$default',
     autoDeploy: true,
-    detailedMetricsEnabled: true,
     // Below the account's own limit: an installation that is flooded leaves room for others.
     throttle: { rateLimit: 2000, burstLimit: 2000 },
     accessLogSettings: {

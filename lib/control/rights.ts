@@ -31,7 +31,7 @@ function useKey(target: CandorFunction, around: Surroundings, service: 'dynamodb
 /** Store. Of indexes only the query: nothing is written there directly. */
 const store: Give = (target, around) => {
   const { table } = around.data;
-  // Every function is composed on the table and the state machine's name; what it may do there is another matter.
+  // Every function is composed on the state machine's name too; what it may do there is another matter.
   target.set({
     CANDOR_TABLE: table.tableName,
     CANDOR_CONFIG: around.limits,
@@ -52,43 +52,40 @@ const workflow =
     if (methods.includes('signal')) target.allow('Signal', ['states:SendTaskSuccess'], [around.stateMachineArn]);
   };
 
-/** Looking at instances and ending those of this installation. */
-const endInstances: Give = (target, around) => {
-  const { id } = around.stack.installation;
+/** Fleet: looking at instances, and ending those of this installation. */
+const fleet: Give = (target, around) => {
   const { launchTemplate, pools } = around.fleet;
   target.set({
-    CANDOR_INSTALLATION: id,
+    CANDOR_INSTALLATION: around.stack.installation.id,
     CANDOR_LAUNCH_TEMPLATE_ID: launchTemplate.ref,
     CANDOR_POOLS: around.stack.toJsonString(pools),
   });
   // EC2 ties no right to describe to a resource.
-  target.allow('SeeInstances', ['ec2:DescribeInstances', 'ec2:DescribeInstanceStatus'], ['*'], around.inRegion);
+  target.allow('SeeInstances', ['ec2:DescribeInstances'], ['*'], around.inRegion);
   target.allow('EndInstances', ['ec2:TerminateInstances'], [around.ec2('instance/*')], around.ownResource);
 };
 
-/** Launching: into our subnets, from our template, with our tag on whatever comes of it. */
-const launchInstances: Give = (target, around) => {
-  const { fleet } = around;
-  target.set({ CANDOR_API_URL: around.apiUrl });
-  const launch = ['ec2:CreateFleet', 'ec2:RunInstances'];
-  const template = around.ec2(`launch-template/${fleet.launchTemplate.ref}`);
-  target.allow('LaunchFromTemplate', launch, [template], around.ownResource);
-  const securityGroup = around.ec2(`security-group/${fleet.network.securityGroup.securityGroupId}`);
-  target.allow('LaunchBehind', launch, [securityGroup], around.ownResource);
+/** Fleet, launching: into our subnets, from our template, with our tag on whatever comes of it. */
+const launch: Give = (target, around) => {
+  const { network, launchTemplate, vmRole } = around.fleet;
+  const actions = ['ec2:CreateFleet', 'ec2:RunInstances'];
+  target.allow('LaunchFrom', actions, [around.ec2(`launch-template/${launchTemplate.ref}`)], around.ownResource);
+  const securityGroup = around.ec2(`security-group/${network.securityGroup.securityGroupId}`);
+  target.allow('LaunchBehind', actions, [securityGroup], around.ownResource);
   // Subnets that were there already do not carry our tag; they are named one by one.
-  const subnets = fleet.network.subnets.map(({ subnetId }) => around.ec2(`subnet/${subnetId}`));
+  const subnets = network.subnets.map(({ subnetId }) => around.ec2(`subnet/${subnetId}`));
   const { kind } = around.stack.installation.config.network;
-  target.allow('LaunchInto', launch, subnets, kind === 'created' ? around.ownResource : undefined);
+  target.allow('LaunchInto', actions, subnets, kind === 'created' ? around.ownResource : undefined);
   // An agent may name its own image, of whichever account and with whichever snapshots.
-  target.allow('LaunchImages', launch, [around.ec2Anywhere('image/*'), around.ec2Anywhere('snapshot/*')]);
-  const made = ['fleet', 'instance', 'volume', 'network-interface', 'spot-instances-request'];
-  const madeArns = made.map((kind) => around.ec2(`${kind}/*`));
-  target.allow('LaunchTagged', launch, madeArns, around.ownRequest);
-  target.allow('TagAtLaunch', ['ec2:CreateTags'], madeArns, {
+  target.allow('LaunchImages', actions, [around.ec2Anywhere('image/*'), around.ec2Anywhere('snapshot/*')]);
+  const tagged = ['instance', 'volume', 'network-interface'].map((kind) => around.ec2(`${kind}/*`));
+  target.allow('LaunchTagged', actions, tagged, around.ownRequest);
+  target.allow('TagAtLaunch', ['ec2:CreateTags'], tagged, {
     StringEquals: { ...around.ownRequest.StringEquals, 'ec2:CreateAction': ['CreateFleet', 'RunInstances'] },
   });
-  target.allow('SeeFleets', ['ec2:DescribeFleets', 'ec2:DescribeFleetInstances'], ['*'], around.inRegion);
-  target.allow('GiveVmsTheirRole', ['iam:PassRole'], [fleet.vmRole.roleArn], {
+  // Forms of the request itself, which carry no tag; whatever they bring into being carries ours, or is not brought.
+  target.allow('LaunchRequests', actions, [around.ec2('fleet/*'), around.ec2('spot-instances-request/*')]);
+  target.allow('GiveVmsTheirRole', ['iam:PassRole'], [vmRole.roleArn], {
     StringEquals: { 'iam:PassedToService': `ec2.${around.stack.urlSuffix}` },
   });
 };
@@ -102,7 +99,7 @@ const clock: Give = (target, around) => {
     CANDOR_SCHEDULE_DLQ_ARN: parts.deadLetters.queueArn,
     CANDOR_FIRE_FUNCTION_ARN: parts.fireArn,
   });
-  const actions = ['Create', 'Update', 'Delete', 'Get'].map((verb) => `scheduler:${verb}Schedule`);
+  const actions = ['Create', 'Update', 'Delete'].map((verb) => `scheduler:${verb}Schedule`);
   // Schedules of the group, whose names are made as schedules are.
   target.allow('Clocks', actions, [parts.scheduleArns]);
   target.allow('GiveClocksTheirRole', ['iam:PassRole'], [parts.role.roleArn], {
@@ -110,16 +107,12 @@ const clock: Give = (target, around) => {
   });
 };
 
-/** The audit looks for clocks that have no row; the right to list is one on all schedules of the group. */
-const listClocks: Give = (target, around) => {
-  target.allow('ListClocks', ['scheduler:ListSchedules'], [around.clock.scheduleArns]);
-};
-
 /** LogStore and ArtifactStore, presigned links included: those have the rights of whoever signs. */
 const objects: Give = (target, around) => {
   const { bucket } = around.data;
   target.set({ CANDOR_BUCKET: bucket.bucketName });
   target.allow('Objects', ['s3:GetObject', 's3:PutObject'], [bucket.arnForObjects('*')]);
+  // Without it, what is not there would be answered as forbidden.
   target.allow('ListObjects', ['s3:ListBucket'], [bucket.bucketArn]);
   useKey(target, around, 's3');
 };
@@ -135,10 +128,8 @@ const signing: Give = (target, around) => {
 /** Who may call the API. */
 const authentication: Give = (target, around) => {
   const { adminToken } = around.data;
-  const { oidc } = around.stack.installation.config;
   target.set({
     CANDOR_ADMIN_TOKEN_SECRET_ARN: adminToken.secretArn,
-    ...(oidc !== undefined && { CANDOR_OIDC_ISSUER: oidc.issuer, CANDOR_OIDC_AUDIENCE: oidc.audience }),
   });
   target.allow('AdminToken', ['secretsmanager:GetSecretValue'], [adminToken.secretArn]);
 };
@@ -149,32 +140,29 @@ const agentSecrets: Give = (target, around) => {
   target.allow('AgentSecrets', ['secretsmanager:GetSecretValue'], [around.agentSecretArns]);
 };
 
-/** Whether schedules fire at all. */
+/** Whether the API has schedules. */
 const features: Give = (target, around) => {
   target.set({ CANDOR_FEATURES_SCHEDULES: around.stack.installation.config.features.schedules ? 'on' : 'off' });
 };
 
-/** Where the API is reached from outside. */
-const apiUrl: Give = (target, around) => target.set({ CANDOR_API_URL: around.apiUrl });
+const wholeWorkflow = workflow('start', 'stop', 'signal');
 
 /** Whose signature a registration needs. */
 const vmRole: Give = (target, around) => target.set({ CANDOR_VM_ROLE: around.fleet.vmRole.roleName });
 
-const endAndPlace = [store, workflow('start', 'stop', 'signal'), endInstances];
-
-/** By the handler's file. A use case that reaches another port needs another line here. */
+/** By the handler's file. A use case that reaches another port needs another line here; a test compares the two. */
 export const RIGHTS: Readonly<Record<string, readonly Give[]>> = {
-  api: [...endAndPlace, clock, objects, signing, authentication, agentSecrets, features, apiUrl],
-  register: [...endAndPlace, signing, vmRole],
-  fire: [...endAndPlace, features],
-  events: [...endAndPlace, clock],
-  watchdog: [...endAndPlace, clock, listClocks, features],
-  'execution-ended': endAndPlace,
-  'launch-vm': [store, endInstances, launchInstances, signing],
+  api: [store, wholeWorkflow, clock, objects, signing, authentication, agentSecrets, features],
+  register: [store, wholeWorkflow, signing, vmRole],
+  fire: [store, wholeWorkflow],
+  events: [store, wholeWorkflow, fleet, clock],
+  watchdog: [store, wholeWorkflow, fleet, clock],
+  'execution-ended': [store, wholeWorkflow, fleet],
+  'launch-vm': [store, fleet, launch],
   'await-ready': [store, workflow('signal')],
   'dispatch-run': [store],
-  'release-vm': endAndPlace,
-  'fail-run': [store, workflow('start', 'stop', 'signal')],
+  'release-vm': [store, wholeWorkflow, fleet],
+  'fail-run': [store, workflow('start', 'stop')],
 };
 
 export function giveRights(name: string, target: CandorFunction, around: Surroundings): void {

@@ -2,9 +2,12 @@
  * What rights refer to. The ARN of the state machine is made from its name, not read from it: the functions that it calls
  * start it again, and neither could be created first.
  */
+
+import type { CfnLaunchTemplate } from 'aws-cdk-lib/aws-ec2';
 import type { Role } from 'aws-cdk-lib/aws-iam';
 import type { Queue } from 'aws-cdk-lib/aws-sqs';
 import { indexNames } from '../data/table.ts';
+import type { Pool } from '../fleet/pools.ts';
 import type { CandorStack } from '../stacks/candorStack.ts';
 import type { DataStack } from '../stacks/data.ts';
 import type { FleetStack } from '../stacks/fleet.ts';
@@ -20,12 +23,16 @@ export interface ClockParts {
   readonly scheduleArns: string;
 }
 
+export interface FleetParts extends Pick<FleetStack, 'network' | 'vmRole'> {
+  readonly pools: readonly Pool[];
+  readonly launchTemplate: CfnLaunchTemplate;
+}
+
 export interface Surroundings {
   readonly stack: CandorStack;
   readonly data: DataStack;
-  readonly fleet: FleetStack;
+  readonly fleet: FleetParts;
   readonly clock: ClockParts;
-  readonly apiUrl: string;
   /** Overrides of the core's limits, as JSON. */
   readonly limits: string;
   readonly stateMachineArn: string;
@@ -44,10 +51,7 @@ export interface Surroundings {
 
 export const stateMachineNameOf = (stack: CandorStack): string => `${stack.installation.id}-provision-vm`;
 
-export function surroundings(
-  stack: CandorStack,
-  parts: Pick<Surroundings, 'data' | 'fleet' | 'clock' | 'apiUrl'>,
-): Surroundings {
+export function surroundings(stack: CandorStack, parts: Pick<Surroundings, 'data' | 'fleet' | 'clock'>): Surroundings {
   const { partition, region, account, installation } = stack;
   const arn = (service: string, rest: string) => `arn:${partition}:${service}:${region}:${account}:${rest}`;
   const name = stateMachineNameOf(stack);

@@ -17,13 +17,13 @@ export const architecturesOf = (config: EnvironmentConfig): readonly Architectur
   ARCHITECTURES.filter((architecture) => config.pools.some((pool) => pool.architecture === architecture));
 
 export function addVmAssets(stack: Stack, config: EnvironmentConfig): VmAssets {
-  const objectArns: string[] = [];
+  let bucketName: string | undefined;
   const add = (
     sha256: string,
     source: Pick<FileAssetSource, 'fileName' | 'executable' | 'packaging'>,
   ): FetchedArchive => {
     const location = stack.synthesizer.addFileAsset({ ...source, sourceHash: sha256 });
-    objectArns.push(`arn:${stack.partition}:s3:::${location.bucketName}/${location.objectKey}`);
+    bucketName ??= location.bucketName;
     return { url: location.httpUrl, sha256, signed: true };
   };
   const runner = bundleRunner();
@@ -40,9 +40,8 @@ export function addVmAssets(stack: Stack, config: EnvironmentConfig): VmAssets {
   const node = Object.fromEntries(
     architecturesOf(config).map((architecture) => [architecture, nodeOf(architecture)] as const),
   );
-  return {
-    runner: add(runner.sha256, { fileName: runner.file, packaging: FileAssetPackaging.FILE }),
-    node,
-    objectArns,
-  };
+  const archive = add(runner.sha256, { fileName: runner.file, packaging: FileAssetPackaging.FILE });
+  // All of the bucket, not these very objects: a VM may boot from a template that stood before this deployment, or after one
+  // that was rolled back. Only root on a VM has these rights, and the bucket holds what is deployed.
+  return { runner: archive, node, objectArns: [`arn:${stack.partition}:s3:::${bucketName}/*`] };
 }

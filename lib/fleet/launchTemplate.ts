@@ -1,41 +1,24 @@
 /** What every VM is launched from. */
 import { Fn } from 'aws-cdk-lib';
-import { CfnLaunchTemplate, MachineImage } from 'aws-cdk-lib/aws-ec2';
-import type { CfnInstanceProfile } from 'aws-cdk-lib/aws-iam';
-import type { Architecture } from '../../config/schema.ts';
+import { CfnLaunchTemplate } from 'aws-cdk-lib/aws-ec2';
 import { CoreConfig } from '../../core/config.ts';
 import { userDataText } from '../boot/userData.ts';
 import type { CandorStack } from '../stacks/candorStack.ts';
+import type { FleetStack } from '../stacks/fleet.ts';
 import { TAGS } from '../tags.ts';
-import { architecturesOf, type VmAssets } from './assets.ts';
-import type { Network } from './network.ts';
+import type { Pool } from './pools.ts';
 
-/** The image of each architecture: as it stands when this is deployed, and until the next deploy. */
-export function imagesOf(stack: CandorStack): Readonly<Partial<Record<Architecture, string>>> {
-  const { config } = stack.installation;
-  const entries = architecturesOf(config).flatMap((architecture) => {
-    const image = config.vm.images[architecture];
-    if (image === undefined) return [];
-    const imageId =
-      'amiId' in image ? image.amiId : MachineImage.fromSsmParameter(image.ssmParameter).getImage(stack).imageId;
-    return [[architecture, imageId] as const];
-  });
-  return Object.fromEntries(entries);
-}
-
-export interface LaunchTemplateOptions {
-  readonly network: Network;
-  readonly instanceProfile: CfnInstanceProfile;
-  readonly assets: VmAssets;
-  /** Of whichever architecture; each pool names its own. */
-  readonly imageId: string;
-}
-
-export function createLaunchTemplate(stack: CandorStack, options: LaunchTemplateOptions): CfnLaunchTemplate {
+/** @param apiUrl where its runner registers */
+export function createLaunchTemplate(
+  stack: CandorStack,
+  fleet: FleetStack,
+  pools: readonly Pool[],
+  apiUrl: string,
+): CfnLaunchTemplate {
   const { config, id } = stack.installation;
-  const { network } = options;
+  const { network, assets, instanceProfile } = fleet;
   const { selfDestructSeconds } = CoreConfig.parse(config.limits);
-  const boot = { ...options.assets, selfDestructSeconds, egressAllowList: config.vm.egressAllowList };
+  const boot = { ...assets, apiUrl, selfDestructSeconds, egressAllowList: config.vm.egressAllowList };
   const tags = [
     { key: TAGS.installation, value: id },
     { key: 'Name', value: `${id}-vm` },
@@ -43,8 +26,9 @@ export function createLaunchTemplate(stack: CandorStack, options: LaunchTemplate
   return new CfnLaunchTemplate(stack, 'LaunchTemplate', {
     tagSpecifications: [{ resourceType: 'launch-template', tags }],
     launchTemplateData: {
-      imageId: options.imageId,
-      iamInstanceProfile: { arn: options.instanceProfile.attrArn },
+      // Each pool names its own; this is for whoever launches by hand.
+      ...(pools[0] !== undefined && { imageId: pools[0].imageId }),
+      iamInstanceProfile: { arn: instanceProfile.attrArn },
       // The VM's own way out of this world: whatever powers it off, ends it.
       instanceInitiatedShutdownBehavior: 'terminate',
       metadataOptions: {

@@ -9,6 +9,7 @@ import {
   TreatMissingData,
 } from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
+import { FilterPattern, MetricFilter } from 'aws-cdk-lib/aws-logs';
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import { DEAD_LETTERS } from '../control/queues.ts';
 import type { CandorStack } from '../stacks/candorStack.ts';
@@ -74,9 +75,9 @@ function executionAlarm(control: ControlStack): AlarmOptions {
   });
   return {
     name: 'executions-failed',
-    description: 'Runs could not be given a VM; each says why',
+    description: 'Attempts to give runs a VM have failed, some of which were tried again; each run says why',
     metric,
-    threshold: 1,
+    threshold: 3,
   };
 }
 
@@ -125,6 +126,36 @@ const errorAlarms = (control: ControlStack): readonly AlarmOptions[] =>
     periods: 2,
   }));
 
+/** What launches say in their log that somebody has to act on. */
+const LAUNCH_WORDS = {
+  'launch-quota': [
+    'launch.quota',
+    'A quota of the account is used up: runs wait for their VMs until it is raised or others end',
+  ],
+  'launch-misconfigured': [
+    'launch.misconfigured',
+    'EC2 refuses launches as they are configured: runs that need them fail at once',
+  ],
+  'launch-unknown-code': [
+    'launch.unknown_code',
+    'EC2 has answered a launch with a code that Candor does not know, and its run has failed',
+  ],
+} as const;
+
+function launchAlarms(stack: CandorStack, control: ControlStack): readonly AlarmOptions[] {
+  const { logGroup } = control.functionNamed('launch-vm');
+  return Object.entries(LAUNCH_WORDS).map(([name, [word, description]]) => {
+    const filter = new MetricFilter(stack, `${name}-filter`, {
+      logGroup,
+      filterPattern: FilterPattern.stringValue('$.message', '=', word),
+      metricNamespace: 'Candor',
+      metricName: `${stack.installation.id}-${name}`,
+      metricValue: '1',
+    });
+    return { name, description, metric: filter.metric({ period: fiveMinutes, statistic: 'Sum' }), threshold: 1 };
+  });
+}
+
 export function createAlarms(stack: CandorStack, control: ControlStack, topics: readonly ITopic[]): readonly Alarm[] {
   const all = [
     watchdogAlarm(control),
@@ -134,6 +165,7 @@ export function createAlarms(stack: CandorStack, control: ControlStack, topics: 
     streamAlarm(control),
     clockAlarm(control),
     ...errorAlarms(control),
+    ...launchAlarms(stack, control),
   ];
   return all.map((options) => {
     const alarm = new Alarm(stack, options.name, {

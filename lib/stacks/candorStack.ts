@@ -43,9 +43,11 @@ export class CandorStack extends Stack {
     return [...zonesOf(this.installation.config.network)];
   }
 
-  /** For what holds data. */
+  /** For what holds data. What a first deployment that fails has made goes again: it is empty, and its name would stand in the way. */
   get dataRemoval(): RemovalPolicy {
-    return this.installation.config.retention.keepData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
+    return this.installation.config.retention.keepData
+      ? RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+      : RemovalPolicy.DESTROY;
   }
 
   get logRetention(): RetentionDays {

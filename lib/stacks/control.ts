@@ -11,6 +11,8 @@ import { giveRights } from '../control/rights.ts';
 import { createStateMachine } from '../control/stateMachine.ts';
 import { surroundings } from '../control/surroundings.ts';
 import { consumeStream, hearOfEnds, tickEveryMinute } from '../control/triggers.ts';
+import { createLaunchTemplate } from '../fleet/launchTemplate.ts';
+import { poolsOf } from '../fleet/pools.ts';
 import { CandorStack, type Installation } from './candorStack.ts';
 import type { DataStack } from './data.ts';
 import type { FleetStack } from './fleet.ts';
@@ -51,7 +53,7 @@ export class ControlStack extends CandorStack {
   readonly functions: ReadonlyMap<string, CandorFunction>;
 
   constructor(scope: Construct, installation: Installation, data: DataStack, fleet: FleetStack) {
-    super(scope, 'control', installation, 'Candor: API, functions, state machine, clock');
+    super(scope, 'control', installation, 'Candor: API, functions, state machine, clock, launch template of VMs');
     this.deadLetters = createDeadLetters(this);
     const options = functionOptions(this.deadLetters);
     this.functions = new Map(
@@ -66,7 +68,10 @@ export class ControlStack extends CandorStack {
     allowRegistration(this, door, fleet.vmRole);
     const clock = createClock(this, this.functionNamed('fire'), this.deadLetters.schedule);
     this.stateMachine = createStateMachine(this, (name) => this.functionNamed(name));
-    const around = surroundings(this, { data, fleet, clock, apiUrl: door.url });
+    const { network, vmRole } = fleet;
+    const pools = poolsOf(this, network);
+    const launchTemplate = createLaunchTemplate(this, fleet, pools, door.url);
+    const around = surroundings(this, { data, fleet: { network, vmRole, pools, launchTemplate }, clock });
     for (const [name, target] of this.functions) giveRights(name, target, around);
     consumeStream(this, this.functionNamed('events'), data.table, this.deadLetters.events);
     tickEveryMinute(this, this.functionNamed('watchdog'));

@@ -3,7 +3,7 @@ import { CfnOutput, Duration } from 'aws-cdk-lib';
 import type { Table } from 'aws-cdk-lib/aws-dynamodb';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import type { Bucket } from 'aws-cdk-lib/aws-s3';
-import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import { Secret, type SecretStringGenerator } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import { createBucket } from '../data/bucket.ts';
 import { createTable } from '../data/table.ts';
@@ -34,19 +34,28 @@ export class DataStack extends CandorStack {
     const { key } = this;
     this.table = createTable(this, { key, removal, deletionProtection: config.retention.keepData });
     this.bucket = createBucket(this, { key, removal, objectDays: config.retention.logObjectsDays });
-    this.signingKey = this.secret('SigningKey', `${id}/signing-key`, 'Signs the tokens of runners and runs');
+    // A key by its name, so that another one can be put before it; docs/deploy.md says how.
+    this.signingKey = this.secret('SigningKey', `${id}/signing-key`, 'Signs the tokens of runners and runs', {
+      secretStringTemplate: JSON.stringify({ kid: 'first' }),
+      generateStringKey: 'key',
+    });
     this.adminToken = this.secret('AdminToken', `${id}/admin-token`, 'The first administrator’s token for the API');
     this.secretPrefix = `${id}/agents/`;
     new CfnOutput(this, 'AdminTokenSecret', { value: this.adminToken.secretName });
     new CfnOutput(this, 'SecretPrefix', { value: this.secretPrefix });
   }
 
-  /** 64 characters of [A-Za-z0-9]: base64url of 48 random bytes as well. Made by Secrets Manager, seen by no template. */
-  private secret(name: string, secretName: string, description: string): Secret {
+  /** 64 characters of [A-Za-z0-9], made by Secrets Manager and seen by no template. */
+  private secret(
+    name: string,
+    secretName: string,
+    description: string,
+    shape: Pick<SecretStringGenerator, 'secretStringTemplate' | 'generateStringKey'> = {},
+  ): Secret {
     return new Secret(this, name, {
       secretName,
       description,
-      generateSecretString: { passwordLength: 64, excludePunctuation: true },
+      generateSecretString: { ...shape, passwordLength: 64, excludePunctuation: true },
       removalPolicy: this.dataRemoval,
       ...(this.key !== undefined && { encryptionKey: this.key }),
     });

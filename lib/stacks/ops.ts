@@ -20,6 +20,17 @@ export class OpsStack extends CandorStack {
       enforceSSL: true,
       ...(data.key !== undefined && { masterKey: data.key }),
     });
+    // A policy of the topic's own stands in place of the one that lets the account's alarms in.
+    topic.addToResourcePolicy(
+      new PolicyStatement({
+        sid: 'AlarmsOfThisAccount',
+        effect: Effect.ALLOW,
+        principals: [new ServicePrincipal('cloudwatch.amazonaws.com')],
+        actions: ['sns:Publish'],
+        resources: [topic.topicArn],
+        conditions: { StringEquals: { 'aws:SourceAccount': this.account } },
+      }),
+    );
     // CloudWatch cannot publish to a topic under a key that it may not use.
     if (data.key !== undefined) allowAlarms(this, data.key);
     for (const email of targets.emails) topic.addSubscription(new EmailSubscription(email));

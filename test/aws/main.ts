@@ -16,7 +16,7 @@ import { reachableUrl, World } from './world.ts';
 const HELP = `usage: npm run test:aws -- [options]
 
   --full        every scenario; without it those of the short run
-  --only TEXT   scenarios whose names contain this
+  --only TEXT   scenarios whose names contain this; may be given more than once
   --list        names the scenarios
   --keep        leaves logs and state of the emulator behind, and says where; a failure does so anyway
   --help        this
@@ -34,12 +34,12 @@ interface Arguments {
 function readArguments(): Arguments | undefined {
   const flag = { type: 'boolean', default: false } as const;
   const { values } = parseArgs({
-    options: { full: flag, list: flag, keep: flag, help: flag, only: { type: 'string' } },
+    options: { full: flag, list: flag, keep: flag, help: flag, only: { type: 'string', multiple: true } },
   });
   if (values.help) return undefined;
   const { only, full, list, keep } = values;
   const chosen = (scenario: Scenario) =>
-    only === undefined ? full || scenario.smoke === true : scenario.name.includes(only);
+    only === undefined ? full || scenario.smoke === true : only.some((text) => scenario.name.includes(text));
   return { scenarios: SCENARIOS.filter(chosen), list, keep };
 }
 

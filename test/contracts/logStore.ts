@@ -53,6 +53,25 @@ export function logStoreContract(name: string, begin: () => Promise<LogStore> | 
       expect(await logs.read(ADDRESS, 0, 10)).toEqual({ records: [line('same')], next: 1 });
     });
 
+    it('keeps what a chunk says first: another content is refused', async () => {
+      await logs.putChunk(ADDRESS, 0, [line('first')]);
+
+      await expect(logs.putChunk(ADDRESS, 0, [line('other')])).rejects.toMatchObject({ code: 'chunk_conflict' });
+
+      await logs.putChunk(ADDRESS, 0, [line('first')]);
+      expect(await logs.read(ADDRESS, 0, 10)).toEqual({ records: [line('first')], next: 1 });
+    });
+
+    it('stops before it has more bytes than are wanted, but not before the first chunk', async () => {
+      const bytes = Buffer.byteLength(`${JSON.stringify(line('é0'))}\n`);
+      for (let chunk = 0; chunk < 5; chunk++) await logs.putChunk(ADDRESS, chunk, [line(`é${chunk}`)]);
+
+      expect(await logs.read(ADDRESS, 0, 10, 3 * bytes)).toMatchObject({ next: 3 });
+      expect(await logs.read(ADDRESS, 3, 10, 3 * bytes)).toMatchObject({ next: 5 });
+      expect(await logs.read(ADDRESS, 0, 10, 3 * bytes - 1)).toMatchObject({ next: 2 });
+      expect(await logs.read(ADDRESS, 1, 10, 1)).toEqual({ records: [line('é1')], next: 2 });
+    });
+
     it('keeps attempts apart', async () => {
       await logs.putChunk(ADDRESS, 0, [line('first try')]);
       expect(await logs.read({ ...ADDRESS, attempt: 2 }, 0, 10)).toEqual({ records: [], next: 0 });

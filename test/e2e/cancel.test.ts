@@ -153,7 +153,7 @@ describe('a cancel', { timeout: 120_000 }, () => {
   it('escalates to the VM when its runner does not answer, and the observed end is the evidence', async () => {
     const { run, orders, runner } = await working({});
     await machine.killDev();
-    await machine.start({ config: { cancelResendSeconds: 1, cancelEscalateSeconds: 2 } });
+    await machine.start({ config: { cancelResendSeconds: 1, cancelEscalateSeconds: 3 } });
     kill(runner, 'SIGSTOP');
     await cancel(run);
     const ended = await machine.ended(run);

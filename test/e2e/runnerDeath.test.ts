@@ -1,4 +1,6 @@
 /** Processes on the VM die: what can be proved is reported, and what cannot is said to be lost (design.md §5.5). */
+import fs from 'node:fs';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { VmBody } from '../../core/contract/runs.ts';
 import { expectOneEnd, kill, linesOf, Machine, open, sleep, until, witnessed, workPid } from './support.ts';
@@ -125,6 +127,62 @@ describe('on the VM', { timeout: 120_000 }, () => {
     expect(witnessed(orders)).toEqual(['start', 'end 3']);
     expect(await machine.stdout(run)).toBe(linesOf(orders));
     await machine.vmGone(await expectOneEnd(machine, run));
+  });
+
+  it('work that ended by itself has its true end, though its VM is given up: its runner hung', async () => {
+    const machine = new Machine();
+    await machine.start({ config: { leaseSeconds: 2, unresponsiveSeconds: 3 } });
+    const orders = machine.orders({ gated: true, exitCode: 3 });
+    const run = await machine.run(await machine.worker(), orders);
+    await machine.running(run, orders);
+    kill(machine.processes('runner')[0]!.pid, 'SIGSTOP');
+    open(orders);
+    const ended = await machine.ended(run);
+    expect(ended).toMatchObject({ status: 'failed', reason: 'exit_code', exitCode: 3, terminatedBy: 'self' });
+    expect(ended.evidence.detail).toContain('Read from what the VM has left');
+    expect(witnessed(orders)).toEqual(['start', 'end 3']);
+    await machine.vmGone(await expectOneEnd(machine, run));
+  });
+
+  it('work that ended while everything else was gone has its true end, though its VM was being given up', async () => {
+    const { machine, orders, run, runner } = await machineAtWork();
+    await machine.killDev();
+    kill(runner);
+    open(orders);
+    await until('the end of the work and of its shim', () => machine.processes().length === 0);
+    const [vmId = ''] = fs.readdirSync(path.join(machine.dataDir, 'vms'));
+    fs.writeFileSync(path.join(machine.dataDir, 'vms', vmId, 'terminating'), '');
+    await machine.start();
+    expect(await machine.ended(run)).toMatchObject({ status: 'failed', exitCode: 3, terminatedBy: 'self' });
+    expect(machine.processes()).toEqual([]);
+    await machine.vmGone(await expectOneEnd(machine, run));
+    expect(fs.existsSync(path.join(machine.dataDir, 'vms', vmId))).toBe(false);
+  });
+
+  it('a run that is called lost already has the end that its VM has left as a correction', async () => {
+    const { machine, orders, run, runner } = await machineAtWork();
+    await machine.killDev();
+    kill(runner);
+    open(orders);
+    await until('the end of the work and of its shim', () => machine.processes().length === 0);
+    // Out of sight, as on a disk that comes back later: the VM is found gone.
+    const [vmId = ''] = fs.readdirSync(path.join(machine.dataDir, 'vms'));
+    const folder = path.join(machine.dataDir, 'vms', vmId);
+    fs.renameSync(folder, path.join(machine.outside, vmId));
+    await machine.start();
+    expect(await machine.ended(run)).toMatchObject({ status: 'lost', reason: 'vm_terminated' });
+    await machine.killDev();
+    fs.renameSync(path.join(machine.outside, vmId), folder);
+    fs.writeFileSync(path.join(folder, 'terminating'), '');
+    await machine.start();
+    const corrected = await until('the correction', async () => {
+      const body = await machine.getRun(run);
+      return body.correction !== undefined && body;
+    });
+    expect(corrected).toMatchObject({ status: 'lost', correction: { status: 'failed', exitCode: 3 } });
+    const types = (await machine.events(run)).map(({ type }) => type);
+    expect(types.filter((type) => type === 'run.corrected')).toHaveLength(1);
+    expect(fs.existsSync(folder)).toBe(false);
   });
 
   it('a runner that hangs costs its VM in the end, and the run is lost with what was observed', async () => {

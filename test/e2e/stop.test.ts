@@ -65,7 +65,7 @@ describe('candor dev, told to stop', { timeout: 120_000 }, () => {
 
   it('twice ends the work at once, and still says what became of it', async () => {
     const machine = new Machine();
-    const config = { cancelInterruptSeconds: 600, cancelTerminateSeconds: 600 };
+    const config = { cancelInterruptSeconds: 600, cancelTerminateSeconds: 600, cancelEscalateSeconds: 1800 };
     const dev = await machine.start({ config });
     const orders = machine.orders({ gated: true, ignore: ['SIGINT', 'SIGTERM'] });
     const run = await machine.run(await machine.worker(), orders);
@@ -83,7 +83,7 @@ describe('candor dev, told to stop', { timeout: 120_000 }, () => {
 
   it('gives up, and leaves the work alone, when its engine dies meanwhile', async () => {
     const machine = new Machine();
-    const dev = await machine.start({ config: { cancelInterruptSeconds: 600 } });
+    const dev = await machine.start({ config: { cancelInterruptSeconds: 600, cancelEscalateSeconds: 1800 } });
     const orders = machine.orders({ gated: true, ignore: ['SIGINT'], exitCode: 4 });
     const run = await machine.run(await machine.worker(), orders);
     await machine.running(run, orders);

@@ -1,16 +1,15 @@
 /** A VM's boot: its user data, the program that fetches what runs, the dead man, each as it really behaves here. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createHash, createHmac } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { bundleRunner } from '../../lib/bundle/runner.ts';
 import { tarGz } from '../../lib/bundle/tar.ts';
-import { environment, type Json, userDataOf, variant } from './support.ts';
+import { environment, type Json, temporary, userDataOf, variant } from './support.ts';
 
 const hasPython = spawnSync('python3', ['--version']).status === 0;
 const fileOf = (document: Json, name: string): string =>
@@ -27,7 +26,12 @@ describe('user data', () => {
   it('holds no secret and no registration key', () => {
     const { text } = userDataOf(environment('dev'));
     expect(text).not.toMatch(/AKIA|registrationKey|CANDOR_.*TOKEN|BEGIN [A-Z ]*PRIVATE KEY/);
-    expect(JSON.parse(fileOf(dev(), 'boot.json')).tags).toEqual({ vm: 'candor:vm', apiUrl: 'candor:api-url' });
+  });
+
+  it('says where to register, and which tag says what VM this is', () => {
+    const boot = JSON.parse(fileOf(dev(), 'boot.json'));
+    expect(boot).toMatchObject({ vmTag: 'candor:vm', selfDestructSeconds: 900 });
+    expect(boot.apiUrl).toMatch(/^<Api\w+\.ApiEndpoint>$/);
   });
 
   it('names the archive of each architecture under its hash', () => {
@@ -107,7 +111,7 @@ describe('the archive of the runner', () => {
   });
 
   it('has a runner that refuses to start without its VM’s folder', () => {
-    const folder = mkdtempSync(path.join(os.tmpdir(), 'candor-runner-'));
+    const folder = temporary();
     execFileSync('tar', ['-xzf', bundleRunner().file, '-C', folder]);
     const { status, stderr } = spawnSync(process.execPath, [path.join(folder, 'runner/main.mjs')], {
       encoding: 'utf8',
@@ -184,10 +188,10 @@ const NODE = tarGz([
   { name: 'package/README.md', content: Buffer.from('no program') },
   { name: 'package/bin/node', content: Buffer.from('#!/bin/sh\n') },
 ]);
-const TAGS = { 'candor:vm': 'vm_test', 'candor:api-url': 'https://api.example.com' };
+const TAGS = { 'candor:vm': 'vm_test' };
 
 async function boot(objects: Readonly<Record<string, Buffer>>, wrongHash = false, tags: Record<string, string> = TAGS) {
-  const root = mkdtempSync(path.join(os.tmpdir(), 'candor-boot-'));
+  const root = temporary();
   for (const folder of ['etc/candor', 'opt/candor/bin', 'var/lib/candor/vm'])
     mkdirSync(path.join(root, folder), { recursive: true });
   const { url, seen } = await world(objects, tags);
@@ -195,7 +199,8 @@ async function boot(objects: Readonly<Record<string, Buffer>>, wrongHash = false
   const archive = (name: string, content: Buffer) => ({ url: `${url}${name}`, sha256: sha256(content), signed: true });
   const node = archive('/bucket/node', NODE);
   const settings = {
-    tags: { vm: 'candor:vm', apiUrl: 'candor:api-url' },
+    vmTag: 'candor:vm',
+    apiUrl: 'https://api.example.com',
     selfDestructSeconds: 900,
     node: { arm64: node, x86_64: node },
     runner: { ...archive('/bucket/runner.tgz', runner), ...(wrongHash && { sha256: '0'.repeat(64) }) },
@@ -253,7 +258,7 @@ describe.runIf(hasPython)('fetching', () => {
 
 describe('the dead man', () => {
   async function watch(limitSeconds: number): Promise<{ child: ChildProcess; alive: string; isOff: () => boolean }> {
-    const folder = mkdtempSync(path.join(os.tmpdir(), 'candor-deadman-'));
+    const folder = temporary();
     const alive = path.join(folder, 'alive');
     const off = path.join(folder, 'off');
     writeFileSync(alive, '');

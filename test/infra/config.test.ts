@@ -42,7 +42,7 @@ describe('a configuration', () => {
       [{ pools: [{ ...pool, availabilityZones: ['eu-central-1c'] }] }, /eu-central-1c has no subnet/],
       [{ pools: Array.from({ length: 20 }, () => pool) }, /pools: come to about \d+ bytes/],
       [{ limits: { leaseSeconds: 5 } }, /limits.heartbeatIdleSeconds: must be less than leaseSeconds/],
-      [{ limits: { lease: 5 } }, /limits: .*"lease"/],
+      [{ limits: { lease: 5 } }, /limits.lease: is no setting/],
       [{ limits: { pollEvents: true } }, /limits.pollEvents: is for one machine/],
       [{ retention: { logObjectsDays: 1, functionLogsDays: 1 } }, /retention.logObjectsDays: must be longer/],
       [{ production: true, retention: { keepData: false } }, /retention.keepData: production keeps its data/],

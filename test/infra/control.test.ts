@@ -1,12 +1,11 @@
 /** The control plane's parts: who may knock, what calls what, where things go that nobody takes. */
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { bundleLambdas, lambdaNames } from '../../lib/bundle/lambdas.ts';
 import { ROOT } from '../../lib/bundle/paths.ts';
-import { baseInput, environment, functionsOf, textOf, variant } from './support.ts';
+import { baseInput, environment, functionsOf, temporary, textOf, userDataOf, variant } from './support.ts';
 
 const control = () => environment('dev').control;
 const functions = () => functionsOf(environment('dev'), 'candor-dev');
@@ -51,15 +50,12 @@ describe('the API', () => {
       name: 'candor.example.com',
       certificateArn: 'arn:aws:acm:eu-central-1:111122223333:certificate/x',
     };
-    const stacks = variant({ domain, oidc: { issuer: 'https://id.example.com', audience: 'candor' } });
+    const stacks = variant({ domain });
     expect(stacks.control.one('AWS::ApiGatewayV2::Api').Properties.DisableExecuteApiEndpoint).toBe(true);
     expect(stacks.control.one('AWS::ApiGatewayV2::DomainName').Properties.DomainNameConfigurations[0]).toMatchObject({
       SecurityPolicy: 'TLS_1_2',
     });
-    const launch = functionsOf(stacks, 'candor-test').get('launch-vm');
-    expect(launch?.Properties.Environment.Variables.CANDOR_API_URL).toBe('https://candor.example.com');
-    const api = functionsOf(stacks, 'candor-test').get('api')?.Properties.Environment.Variables;
-    expect([api.CANDOR_OIDC_ISSUER, api.CANDOR_OIDC_AUDIENCE]).toEqual(['https://id.example.com', 'candor']);
+    expect(JSON.parse(userDataOf(stacks).document.write_files[0].content).apiUrl).toBe('https://candor.example.com');
     expect(control().one('AWS::ApiGatewayV2::Api').Properties.DisableExecuteApiEndpoint).toBe(false);
   });
 });
@@ -75,7 +71,7 @@ describe('the functions', () => {
   });
 
   it('are one file each, which loads as it is and has a handler', () => {
-    const folder = mkdtempSync(path.join(os.tmpdir(), 'candor-bundle-'));
+    const folder = temporary();
     // As on Lambda: no package.json above it says that it is a module.
     writeFileSync(path.join(folder, 'package.json'), '{}');
     const require = createRequire(import.meta.url);
@@ -95,10 +91,8 @@ describe('the functions', () => {
 
   it('leave schedules alone where they are switched off', () => {
     const stacks = variant({ features: { schedules: false } });
-    for (const name of ['api', 'fire', 'watchdog'])
-      expect(
-        functionsOf(stacks, 'candor-test').get(name)?.Properties.Environment.Variables.CANDOR_FEATURES_SCHEDULES,
-      ).toBe('off');
+    const { Variables } = functionsOf(stacks, 'candor-test').get('api')!.Properties.Environment;
+    expect(Variables.CANDOR_FEATURES_SCHEDULES).toBe('off');
   });
 
   it('know every pool: each subnet with its zone, image, types and markets, within Lambda’s 4 KiB', () => {
@@ -114,6 +108,7 @@ describe('the functions', () => {
         availabilityZone: 'eu-central-1b',
         architecture: 'arm64',
         imageId: 'ami-0123456789abcdef0',
+        rootDevice: '/dev/xvda',
         instanceTypes: [{ type: 't4g.medium', vcpu: 2, memoryMiB: 4096 }],
         markets: ['on_demand'],
       },

@@ -26,6 +26,9 @@ describe('alarms', () => {
       'executions-failed',
       'fire-dead-letters',
       'fire-errors',
+      'launch-misconfigured',
+      'launch-quota',
+      'launch-unknown-code',
       'register-errors',
       'schedule-dead-letters',
       'watchdog-silent',
@@ -79,6 +82,15 @@ describe('who hears of them', () => {
   it('gets it from a topic that takes nothing without TLS, and whose key alarms may use', () => {
     const statements = environment('prod').ops.one('AWS::SNS::TopicPolicy').Properties.PolicyDocument.Statement;
     expect(JSON.stringify(statements)).toContain('"aws:SecureTransport":"false"');
+    // A policy of its own stands in place of SNS's, which lets the account's alarms in.
+    expect(statements).toContainEqual(
+      expect.objectContaining({
+        Effect: 'Allow',
+        Action: 'sns:Publish',
+        Principal: { Service: 'cloudwatch.amazonaws.com' },
+        Condition: { StringEquals: { 'aws:SourceAccount': '444455556666' } },
+      }),
+    );
     const { data, ops } = environment('prod');
     expect(textOf(ops.one('AWS::SNS::Topic').Properties.KmsMasterKeyId)).toMatch(/Key/);
     expect(data.one('AWS::KMS::Key').Properties.KeyPolicy.Statement).toContainEqual(

@@ -1,9 +1,9 @@
 /** Synthesis of an environment, and the resources in it as plain JSON, as CloudFormation gets them. */
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { App, Validations } from 'aws-cdk-lib';
-import { AwsSolutionsChecks, ServerlessChecks } from 'cdk-nag';
+import { App } from 'aws-cdk-lib';
+import { afterAll, vi } from 'vitest';
 import { environmentNamed, validated } from '../../config/environments.ts';
 import type { EnvironmentConfig, EnvironmentInput } from '../../config/schema.ts';
 import { addStacks } from '../../lib/app.ts';
@@ -51,13 +51,28 @@ export interface Synthesized {
   readonly outdir: string;
 }
 
-const context = (JSON.parse(readFileSync(path.join(ROOT, 'cdk.json'), 'utf8')) as Json).context;
+/** As `cdk` finds it in `cdk.json`. */
+export const context = (JSON.parse(readFileSync(path.join(ROOT, 'cdk.json'), 'utf8')) as Json).context;
 
-export function synthesize(environment: string, config: EnvironmentConfig, nag = false): Synthesized {
-  const outdir = mkdtempSync(path.join(os.tmpdir(), 'candor-synth-'));
+// The first synthesis of all bundles the functions, on a machine that does other things as well.
+vi.setConfig({ testTimeout: 180_000 });
+
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** A folder that is gone with the tests of this file. */
+export function temporary(): string {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'candor-infra-'));
+  folders.push(folder);
+  return folder;
+}
+
+export function synthesize(environment: string, config: EnvironmentConfig): Synthesized {
+  const outdir = temporary();
   const app = new App({ outdir, context });
   const stacks = addStacks(app, environment, config);
-  if (nag) Validations.of(app).addPlugins(new AwsSolutionsChecks(app), new ServerlessChecks(app));
   const assembly = app.synth();
   if (assembly.manifest.missing?.length) throw new Error('something was looked up');
   const template = (stack: { stackName: string }) => new Template(assembly.getStackByName(stack.stackName).template);
@@ -139,8 +154,8 @@ export function functionsOf({ control }: Synthesized, id: string): ReadonlyMap<s
 export const roleIdOf = (resource: Resource): string => resource.Properties.Role['Fn::GetAtt'][0];
 
 /** The user data of the launch template, decoded: the cloud-config and its text. */
-export function userDataOf({ fleet }: Synthesized): { readonly text: string; readonly document: Json } {
-  const { UserData } = fleet.one('AWS::EC2::LaunchTemplate').Properties.LaunchTemplateData;
+export function userDataOf({ control }: Synthesized): { readonly text: string; readonly document: Json } {
+  const { UserData } = control.one('AWS::EC2::LaunchTemplate').Properties.LaunchTemplateData;
   const text = textOf(UserData['Fn::Base64']);
   return { text, document: JSON.parse(text.slice(text.indexOf('\n'))) };
 }

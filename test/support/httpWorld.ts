@@ -220,12 +220,15 @@ function fakeLogs(chunks: Map<string, readonly LogRecord[]>): Ports['logs'] {
       if (stored !== undefined && !isDeepStrictEqual(stored, records)) throw new ChunkConflict(chunk);
       chunks.set(name, records);
     },
-    read: async (address, from, maxChunks) => {
+    read: async (address, from, maxChunks, maxBytes = Number.POSITIVE_INFINITY) => {
       const records: LogRecord[] = [];
       let next = from;
+      let bytes = 0;
       for (; next < from + maxChunks; next++) {
         const found = chunks.get(chunkName(address, next));
         if (found === undefined) break;
+        bytes += JSON.stringify(found).length;
+        if (next > from && bytes > maxBytes) break;
         records.push(...found);
       }
       return { records, next };

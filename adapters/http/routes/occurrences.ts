@@ -8,7 +8,7 @@ import {
   SkipRequest,
   UnskipRequest,
 } from '../../../core/contract/schedules.ts';
-import { listScheduleRuns } from '../../../core/runs/service.ts';
+import { listScheduleRuns } from '../../../core/runs/scheduleRuns.ts';
 import { cancelBackfill, getBackfill, startBackfill } from '../../../core/schedules/backfill.ts';
 import { explainOccurrence } from '../../../core/schedules/explain.ts';
 import { listOccurrences, listRevisions, listUpcoming } from '../../../core/schedules/ledgerLists.ts';

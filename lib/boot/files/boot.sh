@@ -16,7 +16,7 @@ systemctl daemon-reload
 # First of all: whatever hangs from here on, this machine does not outlive it.
 mkdir -p /run/candor
 : >/run/candor/alive
-systemctl start candor-deadman.service
+systemctl enable --now candor-deadman.service
 
 id candor-agent >/dev/null 2>&1 || useradd --system --create-home --home-dir /home/candor-agent --shell /bin/sh candor-agent
 install -d -m 0711 /var/lib/candor /var/lib/candor/vm

@@ -105,8 +105,7 @@ def main():
     with open(ROOT + "/etc/candor/boot.json", encoding="utf-8") as file:
         boot = json.load(file)
     region = metadata("meta-data/placement/region")
-    vm = metadata("meta-data/tags/instance/" + boot["tags"]["vm"])
-    url = metadata("meta-data/tags/instance/" + boot["tags"]["apiUrl"])
+    vm = metadata("meta-data/tags/instance/" + boot["vmTag"])
     home = ROOT + "/opt/candor/"
     node = boot["node"]["arm64" if platform.machine() == "aarch64" else "x86_64"]
     fetch(node, region, home + "node.tgz")
@@ -114,7 +113,7 @@ def main():
     fetch(boot["runner"], region, home + "runner.tgz")
     unpack(home + "runner.tgz", lambda name: name.endswith(".mjs"), home + "runner", 0o644)
     # No key: this VM proves who it is with its instance's own credentials.
-    identity = {"vmId": vm, "url": url, "key": "", "region": region, "selfDestructSeconds": boot["selfDestructSeconds"]}
+    identity = {"vmId": vm, "url": boot["apiUrl"], "key": "", "region": region, "selfDestructSeconds": boot["selfDestructSeconds"]}
     target = ROOT + "/var/lib/candor/vm/runner.json"
     with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         json.dump(identity, file)

@@ -240,7 +240,7 @@ const FIELDS: readonly Row[] = [
     'an architecture of another world',
     { name: 'x', command, requirements: { architecture: 'mips' } },
     '/requirements/architecture',
-    /must be one of arm64, x86_64/,
+    /must be one of x86_64, arm64/,
   ),
   newAgent(
     'an instance type that is none',

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { LocalFleet, type LocalFleetOptions } from '../../../adapters/local/fleet.ts';
@@ -424,5 +424,72 @@ describe('closing', () => {
 
     await eventually(() => expect(marked(vmId)).toEqual([]));
     expect(vm.starts()).toEqual([pid]);
+  });
+});
+
+describe('what a VM that is gone has left untold', () => {
+  const outcome = { runId: 'run_1', attempt: 1, state: 'ended', exitCode: 3 } as const;
+
+  /** A VM with a run whose end has not been acknowledged; `say` is what there is to read of it. */
+  async function withOutcome(options: Partial<LocalFleetOptions> = {}, say = JSON.stringify([outcome])) {
+    const heard: unknown[] = [];
+    const made = await launched({
+      lastWordsCommand: [process.execPath, '-e', `process.stdout.write(${JSON.stringify(say)})`],
+      onOutcomes: async (vmId, left) => void heard.push([vmId, left, existsSync(made.vm.folder)]),
+      ...options,
+    });
+    mkdirSync(made.vm.file('runs/run_1.1'), { recursive: true });
+    return { ...made, heard };
+  }
+
+  it('is heard before its folder goes, when it is terminated', async () => {
+    const { fleet, vmId, instanceId, vm, heard } = await withOutcome();
+    await fleet.terminate(vmId, instanceId);
+    expect(heard).toEqual([[vmId, [outcome], true]]);
+    expect(existsSync(vm.folder)).toBe(false);
+    expect(await fleet.observe(vmId, instanceId)).toMatchObject({ status: 'terminated' });
+    expect(heard).toHaveLength(1);
+  });
+
+  it('is heard before it is called terminated, when its runner has stopped', async () => {
+    const { fleet, vmId, instanceId, vm, heard } = await withOutcome();
+    vm.ask('ask-stop');
+    await eventually(async () => expect(await fleet.observe(vmId, instanceId)).toMatchObject({ status: 'terminated' }));
+    expect(heard).toEqual([[vmId, [outcome], true]]);
+    expect(existsSync(vm.folder)).toBe(false);
+  });
+
+  it('is kept while nobody can hear it, and heard by the next start', async () => {
+    const deaf = async () => {
+      throw new Error('the table is away');
+    };
+    const { fleet, vmId, instanceId, vm, dataDir } = await withOutcome({ onOutcomes: deaf });
+    await expect(fleet.terminate(vmId, instanceId)).rejects.toThrow('the table is away');
+    await expect(fleet.observe(vmId, instanceId)).rejects.toThrow('the table is away');
+    await fleet.close({ keep: true });
+    expect(existsSync(vm.folder)).toBe(true);
+
+    const heard: unknown[] = [];
+    const next = makeFleet(dataDir, {
+      lastWordsCommand: [process.execPath, '-e', `process.stdout.write(${JSON.stringify(JSON.stringify([outcome]))})`],
+      onOutcomes: async (_vmId, left) => void heard.push(left),
+    });
+    await next.adopt();
+    expect(heard).toEqual([[outcome]]);
+    expect(existsSync(vm.folder)).toBe(false);
+  });
+
+  it('does not keep the VM, if it cannot be read', async () => {
+    const { fleet, vmId, instanceId, vm, heard } = await withOutcome({}, 'no JSON');
+    await fleet.terminate(vmId, instanceId);
+    expect([heard, existsSync(vm.folder)]).toEqual([[], false]);
+  });
+
+  it('is not asked for where every end has been acknowledged', async () => {
+    const { fleet, vmId, instanceId, vm, heard } = await withOutcome();
+    rmSync(vm.file('runs/run_1.1'), { recursive: true });
+    mkdirSync(vm.file('runs/removed-run_1.1-7'));
+    await fleet.terminate(vmId, instanceId);
+    expect([heard, existsSync(vm.folder)]).toEqual([[], false]);
   });
 });

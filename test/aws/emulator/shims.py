@@ -137,6 +137,13 @@ def instances_show_their_user_data():
     table["DescribeInstanceAttribute"] = with_user_data
 
 
+def ended_instances_stay_visible():
+    """EC2 shows a terminated instance for about an hour. The emulator forgets it within a minute, and Candor rightly does not
+    take an id that it has just launched and cannot see for an ended one."""
+    original(ec2, "_cleanup_terminated")
+    ec2._cleanup_terminated = lambda: None
+
+
 def alarms_may_compute():
     """CloudWatch alarms may watch an expression over metrics. The emulator refuses such an alarm, and with it the stack; here it
     is created as an alarm of the first metric. It evaluates none of them in earnest either way."""
@@ -195,6 +202,7 @@ if __name__ == "__main__":
     lambda_errors_keep_their_names()
     scheduler_fires_at_nominal_times()
     instances_show_their_user_data()
+    ended_instances_stay_visible()
     alarms_may_compute()
     from ministack.app import main
 

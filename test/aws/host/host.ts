@@ -52,6 +52,7 @@ export class Ec2Host {
   readonly #options: HostOptions;
   readonly #ec2: EC2Client;
   readonly #hosted = new Map<string, Hosted>();
+  readonly #zones = new Map<string, string>();
   #fateOf: (instance: Hosted) => Fate = () => ({ kind: 'boots' });
   #polling: Promise<void> | undefined;
   #closed = false;
@@ -121,7 +122,7 @@ export class Ec2Host {
       const state = instance.State?.Name ?? '';
       const known = this.#hosted.get(instanceId);
       const gone = state === 'terminated' || state === 'shutting-down';
-      if (known === undefined) this.#appear(instance, gone);
+      if (known === undefined) this.#appear(instance, gone, await this.#zoneOf(instance.SubnetId ?? ''));
       else if (gone && !known.terminated) {
         known.terminated = true;
         await known.machine?.destroy();
@@ -129,13 +130,23 @@ export class Ec2Host {
     }
   }
 
-  #appear(instance: Instance, terminated: boolean): void {
+  /** The emulator says of every instance that it is in the region's first zone. */
+  async #zoneOf(subnetId: string): Promise<string> {
+    const known = this.#zones.get(subnetId);
+    if (known !== undefined) return known;
+    const form = { Action: 'DescribeSubnets', Version: '2016-11-15', 'SubnetId.1': subnetId };
+    const zone = textOf(await query(this.#options.emulatorUrl, 'ec2', form), 'availabilityZone');
+    this.#zones.set(subnetId, zone);
+    return zone;
+  }
+
+  #appear(instance: Instance, terminated: boolean, availabilityZone: string): void {
     const tags = tagsOf(instance);
     const hosted: Hosted = {
       instanceId: instance.InstanceId ?? '',
       vmId: tags['candor:vm'],
       type: instance.InstanceType ?? '',
-      availabilityZone: instance.Placement?.AvailabilityZone ?? '',
+      availabilityZone,
       terminated,
       machine: undefined,
     };
@@ -160,12 +171,11 @@ export class Ec2Host {
     if (hosted.terminated || this.#closed) return;
     const roleArn = await this.#roleOf(instance.IamInstanceProfile?.Arn ?? '');
     const tags = tagsOf(instance);
-    const apiUrl = tags['candor:api-url'];
     const facts = {
       instanceId,
       region: REGION,
       availabilityZone: hosted.availabilityZone,
-      tags: { ...tags, ...(apiUrl !== undefined && { 'candor:api-url': this.#options.reachable(apiUrl) }) },
+      tags,
       userData: Buffer.from(attribute.UserData?.Value ?? '', 'base64').toString(),
       roleName: roleArn.slice(roleArn.lastIndexOf('/') + 1),
       credentials: () => this.#assume(roleArn, instanceId),
@@ -179,6 +189,7 @@ export class Ec2Host {
       folder: disk,
       cache,
       s3Url: emulatorUrl,
+      reachable: this.#options.reachable,
       onPowerOff: (why) => {
         this.#end(instanceId, 'Client.InstanceInitiatedShutdown', `Client.InstanceInitiatedShutdown: ${why}`).catch(
           (error: unknown) => problem(`${instanceId} could not end itself: ${String(error)}`),

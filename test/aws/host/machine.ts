@@ -20,10 +20,10 @@ interface CloudConfig {
 }
 
 interface BootFile {
-  readonly tags: { readonly vm: string; readonly apiUrl: string };
-  readonly runner: { readonly url: string; readonly sha256: string };
-  readonly node: Readonly<Record<string, { readonly url: string; readonly sha256: string }>>;
+  readonly vmTag: string;
+  readonly apiUrl: string;
   readonly selfDestructSeconds: number;
+  readonly runner: { readonly url: string; readonly sha256: string };
 }
 
 export interface MachineOptions {
@@ -35,6 +35,8 @@ export interface MachineOptions {
   readonly cache: string;
   /** The emulator, which stands in for S3's own address. */
   readonly s3Url: string;
+  /** A reachable form of the API's address. */
+  readonly reachable: (apiUrl: string) => string;
   /** The machine has powered itself off. */
   readonly onPowerOff: (why: string) => void;
 }
@@ -73,17 +75,23 @@ export class Machine {
     }
     for (const name of ['var/lib/candor/vm', 'var/cache/candor', 'run/candor', 'home/candor-agent'])
       fs.mkdirSync(path.join(this.folder, name), { recursive: true });
+    // There is no systemd to ask for the end: the runner's own end is taken for it.
+    fs.mkdirSync(path.join(this.folder, 'sbin'));
+    fs.writeFileSync(path.join(this.folder, 'sbin/systemctl'), '#!/bin/sh\nexit 0\n', { mode: 0o755 });
     const boot = this.#localBootFile();
     await this.#fetch(boot);
     if (!this.#off) this.#start();
   }
 
-  /** S3's public name does not lead to the emulator, which serves the same objects. */
+  /** The public names of S3 and of the API do not lead to the emulator, which serves both. */
   #localBootFile(): BootFile {
+    const { s3Url, reachable } = this.#options;
     const file = path.join(this.folder, 'etc/candor/boot.json');
-    const text = fs.readFileSync(file, 'utf8').replaceAll(/https:\/\/s3[.\w-]*\.amazonaws\.com/g, this.#options.s3Url);
-    fs.writeFileSync(file, text);
-    return JSON.parse(text) as BootFile;
+    const text = fs.readFileSync(file, 'utf8').replaceAll(/https:\/\/s3[.\w-]*\.amazonaws\.com/g, s3Url);
+    const boot = JSON.parse(text) as BootFile;
+    const local = { ...boot, apiUrl: reachable(boot.apiUrl) };
+    fs.writeFileSync(file, JSON.stringify(local));
+    return local;
   }
 
   /** The boot's own program fetches and checks the archives on the first machine; later ones find what it has fetched. */
@@ -105,13 +113,8 @@ export class Machine {
     }
     fs.cpSync(path.join(kept, 'runner'), path.join(programs, 'runner'), { recursive: true });
     fs.linkSync(path.join(kept, 'node'), path.join(programs, 'bin/node'));
-    const identity = {
-      vmId: facts.tags[boot.tags.vm],
-      url: facts.tags[boot.tags.apiUrl],
-      key: '',
-      region: facts.region,
-      selfDestructSeconds: boot.selfDestructSeconds,
-    };
+    const { vmTag, apiUrl, selfDestructSeconds } = boot;
+    const identity = { vmId: facts.tags[vmTag], url: apiUrl, key: '', region: facts.region, selfDestructSeconds };
     fs.writeFileSync(path.join(this.folder, 'var/lib/candor/vm/runner.json'), JSON.stringify(identity));
   }
 
@@ -121,14 +124,21 @@ export class Machine {
     const log = fs.openSync(at('runner.log'), 'a');
     const child = spawn(
       at('opt/candor/bin/node'),
-      [at('opt/candor/runner/main.mjs'), '--dir', at('var/lib/candor/vm'), '--alive-file', at('run/candor/alive')],
+      [
+        at('opt/candor/runner/main.mjs'),
+        '--dir',
+        at('var/lib/candor/vm'),
+
+        '--alive-file',
+        at('run/candor/alive'),
+      ],
       {
         // The machine's processes are none of the test's group.
         detached: true,
         cwd: this.folder,
         stdio: ['ignore', log, log],
         env: {
-          PATH: `${path.dirname(process.execPath)}:${process.env.PATH ?? ''}`,
+          PATH: `${at('sbin')}:${path.dirname(process.execPath)}:${process.env.PATH ?? ''}`,
           HOME: at('home/candor-agent'),
           LANG: 'C.UTF-8',
           USER: 'candor-agent',

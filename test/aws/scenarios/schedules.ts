@@ -46,7 +46,7 @@ const firesByItself: Scenario = {
     const run = await world.ended(first);
     assert.equal(run.status, 'succeeded', JSON.stringify(run));
     assert.deepEqual(run.output, { answer: 42 });
-    assert.equal(run.evidence.source, 'runner');
+    assert.match(run.evidence.source, /^runner/);
     assert.deepEqual(witnessed(orders).slice(0, 2), ['start', 'end 0']);
     assert.equal(await world.stdout(run), 'line 1\nline 2\nline 3\nline 4\n');
     await world.endedOnce(run);
@@ -106,7 +106,8 @@ const edits: Scenario = {
 
     await world.change('DELETE', `/v1/schedules/${schedule.id}`);
     await until('the clock of a deleted schedule is gone', () => isGone(world, schedule));
-    assert.equal((await world.request('GET', `/v1/schedules/${schedule.id}`)).status, 404);
+    // What it has done stays readable.
+    assert.equal((await world.get<ScheduleBody>(`/v1/schedules/${schedule.id}`)).status, 'deleted');
   },
 };
 

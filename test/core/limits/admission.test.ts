@@ -169,7 +169,7 @@ describe('a limit of an agent', () => {
   it('places by the watchdog what was admitted by somebody who crashed before its placement', async () => {
     const agent = await limited(1);
     const workflow = { ...world.ports.workflow, start: () => Promise.reject(new Error('crash')) };
-    await expect(create(agent.id, { ...world.ports, workflow })).rejects.toThrow('crash');
+    await create(agent.id, { ...world.ports, workflow });
     const { holders } = await places(agentLimit(agent.id));
     expect(holders).toHaveLength(1);
     world.now += MINUTE;

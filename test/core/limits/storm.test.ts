@@ -6,10 +6,10 @@ import { type TestEngine, testEngine, type World } from '../../support/world.ts'
 import { eventsOf } from '../support.ts';
 import { Storm } from './storm.ts';
 
-/** `STORM_RUNS=1000 STORM_SEED=7 npx vitest run test/core/limits/storm.test.ts` plays another one. */
+/** `STORM_SEED=7 npm run test:storm` plays another one, of a thousand runs. */
 const RUNS = Number(process.env.STORM_RUNS ?? 120);
 const SEED = Number(process.env.STORM_SEED ?? 20_270_301);
-const TIME_LIMIT_MS = 600_000;
+const TIME_LIMIT_MS = 1_800_000;
 
 let engine: TestEngine;
 beforeAll(async () => {
@@ -51,7 +51,7 @@ describe('a storm of runs', () => {
       const { mirror } = storm;
       expect(mirror.violations).toEqual([]);
       expect(storm.errors).toEqual([]);
-      expect(storm.counts.get('watchdog failures')).toBeUndefined();
+      expect(storm.watchdogFailures).toEqual([]);
       expect(mirror.runs.size).toBe(RUNS);
       expect(mirror.liveRuns()).toEqual([]);
       expect(mirror.existingVms()).toEqual([]);

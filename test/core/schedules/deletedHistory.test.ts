@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { isoSecond } from '../../../core/contract/common.ts';
 import { SchedulePatch } from '../../../core/contract/schedules.ts';
-import { listScheduleRuns } from '../../../core/runs/service.ts';
+import { listScheduleRuns } from '../../../core/runs/scheduleRuns.ts';
 import { deleteSchedule } from '../../../core/schedules/actions.ts';
 import { explainOccurrence } from '../../../core/schedules/explain.ts';
 import { fire } from '../../../core/schedules/fire.ts';

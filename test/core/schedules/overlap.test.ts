@@ -4,7 +4,8 @@ import { OVERLAP_POLICIES, type OverlapPolicy } from '../../../core/contract/sch
 import { handleEvent } from '../../../core/notifications/fanOut.ts';
 import { finishRun, type Verdict } from '../../../core/runs/finish.ts';
 import type { EventRow, RunRow } from '../../../core/runs/model.ts';
-import { getRun, listScheduleRuns } from '../../../core/runs/service.ts';
+import { listScheduleRuns } from '../../../core/runs/scheduleRuns.ts';
+import { getRun } from '../../../core/runs/service.ts';
 import { pauseSchedule, resumeSchedule } from '../../../core/schedules/actions.ts';
 import { advanceSchedule } from '../../../core/schedules/advance.ts';
 import { fire } from '../../../core/schedules/fire.ts';

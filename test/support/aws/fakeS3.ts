@@ -66,6 +66,8 @@ async function serve(
     const body = Buffer.concat(parts);
     const refusal = refusalOf(url, request, body);
     if (refusal !== undefined) return answer(response, 400, refusal);
+    if (request.headers['if-none-match'] === '*' && objects.has(key))
+      return answer(response, 412, 'PreconditionFailed');
     objects.set(key, body);
     response.end();
     return;
