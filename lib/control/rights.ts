@@ -44,11 +44,13 @@ const store: Give = (target, around) => {
 
 /** Workflow. */
 const workflow =
-  (...methods: readonly ('start' | 'stop' | 'signal')[]): Give =>
+  (...methods: readonly ('start' | 'stop' | 'signal' | 'describe')[]): Give =>
   (target, around) => {
     if (methods.includes('start')) target.allow('StartExecution', ['states:StartExecution'], [around.stateMachineArn]);
     // Executions have names that are made as runs are.
     if (methods.includes('stop')) target.allow('StopExecution', ['states:StopExecution'], [around.executionArns]);
+    if (methods.includes('describe'))
+      target.allow('SeeExecutions', ['states:DescribeExecution'], [around.executionArns]);
     if (methods.includes('signal')) target.allow('Signal', ['states:SendTaskSuccess'], [around.stateMachineArn]);
   };
 
@@ -107,6 +109,12 @@ const clock: Give = (target, around) => {
   });
 };
 
+/** Clock, looking at what stands there. Scheduler ties no right to list to a resource. */
+const seeClocks: Give = (target, around) => {
+  target.allow('SeeClocks', ['scheduler:GetSchedule'], [around.clock.scheduleArns]);
+  target.allow('ListClocks', ['scheduler:ListSchedules'], ['*'], around.inRegion);
+};
+
 /** LogStore and ArtifactStore, presigned links included: those have the rights of whoever signs. */
 const objects: Give = (target, around) => {
   const { bucket } = around.data;
@@ -156,7 +164,8 @@ export const RIGHTS: Readonly<Record<string, readonly Give[]>> = {
   register: [store, wholeWorkflow, signing, vmRole],
   fire: [store, wholeWorkflow],
   events: [store, wholeWorkflow, fleet, clock],
-  watchdog: [store, wholeWorkflow, fleet, clock],
+  watchdog: [store, wholeWorkflow, workflow('describe'), fleet, clock],
+  audit: [store, wholeWorkflow, workflow('describe'), fleet, clock, seeClocks],
   'execution-ended': [store, wholeWorkflow, fleet],
   'launch-vm': [store, fleet, launch],
   'await-ready': [store, workflow('signal')],

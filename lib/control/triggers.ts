@@ -50,6 +50,16 @@ export function tickEveryMinute(stack: CandorStack, watchdog: CandorFunction): v
   });
 }
 
+/** One audit an hour, in as many calls as it takes: a call finds what the last one has left, or that it is not time yet. */
+export function auditEveryQuarter(stack: CandorStack, audit: CandorFunction): void {
+  new Rule(stack, 'EveryQuarter', {
+    ruleName: `${stack.installation.id}-audit`,
+    description: 'The next slice of Candor’s audit of itself',
+    schedule: Schedule.rate(Duration.minutes(15)),
+    targets: [new LambdaFunction(audit.lambda, { retryAttempts: 0, maxEventAge: Duration.minutes(15) })],
+  });
+}
+
 export function hearOfEnds(stack: CandorStack, ended: CandorFunction, machine: StateMachine, failures: Queue): void {
   new Rule(stack, 'ExecutionEnded', {
     ruleName: `${stack.installation.id}-execution-ended`,

@@ -10,7 +10,7 @@ import { createDeadLetters, type DeadLetters } from '../control/queues.ts';
 import { giveRights } from '../control/rights.ts';
 import { createStateMachine } from '../control/stateMachine.ts';
 import { surroundings } from '../control/surroundings.ts';
-import { consumeStream, hearOfEnds, tickEveryMinute } from '../control/triggers.ts';
+import { auditEveryQuarter, consumeStream, hearOfEnds, tickEveryMinute } from '../control/triggers.ts';
 import { createLaunchTemplate } from '../fleet/launchTemplate.ts';
 import { poolsOf } from '../fleet/pools.ts';
 import { CandorStack, type Installation } from './candorStack.ts';
@@ -33,6 +33,12 @@ const functionOptions = (deadLetters: DeadLetters): Readonly<Record<string, Omit
     timeoutSeconds: 55,
     memoryMiB: 1024,
     asynchronous: { retries: 0, maxAgeSeconds: 60 },
+  },
+  audit: {
+    description: 'The slower look at everything: what should be against what is',
+    timeoutSeconds: 300,
+    memoryMiB: 1024,
+    asynchronous: { retries: 0, maxAgeSeconds: 3600 },
   },
   'execution-ended': {
     description: 'The line behind provision-vm’s own Catch',
@@ -75,6 +81,7 @@ export class ControlStack extends CandorStack {
     for (const [name, target] of this.functions) giveRights(name, target, around);
     consumeStream(this, this.functionNamed('events'), data.table, this.deadLetters.events);
     tickEveryMinute(this, this.functionNamed('watchdog'));
+    auditEveryQuarter(this, this.functionNamed('audit'));
     hearOfEnds(this, this.functionNamed('execution-ended'), this.stateMachine, this.deadLetters['execution-ended']);
   }
 

@@ -149,6 +149,7 @@ describe('what nobody takes', () => {
         : textOf(Properties.DestinationConfig.OnFailure.Destination),
     ]);
     expect(shown.sort()).toEqual([
+      ['audit', 0, 'nowhere'],
       ['executionended', 2, expect.stringMatching(/^<executionendeddeadletters/)],
       ['fire', 2, expect.stringMatching(/^<firedeadletters/)],
       ['watchdog', 0, 'nowhere'],
@@ -178,6 +179,11 @@ describe('rules', () => {
     control()
       .ofType('AWS::Events::Rule')
       .find(({ Properties }) => Properties.Name === `candor-dev-${name}`)!.Properties;
+
+  it('call the audit often enough that an hour’s is through within the hour', () => {
+    expect(rule('audit').ScheduleExpression).toBe('rate(15 minutes)');
+    expect(textOf(rule('audit').Targets[0].Arn)).toMatch(/^<auditfunction/);
+  });
 
   it('call the watchdog every minute, for less than a minute', () => {
     expect(rule('watchdog').ScheduleExpression).toBe('rate(1 minute)');

@@ -48,7 +48,7 @@ export const NAG: readonly Justified[] = [
     rule: /^AwsSolutions-IAM5\[Resource::\*\]$/,
     at: /-control\/[\w-]+-function\/Role\/|-control\/StateMachineRole\//,
     because:
-      'ec2:Describe*, dynamodb:ListStreams and log deliveries know no narrower resource; rights.test.ts lists each such action.',
+      'ec2:Describe*, scheduler:ListSchedules, dynamodb:ListStreams and log deliveries know no narrower resource; rights.test.ts lists each such action.',
   },
   {
     rule: /^AwsSolutions-IAM5\[Resource::arn:[\w-]+:(states|scheduler|secretsmanager):.*\*\]$|^AwsSolutions-IAM5\[Resource::.*Bucket.*\/\*\]$/,
@@ -88,7 +88,7 @@ export const NAG: readonly Justified[] = [
   },
   {
     rule: /^Serverless-LambdaAsyncFailureDestination$|^Serverless-EventBusDLQ$/,
-    at: /-control\/(watchdog-function|EveryMinute)\//,
+    at: /-control\/(watchdog-function|EveryMinute|audit-function|EveryQuarter)\//,
     because: 'A tick that failed is worth nothing a minute later; watchdog-silent tells of it.',
   },
   {

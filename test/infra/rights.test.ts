@@ -24,6 +24,7 @@ const variablesOf = (resource: Resource | undefined) =>
 
 const NAMES = [
   'api',
+  'audit',
   'await-ready',
   'dispatch-run',
   'events',
@@ -51,7 +52,8 @@ describe('each function', () => {
     ['register', [...STORE, ...WORKFLOW, 'SigningKey']],
     ['fire', [...STORE, ...WORKFLOW, 'GiveUp']],
     ['events', [...STORE, ...WORKFLOW, ...FLEET, ...CLOCK, 'ReadStream', 'ListStreams', 'GiveUp']],
-    ['watchdog', [...STORE, ...WORKFLOW, ...FLEET, ...CLOCK]],
+    ['watchdog', [...STORE, ...WORKFLOW, 'SeeExecutions', ...FLEET, ...CLOCK]],
+    ['audit', [...STORE, ...WORKFLOW, 'SeeExecutions', ...FLEET, ...CLOCK, 'SeeClocks', 'ListClocks']],
     ['execution-ended', [...STORE, ...WORKFLOW, ...FLEET, 'GiveUp']],
     ['release-vm', [...STORE, ...WORKFLOW, ...FLEET]],
     ['fail-run', [...STORE, 'StartExecution', 'StopExecution']],
@@ -109,6 +111,7 @@ describe('each function', () => {
       fire: store,
       events: [...store, ...fleet, ...clock],
       watchdog: [...store, ...fleet, ...clock],
+      audit: [...store, ...fleet, ...clock],
       'execution-ended': [...store, ...fleet],
       'release-vm': [...store, ...fleet],
       'fail-run': store,
@@ -128,6 +131,7 @@ describe('each function', () => {
         StartExecution: bundle.includes('workflow.start('),
         StopExecution: bundle.includes('workflow.stop('),
         Signal: bundle.includes('workflow.signal('),
+        SeeExecutions: source.includes('executionsPort'),
         EndInstances: source.includes('fleetPort'),
         Clocks: source.includes('clockPort'),
         Objects: source.includes('bucketPorts'),
@@ -157,6 +161,7 @@ describe('each function', () => {
 const FORCED: readonly (readonly string[])[] = [
   ['ec2:DescribeInstances'],
   ['dynamodb:ListStreams'],
+  ['scheduler:ListSchedules'],
   // The state machine's own: log deliveries are an account's, not a log group's.
   [
     'logs:CreateLogDelivery',
