@@ -261,7 +261,7 @@ describe('in EC2', () => {
 describe('roles that are passed on', () => {
   it('go to the service that they are for, and no other role can be', () => {
     const passes = NAMES.flatMap((name) => rightsOf(name).filter(({ actions }) => actions.includes('iam:PassRole')));
-    expect(passes).toHaveLength(4);
+    expect(passes).toHaveLength(5);
     for (const { sid, resources, condition } of passes) {
       const service = textOf(condition.StringEquals['iam:PassedToService']);
       expect(service).toMatch(sid === 'GiveVmsTheirRole' ? /^ec2\./ : /^scheduler\.amazonaws\.com$/);
