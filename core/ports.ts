@@ -236,14 +236,15 @@ export interface LogStore {
 /** Where a run's artifacts are. Writing one again replaces it with the same content. */
 export interface ArtifactStore {
   /**
-   * Takes the bytes, or says where they are to be put instead.
+   * Takes the bytes, or says where they are to be put instead. Without a body it only says where they are wanted: `here`,
+   * or elsewhere.
    * @throws CandorError `invalid_request` where they are not the bytes that were announced
    */
   put(
     address: LogAddress,
     artifact: Artifact,
-    body: ReadableStream<Uint8Array>,
-  ): Promise<{ readonly kind: 'stored' } | { readonly kind: 'elsewhere'; readonly url: string }>;
+    body: ReadableStream<Uint8Array> | undefined,
+  ): Promise<{ readonly kind: 'stored' | 'here' } | { readonly kind: 'elsewhere'; readonly url: string }>;
   /** The bytes, or where they are; undefined where there are none. */
   get(
     address: LogAddress,

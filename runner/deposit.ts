@@ -44,7 +44,8 @@ async function store(
   door: DepositDoor,
   patience: Patience,
 ): Promise<string | undefined> {
-  const body: FileBody = { bytes: artifact.bytes, open: () => openArtifact(sources, artifact.path) };
+  const { bytes, sha256, path } = artifact;
+  const body: FileBody = { bytes, sha256, open: () => openArtifact(sources, path) };
   for (let failures = 0; ; failures += 1) {
     // Nobody is there to take it.
     if (door.patience().ms === 0) return 'nobody takes it any more';

@@ -4,6 +4,7 @@ import http from 'node:http';
 import https from 'node:https';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import type { SendHere } from '../core/contract/runner.ts';
 
 export type Answer =
   | { readonly kind: 'ok'; readonly body: unknown }
@@ -45,6 +46,7 @@ export async function send({ url, method, proof, body, timeoutMs }: DoorRequest)
 /** A file as a request's body: opened anew for each time that it is sent. */
 export interface FileBody {
   readonly bytes: number;
+  readonly sha256: string;
   /** @throws if it cannot be read */
   readonly open: () => Promise<FileHandle>;
 }
@@ -52,26 +54,55 @@ export interface FileBody {
 /** The slowest way to a store that is still worth waiting for. */
 const FILE_BYTES_PER_MS_MIN = 100;
 const FILE_TIMEOUT_MS_MIN = 30_000;
-/** A larger file is held back until the server says whether it wants it here, or after a while of silence. */
 const ASK_FIRST_ABOVE_BYTES = 1024 * 1024;
-const ASK_FIRST_MS = 1000;
+/** What signed links of S3 ask for, to hold the bytes against it. */
+const CHECKSUM_HEADER = 'x-amz-checksum-sha256';
 
-/** Puts a file to the server, or to where the server sends it: the token is the server's own and does not go there. */
+/**
+ * Puts a file to the server, or to where the server sends it: the token is the server's own and does not go there. Where
+ * a larger one is wanted is asked first, for the way to the server may be too narrow for it.
+ */
 export async function sendFile(request: {
   readonly url: string;
   readonly bearer: string;
   readonly body: FileBody;
 }): Promise<Answer> {
   const { url, bearer, body } = request;
+  const proof = { authorization: `Bearer ${bearer}` };
   try {
-    const first = await putFile(url, body, { authorization: `Bearer ${bearer}` });
-    const { location } = first.headers;
-    const redirected = first.status === 307 && location !== undefined;
-    const last = redirected ? await putFile(new URL(location, url).href, body, {}) : first;
-    return isSuccess(last.status) ? { kind: 'ok', body: undefined } : refusal(last.status, last.text);
+    const asks = body.bytes > ASK_FIRST_ABOVE_BYTES;
+    let answer = asks ? await ask(url, proof) : await putFile(url, body, proof);
+    if (asks && isSuccess(answer.status)) {
+      if (!saysHere(answer)) return { kind: 'unreachable', reason: 'the answer does not say where the file is wanted' };
+      answer = await putFile(url, body, proof);
+    }
+    const { location } = answer.headers;
+    if (answer.status === 307 && location !== undefined) {
+      const target = new URL(location, url);
+      answer = await putFile(target.href, body, checksumFor(target, body));
+    }
+    return isSuccess(answer.status) ? { kind: 'ok', body: undefined } : refusal(answer.status, answer.text);
   } catch (error) {
     return { kind: 'unreachable', reason: reasonOf(error) };
   }
+}
+
+function ask(url: string, proof: http.OutgoingHttpHeaders): Promise<RawAnswer> {
+  const question = new URL(url);
+  question.searchParams.set('ask', 'true');
+  const headers = { ...proof, 'content-length': 0 };
+  const request = open(question.href, 'PUT', AbortSignal.timeout(FILE_TIMEOUT_MS_MIN), headers);
+  const answer = answerOf(request);
+  request.end();
+  return answer;
+}
+
+const saysHere = ({ text }: RawAnswer): boolean =>
+  (parse(text) as Partial<SendHere> | null | undefined)?.send === 'here';
+
+function checksumFor(target: URL, { sha256 }: FileBody): http.OutgoingHttpHeaders {
+  const signed = target.searchParams.get('X-Amz-SignedHeaders')?.split(';') ?? [];
+  return signed.includes(CHECKSUM_HEADER) ? { [CHECKSUM_HEADER]: Buffer.from(sha256, 'hex').toString('base64') } : {};
 }
 
 async function putFile(url: string, body: FileBody, headers: http.OutgoingHttpHeaders): Promise<RawAnswer> {
@@ -92,23 +123,16 @@ async function put(
   bytes: number,
   content: Readable,
 ): Promise<RawAnswer> {
-  const ask = bytes > ASK_FIRST_ABOVE_BYTES;
   const timeoutMs = FILE_TIMEOUT_MS_MIN + Math.ceil(bytes / FILE_BYTES_PER_MS_MIN);
   const request = open(url, 'PUT', AbortSignal.timeout(timeoutMs), {
     ...headers,
     'content-type': 'application/octet-stream',
     'content-length': bytes,
-    ...(ask && { expect: '100-continue' }),
   });
   const answer = answerOf(request);
-  let sent: Promise<void> | undefined;
-  const sendBody = () => {
-    // How it fails is told by the answer that does not come.
-    sent ??= pipeline(content, request).catch((error: Error) => void request.destroy(error));
-  };
+  // How it fails is told by the answer that does not come.
+  const sent = pipeline(content, request).catch((error: Error) => void request.destroy(error));
   try {
-    if (ask) whenWanted(request, sendBody);
-    else sendBody();
     return await answer;
   } finally {
     // An answer that did not wait for the whole file leaves a connection that is good for nothing else.
@@ -116,13 +140,6 @@ async function put(
     content.destroy();
     await sent;
   }
-}
-
-function whenWanted(request: http.ClientRequest, sendBody: () => void): void {
-  request.flushHeaders();
-  request.on('continue', sendBody);
-  const timer = setTimeout(sendBody, ASK_FIRST_MS);
-  for (const event of ['response', 'close'] as const) request.on(event, () => clearTimeout(timer));
 }
 
 interface RawAnswer {

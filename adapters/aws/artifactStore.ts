@@ -11,6 +11,8 @@ import { attemptPrefix, type BucketOptions } from './bucket.ts';
 /** S3 judges a URL when the request begins: however long the transfer takes, it has only to begin in this time. */
 const URL_SECONDS = 300;
 const SAFE_HASH = /^[0-9a-f]{64}$/;
+/** S3 holds the bytes against it as a header only; in the query, where the signer would put it, S3 does not look at it. */
+const CHECKSUM_HEADER = 'x-amz-checksum-sha256';
 
 interface Elsewhere {
   readonly kind: 'elsewhere';
@@ -27,11 +29,11 @@ export class S3ArtifactStore implements ArtifactStore {
   }
 
   /**
-   * What is sent to the URL is refused by S3 where its length (a signed header) or its SHA-256 (signed with the URL) is
-   * another one than was announced.
+   * What is sent to the URL is refused by S3 where its length or its SHA-256 is another one than was announced. Both are
+   * signed headers: whoever sends the bytes has to send them along, as they were signed.
    * @throws RangeError when the address or the hash cannot be part of a key
    */
-  async put(address: LogAddress, artifact: Artifact, body: ReadableStream<Uint8Array>): Promise<Elsewhere> {
+  async put(address: LogAddress, artifact: Artifact, body: ReadableStream<Uint8Array> | undefined): Promise<Elsewhere> {
     const command = new PutObjectCommand({
       Bucket: this.#bucket,
       Key: keyOf(address, artifact),
@@ -42,9 +44,10 @@ export class S3ArtifactStore implements ArtifactStore {
     const url = await getSignedUrl(this.#client, command, {
       expiresIn: URL_SECONDS,
       signableHeaders: new Set(['host', 'content-length', 'content-type']),
+      unhoistableHeaders: new Set([CHECKSUM_HEADER]),
     });
-    // What came with the question is not wanted here; nobody is kept waiting for its end.
-    await body.cancel();
+    // What came unasked is not wanted here; nobody is kept waiting for its end.
+    await body?.cancel();
     return { kind: 'elsewhere', url };
   }
 

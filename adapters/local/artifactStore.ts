@@ -24,9 +24,10 @@ export class FileArtifactStore implements ArtifactStore {
   async put(
     address: LogAddress,
     artifact: Artifact,
-    body: ReadableStream<Uint8Array>,
-  ): Promise<{ readonly kind: 'stored' }> {
+    body: ReadableStream<Uint8Array> | undefined,
+  ): Promise<{ readonly kind: 'stored' | 'here' }> {
     const file = this.#file(address, artifact);
+    if (body === undefined) return { kind: 'here' };
     await makePrivateFolder(path.dirname(file));
     const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
     const handle = await open(temporary, 'wx', 0o600);

@@ -139,12 +139,21 @@ export interface HeartbeatResponse {
 /**
  * `PUT /runner/v1/runs/{runId}/attempts/{attempt}/artifacts?path=…&bytes=…&sha256=…`, the file's bytes as the body. The
  * answer is 204, or 307 to where the bytes are to be put instead, without the token. Sending one again is harmless.
+ *
+ * With `ask=true` and without a body it only asks where the bytes are wanted: the answer is 307, or 200 with
+ * {@link SendHere}. What stands before the server may take no large body (API Gateway: 10 MB, Lambda: 6 MB), not even to
+ * answer it with a 307.
  */
 export const ArtifactQuery = z.strictObject({
   path: Artifact.shape.path,
   bytes: z.coerce.number().pipe(z.int().min(0)),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  ask: z.enum(['true', 'false']).optional(),
 });
+
+export interface SendHere {
+  readonly send: 'here';
+}
 
 /** `PUT /runner/v1/runs/{runId}/attempts/{attempt}/logs/{chunk}`: numbered from 0, without gaps; sending one again as it was is harmless. */
 export const LogChunk = z.strictObject({

@@ -101,6 +101,7 @@ const contentBytes = (records: readonly LogRecord[]): number =>
   records.reduce((sum, { text, base64 }) => sum + Math.max(1, Buffer.byteLength(base64 ?? text ?? '')), 0);
 
 /**
+ * Without a body it only says where the bytes are wanted.
  * @throws NotFound unless the VM holds the attempt; CandorError `stale_generation`, `illegal_transition`, `run_ended`,
  * `payload_too_large`; what {@link Ports.artifacts} throws
  */
@@ -109,33 +110,44 @@ export async function storeArtifact(
   identity: Identity,
   name: AttemptName,
   artifact: Artifact,
-  body: ReadableStream<Uint8Array>,
+  body: ReadableStream<Uint8Array> | undefined,
 ): ReturnType<Ports['artifacts']['put']> {
   const key = keys.runFiles(name.runId, name.attempt);
-  const { address } = await depositable<FilesRow>(ports, identity, name, key);
-  await commit<void>(ports, async (writer) => {
+  const { address, row } = await depositable<FilesRow>(ports, identity, name, key);
+  filesWith(ports, row, artifact);
+  if (body !== undefined) {
+    await countFile(ports, identity, key, artifact);
+    return ports.artifacts.put(address, artifact, body);
+  }
+  const answer = await ports.artifacts.put(address, artifact, undefined);
+  // A way to store it elsewhere is the last that is seen of it here. What is to come here is counted when it comes.
+  if (answer.kind === 'elsewhere') await countFile(ports, identity, key, artifact);
+  return answer;
+}
+
+/** Before the bytes come: where they go elsewhere, nobody here sees them come. */
+function countFile(ports: Ports, { tenantId }: Identity, key: Key, artifact: Artifact): Promise<void> {
+  return commit<void>(ports, async (writer) => {
     const row = asRow<FilesRow>(await ports.store.get(key));
-    const files = row?.files ?? [];
-    const same = files.find(({ sha256 }) => sha256 === artifact.sha256);
-    if (same !== undefined && same.bytes === artifact.bytes) return { done: undefined };
-    checkFileRoom(ports, [...files, artifact]);
-    const after: FilesRow = {
-      ...key,
-      schemaVersion: SCHEMA_VERSION,
-      tenantId: address.tenantId,
-      count: files.length + 1,
-      files: [...files, { sha256: artifact.sha256, bytes: artifact.bytes }],
-      writer,
-    };
+    const files = filesWith(ports, row, artifact);
+    if (files === row?.files) return { done: undefined };
+    const after: FilesRow = { ...key, schemaVersion: SCHEMA_VERSION, tenantId, count: files.length, files, writer };
     const asRead = row === undefined ? absent : eq('count', row.count);
     return {
-      // Before the bytes come: where they go elsewhere, nobody here sees them come.
       writes: [{ kind: 'put', item: asItem(after), guards: [guard('files.asRead', asRead)] }],
       proof: key,
       result: undefined,
     };
   });
-  return ports.artifacts.put(address, artifact, body);
+}
+
+/** The same files where it is among them. @throws CandorError `payload_too_large` */
+function filesWith(ports: Ports, row: FilesRow | undefined, { sha256, bytes }: Artifact): FilesRow['files'] {
+  const files = row?.files ?? [];
+  if (files.some((file) => file.sha256 === sha256 && file.bytes === bytes)) return files;
+  const more = [...files, { sha256, bytes }];
+  checkFileRoom(ports, more);
+  return more;
 }
 
 function checkFileRoom({ config }: Ports, files: readonly Pick<Artifact, 'bytes'>[]): void {

@@ -1,6 +1,7 @@
 /**
  * What every ArtifactStore keeps: the bytes that were announced, whole or not at all, at an address of their own. A caller
- * that is sent elsewhere goes there as the runner does: with the length of its bytes, and without a token.
+ * that is sent elsewhere goes there as the runner does: with the length of its bytes, their checksum if the link asks for it, and
+ * without a token.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -28,13 +29,21 @@ export function artifactStoreContract(name: string, begin: () => Promise<Artifac
       try {
         const answer = await store.put(address, artifact, streamOf(content));
         if (answer.kind === 'stored') return true;
-        const headers = { 'content-type': 'application/octet-stream' };
-        const sent = await fetch(answer.url, { method: 'PUT', headers, body: Buffer.from(content) });
-        return sent.ok;
+        return answer.kind === 'elsewhere' && (await sendTo(answer.url, artifact, content));
       } catch (error) {
         expect(error).toMatchObject({ code: 'invalid_request' });
         return false;
       }
+    }
+
+    async function sendTo(url: string, { sha256 }: Artifact, content: Uint8Array): Promise<boolean> {
+      const signed = new URL(url).searchParams.get('X-Amz-SignedHeaders') ?? '';
+      const checksum = Buffer.from(sha256, 'hex').toString('base64');
+      const headers = {
+        'content-type': 'application/octet-stream',
+        ...(signed.includes('x-amz-checksum-sha256') && { 'x-amz-checksum-sha256': checksum }),
+      };
+      return (await fetch(url, { method: 'PUT', headers, body: Buffer.from(content) })).ok;
     }
 
     async function get(artifact: Artifact, address: LogAddress = ADDRESS): Promise<Buffer | undefined> {
@@ -55,6 +64,21 @@ export function artifactStoreContract(name: string, begin: () => Promise<Artifac
       expect(await put(artifactOf(content), Buffer.from('hullo'))).toBe(false);
       expect(await get(artifactOf(content))).toBeUndefined();
       expect(await put({ ...artifactOf(content), sha256: '0'.repeat(64) }, content)).toBe(false);
+    });
+
+    it('says where bytes are wanted that are asked about, and has none of them until they come', async () => {
+      const content = randomBytes(1000);
+      const artifact = artifactOf(content);
+      for (let time = 0; time < 2; time++) {
+        const answer = await store.put(ADDRESS, artifact, undefined);
+        expect(['here', 'elsewhere']).toContain(answer.kind);
+        expect(await get(artifact)).toBeUndefined();
+        if (answer.kind === 'elsewhere') expect(await sendTo(answer.url, artifact, randomBytes(1000))).toBe(false);
+      }
+      const answer = await store.put(ADDRESS, artifact, undefined);
+      const taken = answer.kind === 'elsewhere' ? sendTo(answer.url, artifact, content) : put(artifact, content);
+      expect(await taken).toBe(true);
+      expect(await get(artifact)).toEqual(content);
     });
 
     it('is the same after it was sent again', async () => {
@@ -78,6 +102,7 @@ export function artifactStoreContract(name: string, begin: () => Promise<Artifac
         { ...ADDRESS, attempt: 0 },
       ]) {
         await expect(store.put(address, artifact, streamOf(Buffer.from('x')))).rejects.toThrow(RangeError);
+        await expect(store.put(address, artifact, undefined)).rejects.toThrow(RangeError);
         await expect(store.get(address, artifact)).rejects.toThrow(RangeError);
       }
       await expect(store.get(ADDRESS, { ...artifact, sha256: '../x' })).rejects.toThrow(RangeError);

@@ -8,6 +8,7 @@ import { deposit } from '../../runner/deposit.ts';
 import type { Answer } from '../../runner/door.ts';
 import { sh, Vm, waitFor } from './harness.ts';
 
+const MIB = 1024 * 1024;
 const sha256 = (content: string | Buffer) => createHash('sha256').update(content).digest('hex');
 const artifact = (name: string, content: string) => ({ path: name, bytes: content.length, sha256: sha256(content) });
 
@@ -45,6 +46,7 @@ describe('the artifacts of a run', () => {
   });
 
   it('go, whatever their size, to where the server sends them, and the token does not', async () => {
+    vm.server.bodyBytesMax = MIB;
     vm.server.artifactLocation = (url) => `http://127.0.0.1:${vm.server.port}/store${url}`;
     const script = `cd "$CANDOR_ARTIFACTS"; head -c 30000000 /dev/urandom > large; echo small > small; sha256sum large > "$CANDOR_OUTPUT"`;
     vm.run('run_a', sh(script));
@@ -53,6 +55,40 @@ describe('the artifacts of a run', () => {
     expect(paths('run_a')).toEqual(['large', 'small']);
     expect(vm.server.artifacts.get('run_a.1/large')).toHaveLength(30_000_000);
     expect(String(entry.output)).toContain(entry.artifacts![0]!.sha256);
+    expect(vm.server.asked).toEqual(['large']);
+  });
+
+  it('go there with their checksum, where the link was signed with it', async () => {
+    const signed = 'X-Amz-SignedHeaders=content-length%3Bhost%3Bx-amz-checksum-sha256';
+    vm.server.artifactLocation = (url) => `http://127.0.0.1:${vm.server.port}/store${url}&${signed}`;
+    vm.run('run_a', sh(`cd "$CANDOR_ARTIFACTS"; head -c ${MIB + 1} /dev/zero > large; echo small > small`));
+    vm.startRunner();
+    await vm.reached('run_a', 'ended');
+    expect(paths('run_a')).toEqual(['large', 'small']);
+  });
+
+  it('are asked about above one MiB, and come to the server where it wants them itself', async () => {
+    vm.run(
+      'run_a',
+      sh(`cd "$CANDOR_ARTIFACTS"; head -c ${MIB + 1} /dev/zero > over; head -c ${MIB} /dev/zero > under`),
+    );
+    vm.startRunner();
+    await vm.reached('run_a', 'ended');
+    expect([...vm.server.artifacts].map(([name, bytes]) => [name, bytes.length])).toEqual([
+      ['run_a.1/over', MIB + 1],
+      ['run_a.1/under', MIB],
+    ]);
+    expect(vm.server.asked).toEqual(['over']);
+  });
+
+  it('are left out where the server wants what does not come through to it', async () => {
+    vm.server.bodyBytesMax = MIB;
+    vm.run('run_a', sh(`cd "$CANDOR_ARTIFACTS"; head -c ${MIB + 1} /dev/zero > over; echo small > small`));
+    vm.startRunner();
+    const entry = await vm.reached('run_a', 'ended');
+    expect(paths('run_a')).toEqual(['small']);
+    expect(entry.detail).toBe('The artifact "over" could not be stored: it was refused (413).');
+    expect(vm.server.asked).toEqual(['over']);
   });
 
   it('are sent again while the server fails, and left out with a remark where it does not want them', async () => {

@@ -42,6 +42,10 @@ export class FakeServer {
   readonly artifacts = new Map<string, Buffer>();
   /** Where artifacts are to be put instead. */
   artifactLocation: ((url: string) => string) | undefined;
+  /** Larger bodies do not come through to the server, but for those that go to `/store/…`: 413, as of API Gateway. */
+  bodyBytesMax = Number.POSITIVE_INFINITY;
+  /** Names of the artifacts about which was asked, where they are wanted. */
+  readonly asked: string[] = [];
   readonly nonces: string[] = [];
   acknowledging = false;
   leaseMs = 45_000;
@@ -109,7 +113,9 @@ export class FakeServer {
     };
     try {
       const verdict = this.verdict(url);
-      if (verdict) answer(verdict.status, { code: verdict.code ?? 'try_again' });
+      const tooLarge = bytes.length > this.bodyBytesMax && !url.startsWith('/store/');
+      if (tooLarge) answer(413, { message: 'Request Entity Too Large' });
+      else if (verdict) answer(verdict.status, { code: verdict.code ?? 'try_again' });
       else if (url === '/runner/v1/register') this.#register(request, body, answer);
       else if (url === '/runner/v1/heartbeat') await this.#heartbeat(request, body, answer);
       else if (url.includes('/artifacts?')) this.#artifact(request, response, bytes);
@@ -127,16 +133,28 @@ export class FakeServer {
     const [, store, runId, attempt, query] = match;
     const { authorization } = request.headers;
     if (store ? authorization !== undefined : !authorization?.startsWith('Bearer ')) throw new Error('wrong token');
+    const { ask, ...artifact } = (store ? ArtifactQuery.strip() : ArtifactQuery).parse(
+      Object.fromEntries(new URLSearchParams(query)),
+    );
+    if (ask === 'true' && !store) this.asked.push(artifact.path);
+    if (ask === 'true' && bytes.length > 0) throw new Error('a question with a body');
     if (this.artifactLocation && !store) {
-      response.writeHead(307, { location: this.artifactLocation(request.url ?? '') }).end();
+      const location = this.artifactLocation((request.url ?? '').replace('&ask=true', ''));
+      response.writeHead(307, { location }).end();
       return;
     }
-    const artifact = ArtifactQuery.parse(Object.fromEntries(new URLSearchParams(query)));
+    if (ask === 'true') {
+      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ send: 'here' }));
+      return;
+    }
     if (bytes.length !== artifact.bytes || request.headers['content-length'] !== String(artifact.bytes)) {
       throw new Error(`${artifact.path} came with ${bytes.length} bytes`);
     }
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     if (sha256 !== artifact.sha256) throw new Error(`${artifact.path} came with another content`);
+    const signed = new URLSearchParams(query).get('X-Amz-SignedHeaders')?.includes('x-amz-checksum-sha256') === true;
+    const checksum = signed ? Buffer.from(sha256, 'hex').toString('base64') : undefined;
+    if (request.headers['x-amz-checksum-sha256'] !== checksum) throw new Error('wrong checksum header');
     this.artifacts.set(`${runId}.${attempt}/${artifact.path}`, bytes);
     response.writeHead(204).end();
   }

@@ -1,5 +1,11 @@
 /** The runner's door (design.md §5.5). Its credentials are its own: a principal's token opens nothing here. */
-import { ArtifactQuery, HeartbeatRequest, LogChunk, RegisterRequest } from '../../../core/contract/runner.ts';
+import {
+  ArtifactQuery,
+  HeartbeatRequest,
+  LogChunk,
+  RegisterRequest,
+  type SendHere,
+} from '../../../core/contract/runner.ts';
 import { NotFound } from '../../../core/errors.ts';
 import type { LogRecord } from '../../../core/ports.ts';
 import { type AttemptName, storeArtifact, storeChunk } from '../../../core/runs/deposits.ts';
@@ -45,10 +51,11 @@ export const runnerRoutes: readonly Route[] = [
     path: '/runner/v1/runs/:runId/attempts/:attempt/artifacts',
     access: 'vm',
     query: ArtifactQuery,
-    handle: async ({ ports, caller, request, param, query }) => {
-      const body = request.body ?? new Blob([]).stream();
-      const put = await storeArtifact(ports, caller, attemptOf(param), query, body);
-      return put.kind === 'stored' ? noContent() : new Response(null, { status: 307, headers: { Location: put.url } });
+    handle: async ({ ports, caller, request, param, query: { ask, ...artifact } }) => {
+      const body = ask === 'true' ? undefined : (request.body ?? new Blob([]).stream());
+      const put = await storeArtifact(ports, caller, attemptOf(param), artifact, body);
+      if (put.kind === 'elsewhere') return new Response(null, { status: 307, headers: { Location: put.url } });
+      return put.kind === 'here' ? json({ send: 'here' } satisfies SendHere) : noContent();
     },
   }),
 ];

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createApp } from '../../../adapters/http/app.ts';
 import { FileArtifactStore } from '../../../adapters/local/artifactStore.ts';
+import type { ArtifactStore } from '../../../core/ports.ts';
 import { finishRun } from '../../../core/runs/finish.ts';
 import { heartbeat } from '../../../core/vms/heartbeat.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
@@ -132,9 +133,16 @@ describe('artifacts', () => {
   const bytes = Buffer.from('<script>alert(1)</script>');
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   let folder: string;
+  /** Where the store wants its artifacts. */
+  let elsewhere: string | undefined;
   beforeEach(() => {
     folder = mkdtempSync(path.join(tmpdir(), 'candor-artifacts-'));
-    const artifacts = new FileArtifactStore({ dataDir: folder, time: world.ports.time });
+    elsewhere = undefined;
+    const files = new FileArtifactStore({ dataDir: folder, time: world.ports.time });
+    const artifacts: ArtifactStore = {
+      get: (...of) => files.get(...of),
+      put: async (...of) => (elsewhere === undefined ? files.put(...of) : { kind: 'elsewhere', url: elsewhere }),
+    };
     const ports = { ...world.ports, artifacts };
     const app = createApp({
       ports,
@@ -185,11 +193,33 @@ describe('artifacts', () => {
     expect((await put(run, `path=a&bytes=${2 ** 40}&sha256=${sha256}`)).status).toBe(413);
   });
 
+  test('are asked about first where they are large: they are wanted here, or elsewhere', async () => {
+    const run = await running((await makeAgent(world)).id);
+    const query = `path=a&bytes=${bytes.length}&sha256=${sha256}`;
+    const here = await put(run, `${query}&ask=true`, Buffer.alloc(0));
+    expect([here.status, await here.json()]).toEqual([200, { send: 'here' }]);
+    elsewhere = 'https://store/a?b';
+    for (const [question, body] of [
+      [`${query}&ask=true`, Buffer.alloc(0)],
+      [query, bytes],
+    ] as const) {
+      const there = await put(run, question, body);
+      expect([there.status, there.headers.get('location'), await there.text()]).toEqual([307, elsewhere, '']);
+    }
+    const refused = async (question: string, at = run) => (await put(at, question, Buffer.alloc(0))).status;
+    expect(await refused(`path=a&bytes=${2 ** 40}&sha256=${sha256}&ask=true`)).toBe(413);
+    expect(await refused(`${query}&ask=perhaps`)).toBe(422);
+    expect(await refused(`${query}&ask=true`, { ...run, vmToken: run.runToken })).toBe(401);
+    await run.report([{ runId: run.id, attempt: 1, state: 'ended', exitCode: 0 }]);
+    expect(await refused(`${query}&ask=true`)).toBe(409);
+  });
+
   test('are taken from nobody else (I7, I12)', async () => {
     const agent = await makeAgent(world);
     const [one, two] = [await running(agent.id), await running(agent.id)];
     const query = `path=a&bytes=${bytes.length}&sha256=${sha256}`;
     expect((await put({ id: one.id, vmToken: two.vmToken }, query)).status).toBe(404);
+    expect((await put({ id: one.id, vmToken: two.vmToken }, `${query}&ask=true`)).status).toBe(404);
     expect((await put(one, query, bytes, 2)).status).toBe(404);
     expect((await put({ id: one.id, vmToken: one.runToken }, query)).status).toBe(401);
   });

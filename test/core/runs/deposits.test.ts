@@ -25,6 +25,8 @@ afterAll(async () => {
 const sha256 = (content: string) => createHash('sha256').update(content).digest('hex');
 const line = (text: string): LogRecord => ({ atMs: 1, stream: 'stdout', text });
 
+const ELSEWHERE = { kind: 'elsewhere', url: 'https://store/' } as const;
+
 /** A run at work, what its runner stores, and what can be read of it. */
 async function atWork(config: Parameters<TestEngine['world']>[0] = {}) {
   const world = await engine.world(config);
@@ -49,11 +51,20 @@ async function atWork(config: Parameters<TestEngine['world']>[0] = {}) {
       { path: name, bytes: content.length, sha256: sha256(content) },
       new Blob([content]).stream(),
     );
+  /** Asks where a file is wanted, of a store that wants it here or elsewhere. */
+  const ask = (content: string, elsewhere = false, generation?: number) =>
+    storeArtifact(
+      elsewhere ? { ...ports, artifacts: { ...ports.artifacts, put: async () => ELSEWHERE } } : ports,
+      identity(generation),
+      { runId: id, attempt: 1 },
+      { path: 'file', bytes: content.length, sha256: sha256(content) },
+      undefined,
+    );
   const text = async () => {
     const address = { tenantId: world.caller.tenantId, runId: id, attempt: 1 };
     return (await ports.logs.read(address, 0, 100)).records.map((record) => record.text).join('');
   };
-  return { world, id, vmId, runner, put, file, text };
+  return { world, id, vmId, runner, put, file, ask, text };
 }
 
 const refusedWith = (code: string) => expect.objectContaining({ code });
@@ -93,19 +104,20 @@ describe('what a runner stores', () => {
   });
 
   it('is refused once the run has ended, whoever sends it', async () => {
-    const { put, file, text, runner, id } = await atWork();
+    const { put, file, ask, text, runner, id } = await atWork();
     await put(0, 'the truth');
     await runner.beat([ended(id)]);
-    for (const late of [() => put(0, 'the truth'), () => put(0, 'a lie'), () => put(1, 'more'), () => file('more')])
+    const lies = [() => put(0, 'a lie'), () => put(1, 'more'), () => file('more'), () => ask('more', true)];
+    for (const late of [() => put(0, 'the truth'), ...lies])
       await expect(late()).rejects.toEqual(refusedWith('run_ended'));
     expect(await text()).toBe('the truth');
   });
 
   it('is refused from a generation that has been fenced off, and taken from the one after it', async () => {
-    const { put, file, runner, text } = await atWork();
+    const { put, file, ask, runner, text } = await atWork();
     const before = runner.generation;
     await takenOver(runner);
-    for (const late of [() => put(0, 'old', before), () => file('old', before)])
+    for (const late of [() => put(0, 'old', before), () => file('old', before), () => ask('old', true, before)])
       await expect(late()).rejects.toEqual(refusedWith('stale_generation'));
     await put(0, 'new');
     expect(await text()).toBe('new');
@@ -156,6 +168,19 @@ describe('the bounds of what a runner stores', () => {
     await file('54321');
     await expect(file('6')).rejects.toEqual(refusedWith('payload_too_large'));
     await file('54321');
+  });
+
+  it('are told to whoever asks, and what is asked for counts once, when there is a way to store it', async () => {
+    const { file, ask } = await atWork({ maxArtifactBytes: 10 });
+    await expect(ask('more than ten')).rejects.toEqual(refusedWith('payload_too_large'));
+    // Never sent: so it takes no room.
+    for (const content of ['1234567', '7654321']) expect(await ask(content)).toEqual({ kind: 'here' });
+    for (let twice = 0; twice < 2; twice++) expect(await ask('12345', true)).toEqual(ELSEWHERE);
+    await expect(ask('123456')).rejects.toEqual(refusedWith('payload_too_large'));
+    await expect(ask('123456', true)).rejects.toEqual(refusedWith('payload_too_large'));
+    await file('54321');
+    await expect(ask('6', true)).rejects.toEqual(refusedWith('payload_too_large'));
+    expect(await ask('12345', true)).toEqual(ELSEWHERE);
   });
 
   it('hold for the number of artifacts', async () => {

@@ -1,8 +1,9 @@
 /**
- * S3 as far as the stores use it, as an endpoint in this process: objects by path, `NoSuchKey` for what is absent, and the
- * two promises of a signed URL that are checked when the bytes come: their length and their SHA-256.
+ * S3 as far as the stores use it, as an endpoint in this process: objects by path, `NoSuchKey` for what is absent, and of
+ * signed URLs what S3 makes of them: the signature over the signed headers as they came, and the SHA-256 of the bytes where
+ * it came as a header. In the query it means nothing to S3.
  */
-import { createHash } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -19,6 +20,8 @@ export interface FakeS3 {
 }
 
 const BUCKET = 'candor-test';
+const REGION = 'eu-central-1';
+const SECRET = 'test';
 
 export async function fakeS3(): Promise<FakeS3> {
   const objects = new Map<string, Buffer>();
@@ -31,9 +34,9 @@ export async function fakeS3(): Promise<FakeS3> {
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const client = new S3Client({
     endpoint,
-    region: 'eu-central-1',
+    region: REGION,
     forcePathStyle: true,
-    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+    credentials: { accessKeyId: 'test', secretAccessKey: SECRET },
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
   });
@@ -60,12 +63,15 @@ async function serve(
   const url = new URL(request.url ?? '/', 'http://s3');
   const key = decodeURIComponent(url.pathname.replace(`/${BUCKET}/`, ''));
   requests.push(`${request.method} ${key}`);
+  if (url.searchParams.has('X-Amz-Signature') && !isAsSigned(url, request))
+    return answer(response, 403, 'SignatureDoesNotMatch');
   if (request.method === 'PUT') {
     const parts: Buffer[] = [];
     for await (const part of request) parts.push(part as Buffer);
     const body = Buffer.concat(parts);
-    const refusal = refusalOf(url, request, body);
-    if (refusal !== undefined) return answer(response, 400, refusal);
+    const sha256 = request.headers['x-amz-checksum-sha256'];
+    if (sha256 !== undefined && createHash('sha256').update(body).digest('base64') !== sha256)
+      return answer(response, 400, 'BadDigest');
     if (request.headers['if-none-match'] === '*' && objects.has(key))
       return answer(response, 412, 'PreconditionFailed');
     objects.set(key, body);
@@ -82,11 +88,27 @@ async function serve(
   response.end(request.method === 'HEAD' ? undefined : body);
 }
 
-function refusalOf(url: URL, request: IncomingMessage, body: Buffer): string | undefined {
-  const sha256 = url.searchParams.get('x-amz-checksum-sha256');
-  if (sha256 !== null && createHash('sha256').update(body).digest('base64') !== sha256) return 'BadDigest';
-  const signed = url.searchParams.get('X-Amz-SignedHeaders')?.split(';') ?? [];
-  return signed.some((name) => request.headers[name] === undefined) ? 'SignatureDoesNotMatch' : undefined;
+/** Signature Version 4 of a presigned URL, from AWS's description of it. */
+function isAsSigned(url: URL, request: IncomingMessage): boolean {
+  const param = (name: string) => url.searchParams.get(name) ?? '';
+  const names = param('X-Amz-SignedHeaders').split(';');
+  const query = url.search.slice(1).split('&').sort();
+  const canonical = [
+    request.method,
+    url.pathname,
+    query.filter((pair) => !pair.startsWith('X-Amz-Signature=')).join('&'),
+    ...names.map((name) => `${name}:${request.headers[name] ?? ''}`),
+    '',
+    names.join(';'),
+    'UNSIGNED-PAYLOAD',
+  ].join('\n');
+  const time = param('X-Amz-Date');
+  const scope = [time.slice(0, 8), REGION, 's3', 'aws4_request'];
+  const hash = createHash('sha256').update(canonical).digest('hex');
+  const hmac = (key: string | Buffer, text: string) => createHmac('sha256', key).update(text).digest();
+  const key = scope.reduce<string | Buffer>(hmac, `AWS4${SECRET}`);
+  const signature = hmac(key, ['AWS4-HMAC-SHA256', time, scope.join('/'), hash].join('\n')).toString('hex');
+  return signature === param('X-Amz-Signature');
 }
 
 function answer(response: ServerResponse, status: number, code: string | undefined): void {
