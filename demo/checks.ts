@@ -22,7 +22,7 @@ export class Checks {
 
 export const newNonce = (): string => randomBytes(8).toString('hex');
 
-const LEFT_OUT = ['.git', 'node_modules', '.candor', 'dist', 'cdk.out'];
+const LEFT_OUT = ['.git', 'node_modules', '.candor', 'dist', 'cdk.out', '.tools'];
 
 /** The same counts as the digest's, by other means: one recursive listing and `git rev-list` instead of a walk and `git log`. */
 export function recount(repository: string): Readonly<Record<string, number>> {

@@ -16,7 +16,7 @@ interface Source {
   readonly lines: number;
 }
 
-const LEFT_OUT = new Set(['.git', 'node_modules', '.candor', 'dist', 'cdk.out']);
+const LEFT_OUT = new Set(['.git', 'node_modules', '.candor', 'dist', 'cdk.out', '.tools']);
 
 function filesBelow(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true })
