@@ -3,6 +3,7 @@ import { EC2Client } from '@aws-sdk/client-ec2';
 import * as z from 'zod';
 import { Ec2Fleet } from '../../adapters/aws/fleet.ts';
 import { PoolConfig } from '../../adapters/aws/pools.ts';
+import { patience } from '../../adapters/aws/requests.ts';
 import type { Ports } from '../../core/ports.ts';
 import { jsonFrom, optional, variables } from '../environment.ts';
 
@@ -13,10 +14,7 @@ export function fleetPort({ store, time, log, config }: Pick<Ports, 'store' | 't
   if (!pools.success) throw new Error(`CANDOR_POOLS is not valid: ${z.prettifyError(pools.error)}`);
   const fleet = new Ec2Fleet({
     // One more try of its own, under the same client token; then the state machine decides.
-    client: new EC2Client({
-      maxAttempts: 2,
-      requestHandler: { connectionTimeout: 2000, requestTimeout: 20_000, throwOnRequestTimeout: true },
-    }),
+    client: new EC2Client({ maxAttempts: 2, requestHandler: patience(20_000) }),
     store,
     time,
     log,
