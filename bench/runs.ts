@@ -4,20 +4,18 @@
  * process; then all at once through the same VMs, for the rate and the CPU time. The floor is the same program spawned
  * directly, as many at a time, in the same run.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { ListBody } from '../core/contract/common.ts';
 import type { RunBody, VmBody } from '../core/contract/runs.ts';
+import { type Dev, startDev, stopDev } from './dev.ts';
 import { percentile } from './stats.ts';
 
-const CANDOR = fileURLToPath(new URL('../cli/candor.mjs', import.meta.url));
 const COMMAND = 'true';
-const READY_MS_MAX = 30_000;
 const POSTS_AT_ONCE = 8;
 /** As `getconf CLK_TCK` says on every Linux that we know. */
 const TICKS_PER_SECOND = 100;
@@ -200,52 +198,18 @@ interface Cpu {
 /** A `candor dev` on a folder of its own. */
 class Server {
   readonly #folder: string;
-  #child: ChildProcess | undefined;
-  #enginePid = 0;
-  #url = '';
-  #token = '';
+  #dev: Dev | undefined;
 
   constructor(folder: string) {
     this.#folder = folder;
   }
 
   async start(): Promise<void> {
-    const child = spawn(process.execPath, [CANDOR, 'dev', '--data-dir', this.#folder, '--json', '--port', '0'], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.#child = child;
-    let said = '';
-    child.stderr.setEncoding('utf8').on('data', (part: string) => {
-      said = (said + part).slice(-4000);
-    });
-    const line = await new Promise<string>((resolve, reject) => {
-      let text = '';
-      child.stdout.setEncoding('utf8').on('data', (part: string) => {
-        text += part;
-        if (text.includes('\n')) resolve(text);
-      });
-      child.once('error', reject);
-      child.once('exit', (code) => reject(new Error(`candor dev ended with ${code}: ${said}`)));
-      AbortSignal.timeout(READY_MS_MAX).addEventListener('abort', () =>
-        reject(new Error(`candor dev was not ready within ${READY_MS_MAX / 1000} s`)),
-      );
-    });
-    this.#enginePid = (JSON.parse(line) as { readonly enginePid?: number }).enginePid ?? 0;
-    const endpoint = JSON.parse(readFileSync(path.join(this.#folder, 'endpoint.json'), 'utf8')) as {
-      readonly url: string;
-      readonly token: string;
-    };
-    this.#url = endpoint.url;
-    this.#token = endpoint.token;
+    this.#dev = await startDev(this.#folder, '--port', '0');
   }
 
   async stop(): Promise<void> {
-    const child = this.#child;
-    if (child === undefined || child.exitCode !== null) return;
-    const gone = new Promise((resolve) => child.once('close', resolve));
-    child.removeAllListeners('exit');
-    child.kill('SIGTERM');
-    await gone;
+    if (this.#dev !== undefined) await stopDev(this.#dev.child);
   }
 
   async agent({ vms, slots }: Options): Promise<string> {
@@ -264,9 +228,9 @@ class Server {
   get = <T>(url: string) => this.#ask<T>('GET', url);
 
   async #ask<T>(method: string, url: string, body?: unknown): Promise<T> {
-    const response = await fetch(`${this.#url}${url}`, {
+    const response = await fetch(`${this.#dev?.url}${url}`, {
       method,
-      headers: { authorization: `Bearer ${this.#token}`, 'content-type': 'application/json' },
+      headers: { authorization: `Bearer ${this.#dev?.token}`, 'content-type': 'application/json' },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
     const answer = await response.text();
@@ -278,8 +242,8 @@ class Server {
   cpu(): Cpu {
     const runners = runnersOf(this.#folder);
     return {
-      control: cpuSeconds(this.#child?.pid ?? 0, false),
-      engine: cpuSeconds(this.#enginePid, false),
+      control: cpuSeconds(this.#dev?.child.pid ?? 0, false),
+      engine: cpuSeconds(this.#dev?.enginePid ?? 0, false),
       runners: runners.reduce((sum, pid) => sum + cpuSeconds(pid, true), 0),
     };
   }
