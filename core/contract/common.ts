@@ -61,20 +61,79 @@ export const Metadata = z
   .record(z.string().min(1).max(64), z.string().max(512))
   .refine((metadata) => Object.keys(metadata).length <= 50, 'must have at most 50 entries');
 
+export const MetadataBody = z
+  .record(z.string(), z.string())
+  .describe('What callers keep beside it, as names and texts.');
+
 export const PageQuery = z.strictObject({
   limit: z.coerce
     .number()
     .int('must be a whole number')
     .min(1, 'must be at least 1')
     .max(100, 'must be at most 100')
-    .default(25),
-  cursor: z.string().max(2048).optional(),
+    .default(25)
+    .describe('How many items a page has at most.'),
+  cursor: z.string().max(2048).optional().describe('The nextCursor of the page before; absent: the first page.'),
 });
 
+/** The type of an answer, by its schema: nobody changes what was answered. */
+export type Answered<Schema extends z.ZodType> = Unchangeable<z.output<Schema>>;
+type Unchangeable<T> = [Json] extends [T]
+  ? T
+  : T extends readonly (infer Element)[]
+    ? readonly Unchangeable<Element>[]
+    : T extends object
+      ? { readonly [Name in keyof T]: Unchangeable<T[Name]> }
+      : T;
+
+/** An instant as it is answered: UTC, to the second (occurrences) or the millisecond (all else). */
+export const Time = z
+  .string()
+  .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z$/)
+  .meta({ format: 'date-time' });
+/** A duration as it is answered. */
+export const Iso8601Duration = z
+  .string()
+  .regex(/^P(\d+D)?(T(\d+H)?(\d+M)?(\d+S)?)?$/)
+  .meta({ format: 'duration' });
+
+/** An id, by what it begins with. */
+const id = (prefix: string, of: string) =>
+  z
+    .string()
+    .regex(new RegExp(`^${prefix}[0-9a-hjkmnp-tv-z]{26}$`))
+    .describe(`The id of ${of}.`);
+export const AgentId = id('agt_', 'an agent');
+export const ScheduleId = id('sch_', 'a schedule');
+export const BackfillId = id('bkf_', 'a backfill');
+export const RunId = id('run_', 'a run');
+export const VmId = id('vm_', 'a VM');
+
+/** What every resource is answered with. */
+export const asOf = Time.describe('When the server looked.');
+export const Version = z
+  .int()
+  .min(1)
+  .describe('Counts the changes of the resource; its ETag is this number in quotes.');
+export const PrincipalId = z.string().describe('The id of a principal.');
+
 /** Who saw a thing, when (ISO 8601), and what was seen. */
-export const Evidence = z.object({ source: z.string(), observedAt: z.string(), detail: z.string() });
+export const Evidence = z
+  .object({
+    source: z.string().describe('Who saw it.'),
+    observedAt: Time,
+    detail: z.string().describe('What was seen.'),
+  })
+  .meta({ id: 'Evidence', description: 'Who saw a thing, when, and what was seen.' });
 export type Evidence = z.infer<typeof Evidence>;
 
+/** A page of a list. */
+export const listFields = <Item extends z.ZodType>(item: Item) => ({
+  items: z.array(item),
+  nextCursor: z.string().exactOptional().describe('Where the next page begins; absent on the last one.'),
+  asOf,
+});
+export const ListBody = <Item extends z.ZodType>(item: Item) => z.strictObject(listFields(item));
 export interface ListBody<T> {
   readonly items: readonly T[];
   readonly nextCursor?: string;

@@ -1,6 +1,6 @@
 /** Reading a schedule's ledger, its revisions, and what is to come. */
 import { isoSecond, isoTime, type ListBody } from '../contract/common.ts';
-import type { Disposition, OccurrenceBody, RevisionBody } from '../contract/schedules.ts';
+import type { Disposition, OccurrenceBody, RevisionBody, UpcomingBody } from '../contract/schedules.ts';
 import type { Ports } from '../ports.ts';
 import type { PageRequest } from '../runs/service.ts';
 import { keys, occurrenceSort, REVISION_PREFIX } from '../table/keys.ts';
@@ -64,7 +64,7 @@ export async function listUpcoming(
   caller: { readonly tenantId: string },
   scheduleId: string,
   count: number,
-): Promise<ListBody<{ readonly occurrence: string; readonly skipped?: boolean }>> {
+): Promise<ListBody<UpcomingBody>> {
   const schedule = await loadSchedule(ports, caller.tenantId, scheduleId);
   const now = ports.time.now();
   const times = schedule.status === 'active' ? upcoming(schedule, Math.max(now, schedule.decidedThrough), count) : [];
