@@ -1,11 +1,14 @@
 /** The HTTP API as one Hono app, for the Lambda and for `candor dev`: routes, headers that every answer has, problems. */
 import { randomUUID } from 'node:crypto';
 import { type Context, Hono } from 'hono';
+import * as z from 'zod';
 import { CandorError } from '../../core/errors.ts';
 import type { Ports } from '../../core/ports.ts';
 import { json } from './answers.ts';
 import type { Authenticate } from './authenticate.ts';
-import { openApiDocument } from './openapi.ts';
+import { answers } from './declare.ts';
+import { EXAMPLES } from './examples.ts';
+import { type OpenApi, openApiDocument, type RouteGroup } from './openapi.ts';
 import { problemResponse } from './problem.ts';
 import { type Route, route } from './route.ts';
 import { agentRoutes } from './routes/agents.ts';
@@ -31,28 +34,54 @@ export interface Features {
 
 const ALL_FEATURES: Features = { schedules: true };
 
-const documentRoute = route({
-  operation: 'getOpenApi',
-  method: 'GET',
-  path: '/v1/openapi.json',
-  access: 'public',
-  handle: async () => json(publicDocument()),
-});
-
-/** Every route that there can be: what is documented, whichever features are on. */
-export const ROUTES: readonly Route[] = [
-  documentRoute,
-  ...systemRoutes,
-  ...agentRoutes,
-  ...scheduleRoutes,
-  ...occurrenceRoutes,
-  ...runRoutes,
-  ...vmRoutes,
-  ...runnerRoutes,
+const documentRoutes: readonly Route[] = [
+  route({
+    operation: 'getOpenApi',
+    summary: 'This document, as the server has it.',
+    method: 'GET',
+    path: '/v1/openapi.json',
+    access: 'public',
+    answers: answers.json('The OpenAPI document.', z.looseObject({ openapi: z.string() })),
+    handle: async () => json(publicDocument()),
+  }),
 ];
 
-/** What API clients may build on; runners have their own door. */
-export const publicDocument = () => openApiDocument(ROUTES.filter((each) => each.path.startsWith('/v1/')));
+/** What API clients may build on. */
+export const PUBLIC_GROUPS: readonly RouteGroup[] = [
+  { tag: 'Agents', description: 'How each is started, what it needs, its limits.', routes: agentRoutes },
+  {
+    tag: 'Schedules',
+    description: 'Promises to run an agent at certain times.',
+    routes: scheduleRoutes,
+    switchable: true,
+  },
+  {
+    tag: 'Occurrences',
+    description: 'What became of each time at which a schedule should fire.',
+    routes: occurrenceRoutes,
+    switchable: true,
+  },
+  { tag: 'Runs', description: 'Pieces of work: start, look at, follow and cancel them.', routes: runRoutes },
+  { tag: 'VMs', description: 'The machines that host runs.', routes: vmRoutes },
+  {
+    tag: 'System',
+    description: 'Whether it answers, and what its parts say of themselves.',
+    routes: [...documentRoutes, ...systemRoutes],
+  },
+];
+
+/** Runners have their own door. */
+export const RUNNER_GROUP: RouteGroup = { tag: 'Runners', description: 'The door of runners.', routes: runnerRoutes };
+
+/** Every route that there can be: what is documented, whichever features are on. */
+export const ROUTES: readonly Route[] = [...PUBLIC_GROUPS, RUNNER_GROUP].flatMap(({ routes }) => routes);
+
+let made: OpenApi | undefined;
+/** Made once: it is the same for as long as the program is. */
+export function publicDocument(): OpenApi {
+  made ??= openApiDocument(PUBLIC_GROUPS, EXAMPLES);
+  return made;
+}
 
 function routesOf(features: Features): readonly Route[] {
   if (features.schedules) return ROUTES;

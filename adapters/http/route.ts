@@ -8,10 +8,11 @@ import type { Operation } from '../../core/access/operations.ts';
 import type { Caller } from '../../core/access/principals.ts';
 import type { PrincipalCaller } from '../../core/agents/service.ts';
 import type { CoreConfig } from '../../core/config.ts';
-import { CandorError, NotFound } from '../../core/errors.ts';
+import { CandorError, type ErrorCode, NotFound } from '../../core/errors.ts';
 import { type IdPrefix, idPattern } from '../../core/ids.ts';
 import type { Ports, TokenClaims } from '../../core/ports.ts';
 import { type Authenticate, readCaller, readRunner } from './authenticate.ts';
+import type { AnswerSpec } from './declare.ts';
 import { readBody, readQuery } from './parse.ts';
 
 /** Who may call, and what the handler learns of the caller. */
@@ -41,6 +42,8 @@ export interface Server {
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
+export type IfMatch = 'required' | 'honoured';
+
 export interface BodySpec<Schema extends z.ZodType> {
   readonly schema: Schema;
   /** A request without a body counts as `{}`. */
@@ -65,9 +68,17 @@ const NoBody = z.undefined();
 interface RouteSpec<A extends Access, Query extends z.ZodType, Body extends z.ZodType> {
   /** Its name, which says who may ask for it. */
   readonly operation: Operation;
+  /** What it does, in a sentence, and more where a sentence will not do. */
+  readonly summary: string;
+  readonly description?: string;
   readonly method: Method;
   readonly path: string;
   readonly access: A;
+  /** Whether If-Match must be sent, or is looked at where it is. */
+  readonly ifMatch?: IfMatch;
+  readonly answers: readonly AnswerSpec[];
+  /** Errors that do not follow from what it takes. */
+  readonly problems?: readonly ErrorCode[];
   readonly query?: Query;
   readonly body?: BodySpec<Body>;
   /** Said to whoever uses a method that the resource does not take. */
@@ -77,9 +88,14 @@ interface RouteSpec<A extends Access, Query extends z.ZodType, Body extends z.Zo
 
 export interface Route {
   readonly operation: Operation;
+  readonly summary: string;
+  readonly description?: string;
   readonly method: Method;
   readonly path: string;
   readonly access: Access;
+  readonly ifMatch?: IfMatch;
+  readonly answers: readonly AnswerSpec[];
+  readonly problems: readonly ErrorCode[];
   readonly refusal?: string;
   /** What validates the request, for the document that tells of it. */
   readonly query?: z.ZodType;
@@ -93,12 +109,17 @@ export function route<
   Query extends z.ZodType = typeof NoQuery,
   Body extends z.ZodType = typeof NoBody,
 >(spec: RouteSpec<A, Query, Body>): Route {
-  const { operation, method, path, access, refusal } = spec;
+  const { operation, summary, description, method, path, access, ifMatch, answers, problems = [], refusal } = spec;
   return {
     operation,
+    summary,
+    ...(description !== undefined && { description }),
     method,
     path,
     access,
+    ...(ifMatch !== undefined && { ifMatch }),
+    answers,
+    problems,
     ...(refusal !== undefined && { refusal }),
     ...(spec.query !== undefined && { query: spec.query }),
     ...(spec.body !== undefined && { body: { schema: spec.body.schema, optional: spec.body.optional === true } }),

@@ -26,6 +26,9 @@ const EveryCadence = z.strictObject({
 });
 const AtCadence = z.strictObject({ at: Instant, timezone: Timezone.optional() });
 
+/** What a cadence can be, for whoever tells of it. */
+export const CADENCE_FORMS = [CronCadence, EveryCadence, AtCadence] as const;
+
 /** Exactly one of `cron` + `timezone`, `every` (+ `startAt`), `at`. */
 export const Cadence = z
   .looseObject({}, 'must be an object with exactly one of cron, every or at')

@@ -24,6 +24,7 @@ import type {
   Store,
   TokenClaims,
 } from '../../core/ports.ts';
+import { heldToDocument } from './documented.ts';
 
 const BINARY = fileURLToPath(new URL('../../node_modules/@dynoxide/linux-x64/dynoxide', import.meta.url));
 
@@ -124,6 +125,7 @@ export async function createHttpWorld(
     readonly wrapStore?: (store: Store) => Store;
     readonly requestId?: () => string;
     readonly features?: Features;
+    readonly ids?: Ports['ids'];
   } = {},
 ): Promise<HttpWorld> {
   const tableName = `http${++tables}`;
@@ -131,7 +133,11 @@ export async function createHttpWorld(
   const real = new DynamoStore(engine.client, tableName);
   const now = { ms: Date.parse('2027-01-01T00:00:00Z') };
   const fakes = createFakes(now);
-  const ports: Ports = { ...fakes.ports, store: options.wrapStore?.(real) ?? real };
+  const ports: Ports = {
+    ...fakes.ports,
+    ...(options.ids !== undefined && { ids: options.ids }),
+    store: options.wrapStore?.(real) ?? real,
+  };
   // A schedule fires for its creator: without a principal behind the id, every occurrence would be unauthorized.
   await ensurePrincipal(real, 'tenant_a', 'usr_a', 'Administrator of A');
   await ensurePrincipal(real, 'tenant_b', 'usr_b', 'Administrator of B');
@@ -145,12 +151,14 @@ export async function createHttpWorld(
     adminToken: OTHER_TOKEN,
     adminCaller: { kind: 'principal', tenantId: 'tenant_b', principalId: 'usr_b' },
   });
-  const app = createApp({
-    ports,
-    authenticate: async (bearer) => (await first(bearer)) ?? (await second(bearer)),
-    ...(options.requestId !== undefined && { requestId: options.requestId }),
-    ...(options.features !== undefined && { features: options.features }),
-  });
+  const app = heldToDocument(
+    createApp({
+      ports,
+      authenticate: async (bearer) => (await first(bearer)) ?? (await second(bearer)),
+      ...(options.requestId !== undefined && { requestId: options.requestId }),
+      ...(options.features !== undefined && { features: options.features }),
+    }),
+  );
   return { app, ports, now, ...fakes.records, send: (method, path, sent) => send(app, method, path, sent) };
 }
 
