@@ -11,6 +11,7 @@ import { EXAMPLES } from './examples.ts';
 import { type OpenApi, openApiDocument, type RouteGroup } from './openapi.ts';
 import { problemResponse } from './problem.ts';
 import { type Route, route } from './route.ts';
+import { accessRoutes } from './routes/access.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { occurrenceRoutes } from './routes/occurrences.ts';
 import { runnerRoutes } from './routes/runner.ts';
@@ -63,6 +64,11 @@ export const PUBLIC_GROUPS: readonly RouteGroup[] = [
   },
   { tag: 'Runs', description: 'Pieces of work: start, look at, follow and cancel them.', routes: runRoutes },
   { tag: 'VMs', description: 'The machines that host runs.', routes: vmRoutes },
+  {
+    tag: 'Access',
+    description: 'Who may call, with what role, and the keys of service accounts.',
+    routes: accessRoutes,
+  },
   {
     tag: 'System',
     description: 'Whether it answers, and what its parts say of themselves.',

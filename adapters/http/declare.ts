@@ -35,6 +35,8 @@ export const answers = {
   created: (body: z.ZodType): readonly AnswerSpec[] => [
     { ...one('The resource, which exists now.', body), status: 201, headers: ['ETag', 'Location'] },
   ],
+  /** What exists now and is shown this once. */
+  secret: (body: z.ZodType): readonly AnswerSpec[] => [{ ...one('It, with its secret.', body), status: 201 }],
   /** Work that has been taken on. */
   accepted: (description: string, body: z.ZodType, headers: readonly AnswerHeader[]): readonly AnswerSpec[] => [
     { ...one(description, body), status: 202, headers },

@@ -9,6 +9,7 @@ const ID_OF: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   Schedule: { scheduleId: '/id', agentId: '/agentId' },
   Run: { runId: '/id', agentId: '/agentId' },
   Vm: { vmId: '/id' },
+  Principal: { principalId: '/id' },
   Backfill: { backfillId: '/backfillId', scheduleId: '/scheduleId' },
 };
 

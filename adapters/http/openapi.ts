@@ -205,6 +205,8 @@ const ID_FORMS: Readonly<Record<string, unknown>> = {
   backfillId: idForm('bkf_'),
   runId: idForm('run_'),
   vmId: idForm('vm_'),
+  principalId: { type: 'string', pattern: '^(usr|sac)_[0-9a-z]{1,26}$' },
+  keyId: idForm('key_'),
 };
 
 function queryParameters({ query }: Route): readonly unknown[] {

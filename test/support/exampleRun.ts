@@ -55,6 +55,7 @@ export async function recordExamples(engine: Engine): Promise<RecordedExamples> 
   const runId = await runs(world, send, agentId);
   world.now.ms += MINUTE;
   await schedules(world, send, agentId);
+  await access(send);
   await system(send);
   await refusals(send, agentId, runId);
   return found;
@@ -187,6 +188,19 @@ async function schedules(world: HttpWorld, send: Send, agentId: string): Promise
   await send('POST', `${path}/resume`);
   await send('DELETE', path, { headers: { 'if-match': '*' } });
   await send('DELETE', `${path}?cancelRuns=true`, { headers: { 'if-match': '*' } });
+}
+
+async function access(send: Send): Promise<void> {
+  await send('GET', '/v1/me');
+  const account = await send('POST', '/v1/principals', { body: { name: 'nightly build', role: 'operator' } });
+  const path = `/v1/principals/${account.body.id}`;
+  await send('GET', path);
+  const key = await send('POST', `${path}/keys`, { body: { name: 'ci', expiresIn: 'P30D' } });
+  await send('POST', `${path}/keys/${key.body.id}/rotate`, { body: { overlap: 'PT1H' } });
+  await send('GET', `${path}/keys`);
+  await send('DELETE', `${path}/keys/${key.body.id}`);
+  await send('PATCH', path, { headers: { 'if-match': '*' }, body: { role: 'viewer' } });
+  await send('GET', '/v1/principals');
 }
 
 async function system(send: Send): Promise<void> {

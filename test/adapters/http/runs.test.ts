@@ -148,7 +148,12 @@ describe('artifacts', () => {
     const app = heldToDocument(
       createApp({
         ports,
-        authenticate: async () => ({ kind: 'principal', tenantId: TENANT, principalId: 'u' }),
+        authenticate: async () => ({
+          kind: 'principal',
+          tenantId: TENANT,
+          principalId: 'u',
+          grants: { role: 'admin' },
+        }),
       }),
     );
     send = (method, url, body, token = 'x') =>
