@@ -10,6 +10,7 @@ import { answers } from './declare.ts';
 import { EXAMPLES } from './examples.ts';
 import { type OpenApi, openApiDocument, type RouteGroup } from './openapi.ts';
 import { problemResponse } from './problem.ts';
+import { CONTENT_SECURITY_POLICY, referencePage } from './reference/page.ts';
 import { type Route, route } from './route.ts';
 import { accessRoutes } from './routes/access.ts';
 import { agentRoutes } from './routes/agents.ts';
@@ -44,6 +45,22 @@ const documentRoutes: readonly Route[] = [
     access: 'public',
     answers: answers.json('The OpenAPI document.', z.looseObject({ openapi: z.string() })),
     handle: async () => json(publicDocument()),
+  }),
+  route({
+    operation: 'getReference',
+    summary: 'The document as a page for people.',
+    method: 'GET',
+    path: '/v1/reference',
+    access: 'public',
+    answers: answers.page('text/html', 'The page.'),
+    handle: async () =>
+      new Response(reference(), {
+        headers: {
+          'Content-Type': 'text/html; charset=utf-8',
+          'Content-Security-Policy': CONTENT_SECURITY_POLICY,
+          'Referrer-Policy': 'no-referrer',
+        },
+      }),
   }),
 ];
 
@@ -93,6 +110,12 @@ function routesOf(features: Features): readonly Route[] {
   if (features.schedules) return ROUTES;
   const off = new Set<Route>([...scheduleRoutes, ...occurrenceRoutes]);
   return ROUTES.filter((route) => !off.has(route));
+}
+
+let page: string | undefined;
+function reference(): string {
+  page ??= referencePage(publicDocument());
+  return page;
 }
 
 export function createApp(options: AppOptions): Hono {

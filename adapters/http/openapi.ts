@@ -3,6 +3,7 @@
  * those that a feature flag has switched off.
  */
 import * as z from 'zod';
+import { OPERATIONS } from '../../core/access/operations.ts';
 import { CADENCE_FORMS, Cadence } from '../../core/contract/schedules.ts';
 import { ERROR_CODES, type ErrorCode } from '../../core/errors.ts';
 import { type AnswerHeader, type AnswerSpec, problemsOf } from './declare.ts';
@@ -109,6 +110,7 @@ function operation(route: Route, { tag, switchable }: RouteGroup, making: Making
     summary: route.summary,
     ...(route.description !== undefined && { description: route.description }),
     security: route.access === 'public' ? [] : [{ bearer: [] }],
+    ...(route.access !== 'public' && { 'x-least-role': OPERATIONS[route.operation] }),
     parameters: [...pathParameters(route), ...queryParameters(route), ...conditionalHeaders(route)],
     ...(route.body !== undefined && {
       requestBody: {

@@ -98,7 +98,7 @@ function headerFaults(response: ResponseObject, headers: Headers): readonly stri
 /** What is wrong with an answer by the document; nothing, if it is as documented. */
 export async function answerFaults(method: string, path: string, response: Response): Promise<readonly string[]> {
   const text = await response.text();
-  const type = response.headers.get('content-type') ?? '';
+  const [type = ''] = (response.headers.get('content-type') ?? '').split(';');
   const isHead = method === 'HEAD';
   const template = templateOf(path);
   const verb = isHead ? 'get' : method.toLowerCase();

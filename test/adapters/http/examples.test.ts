@@ -25,3 +25,12 @@ it('the document is served without a token, and tells of schedules although the 
   expect(document.paths).toHaveProperty(['/v1/schedules']);
   expect((await world.send('GET', '/v1/schedules')).status).toBe(404);
 });
+
+it('the page for people is served without a token, with a policy that lets it load nothing', async () => {
+  const world = await createHttpWorld(engine);
+  const answer = await world.send('GET', '/v1/reference', { token: null });
+  expect(answer.status).toBe(200);
+  expect(answer.headers.get('content-type')).toBe('text/html; charset=utf-8');
+  expect(answer.headers.get('content-security-policy')).toMatch(/^default-src 'none'; style-src 'sha256-[^']+';/);
+  expect(answer.text).toMatch(/^<!doctype html>/);
+});
