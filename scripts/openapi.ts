@@ -8,6 +8,7 @@ import { PUBLIC_GROUPS } from '../adapters/http/app.ts';
 import { openApiDocument } from '../adapters/http/openapi.ts';
 import { examplesFile, recordExamples } from '../test/support/exampleRun.ts';
 import { startHttpEngine } from '../test/support/httpWorld.ts';
+import { clientContract } from './clientContract.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');
 
@@ -22,4 +23,6 @@ const examples = examplesFile(recorded);
 await write('adapters/http/examples.json', examples);
 // The examples that the routes have loaded are those of before.
 const document = openApiDocument(PUBLIC_GROUPS, JSON.parse(examples));
-await write('docs/openapi.json', `${JSON.stringify(document, undefined, 2)}\n`);
+const text = JSON.stringify(document, undefined, 2);
+await write('docs/openapi.json', `${text}\n`);
+await write('client/src/contract.ts', clientContract(JSON.parse(text)));

@@ -1,8 +1,6 @@
 /** `candor runs retry`: an ended run, done again. */
 import type { Command } from 'commander';
-import type { RunBody } from '../../core/contract/runs.ts';
 import { type InputOptions, readInput } from '../arguments.ts';
-import { apiPath } from '../client.ts';
 import type { Host } from '../session.ts';
 import { examples, inputOptions, subcommand, WAIT_HELP } from './options.ts';
 import { printOrAwaitRun } from './runs.ts';
@@ -19,7 +17,7 @@ export function addRunRetry(runs: Command, host: Host): void {
   host.serve<InputOptions & { readonly wait?: true }>(retry, async (session, [id = ''], options) => {
     const input = await readInput(options);
     const body = input === undefined ? {} : { input: input.value };
-    const run = await session.client.post<RunBody>(apiPath('runs', id, 'retry'), { body });
+    const run = await session.client.call('retryRun', { path: { runId: id }, body });
     return printOrAwaitRun(session, run, options.wait === true);
   });
 }

@@ -9,8 +9,8 @@ const DAY = 24 * HOUR;
 const TIMEOUTS = {
   queueTimeout:
     'Waiting for a place or for other runs longer than this ends the run. Absent: it waits for as long as it takes.',
-  startTimeout: "From admission to the start of the process. Absent: the installation's.",
-  runTimeout: "From the start of the process to its end. Absent: the installation's.",
+  startTimeout: "From admission until the process starts; absent: the installation's.",
+  runTimeout: "How long the process may work; absent: the installation's.",
   idleTimeout: 'Neither output nor CPU time for so long ends the run. Absent: never.',
 } as const;
 
@@ -215,9 +215,9 @@ export type Architecture = (typeof ARCHITECTURES)[number];
 /** What a VM must have at least. On one machine they are kept and not looked at: there is one kind of VM. */
 export const Requirements = z
   .strictObject({
-    vcpu: z.int('must be a whole number').min(1, 'must be at least 1').max(512, 'must be at most 512').optional(),
-    memoryMiB: z.int('must be a whole number').min(128, 'must be at least 128').max(8_388_608).optional(),
-    architecture: z.enum(ARCHITECTURES, `must be one of ${ARCHITECTURES.join(', ')}`).optional(),
+    vcpu: z.int('must be a whole number').min(1, 'must be at least 1').max(512, 'must be at most 512').exactOptional(),
+    memoryMiB: z.int('must be a whole number').min(128, 'must be at least 128').max(8_388_608).exactOptional(),
+    architecture: z.enum(ARCHITECTURES, `must be one of ${ARCHITECTURES.join(', ')}`).exactOptional(),
     instanceTypes: z
       .array(
         z
@@ -227,16 +227,16 @@ export const Requirements = z
       )
       .min(1, 'must name an instance type')
       .max(20, 'must have at most 20 instance types')
-      .optional()
+      .exactOptional()
       .describe('Only these, as far as the installation has them.'),
     diskGiB: z
       .int('must be a whole number')
       .min(8, 'must be at least 8')
       .max(16_384, 'must be at most 16384')
-      .optional(),
+      .exactOptional(),
     market: z
       .enum(MARKET_WISHES, `must be one of ${MARKET_WISHES.join(', ')}`)
-      .optional()
+      .exactOptional()
       .describe(
         'spot_first takes an on-demand one where there is no spot instance; absent: as the installation has it.',
       ),
@@ -246,12 +246,12 @@ export const Requirements = z
 
 /** What a VM is asked for with. */
 export interface Needs {
-  readonly vcpu?: number | undefined;
-  readonly memoryMiB?: number | undefined;
-  readonly diskGiB?: number | undefined;
-  readonly architecture?: Architecture | undefined;
-  readonly instanceTypes?: readonly string[] | undefined;
-  readonly market?: (typeof MARKET_WISHES)[number] | undefined;
+  readonly vcpu?: number;
+  readonly memoryMiB?: number;
+  readonly diskGiB?: number;
+  readonly architecture?: Architecture;
+  readonly instanceTypes?: readonly string[];
+  readonly market?: (typeof MARKET_WISHES)[number];
 }
 
 /** An AMI of one's own; absent: the installation's for the architecture. */

@@ -51,7 +51,8 @@ export const Name = z
   .trim()
   .min(1, 'must not be empty')
   .max(120, 'must have at most 120 characters')
-  .regex(/^[^\p{C}]+$/u, 'must not contain control characters');
+  // An empty one has been told already.
+  .regex(/^[^\p{C}]*$/u, 'must not contain control characters');
 
 /** Any JSON value. Its size is limited by the server (`maxInputBytes`). */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
