@@ -73,6 +73,8 @@ const SETTINGS = {
   cancelEscalateSeconds: seconds(120),
   /** A draining VM that still exists after this is terminated. */
   drainSeconds: seconds(30),
+  /** A request that may be held back is held back no longer, whatever it asks for; API Gateway gives up after 30 s. */
+  maxWaitSeconds: rule(20, (value) => isNumber(value) && value >= 0 && value <= 20, 'must be a number from 0 to 20'),
   runnerTokenSeconds: seconds(3600),
   maxInputBytes: count(128 * 1024),
   maxMetadataBytes: count(8 * 1024),

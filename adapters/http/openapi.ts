@@ -57,7 +57,7 @@ export function openApiDocument(groups: readonly RouteGroup[], examples: Example
     components: {
       securitySchemes: { bearer: { type: 'http', scheme: 'bearer', description: 'Authorization: Bearer <token>' } },
       headers: HEADERS,
-      responses: sorted(components.responses),
+      responses: sorted({ ...components.responses, HeadersTooLarge: HEADERS_TOO_LARGE }),
       schemas: sorted(components.schemas),
     },
   };
@@ -87,6 +87,12 @@ const HEADERS: Readonly<Record<AnswerHeader | 'X-Request-Id' | 'Retry-After' | '
   },
   'WWW-Authenticate': { description: 'Bearer.', required: true, schema: { type: 'string' } },
 };
+/** The one answer that is not the API's own. */
+const HEADERS_TOO_LARGE = {
+  description:
+    'The address and the headers together are too large (16 KiB on one machine, 10 KiB behind API Gateway). What receives the request answers this before the API sees it, without a problem in the body.',
+};
+
 type HeaderName = keyof typeof HEADERS;
 const headers = (...names: readonly HeaderName[]) =>
   Object.fromEntries(
@@ -126,6 +132,7 @@ function operation(route: Route, { tag, switchable }: RouteGroup, making: Making
     responses: {
       ...Object.fromEntries(route.answers.map((answer) => [answer.status, answered(route, answer, making)])),
       ...problemAnswers(problemsOf(route, switchable === true), components, examples),
+      431: { $ref: '#/components/responses/HeadersTooLarge' },
     },
   };
 }

@@ -1,5 +1,5 @@
 /** `candor vms`, `candor system`, `candor audit`, `candor health` and `candor dev`. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { VmBody } from '../../core/contract/runs.ts';
 import { wholeNumber } from '../arguments.ts';
 import { EXIT } from '../errors.ts';
@@ -72,6 +72,7 @@ export function addSystemCommands(program: Command, host: Host): void {
 interface DevOptions extends GlobalOptions {
   readonly port?: number;
   readonly keep?: true;
+  readonly fleet?: 'local' | 'none';
 }
 
 const PORT_MAX = 65_535;
@@ -88,7 +89,13 @@ export function addDevCommand(program: Command, host: Host): void {
     )
     .option('--data-dir <dir>', 'keep everything there (default: CANDOR_DATA_DIR or .candor)')
     .option('--json', 'print where it listens as one JSON object')
-    .option('--keep', 'leave live runs to the next start when it is stopped');
+    .option('--keep', 'leave live runs to the next start when it is stopped')
+    .addOption(
+      new Option('--fleet <which>', 'none: launch no VM, so that every run fails; for tests of the API').choices([
+        'local',
+        'none',
+      ]),
+    );
   examples(dev, 'candor dev', 'candor dev --data-dir /var/lib/candor --port 7171 --keep');
   dev.action(async () => {
     const options = dev.optsWithGlobals<DevOptions>();
@@ -100,6 +107,7 @@ export function addDevCommand(program: Command, host: Host): void {
         dataDir: options.dataDir ?? host.environment.dataDir,
         json,
         keep: options.keep === true,
+        launches: options.fleet === 'none' ? 'none' : 'here',
         environment: host.environment.variables,
         ...(options.port !== undefined && { port: options.port }),
       });

@@ -97,6 +97,7 @@ async function startParts(
     log: args.log,
     config: ground.config,
     features: ground.features,
+    launches: args.launches ?? 'here',
   });
   const admin = { tenantId: LOCAL_TENANT, principalId: LOCAL_ADMIN };
   const app = createApp({

@@ -183,7 +183,7 @@ export interface Criteria {
   readonly outputSchema?: { readonly [name: string]: Json };
 }
 
-const GIT_URL = /^(https?|ssh|git|file):\/\/[^\s\0]+$|^[\w.-]+@[\w.-]+:[^\s\0]+$/;
+const GIT_URL = /^((https?|ssh|git|file):[/]{2}[^\s\u0000]+|[\w.-]+@[\w.-]+:[^\s\u0000]+)$/;
 export const SecretId = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, 'must be 1 to 100 letters, digits, dots, dashes or underscores');
@@ -196,7 +196,7 @@ export const Repository = z.strictObject({
     .refine((url) => !/^\w+:\/\/[^/@]*:[^/@]*@/.test(url), 'must not hold a password: name it with secret'),
   ref: z
     .string()
-    .regex(/^[A-Za-z0-9_][^\s~^:?*[\\\0]{0,254}$/, 'must be a branch, a tag or a full commit id')
+    .regex(/^[A-Za-z0-9_][^\s~^:?*[\\\u0000]{0,254}$/, 'must be a branch, a tag or a full commit id')
     .describe('A branch, a tag or a full commit id.'),
   secret: SecretId.exactOptional().describe('The id of the secret that opens it.'),
 });

@@ -9,9 +9,15 @@ export interface DurationLimits {
   readonly maxSeconds: number;
 }
 
+/** What {@link parseDuration} reads, as a pattern for whoever cannot call it. */
+const PARTS = '(\\d+H(\\d+M)?(\\d+S)?|\\d+M(\\d+S)?|\\d+S)';
+const durationText = z.string().meta({
+  pattern: `^\\s*(P(\\d+W(\\d+D)?|\\d+D)(T${PARTS})?|PT${PARTS}|\\d+\\s*[smhd])\\s*$`,
+});
+
 /** A duration within limits, as seconds. */
 export const Duration = ({ minSeconds, maxSeconds }: DurationLimits) =>
-  z.string().transform((text, context) => {
+  durationText.transform((text, context) => {
     const value = parseDuration(text);
     const limits = `between ${formatDuration(minSeconds)} and ${formatDuration(maxSeconds)}`;
     if (value === undefined) {
@@ -25,8 +31,13 @@ export const Duration = ({ minSeconds, maxSeconds }: DurationLimits) =>
     return value;
   });
 
+const instantText = z.string().meta({
+  pattern:
+    '^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])T([01]\\d|2[0-4]):[0-5]\\d(:[0-5]\\d(\\.\\d+)?)?(Z|[+-]([01]\\d|2[0-4]):[0-5]\\d)$',
+});
+
 /** An instant with an offset or `Z`, to the second; as epoch milliseconds. */
-export const Instant = z.string().transform((text, context) => {
+export const Instant = instantText.transform((text, context) => {
   const date = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.exec(text)?.[1];
   const value = date !== undefined && isDate(date) ? Date.parse(text) : Number.NaN;
   // With an offset a time may lie beyond the years that it is written with.

@@ -22,7 +22,6 @@ export interface Media {
 export interface Answer {
   readonly $ref?: string;
   readonly description: string;
-  readonly headers: Readonly<Record<string, unknown>>;
   readonly content?: Readonly<Record<string, Media>>;
 }
 export interface Schema {

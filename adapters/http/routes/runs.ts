@@ -220,7 +220,7 @@ async function followLogs(
   reader: AbortSignal,
 ): Promise<LogPageBody> {
   // A duration, so it is measured on the monotonic clock: the wall clock may be set meanwhile.
-  const until = performance.now() + query.wait * 1000;
+  const until = performance.now() + Math.min(query.wait, ports.config.maxWaitSeconds) * 1000;
   for (;;) {
     const page = await readRunLogs(ports, caller, runId, query);
     const leftMs = until - performance.now();
