@@ -72,7 +72,7 @@ export function problemsOf(route: Route, switchable: boolean): readonly ErrorCod
     !open && 'forbidden',
     (path.includes('/:') || switchable) && 'not_found',
     ifMatch !== undefined && 'version_conflict',
-    ifMatch === 'required' && 'precondition_required',
+    (ifMatch === 'required' || ifMatch === 'for_changes') && 'precondition_required',
     ...problems,
     !open && 'store_unavailable',
     !open && 'try_again',

@@ -233,6 +233,12 @@ function queryParameters({ query }: Route): readonly unknown[] {
   }));
 }
 
+const IF_MATCH: Readonly<Record<NonNullable<Route['ifMatch']>, string>> = {
+  required: 'The ETag of the resource as it was read, or * for any.',
+  for_changes: 'The ETag of the resource as it was read, or * for any. Required, unless dryRun=true.',
+  honoured: 'The ETag of the resource as it was read: nothing is done at another version.',
+};
+
 function conditionalHeaders({ ifMatch, answers }: Route): readonly unknown[] {
   const parameter = (name: string, required: boolean, description: string, schema: object) => ({
     name,
@@ -245,7 +251,7 @@ function conditionalHeaders({ ifMatch, answers }: Route): readonly unknown[] {
     ...(ifMatch === undefined
       ? []
       : [
-          parameter('If-Match', ifMatch === 'required', 'The ETag of the resource as it was read, or * for any.', {
+          parameter('If-Match', ifMatch === 'required', IF_MATCH[ifMatch], {
             pattern: '^(\\*|"(0|[1-9][0-9]{0,14})")$',
           }),
         ]),

@@ -43,7 +43,8 @@ export interface Server {
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
-export type IfMatch = 'required' | 'honoured';
+/** `for_changes`: required, unless the request only asks what it would do. */
+export type IfMatch = 'required' | 'for_changes' | 'honoured';
 
 export interface BodySpec<Schema extends z.ZodType> {
   readonly schema: Schema;

@@ -1350,7 +1350,7 @@ export interface Operations {
       readonly dryRun?: 'true' | 'false' | undefined;
     };
     readonly body: UpdateScheduleRequest;
-    readonly ifMatch: 'required';
+    readonly ifMatch: 'honoured';
     readonly answer: Schedule | DryRun;
   };
   /** Delete a schedule. Refused while it has live runs that are not to be cancelled with it. */

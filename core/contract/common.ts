@@ -62,8 +62,8 @@ export const Name = z
   .trim()
   .min(1, 'must not be empty')
   .max(120, 'must have at most 120 characters')
-  // An empty one has been told already.
-  .regex(/^[^\p{C}]*$/u, 'must not contain control characters');
+  // Characters that no Unicode of ours knows yet are no control characters. An empty name has been told already.
+  .regex(/^[^\p{Cc}\p{Cf}]*$/u, 'must not contain control characters');
 
 /** Any JSON value. Its size is limited by the server (`maxInputBytes`). */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };

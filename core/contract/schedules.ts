@@ -7,7 +7,11 @@ import { OverlapPolicy, SCHEDULE_WORDS } from './scheduleParts.ts';
 export * from './scheduleAnswers.ts';
 export * from './scheduleParts.ts';
 
-export const Timezone = z.string().max(64).refine(isTimezone, 'must be an IANA time zone such as Europe/Berlin or UTC');
+export const Timezone = z
+  .string()
+  .max(64)
+  .refine(isTimezone, 'must be an IANA time zone such as Europe/Berlin or UTC')
+  .meta({ pattern: '^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$', examples: ['Europe/Berlin', 'UTC'] });
 
 export function isTimezone(name: string): boolean {
   if (!/^[A-Za-z]/.test(name)) return false;

@@ -4,7 +4,7 @@ import { describeWarnings } from '../cadence/warnings.ts';
 import { isoSecond, isoTime } from '../contract/common.ts';
 import type { DryRunBody, SchedulePatch } from '../contract/schedules.ts';
 import type { Ports } from '../ports.ts';
-import { checkInput, checkMetadata, type Precondition, requireVersion } from '../rules.ts';
+import { checkInput, checkMetadata, honourVersion, type Precondition } from '../rules.ts';
 import type { RunRow } from '../runs/model.ts';
 import { keys, OCCURRENCE_PREFIX } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
@@ -30,7 +30,7 @@ export async function dryRunPatch(
   if (patch.input !== undefined) checkInput(ports.config, patch.input);
   checkMetadata(ports.config, patch.metadata ?? undefined);
   const schedule = await loadLiveSchedule(ports, caller, scheduleId);
-  requireVersion('schedule', scheduleId, schedule.version, precondition);
+  honourVersion('schedule', scheduleId, schedule.version, precondition);
   const now = ports.time.now();
   const to = now + RANGE_DAYS * 86_400_000;
   const after = patchedSchedule(schedule, patch, caller.principalId, now);

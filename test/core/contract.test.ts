@@ -178,6 +178,9 @@ describe('bodies', () => {
     ])
       expect(AgentCreate.safeParse(bad).success).toBe(false);
     expect(Name.parse('  Nightly report ☂  ')).toBe('Nightly report ☂');
+    // Of a plane that no Unicode has given a meaning yet: no control character.
+    expect(Name.parse('\u{87d46}')).toBe('\u{87d46}');
+    for (const control of ['\u0007', '\u202e', '\u200b']) expect(Name.safeParse(`a${control}b`).success).toBe(false);
   });
 
   it('refuse a window that ends before it begins', () => {

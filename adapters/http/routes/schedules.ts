@@ -99,7 +99,7 @@ const resourceRoutes: readonly Route[] = [
     method: 'PATCH',
     path: ONE,
     access: 'principal',
-    ifMatch: 'required',
+    ifMatch: 'for_changes',
     answers: [
       {
         status: 200,
