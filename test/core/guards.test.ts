@@ -738,7 +738,7 @@ const COVERED: Readonly<Record<string, string>> = {
   'dispatch.noMarker': 'run.unchanged: the marker is set with a new version',
   'correction.once': 'run.unchanged: the correction is stored with a new version',
   'withheld.rangeOnce': 'schedule.unchanged: two resumes collide there first',
-  'principal.enrolledOnce': 'event.appendedOnce: two first calls of one user append the same event',
+  'principal.asSeen': 'event.appendedOnce: two first calls of one user append the same event',
   'key.createdOnce': 'the id is new',
   'agent.createdOnce': 'the id is new',
   'agent.versionOnce': 'agent.unchanged',
