@@ -1,5 +1,6 @@
 /** From a credential to an identity, by what stands in the table now: what was revoked is worth nothing from then on. */
 
+import { awsIdentity } from '../contract/awsIdentity.ts';
 import type { Role } from '../contract/roles.ts';
 import { derivedId, hashSecret } from '../ids.ts';
 import type { Ports } from '../ports.ts';
@@ -48,6 +49,19 @@ async function markUsed({ store }: Pick<Ports, 'store'>, key: KeyRow, now: numbe
   await store
     .transact([{ kind: 'update', key: keys.apiKey(key.principalId, key.id), set, guards: [] }])
     .catch(() => undefined);
+}
+
+/** One AWS role or user is one principal of one tenant. */
+export const awsPrincipalId = (identity: string): string => derivedId('iam_', 0, identity);
+
+/** Whoever signed a request, where an administrator has entered them. */
+export async function identityOfSigner(ports: Pick<Ports, 'store'>, signerArn: string): Promise<Identity | undefined> {
+  const identity = awsIdentity(signerArn);
+  if (identity === undefined) return undefined;
+  const principalId = awsPrincipalId(identity);
+  const principal = asRow<PrincipalRow>(await ports.store.get(keys.principal(principalId)));
+  if (principal?.status !== 'active') return undefined;
+  return { kind: 'principal', tenantId: principal.tenantId, principalId, grants: grantsOf(principal) };
 }
 
 /** What an identity provider says of a user, after its signature has been checked. */

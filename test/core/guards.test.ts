@@ -9,7 +9,7 @@ import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ensurePrincipal } from '../../core/access/principals.ts';
-import { createServiceAccount, getPrincipal, patchPrincipal } from '../../core/access/service.ts';
+import { createPrincipal, getPrincipal, patchPrincipal } from '../../core/access/service.ts';
 import { createAgent, deleteAgent, getAgent, patchAgent } from '../../core/agents/service.ts';
 import { AgentCreate } from '../../core/contract/agents.ts';
 import { ScheduleCreate } from '../../core/contract/schedules.ts';
@@ -707,7 +707,7 @@ const RACES: readonly Race[] = [
     breaks: 'two changes share one version (I8), and one of them leaves no event (I13)',
     held: async (world) => {
       const { ports, caller } = world;
-      const { id } = await createServiceAccount(ports, caller, { name: 'ci' });
+      const { id } = await createPrincipal(ports, caller, { name: 'ci' });
       const any = { kind: 'any' } as const;
       const revoke = () => patchPrincipal(ports, caller, id, { status: 'revoked' }, any);
       const late = afterRead(world, keys.principal(id), revoke);
