@@ -169,7 +169,7 @@ describe('the stream', () => {
     });
     expect(JSON.parse(Properties.FilterCriteria.Filters[0].Pattern)).toEqual({
       eventName: ['INSERT'],
-      dynamodb: { Keys: { sk: { S: [{ prefix: 'EVT#' }, { prefix: 'NOTE#' }] } } },
+      dynamodb: { Keys: { sk: { S: [{ prefix: 'EVT#' }, { prefix: 'NOTE#' }, { prefix: 'OCC#' }] } } },
     });
     expect(textOf(Properties.DestinationConfig.OnFailure.Destination)).toMatch(/^<eventsdeadletters/);
   });
