@@ -26,6 +26,7 @@ export const ERROR_CODES = {
   chunk_conflict: { status: 409, retryable: false, title: 'The log says something else there' },
   illegal_transition: { status: 409, retryable: false, title: 'The resource is not in a state for this' },
   precondition_required: { status: 428, retryable: false, title: 'If-Match is required' },
+  cursor_expired: { status: 410, retryable: false, title: 'The cursor is too old' },
   version_conflict: { status: 412, retryable: false, title: 'The resource has changed meanwhile' },
   contended: { status: 503, retryable: true, title: 'Too many writers at once' },
   store_unavailable: { status: 503, retryable: true, title: 'The store does not answer' },

@@ -9,6 +9,7 @@ import { openApiDocument } from './openapi.ts';
 import { problemResponse } from './problem.ts';
 import { type Route, route } from './route.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { eventRoutes } from './routes/events.ts';
 import { occurrenceRoutes } from './routes/occurrences.ts';
 import { runnerRoutes } from './routes/runner.ts';
 import { runRoutes } from './routes/runs.ts';
@@ -48,6 +49,7 @@ export const ROUTES: readonly Route[] = [
   ...occurrenceRoutes,
   ...runRoutes,
   ...vmRoutes,
+  ...eventRoutes,
   ...runnerRoutes,
 ];
 
