@@ -1,6 +1,7 @@
 /** The `candor` command: reads the command line, runs one command, answers its exit code. */
 import { Command, CommanderError } from 'commander';
 import { addAgentCommands } from './commands/agents.ts';
+import { addEventsCommand } from './commands/events.ts';
 import { addDevCommand, addSystemCommands, addVmCommands } from './commands/machine.ts';
 import { addRunCommands } from './commands/runs.ts';
 import { addScheduleCommands } from './commands/schedules.ts';
@@ -47,6 +48,7 @@ export function programOf(host: Host): Command {
   addScheduleCommands(program, host);
   addRunCommands(program, host);
   addVmCommands(program, host);
+  addEventsCommand(program, host);
   addSystemCommands(program, host);
   addSecretCommands(program, host);
   return program;

@@ -230,6 +230,10 @@ function checkLimits(config: z.output<typeof Shape>, complain: Complain): void {
       ['alarms', 'thresholds', 'fireLatenessSeconds'],
       `must be more than limits.clockPrecisionSeconds (${limits.data.clockPrecisionSeconds}): so late is in time`,
     );
+  if (limits.data.sweepsGarbage)
+    complain(['limits', 'sweepsGarbage'], 'is for one machine; on AWS the table has a time to live');
+  if (limits.data.feedRetentionDays > limits.data.retentionDays)
+    complain(['limits', 'feedRetentionDays'], 'must not be longer than limits.retentionDays');
   if (config.retention.logObjectsDays * 86_400 <= limits.data.runTimeoutSeconds)
     complain(['retention', 'logObjectsDays'], 'must be longer than limits.runTimeoutSeconds');
 }

@@ -10,6 +10,7 @@ import { problemResponse } from './problem.ts';
 import { type Route, route, type Server } from './route.ts';
 import { accessRoutes } from './routes/access.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { eventRoutes } from './routes/events.ts';
 import { occurrenceRoutes } from './routes/occurrences.ts';
 import { runnerRoutes } from './routes/runner.ts';
 import { runRoutes } from './routes/runs.ts';
@@ -51,6 +52,7 @@ export const ROUTES: readonly Route[] = [
   ...runRoutes,
   ...vmRoutes,
   ...accessRoutes,
+  ...eventRoutes,
   ...runnerRoutes,
 ];
 

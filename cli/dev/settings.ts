@@ -24,6 +24,7 @@ const LOCAL = {
   watchdogIntervalSeconds: 2,
   checkShards: 1,
   pollEvents: true,
+  sweepsGarbage: true,
 };
 
 /**

@@ -55,6 +55,8 @@ export const OPERATIONS = {
   listRunEvents: 'viewer',
   getRunLogs: 'viewer',
 
+  listEvents: 'viewer',
+
   listVms: 'viewer',
   getVm: 'viewer',
   drainVm: 'operator',

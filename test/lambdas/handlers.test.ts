@@ -3,6 +3,7 @@ import type { Context } from 'aws-lambda';
 import type { LambdaEvent } from 'hono/aws-lambda';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { marshallItem } from '../../adapters/aws/marshall.ts';
+import { feedShardOf } from '../../core/feed/model.ts';
 import { fire } from '../../core/schedules/fire.ts';
 import { keys } from '../../core/table/keys.ts';
 import { launchVm } from '../../core/vms/provision.ts';
@@ -228,6 +229,34 @@ describe('the stream handler', () => {
     expect(await handler({ Records: [harmless, newer] }, context)).toEqual({
       batchItemFailures: [{ itemIdentifier: '2' }],
     });
+  });
+
+  it('writes the feed up to the record that failed, and once where records come again', async () => {
+    const { handler } = await import('../../lambdas/events.ts');
+    const record = (sequence: number, schemaVersion = 1) => {
+      const key = keys.runEvent('run_x', sequence);
+      const facts = {
+        tenantId: 'fed',
+        subject: 'run',
+        subjectId: 'run_x',
+        sequence,
+        type: 'run.x',
+        at: 1,
+        writer: 'w',
+      };
+      const image = marshallItem({ ...key, schemaVersion, ...facts, detail: {} });
+      return { eventName: 'INSERT', dynamodb: { SequenceNumber: String(sequence), NewImage: image } };
+    };
+    const fed = async () =>
+      (await world.ports.store.query({ pk: `FEED#fed#${feedShardOf('run_x')}`, prefix: 'B#', limit: 10 })).items.map(
+        ({ refs }) => refs,
+      );
+    const batch = { Records: [record(1), record(2), record(3, 99), record(4)] };
+    expect(await handler(batch, context)).toEqual({ batchItemFailures: [{ itemIdentifier: '3' }] });
+    expect(await handler(batch, context)).toEqual({ batchItemFailures: [{ itemIdentifier: '3' }] });
+    expect(await fed()).toEqual([['RUN#run_x EVT#0000000001', 'RUN#run_x EVT#0000000002']]);
+    await handler({ Records: [record(3), record(4)] }, context);
+    expect((await fed()).flat()).toHaveLength(4);
   });
 });
 

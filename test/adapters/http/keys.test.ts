@@ -1,6 +1,8 @@
 /** Service accounts and their keys, over HTTP: shown once, cut down, replaced without a gap, revoked at once. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { EventRow } from '../../../core/runs/model.ts';
 import { keys } from '../../../core/table/keys.ts';
+import { asRow } from '../../../core/table/rows.ts';
 import {
   createHttpWorld,
   type Engine,
@@ -170,4 +172,30 @@ it('one account has at most 20 keys that stand', async () => {
   for (let count = 0; count < 20; count++) expect((await keyOf(id)).id).toBeDefined();
   const answer = await world.send('POST', `/v1/principals/${id}/keys`, { body: { name: 'one more' } });
   expect([answer.status, answer.body.detail]).toEqual([409, `${id} has 20 keys, the limit is 20.`]);
+});
+
+it('follows the feed of its agents only; who may what is told to administrators only', async () => {
+  const { appendToFeed } = await import('../../../core/feed/append.ts');
+  const fed = await createHttpWorld(engine);
+  const make = async (path: string, body: object) => (await fed.send('POST', path, { body })).body;
+  const [mine, other] = [await makeAgent(fed), await makeAgent(fed)];
+  const run = await make(`/v1/agents/${mine.id}/runs`, {});
+  const foreign = await make(`/v1/agents/${other.id}/runs`, {});
+  const { id } = await make('/v1/principals', { name: 'ci', role: 'editor' });
+  const scoped = await make(`/v1/principals/${id}/keys`, { name: 'one', agents: [mine.id] });
+  const whole = await make(`/v1/principals/${id}/keys`, { name: 'all' });
+  const events = [
+    ...[mine, other].map((agent) => keys.agentEvent(agent.id, 1)),
+    ...[run, foreign].map((each) => keys.runEvent(each.id, 1)),
+    keys.principalEvent(id, 1),
+  ];
+  const rows = (await fed.ports.store.getMany(events)).map((item) => asRow<EventRow>(item)!);
+  await appendToFeed(fed.ports, rows);
+  const subjects = async (token?: string) => {
+    const { body } = await fed.send('GET', '/v1/events', token === undefined ? {} : { token });
+    return [...new Set(body.items.map((each: { subject: { id: string } }) => each.subject.id))].sort();
+  };
+  expect(await subjects(scoped.key)).toEqual([mine.id, run.id].sort());
+  expect(await subjects(whole.key)).not.toContain(id);
+  expect(await subjects()).toContain(id);
 });
