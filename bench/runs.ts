@@ -4,20 +4,18 @@
  * process; then all at once through the same VMs, for the rate and the CPU time. The floor is the same program spawned
  * directly, as many at a time, in the same run.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { ListBody } from '../core/contract/common.ts';
 import type { RunBody, VmBody } from '../core/contract/runs.ts';
+import { DevServer } from './devServer.ts';
 import { percentile } from './stats.ts';
 
-const CANDOR = fileURLToPath(new URL('../cli/candor.mjs', import.meta.url));
 const COMMAND = 'true';
-const READY_MS_MAX = 30_000;
 const POSTS_AT_ONCE = 8;
 /** As `getconf CLK_TCK` says on every Linux that we know. */
 const TICKS_PER_SECOND = 100;
@@ -47,23 +45,23 @@ export async function benchRuns(args: readonly string[]): Promise<void> {
     slots: Number(values.slots),
   };
   const folder = mkdtempSync(path.join(tmpdir(), 'candor-bench-'));
-  const server = new Server(folder);
+  const server = new DevServer(folder);
   try {
     await server.start();
-    await measure(server, options);
+    await measure(server, folder, options);
   } finally {
     await server.stop();
     rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 }
 
-async function measure(server: Server, options: Options): Promise<void> {
-  const agentId = await server.agent(options);
+async function measure(server: DevServer, folder: string, options: Options): Promise<void> {
+  const agentId = await agentOf(server, options);
   await warmUp(server, agentId, options);
   const paced = await onePerTime(server, agentId, options.paced);
-  const before = server.cpu();
+  const before = cpuOf(server, folder);
   const burst = await allAtOnce(server, agentId, options.count);
-  const used = server.cpu();
+  const used = cpuOf(server, folder);
   const floor = await spawnDirectly(options.count, options.vms * options.slots);
   const spent = {
     control: used.control - before.control,
@@ -73,15 +71,21 @@ async function measure(server: Server, options: Options): Promise<void> {
   report(options, { paced, burst, floor, spent });
 }
 
+async function agentOf(server: DevServer, { vms, slots }: Options): Promise<string> {
+  const limits = { maxConcurrentVms: vms, maxConcurrentRuns: vms * slots };
+  const agent = { name: 'nothing', command: [COMMAND], warmFor: 'PT1H', slots, limits };
+  return (await server.post<{ readonly id: string }>('/v1/agents', agent)).id;
+}
+
 /** As many runs as there are slots, so that every VM stands there and has done one. */
-async function warmUp(server: Server, agentId: string, { vms, slots }: Options): Promise<void> {
+async function warmUp(server: DevServer, agentId: string, { vms, slots }: Options): Promise<void> {
   await allAtOnce(server, agentId, vms * slots);
   const found = await server.get<ListBody<VmBody>>('/v1/vms?limit=100');
   const warm = found.items.filter(({ status, runs }) => status === 'ready' && runs.length === 0).length;
   process.stdout.write(`${warm} warm VM(s) with ${slots} slots each\n`);
 }
 
-async function onePerTime(server: Server, agentId: string, count: number): Promise<readonly RunBody[]> {
+async function onePerTime(server: DevServer, agentId: string, count: number): Promise<readonly RunBody[]> {
   const ended: RunBody[] = [];
   for (let each = 0; each < count; each++) {
     const { id } = await server.run(agentId);
@@ -103,7 +107,7 @@ interface Burst {
   readonly runs: readonly RunBody[];
 }
 
-async function allAtOnce(server: Server, agentId: string, count: number): Promise<Burst> {
+async function allAtOnce(server: DevServer, agentId: string, count: number): Promise<Burst> {
   const ids: string[] = [];
   let posted = 0;
   const startedAt = performance.now();
@@ -197,92 +201,13 @@ interface Cpu {
   readonly runners: number;
 }
 
-/** A `candor dev` on a folder of its own. */
-class Server {
-  readonly #folder: string;
-  #child: ChildProcess | undefined;
-  #enginePid = 0;
-  #url = '';
-  #token = '';
-
-  constructor(folder: string) {
-    this.#folder = folder;
-  }
-
-  async start(): Promise<void> {
-    const child = spawn(process.execPath, [CANDOR, 'dev', '--data-dir', this.#folder, '--json', '--port', '0'], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.#child = child;
-    let said = '';
-    child.stderr.setEncoding('utf8').on('data', (part: string) => {
-      said = (said + part).slice(-4000);
-    });
-    const line = await new Promise<string>((resolve, reject) => {
-      let text = '';
-      child.stdout.setEncoding('utf8').on('data', (part: string) => {
-        text += part;
-        if (text.includes('\n')) resolve(text);
-      });
-      child.once('error', reject);
-      child.once('exit', (code) => reject(new Error(`candor dev ended with ${code}: ${said}`)));
-      AbortSignal.timeout(READY_MS_MAX).addEventListener('abort', () =>
-        reject(new Error(`candor dev was not ready within ${READY_MS_MAX / 1000} s`)),
-      );
-    });
-    this.#enginePid = (JSON.parse(line) as { readonly enginePid?: number }).enginePid ?? 0;
-    const endpoint = JSON.parse(readFileSync(path.join(this.#folder, 'endpoint.json'), 'utf8')) as {
-      readonly url: string;
-      readonly token: string;
-    };
-    this.#url = endpoint.url;
-    this.#token = endpoint.token;
-  }
-
-  async stop(): Promise<void> {
-    const child = this.#child;
-    if (child === undefined || child.exitCode !== null) return;
-    const gone = new Promise((resolve) => child.once('close', resolve));
-    child.removeAllListeners('exit');
-    child.kill('SIGTERM');
-    await gone;
-  }
-
-  async agent({ vms, slots }: Options): Promise<string> {
-    const limits = { maxConcurrentVms: vms, maxConcurrentRuns: vms * slots };
-    const { id } = await this.#ask<{ readonly id: string }>('POST', '/v1/agents', {
-      name: 'nothing',
-      command: [COMMAND],
-      warmFor: 'PT1H',
-      slots,
-      limits,
-    });
-    return id;
-  }
-
-  run = (agentId: string) => this.#ask<RunBody>('POST', `/v1/agents/${agentId}/runs`, { input: null });
-  get = <T>(url: string) => this.#ask<T>('GET', url);
-
-  async #ask<T>(method: string, url: string, body?: unknown): Promise<T> {
-    const response = await fetch(`${this.#url}${url}`, {
-      method,
-      headers: { authorization: `Bearer ${this.#token}`, 'content-type': 'application/json' },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    });
-    const answer = await response.text();
-    if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${answer}`);
-    return JSON.parse(answer) as T;
-  }
-
-  /** What each part has used so far; the shims and the work are the runners' children, counted when they have ended. */
-  cpu(): Cpu {
-    const runners = runnersOf(this.#folder);
-    return {
-      control: cpuSeconds(this.#child?.pid ?? 0, false),
-      engine: cpuSeconds(this.#enginePid, false),
-      runners: runners.reduce((sum, pid) => sum + cpuSeconds(pid, true), 0),
-    };
-  }
+/** What each part has used so far; the shims and the work are the runners' children, counted when they have ended. */
+function cpuOf(server: DevServer, folder: string): Cpu {
+  return {
+    control: cpuSeconds(server.pid, false),
+    engine: cpuSeconds(server.enginePid, false),
+    runners: runnersOf(folder).reduce((sum, pid) => sum + cpuSeconds(pid, true), 0),
+  };
 }
 
 /** User and system time of a process, with that of its ended children if wanted (Linux, proc(5)). */
