@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 import { CoreConfig } from '../core/config.ts';
+import { AlarmConfig } from './alarms.ts';
 
 export const ARCHITECTURES = ['arm64', 'x86_64'] as const;
 export type Architecture = (typeof ARCHITECTURES)[number];
@@ -140,13 +141,7 @@ const Shape = z.strictObject({
   limits: z.record(z.string(), z.unknown()).default({}),
   retention: Retention,
   features: Features,
-  alarms: z
-    .strictObject({
-      emails: z.array(z.email({ error: 'give an e-mail address' })).default([]),
-      /** Topics that exist already and shall hear of alarms too. */
-      topicArns: z.array(text(/^arn:[\w-]+:sns:/, 'give the ARN of an SNS topic')).default([]),
-    })
-    .prefault({}),
+  alarms: AlarmConfig,
   /** Not connected yet: who names one must not believe that it lets anybody in. */
   oidc: z
     .undefined({ error: 'identity providers are not connected yet: take it out, and use the administrator’s token' })
@@ -220,6 +215,12 @@ function checkLimits(config: z.output<typeof Shape>, complain: Complain): void {
     return;
   }
   if (limits.data.pollEvents) complain(['limits', 'pollEvents'], 'is for one machine; on AWS the table has a stream');
+  const { fireLatenessSeconds } = config.alarms.thresholds;
+  if (fireLatenessSeconds <= limits.data.clockPrecisionSeconds)
+    complain(
+      ['alarms', 'thresholds', 'fireLatenessSeconds'],
+      `must be more than limits.clockPrecisionSeconds (${limits.data.clockPrecisionSeconds}): so late is in time`,
+    );
   if (config.retention.logObjectsDays * 86_400 <= limits.data.runTimeoutSeconds)
     complain(['retention', 'logObjectsDays'], 'must be longer than limits.runTimeoutSeconds');
 }

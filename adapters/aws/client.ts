@@ -1,6 +1,7 @@
 /** The DynamoDB client: on AWS by the environment's region and role, elsewhere by an endpoint. */
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { patience } from './requests.ts';
 
 export interface ClientOptions {
   /** Any DynamoDB-compatible endpoint; absent on AWS. */
@@ -22,10 +23,7 @@ export function dynamoClient(options: ClientOptions = {}): DynamoDBClient {
       credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
     }),
     requestHandler: new NodeHttpHandler({
-      connectionTimeout: 2000,
-      requestTimeout: options.requestTimeoutMs ?? 10_000,
-      // Without it a request that is late is only warned of.
-      throwOnRequestTimeout: true,
+      ...patience(options.requestTimeoutMs),
       httpAgent: { keepAlive: true, maxSockets: options.maxSockets ?? 64 },
     }),
   });

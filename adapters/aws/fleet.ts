@@ -12,6 +12,7 @@ import {
   type EC2Client,
 } from '@aws-sdk/client-ec2';
 import type { Market } from '../../core/contract/agentParts.ts';
+import type { Metrics } from '../../core/metrics.ts';
 import type {
   Fleet,
   InstanceObservation,
@@ -37,6 +38,7 @@ export interface Ec2FleetOptions {
   readonly store: Store;
   readonly time: Pick<Time, 'now' | 'sleep'>;
   readonly log: Log;
+  readonly metrics: Metrics;
   /** What every instance of ours is tagged with, and every call that ends one is conditioned on. */
   readonly installation: string;
   readonly template: { readonly id: string; readonly version: string };
@@ -211,10 +213,11 @@ export class Ec2Fleet implements Fleet {
     return launchError(worst, [...leftOut, ...tried], telling, { othersLeft: OTHERS_LEFT.has(worst) });
   }
 
-  /** What an operator is to hear of by an alarm: these words are what its metric filters look for. */
+  /** What an operator is to hear of: each refusal in numbers, those that somebody has to act on by name too. */
   #report(answers: readonly Heard[], worst: LaunchErrorClass, vmId: string): void {
-    const { log } = this.#options;
+    const { log, metrics } = this.#options;
     for (const { code, errorClass, message, pool } of answers) {
+      metrics.put('LaunchRefusals', 1, { class: errorClass });
       const facts = { vmId, code, message, type: pool?.type, subnetId: pool?.subnetId };
       if (errorClass === 'UNKNOWN') log.error('launch.unknown_code', facts);
       if (errorClass === 'CONFIG') log.error('launch.misconfigured', facts);

@@ -2,10 +2,9 @@
 import { GetObjectCommand, NoSuchKey, PutObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import { ChunkConflict } from '../../core/errors.ts';
 import type { LogAddress, LogRecord, LogStore } from '../../core/ports.ts';
+import { CHUNK_MAX, chunkName, chunkText, recordsOf } from '../system/logChunks.ts';
 import { attemptPrefix, type BucketOptions } from './bucket.ts';
 
-const CHUNK_DIGITS = 8;
-const CHUNK_MAX = 10 ** CHUNK_DIGITS - 1;
 /** Chunks that are asked for at once. Whoever follows a log mostly finds one or none: more would only cost. */
 const READ_AHEAD = 8;
 /** An object of this name is there, or is just being written. */
@@ -22,7 +21,7 @@ export class S3LogStore implements LogStore {
 
   /** @throws RangeError when the address or the number cannot be part of a key; ChunkConflict */
   async putChunk(address: LogAddress, chunk: number, records: readonly LogRecord[]): Promise<void> {
-    const body = Buffer.from(records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+    const body = Buffer.from(chunkText(records));
     const key = keyOf(address, chunk);
     const put = new PutObjectCommand({
       Bucket: this.#bucket,
@@ -64,7 +63,7 @@ export class S3LogStore implements LogStore {
       for (const text of present) {
         bytes += Buffer.byteLength(text ?? '');
         if (next > from && bytes > maxBytes) return { records, next };
-        for (const line of (text ?? '').split('\n')) if (line !== '') records.push(JSON.parse(line) as LogRecord);
+        records.push(...recordsOf(text ?? ''));
         next += 1;
       }
       if (missing >= 0) break;
@@ -84,8 +83,4 @@ export class S3LogStore implements LogStore {
   }
 }
 
-function keyOf(address: LogAddress, chunk: number): string {
-  if (!Number.isInteger(chunk) || chunk < 0 || chunk > CHUNK_MAX)
-    throw new RangeError(`${chunk} is not the number of a chunk`);
-  return `${attemptPrefix('logs', address)}${String(chunk).padStart(CHUNK_DIGITS, '0')}.ndjson`;
-}
+const keyOf = (address: LogAddress, chunk: number): string => `${attemptPrefix('logs', address)}${chunkName(chunk)}`;

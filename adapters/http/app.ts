@@ -32,6 +32,7 @@ export interface Features {
 const ALL_FEATURES: Features = { schedules: true };
 
 const documentRoute = route({
+  operation: 'getOpenApi',
   method: 'GET',
   path: '/v1/openapi.json',
   access: 'public',

@@ -34,7 +34,7 @@ export function openApiDocument(routes: readonly Route[]): OpenApi {
 
 function operation(route: Route): OpenApi {
   return {
-    operationId: operationId(route),
+    operationId: route.operation,
     ...(route.access !== 'public' && { security: [{ bearer: [] }] }),
     parameters: [...pathParameters(route), ...queryParameters(route), ...conditionalHeader(route)],
     ...(route.body !== undefined && {
@@ -51,12 +51,6 @@ function operation(route: Route): OpenApi {
       },
     },
   };
-}
-
-/** `GET /v1/schedules/:scheduleId/explain` is `getSchedulesScheduleIdExplain`: unique, because path and method are. */
-function operationId({ method, path }: Route): string {
-  const words = path.split(/[/:._-]+/).filter((word) => word !== '' && word !== 'v1');
-  return method.toLowerCase() + words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join('');
 }
 
 const pathParameters = ({ path }: Route): readonly unknown[] =>

@@ -4,6 +4,7 @@
  */
 import type { Context } from 'hono';
 import * as z from 'zod';
+import type { Operation } from '../../core/access/operations.ts';
 import type { Caller } from '../../core/access/principals.ts';
 import type { PrincipalCaller } from '../../core/agents/service.ts';
 import type { CoreConfig } from '../../core/config.ts';
@@ -62,6 +63,8 @@ const NoQuery = z.strictObject({});
 const NoBody = z.undefined();
 
 interface RouteSpec<A extends Access, Query extends z.ZodType, Body extends z.ZodType> {
+  /** Its name, which says who may ask for it. */
+  readonly operation: Operation;
   readonly method: Method;
   readonly path: string;
   readonly access: A;
@@ -73,6 +76,7 @@ interface RouteSpec<A extends Access, Query extends z.ZodType, Body extends z.Zo
 }
 
 export interface Route {
+  readonly operation: Operation;
   readonly method: Method;
   readonly path: string;
   readonly access: Access;
@@ -89,8 +93,9 @@ export function route<
   Query extends z.ZodType = typeof NoQuery,
   Body extends z.ZodType = typeof NoBody,
 >(spec: RouteSpec<A, Query, Body>): Route {
-  const { method, path, access, refusal } = spec;
+  const { operation, method, path, access, refusal } = spec;
   return {
+    operation,
     method,
     path,
     access,

@@ -3,12 +3,11 @@ import { readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ChunkConflict } from '../../core/errors.ts';
 import type { LogAddress, LogRecord, LogStore, Time } from '../../core/ports.ts';
+import { chunkName, chunkText, recordsOf } from '../system/logChunks.ts';
 import { hasCode, makePrivateFolder, readIfThere, writeOnce } from './files.ts';
 
 /** Ids become names of folders, so nothing that could lead out of the log folder is an id. */
 const SAFE_ID = /^[a-z0-9_]+$/;
-const CHUNK_DIGITS = 8;
-const CHUNK_MAX = 10 ** CHUNK_DIGITS - 1;
 
 export class FileLogStore implements LogStore {
   readonly #folder: string;
@@ -23,7 +22,7 @@ export class FileLogStore implements LogStore {
   async putChunk(address: LogAddress, chunk: number, records: readonly LogRecord[]): Promise<void> {
     const file = this.#chunkFile(address, chunk);
     await makePrivateFolder(path.dirname(file));
-    const text = records.map((record) => `${JSON.stringify(record)}\n`).join('');
+    const text = chunkText(records);
     if (!(await writeOnce(file, text)) && (await readIfThere(file)) !== text) throw new ChunkConflict(chunk);
   }
 
@@ -43,9 +42,7 @@ export class FileLogStore implements LogStore {
       if (text === undefined) break;
       bytes += Buffer.byteLength(text);
       if (next > from && bytes > maxBytes) break;
-      for (const line of text.split('\n')) {
-        if (line !== '') records.push(JSON.parse(line) as LogRecord);
-      }
+      records.push(...recordsOf(text));
     }
     return { records, next };
   }
@@ -69,9 +66,7 @@ export class FileLogStore implements LogStore {
   #chunkFile({ runId, attempt }: LogAddress, chunk: number): string {
     if (!SAFE_ID.test(runId)) throw new RangeError(`"${runId}" is not the id of a run`);
     if (!Number.isInteger(attempt) || attempt < 1) throw new RangeError(`${attempt} is not the number of an attempt`);
-    if (!Number.isInteger(chunk) || chunk < 0 || chunk > CHUNK_MAX)
-      throw new RangeError(`${chunk} is not the number of a chunk`);
-    return path.join(this.#folder, runId, String(attempt), `${String(chunk).padStart(CHUNK_DIGITS, '0')}.ndjson`);
+    return path.join(this.#folder, runId, String(attempt), chunkName(chunk));
   }
 }
 

@@ -70,16 +70,15 @@ export const countsOf = (findings: readonly Pick<AuditFinding, 'kind'>[], from: 
     AUDIT_KINDS.map((kind) => [kind, from[kind] + findings.filter((each) => each.kind === kind).length]),
   ) as unknown as AuditCounts;
 
+/** Where a cycle begins. */
+export const freshCycle = (now: number) =>
+  ({ startedAt: now, stage: 'schedules', shard: 0, limits: [], totals: NO_COUNTS, unread: 0 }) as const;
+
 export const firstState = (now: number): AuditState => ({
   ...keys.system('audit.state'),
   schemaVersion: SCHEMA_VERSION,
   tenantId: NO_TENANT,
+  ...freshCycle(now),
   cycle: 1,
-  startedAt: now,
-  stage: 'schedules',
-  shard: 0,
-  limits: [],
-  totals: NO_COUNTS,
-  unread: 0,
   version: 0,
 });

@@ -22,6 +22,7 @@ import {
   countsOf,
   FINDINGS_KEPT,
   firstState,
+  freshCycle,
   NO_COUNTS,
   NOTHING_CHECKED,
   STAGES,
@@ -74,13 +75,8 @@ const nextCycle = (state: AuditState, now: number): AuditState => {
   const { after: _none, ...rest } = state;
   return {
     ...rest,
+    ...freshCycle(now),
     cycle: state.cycle + 1,
-    startedAt: now,
-    stage: 'schedules',
-    shard: 0,
-    limits: [],
-    totals: NO_COUNTS,
-    unread: 0,
   };
 };
 

@@ -39,7 +39,6 @@ export const overridesToBody = ({ retry, ...timeouts }: RunOverrides): Overrides
 
 export const RunCreate = z.strictObject({ input: JsonValue.default(null), overrides: RunOverrides.optional() });
 export type RunCreate = z.output<typeof RunCreate>;
-export type RunCreateInput = z.input<typeof RunCreate>;
 
 /** A retry by hand: a new run with the same input, unless another one is sent. */
 export const RetryRequest = z.strictObject({ input: JsonValue.optional() });

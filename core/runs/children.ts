@@ -24,12 +24,6 @@ export interface ChildrenRow extends RowBase {
   readonly writer?: string;
 }
 
-/** Who a child belongs to: the parent as its token names it. */
-export interface Parent {
-  readonly runId: string;
-  readonly attempt: number;
-}
-
 /** @throws CandorError where this attempt may start no (further) runs */
 export function checkMayStart(ports: Ports, parent: RunRow, attempt: number, children: ChildrenRow | undefined): void {
   if (isTerminal(parent.status))

@@ -115,7 +115,17 @@ const restedAt = (vm: VmRow, now: number) =>
 const HAND_OVER_SECONDS = 5;
 
 /** Until when a VM without a run is kept. It is looked at when its lease runs out, however long that is (I6). */
-export function keptUntil(config: CoreConfig, vm: VmRow, idleSince: number, leaseUntil: number) {
+function keptUntil(config: CoreConfig, vm: VmRow, idleSince: number, leaseUntil: number) {
   const deadlineAt = idleSince + Math.max(vm.warmForSeconds ?? 0, HAND_OVER_SECONDS) * 1000;
-  return { deadlineAt, checkAt: Math.min(deadlineAt, leaseUntil + config.maxClockSkewSeconds * 1000) };
+  return { deadlineAt, checkAt: Math.min(deadlineAt, leaseEnd({ leaseUntil }, config)) };
 }
+
+/** What a VM whose runner has just reported promises: its next report, or, kept warm, what is left of its time. */
+export const renewedUntil = (config: CoreConfig, vm: VmRow, leaseUntil: number) =>
+  vm.idleSince === undefined
+    ? { deadlineAt: leaseUntil, checkAt: leaseUntil }
+    : keptUntil(config, vm, vm.idleSince, leaseUntil);
+
+/** From when on a lease has run out, under the largest difference of clocks that is allowed, whoever wrote it (I9). */
+export const leaseEnd = (vm: Pick<VmRow, 'leaseUntil'>, config: Pick<CoreConfig, 'maxClockSkewSeconds'>): number =>
+  (vm.leaseUntil ?? 0) + config.maxClockSkewSeconds * 1000;

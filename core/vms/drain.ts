@@ -7,7 +7,7 @@ import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
-import { changeVm, rowAfter, vmProof, withCommand } from './change.ts';
+import { changeVm, leaseEnd, rowAfter, vmProof, withCommand } from './change.ts';
 import type { VmRow } from './model.ts';
 
 /** Drains a VM that carries nothing. Does nothing while a slot is taken. */
@@ -91,15 +91,15 @@ export function giveUp(ports: Ports, vmId: string, runId: string): Promise<Given
     if (vm === undefined || vm.status === 'terminated') return { done: { kind: 'gone' } };
     const now = ports.time.now();
     const others = vm.slots.filter((slot) => slot.runId !== runId);
-    const leaseEnd = (vm.leaseUntil ?? 0) + ports.config.maxClockSkewSeconds * 1000;
-    const waits = others.length > 0 && now <= leaseEnd;
+    const trustedUntil = leaseEnd(vm, ports.config);
+    const waits = others.length > 0 && now <= trustedUntil;
     // Nothing joins a VM that drains: what was read of its slots can only have become less.
     if (vm.status === 'draining') return { done: waits ? { kind: 'draining', now: false } : { kind: 'condemned', vm } };
     const why = `${runId} was told to end and has not`;
     const change = {
       status: 'draining',
       evidence: evidence('watchdog', now, waits ? `${why}: it takes nothing further` : `${why}: it is terminated`),
-      deadlineAt: waits ? leaseEnd : now + ports.config.drainSeconds * 1000,
+      deadlineAt: waits ? trustedUntil : now + ports.config.drainSeconds * 1000,
       set: {
         drainingSince: now,
         ...(waits && { drain: asValue({ requestedAt: now, requestedBy: 'watchdog' }) }),

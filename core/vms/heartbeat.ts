@@ -11,7 +11,7 @@ import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
-import { changeVm, keptUntil, vmProof } from './change.ts';
+import { changeVm, renewedUntil, vmProof } from './change.ts';
 import { composeCommands } from './commands.ts';
 import type { Slot, VmRow } from './model.ts';
 import { vmToken } from './register.ts';
@@ -114,11 +114,7 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
         result: { vm: after, runs, rotate, pending: vm.commands },
       };
     }
-    // Kept warm, it stays so for what is left of its time.
-    const { deadlineAt, checkAt } =
-      vm.idleSince === undefined
-        ? { deadlineAt: renewed.leaseUntil, checkAt: renewed.leaseUntil }
-        : keptUntil(ports.config, vm, vm.idleSince, renewed.leaseUntil);
+    const { deadlineAt, checkAt } = renewedUntil(ports.config, vm, renewed.leaseUntil);
     const change = {
       ...(recovers && {
         status: recovered,

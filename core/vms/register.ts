@@ -10,7 +10,7 @@ import { claimDispatch } from '../runs/dispatch.ts';
 import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
-import { changeVm, keptUntil, vmProof } from './change.ts';
+import { changeVm, renewedUntil, vmProof } from './change.ts';
 import { offerRoom } from './handOver.ts';
 import type { VmRow } from './model.ts';
 import { releaseVm } from './release.ts';
@@ -52,11 +52,7 @@ export async function registerRunner(
       tokenIssuedAt: now,
       leaseUntil: now + ports.config.leaseSeconds * 1000,
     };
-    // Kept warm, it stays so for what is left of its time.
-    const { deadlineAt, checkAt } =
-      row.idleSince === undefined
-        ? { deadlineAt: attributes.leaseUntil, checkAt: attributes.leaseUntil }
-        : keptUntil(ports.config, row, row.idleSince, attributes.leaseUntil);
+    const { deadlineAt, checkAt } = renewedUntil(ports.config, row, attributes.leaseUntil);
     const change = {
       ...(becomesReady && {
         status,

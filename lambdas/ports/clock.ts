@@ -1,6 +1,7 @@
 /** For functions that tell EventBridge Scheduler what a schedule's clock is. */
 import { SchedulerClient } from '@aws-sdk/client-scheduler';
 import { SchedulerClock } from '../../adapters/aws/clock.ts';
+import { patience } from '../../adapters/aws/requests.ts';
 import { systemTime } from '../../adapters/system/time.ts';
 import { variables } from '../environment.ts';
 
@@ -12,9 +13,7 @@ export function clockPort() {
     'CANDOR_FIRE_FUNCTION_ARN',
   ]);
   const clock = new SchedulerClock({
-    client: new SchedulerClient({
-      requestHandler: { connectionTimeout: 2000, requestTimeout: 10_000, throwOnRequestTimeout: true },
-    }),
+    client: new SchedulerClient({ requestHandler: patience() }),
     time: systemTime,
     groupName: environment.CANDOR_SCHEDULE_GROUP,
     fireFunctionArn: environment.CANDOR_FIRE_FUNCTION_ARN,

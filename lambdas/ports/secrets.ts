@@ -1,5 +1,6 @@
 /** For functions that stand at the runners' door: the keys that sign tokens, agents' secrets, the first administrator's token. */
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { patience } from '../../adapters/aws/requests.ts';
 import { SecretsManagerSecrets } from '../../adapters/aws/secrets.ts';
 import { SecretValue } from '../../adapters/aws/secretValue.ts';
 import { SecretTokens } from '../../adapters/aws/tokens.ts';
@@ -10,9 +11,7 @@ let client: SecretsManagerClient | undefined;
 
 /** One client, and its connections, for all that a function reads. */
 function shared(): SecretsManagerClient {
-  client ??= new SecretsManagerClient({
-    requestHandler: { connectionTimeout: 2000, requestTimeout: 10_000, throwOnRequestTimeout: true },
-  });
+  client ??= new SecretsManagerClient({ requestHandler: patience() });
   return client;
 }
 

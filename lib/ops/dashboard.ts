@@ -1,21 +1,31 @@
 /** One page: is it alive, does it deliver, what does it cost in calls. */
 import { Duration } from 'aws-cdk-lib';
-import { type Alarm, AlarmStatusWidget, Dashboard, GraphWidget } from 'aws-cdk-lib/aws-cloudwatch';
+import { AlarmStatusWidget, type CompositeAlarm, Dashboard, GraphWidget } from 'aws-cdk-lib/aws-cloudwatch';
 import type { CandorStack } from '../stacks/candorStack.ts';
 import type { ControlStack } from '../stacks/control.ts';
 import type { DataStack } from '../stacks/data.ts';
+import type { SpecifiedAlarm } from './alarms.ts';
 
-export function createDashboard(
-  stack: CandorStack,
-  data: DataStack,
-  control: ControlStack,
-  alarms: readonly Alarm[],
-): void {
+export interface DashboardParts {
+  readonly data: DataStack;
+  readonly control: ControlStack;
+  readonly alarms: readonly SpecifiedAlarm[];
+  readonly composites: readonly CompositeAlarm[];
+}
+
+export function createDashboard(stack: CandorStack, { data, control, alarms, composites }: DashboardParts): void {
   const period = Duration.minutes(5);
   const sum = { period, statistic: 'Sum' };
   const functions = [...control.functions];
   const dashboard = new Dashboard(stack, 'Dashboard', { dashboardName: stack.installation.id });
-  dashboard.addWidgets(new AlarmStatusWidget({ title: 'Alarms', alarms: [...alarms], width: 24, height: 3 }));
+  dashboard.addWidgets(
+    new AlarmStatusWidget({
+      title: 'Alarms',
+      alarms: [...composites, ...alarms.map(({ alarm }) => alarm)],
+      width: 24,
+      height: 3,
+    }),
+  );
   dashboard.addWidgets(
     new GraphWidget({
       title: 'API',

@@ -1,9 +1,10 @@
 /** Runs the real command in a real process. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { afterAll } from 'vitest';
 
 export const LAUNCHER = fileURLToPath(new URL('../../cli/candor.mjs', import.meta.url));
 
@@ -75,7 +76,17 @@ function observed(child: ChildProcess, { stdin = '', keepStdin }: RunOptions): S
 
 export const candor = (args: readonly string[], options: RunOptions = {}): Promise<Ended> => start(args, options).ended;
 
-export const emptyFolder = (): string => mkdtempSync(path.join(os.tmpdir(), 'candor-cli-'));
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** Removed when the file's tests are over. */
+export function emptyFolder(): string {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'candor-cli-'));
+  folders.push(folder);
+  return folder;
+}
 
 /** Waits until something is so, at most 15 seconds. */
 export async function until(what: string, holds: () => boolean): Promise<void> {

@@ -1,26 +1,25 @@
 /** What each function's bundle holds. The AWS clients are what a cold start pays for, so each is listed here. */
-import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { build } from 'esbuild';
 import { describe, expect, it } from 'vitest';
+import { bundleOptions, lambdaNames } from '../../lib/bundle/lambdas.ts';
+import { ROOT } from '../../lib/bundle/paths.ts';
 
-const LAMBDAS = path.join(import.meta.dirname, '../../lambdas');
-const SUPPORT = ['environment.ts', 'executionEvent.ts', 'log.ts', 'wrap.ts'];
 const EVERYWHERE = ['dynamodb', 'sfn'];
 const CLIENTS: Readonly<Record<string, readonly string[]>> = {
-  'fire.ts': [],
-  'await-ready.ts': [],
-  'dispatch-run.ts': [],
-  'fail-run.ts': [],
-  'launch-vm.ts': ['ec2'],
-  'release-vm.ts': ['ec2'],
-  'execution-ended.ts': ['ec2'],
-  'watchdog.ts': ['ec2', 'scheduler'],
-  'audit.ts': ['ec2', 'scheduler'],
-  'events.ts': ['ec2', 'scheduler'],
-  'register.ts': ['secrets-manager'],
+  fire: [],
+  'await-ready': [],
+  'dispatch-run': [],
+  'fail-run': [],
+  'launch-vm': ['ec2'],
+  'release-vm': ['ec2'],
+  'execution-ended': ['ec2'],
+  watchdog: ['ec2', 'scheduler'],
+  audit: ['ec2', 'scheduler'],
+  events: ['ec2', 'scheduler'],
+  register: ['secrets-manager'],
   // It is open to everybody who reaches it: it has no client that could end a machine.
-  'api.ts': ['s3', 'scheduler', 'secrets-manager'],
+  api: ['s3', 'scheduler', 'secrets-manager'],
 };
 
 interface Bundle {
@@ -28,15 +27,12 @@ interface Bundle {
   readonly inputs: readonly string[];
 }
 
-const OPTIONS = { bundle: true, platform: 'node', target: 'node24', format: 'cjs', minify: true } as const;
-
-async function bundle(entry: { readonly file: string } | { readonly code: string }): Promise<Bundle> {
+async function bundle(entry: { readonly name: string } | { readonly code: string }): Promise<Bundle> {
   const { metafile } = await build({
-    ...OPTIONS,
-    ...('file' in entry
-      ? { entryPoints: [path.join(LAMBDAS, entry.file)] }
-      : { stdin: { contents: entry.code, resolveDir: LAMBDAS } }),
-    mainFields: ['module', 'main'],
+    ...bundleOptions,
+    ...('name' in entry
+      ? { entryPoints: [path.join(ROOT, 'lambdas', `${entry.name}.ts`)] }
+      : { stdin: { contents: entry.code, resolveDir: ROOT } }),
     metafile: true,
     write: false,
     outfile: 'bundle.cjs',
@@ -51,14 +47,13 @@ const clientsOf = ({ inputs }: Bundle) =>
 
 describe('the bundle of', () => {
   it('every function is listed here', () => {
-    const files = readdirSync(LAMBDAS).filter((file) => file.endsWith('.ts') && !SUPPORT.includes(file));
-    expect(Object.keys(CLIENTS).sort()).toEqual(files.sort());
+    expect(Object.keys(CLIENTS).sort()).toEqual(lambdaNames());
   });
 
   it.each(Object.entries(CLIENTS))(
     '%s has the clients that it calls, and no other (%j besides the two of all)',
-    async (file, clients) => {
-      expect(clientsOf(await bundle({ file }))).toEqual([...EVERYWHERE, ...clients].sort());
+    async (name, clients) => {
+      expect(clientsOf(await bundle({ name }))).toEqual([...EVERYWHERE, ...clients].sort());
     },
   );
 
@@ -72,7 +67,7 @@ describe('the bundle of', () => {
         import { SFNClient, ${commands(sfn)} } from '@aws-sdk/client-sfn';
         export const all = [new DynamoDBClient({}), new SFNClient({}), ${commands(dynamodb)}, ${commands(sfn)}];`,
     });
-    const fire = await bundle({ file: 'fire.ts' });
+    const fire = await bundle({ name: 'fire' });
     expect(fire.bytes / bare.bytes).toBeLessThanOrEqual(1.3);
     // One careless import of a schema brings it back, and with it as much as all of Candor's own code.
     expect(fire.inputs.filter((file) => file.includes('node_modules/zod'))).toEqual([]);

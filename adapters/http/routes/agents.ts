@@ -11,6 +11,7 @@ const ONE = '/v1/agents/:agentId';
 
 export const agentRoutes: readonly Route[] = [
   route({
+    operation: 'listAgents',
     method: 'GET',
     path: '/v1/agents',
     access: 'principal',
@@ -18,6 +19,7 @@ export const agentRoutes: readonly Route[] = [
     handle: async ({ ports, caller, query }) => json(await listAgents(ports, caller, query)),
   }),
   route({
+    operation: 'createAgent',
     method: 'POST',
     path: '/v1/agents',
     access: 'principal',
@@ -28,6 +30,7 @@ export const agentRoutes: readonly Route[] = [
     },
   }),
   route({
+    operation: 'getAgent',
     method: 'GET',
     path: ONE,
     access: 'principal',
@@ -35,6 +38,7 @@ export const agentRoutes: readonly Route[] = [
       resource(request, await getAgent(ports, caller, param('agentId'))),
   }),
   route({
+    operation: 'updateAgent',
     method: 'PATCH',
     path: ONE,
     access: 'principal',
@@ -43,6 +47,7 @@ export const agentRoutes: readonly Route[] = [
       changed(await patchAgent(ports, caller, param('agentId'), body, readIfMatch(request))),
   }),
   route({
+    operation: 'deleteAgent',
     method: 'DELETE',
     path: ONE,
     access: 'principal',

@@ -42,6 +42,7 @@ const OccurrencesQuery = z
 
 const ledgerRoutes: readonly Route[] = [
   route({
+    operation: 'listOccurrences',
     method: 'GET',
     path: `${ONE}/occurrences`,
     access: 'principal',
@@ -50,6 +51,7 @@ const ledgerRoutes: readonly Route[] = [
       json(await listOccurrences(ports, caller, param('scheduleId'), query, query)),
   }),
   route({
+    operation: 'listUpcoming',
     method: 'GET',
     path: `${ONE}/upcoming`,
     access: 'principal',
@@ -58,6 +60,7 @@ const ledgerRoutes: readonly Route[] = [
       json(await listUpcoming(ports, caller, param('scheduleId'), query.count)),
   }),
   route({
+    operation: 'listScheduleRuns',
     method: 'GET',
     path: `${ONE}/runs`,
     access: 'principal',
@@ -66,6 +69,7 @@ const ledgerRoutes: readonly Route[] = [
       json(await listScheduleRuns(ports, caller, param('scheduleId'), query)),
   }),
   route({
+    operation: 'explainSchedule',
     method: 'GET',
     path: `${ONE}/explain`,
     access: 'principal',
@@ -74,6 +78,7 @@ const ledgerRoutes: readonly Route[] = [
       json(await explainOccurrence(ports, caller, param('scheduleId'), query.at)),
   }),
   route({
+    operation: 'listRevisions',
     method: 'GET',
     path: `${ONE}/revisions`,
     access: 'principal',
@@ -85,6 +90,7 @@ const ledgerRoutes: readonly Route[] = [
 
 const skipRoutes: readonly Route[] = [
   route({
+    operation: 'skipOccurrence',
     method: 'POST',
     path: `${ONE}/skip`,
     access: 'principal',
@@ -93,6 +99,7 @@ const skipRoutes: readonly Route[] = [
       changed(await skipOccurrence(ports, caller, param('scheduleId'), body, readIfMatch(request))),
   }),
   route({
+    operation: 'unskipOccurrence',
     method: 'POST',
     path: `${ONE}/unskip`,
     access: 'principal',
@@ -106,6 +113,7 @@ const CancelBackfillRequest = z.strictObject({});
 
 const backfillRoutes: readonly Route[] = [
   route({
+    operation: 'startBackfill',
     method: 'POST',
     path: `${ONE}/backfill`,
     access: 'principal',
@@ -116,6 +124,7 @@ const backfillRoutes: readonly Route[] = [
     },
   }),
   route({
+    operation: 'getBackfill',
     method: 'GET',
     path: BACKFILL,
     access: 'principal',
@@ -123,6 +132,7 @@ const backfillRoutes: readonly Route[] = [
       json(await getBackfill(ports, caller, param('scheduleId'), param('backfillId'))),
   }),
   route({
+    operation: 'cancelBackfill',
     method: 'POST',
     path: `${BACKFILL}/cancel`,
     access: 'principal',

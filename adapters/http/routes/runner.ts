@@ -21,6 +21,7 @@ const HEARTBEAT_BYTES_MAX = 8 * 1024 * 1024;
 
 export const runnerRoutes: readonly Route[] = [
   route({
+    operation: 'registerRunner',
     method: 'POST',
     path: '/runner/v1/register',
     access: 'registration',
@@ -28,6 +29,7 @@ export const runnerRoutes: readonly Route[] = [
     handle: async ({ ports, caller, body }) => json(await registerRunner(ports, caller, body)),
   }),
   route({
+    operation: 'heartbeat',
     method: 'POST',
     path: '/runner/v1/heartbeat',
     access: 'vm',
@@ -35,6 +37,7 @@ export const runnerRoutes: readonly Route[] = [
     handle: async ({ ports, caller, body }) => json(await heartbeat(ports, caller, body)),
   }),
   route({
+    operation: 'putLogChunk',
     method: 'PUT',
     path: '/runner/v1/runs/:runId/attempts/:attempt/logs/:chunk',
     access: 'vm',
@@ -47,6 +50,7 @@ export const runnerRoutes: readonly Route[] = [
     },
   }),
   route({
+    operation: 'putArtifact',
     method: 'PUT',
     path: '/runner/v1/runs/:runId/attempts/:attempt/artifacts',
     access: 'vm',

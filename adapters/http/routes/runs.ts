@@ -42,6 +42,7 @@ const LogsQuery = z.strictObject({
 
 export const runRoutes: readonly Route[] = [
   route({
+    operation: 'createRun',
     method: 'POST',
     path: '/v1/agents/:agentId/runs',
     access: 'starter',
@@ -52,6 +53,7 @@ export const runRoutes: readonly Route[] = [
     },
   }),
   route({
+    operation: 'listRuns',
     method: 'GET',
     path: '/v1/runs',
     access: 'principal',
@@ -59,12 +61,14 @@ export const runRoutes: readonly Route[] = [
     handle: async ({ ports, caller, query }) => json(await listRuns(ports, caller, query, query)),
   }),
   route({
+    operation: 'getRun',
     method: 'GET',
     path: ONE,
     access: 'own_run',
     handle: async ({ ports, caller, request, param }) => resource(request, await getRun(ports, caller, param('runId'))),
   }),
   route({
+    operation: 'cancelRun',
     method: 'POST',
     path: `${ONE}/cancel`,
     access: 'principal',
@@ -80,6 +84,7 @@ export const runRoutes: readonly Route[] = [
     },
   }),
   route({
+    operation: 'retryRun',
     method: 'POST',
     path: `${ONE}/retry`,
     access: 'principal',
@@ -90,12 +95,14 @@ export const runRoutes: readonly Route[] = [
     },
   }),
   route({
+    operation: 'explainRun',
     method: 'GET',
     path: `${ONE}/explain`,
     access: 'own_run',
     handle: async ({ ports, caller, param }) => json(await explainRun(ports, caller, param('runId'))),
   }),
   route({
+    operation: 'listChildren',
     method: 'GET',
     path: `${ONE}/children`,
     access: 'own_run',
@@ -103,6 +110,7 @@ export const runRoutes: readonly Route[] = [
     handle: async ({ ports, caller, param, query }) => json(await listChildren(ports, caller, param('runId'), query)),
   }),
   route({
+    operation: 'sealChildren',
     method: 'POST',
     path: `${ONE}/children/seal`,
     access: 'own_run',
@@ -113,6 +121,7 @@ export const runRoutes: readonly Route[] = [
     },
   }),
   route({
+    operation: 'getArtifact',
     method: 'GET',
     path: `${ONE}/artifacts/content`,
     access: 'own_run',
@@ -120,6 +129,7 @@ export const runRoutes: readonly Route[] = [
     handle: async ({ ports, caller, param, query }) => artifactContent(ports, caller, param('runId'), query.path),
   }),
   route({
+    operation: 'listRunEvents',
     method: 'GET',
     path: `${ONE}/events`,
     access: 'own_run',
@@ -127,6 +137,7 @@ export const runRoutes: readonly Route[] = [
     handle: async ({ ports, caller, param, query }) => json(await listRunEvents(ports, caller, param('runId'), query)),
   }),
   route({
+    operation: 'getRunLogs',
     method: 'GET',
     path: `${ONE}/logs`,
     access: 'own_run',

@@ -30,6 +30,7 @@ const ONE = '/v1/schedules/:scheduleId';
 const ResumeRequest = z.strictObject({});
 
 const previewRoute = route({
+  operation: 'previewCadence',
   method: 'POST',
   path: '/v1/schedules/preview',
   access: 'principal',
@@ -39,6 +40,7 @@ const previewRoute = route({
 
 const resourceRoutes: readonly Route[] = [
   route({
+    operation: 'listAgentSchedules',
     method: 'GET',
     path: OF_AGENT,
     access: 'principal',
@@ -47,6 +49,7 @@ const resourceRoutes: readonly Route[] = [
       json(await listAgentSchedules(ports, caller, param('agentId'), query)),
   }),
   route({
+    operation: 'createSchedule',
     method: 'POST',
     path: OF_AGENT,
     access: 'principal',
@@ -57,6 +60,7 @@ const resourceRoutes: readonly Route[] = [
     },
   }),
   route({
+    operation: 'listSchedules',
     method: 'GET',
     path: '/v1/schedules',
     access: 'principal',
@@ -64,6 +68,7 @@ const resourceRoutes: readonly Route[] = [
     handle: async ({ ports, caller, query }) => json(await listSchedules(ports, caller, query)),
   }),
   route({
+    operation: 'getSchedule',
     method: 'GET',
     path: ONE,
     access: 'principal',
@@ -71,6 +76,7 @@ const resourceRoutes: readonly Route[] = [
       resource(request, await getSchedule(ports, caller, param('scheduleId'))),
   }),
   route({
+    operation: 'updateSchedule',
     method: 'PATCH',
     path: ONE,
     access: 'principal',
@@ -83,6 +89,7 @@ const resourceRoutes: readonly Route[] = [
     },
   }),
   route({
+    operation: 'deleteSchedule',
     method: 'DELETE',
     path: ONE,
     access: 'principal',
@@ -98,6 +105,7 @@ const resourceRoutes: readonly Route[] = [
 
 const actionRoutes: readonly Route[] = [
   route({
+    operation: 'pauseSchedule',
     method: 'POST',
     path: `${ONE}/pause`,
     access: 'principal',
@@ -106,6 +114,7 @@ const actionRoutes: readonly Route[] = [
       changed(await pauseSchedule(ports, caller, param('scheduleId'), body.reason, readIfMatch(request))),
   }),
   route({
+    operation: 'resumeSchedule',
     method: 'POST',
     path: `${ONE}/resume`,
     access: 'principal',
@@ -114,6 +123,7 @@ const actionRoutes: readonly Route[] = [
       changed(await resumeSchedule(ports, caller, param('scheduleId'), readIfMatch(request))),
   }),
   route({
+    operation: 'triggerSchedule',
     method: 'POST',
     path: `${ONE}/trigger`,
     access: 'principal',

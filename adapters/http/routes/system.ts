@@ -8,12 +8,14 @@ import { type Route, route } from '../route.ts';
 
 export const systemRoutes: readonly Route[] = [
   route({
+    operation: 'getHealth',
     method: 'GET',
     path: '/v1/health',
     access: 'public',
     handle: async ({ ports }) => json({ status: 'ok', asOf: isoTime(ports.time.now()) }),
   }),
   route({
+    operation: 'getSystem',
     method: 'GET',
     path: '/v1/system',
     access: 'principal',
@@ -21,6 +23,7 @@ export const systemRoutes: readonly Route[] = [
     handle: async ({ ports }) => json(await readSystem(ports)),
   }),
   route({
+    operation: 'getAudit',
     method: 'GET',
     path: '/v1/system/audit',
     access: 'principal',

@@ -8,6 +8,7 @@ import { type Route, route } from '../route.ts';
 
 export const vmRoutes: readonly Route[] = [
   route({
+    operation: 'listVms',
     method: 'GET',
     path: '/v1/vms',
     access: 'principal',
@@ -15,12 +16,14 @@ export const vmRoutes: readonly Route[] = [
     handle: async ({ ports, caller, query }) => json(await listVms(ports, caller, query)),
   }),
   route({
+    operation: 'getVm',
     method: 'GET',
     path: '/v1/vms/:vmId',
     access: 'principal',
     handle: async ({ ports, caller, request, param }) => resource(request, await getVm(ports, caller, param('vmId'))),
   }),
   route({
+    operation: 'drainVm',
     method: 'POST',
     path: '/v1/vms/:vmId/drain',
     access: 'principal',

@@ -1,10 +1,12 @@
 /** A VM that is `draining`: watched until it has been seen to be gone, and terminated where it lingers (I6). */
+
+import { leaseEnd } from '../../vms/change.ts';
 import type { VmRow } from '../../vms/model.ts';
 import { observeVm, terminateVm } from '../../vms/release.ts';
 import { moveCheck } from '../checks.ts';
 import { leakedSlots, repairVm } from '../repairVm.ts';
 import { type Action, isHolding, type RuleContext, rule } from '../rule.ts';
-import { leaseEnd, markSilent } from './ready.ts';
+import { markSilent } from './ready.ts';
 
 type Decision = { readonly do: 'free_slots'; readonly runIds: readonly string[] } | { readonly do: 'look_for_its_end' };
 
@@ -12,7 +14,7 @@ export const drainingRule = rule<VmRow, readonly string[], Decision>({
   evidence: ({ ports }, vm) => leakedSlots(ports, vm),
   decide: (vm, leaked, view) => {
     if (leaked.length > 0) return { do: 'free_slots', runIds: leaked };
-    const end = leaseEnd(vm, view);
+    const end = leaseEnd(vm, view.config);
     // A drain by order waits for the work that is on the VM, and that is well (I9).
     if (isAtWork(vm) && view.now <= end) return { do: 'look_again', at: end };
     return { do: 'look_for_its_end' };

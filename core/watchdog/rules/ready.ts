@@ -5,13 +5,13 @@ import { commit } from '../../table/commit.ts';
 import { keys } from '../../table/keys.ts';
 import { guard } from '../../table/model.ts';
 import { asRow } from '../../table/rows.ts';
-import { changeVm, vmProof } from '../../vms/change.ts';
+import { changeVm, leaseEnd, vmProof } from '../../vms/change.ts';
 import { handOver } from '../../vms/handOver.ts';
 import type { VmRow } from '../../vms/model.ts';
 import { observeVm, releaseVm } from '../../vms/release.ts';
 import { moveCheck } from '../checks.ts';
 import { leakedSlots, repairVm } from '../repairVm.ts';
-import { type Action, isHolding, type RuleContext, rule, type View } from '../rule.ts';
+import { type Action, isHolding, type RuleContext, rule } from '../rule.ts';
 
 interface Evidence {
   /** Runs whose slots it holds for nothing. */
@@ -25,20 +25,16 @@ type Decision =
   | { readonly do: 'release' }
   | { readonly do: 'record_end' | 'mark_silent'; readonly because: string };
 
-/** Under the largest difference of clocks that is allowed, whoever wrote it (I9). */
-export const leaseEnd = (vm: VmRow, { config }: Pick<View, 'config'>): number =>
-  (vm.leaseUntil ?? 0) + config.maxClockSkewSeconds * 1000;
-
 export const readyRule = rule<VmRow, Evidence, Decision>({
   evidence: async (context, vm) => {
     const { ports, now } = context;
     const leaked = await leakedSlots(ports, vm);
-    if (now <= leaseEnd(vm, context) || isHolding(context)) return { leaked };
+    if (now <= leaseEnd(vm, context.config) || isHolding(context)) return { leaked };
     return { leaked, instance: await ports.fleet.observe(vm.id, vm.instanceId, vm.intent.openedAt) };
   },
   decide: (vm, { leaked, instance }, view) => {
     if (leaked.length > 0) return { do: 'free_slots', runIds: leaked };
-    const end = leaseEnd(vm, view);
+    const end = leaseEnd(vm, view.config);
     if (view.now > end) {
       if (instance === undefined) return { do: 'hold' };
       return { do: instance.status === 'terminated' ? 'record_end' : 'mark_silent', because: instance.detail };

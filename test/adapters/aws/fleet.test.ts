@@ -46,6 +46,7 @@ const makeFleet = (more: object = {}) =>
     store: world.ports.store,
     time: world.ports.time,
     log,
+    metrics: world.ports.metrics,
     installation: 'candor-dev',
     template: { id: 'lt-1', version: '$Latest' },
     pools: [pool('a'), pool('b')],
