@@ -26,6 +26,7 @@ const INTEGRATION_SECONDS = 29;
 export interface Door {
   readonly api: HttpApi;
   readonly url: string;
+  readonly accessLog: LogGroup;
 }
 
 export function createDoor(stack: CandorStack, api: CandorFunction, register: CandorFunction): Door {
@@ -52,14 +53,15 @@ export function createDoor(stack: CandorStack, api: CandorFunction, register: Ca
     integration: integration('Api', api),
   });
   const url = domain === undefined ? httpApi.apiEndpoint : `https://${domain.name}`;
-  createStage(stack, httpApi);
+  const accessLog = createStage(stack, httpApi);
   new CfnOutput(stack, 'ApiUrl', { value: url });
-  return { api: httpApi, url };
+  return { api: httpApi, url, accessLog };
 }
 
-function createStage(stack: CandorStack, httpApi: HttpApi): void {
+function createStage(stack: CandorStack, httpApi: HttpApi): LogGroup {
   const { domain } = stack.installation.config;
   const logGroup = new LogGroup(stack, 'AccessLog', {
+    logGroupName: `/aws/vendedlogs/apigateway/${stack.installation.id}`,
     retention: stack.logRetention,
     removalPolicy: stack.dataRemoval,
   });
@@ -102,6 +104,7 @@ function createStage(stack: CandorStack, httpApi: HttpApi): void {
     },
     ...(domainName !== undefined && { domainMapping: { domainName } }),
   });
+  return logGroup;
 }
 
 /** The one call that a VM may sign. It stands here because the API does, and the role is older than the API. */

@@ -1,6 +1,6 @@
 /** What an alarm is here, as data: CloudWatch's alarms, their texts, the runbooks' headings and the tests are made from it. */
 import type { METRICS, MetricName } from '../../core/metrics.ts';
-import type { DEAD_LETTERS } from '../control/queues.ts';
+import type { DEAD_LETTERS } from '../control/deadLetters.ts';
 
 export const SEVERITIES = ['page', 'ticket'] as const;
 /** `page`: a symptom, which somebody feels now. `ticket`: a cause, which somebody will feel if nobody sees to it. */

@@ -7,12 +7,8 @@ import { OpsItemCategory, OpsItemSeverity, SnsAction, SsmAction } from 'aws-cdk-
 import type { CandorStack } from '../stacks/candorStack.ts';
 import { alarmNameOf, SEVERITIES, type Severity } from './alarm.ts';
 import { descriptionOf, type SpecifiedAlarm } from './alarms.ts';
+import { COMPOSITES } from './catalogue.ts';
 import type { Target } from './targets.ts';
-
-const IMPACTS: Readonly<Record<Severity, string>> = {
-  page: 'Something that people rely on does not work now; the alarms under it name what.',
-  ticket: 'Something is wrong that people will feel if nobody sees to it; the alarms under it name what.',
-};
 
 const OPS_ITEM_SEVERITIES: Readonly<Record<number, OpsItemSeverity>> = {
   1: OpsItemSeverity.CRITICAL,
@@ -20,10 +16,6 @@ const OPS_ITEM_SEVERITIES: Readonly<Record<number, OpsItemSeverity>> = {
   3: OpsItemSeverity.MEDIUM,
   4: OpsItemSeverity.LOW,
 };
-
-/** Every alarm that stands for this installation, in one table. */
-const FIRST_COMMAND =
-  "aws cloudwatch describe-alarms --alarm-name-prefix {id}- --state-value ALARM --query 'MetricAlarms[].[AlarmName,StateUpdatedTimestamp,AlarmDescription]' --output text";
 
 export function createComposites(
   stack: CandorStack,
@@ -37,11 +29,7 @@ export function createComposites(
     const parts = alarms.filter(({ spec }) => spec.severity === severity);
     const composite = new CompositeAlarm(stack, `composite-${severity}`, {
       compositeAlarmName: alarmNameOf(stack.installation.id, severity),
-      alarmDescription: descriptionOf(stack, {
-        name: severity,
-        impact: IMPACTS[severity],
-        firstCommand: FIRST_COMMAND,
-      }),
+      alarmDescription: descriptionOf(stack, { name: severity, ...COMPOSITES[severity] }),
       alarmRule: AlarmRule.anyOf(...parts.map(({ alarm }) => AlarmRule.fromAlarm(alarm, AlarmState.ALARM))),
     });
     const actions = targets[severity].all.map((topic) => new SnsAction(topic));

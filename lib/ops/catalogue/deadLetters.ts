@@ -1,6 +1,6 @@
 /** What could not be delivered: at once, and when it has been left lying. */
 import type { AlarmThresholds } from '../../../config/alarms.ts';
-import { DEAD_LETTERS } from '../../control/queues.ts';
+import { DEAD_LETTERS } from '../../control/deadLetters.ts';
 import type { AlarmSpec } from '../alarm.ts';
 
 type Queue = (typeof DEAD_LETTERS)[number];
@@ -17,7 +17,7 @@ const waiting = (queue: Queue): AlarmSpec => ({
   name: `${queue}-dead-letters`,
   severity: 'ticket',
   impact: IMPACTS[queue],
-  firstCommand: `candor dlq peek ${queue}`,
+  firstCommand: `candor dlq peek ${queue} --installation {id}`,
   measure: { from: 'queue', queue, metric: 'ApproximateNumberOfMessagesVisible', statistic: 'Maximum' },
   periodSeconds: 60,
   breaches: 'at_least',
@@ -31,7 +31,7 @@ const old = (queue: Queue, hours: number): AlarmSpec => ({
   name: `${queue}-dead-letters-old`,
   severity: 'ticket',
   impact: `Nobody has seen to the dead letters of ${queue} for days: after fourteen days they are deleted unread.`,
-  firstCommand: `candor dlq peek ${queue}`,
+  firstCommand: `candor dlq peek ${queue} --installation {id}`,
   measure: { from: 'queue', queue, metric: 'ApproximateAgeOfOldestMessage', statistic: 'Maximum' },
   periodSeconds: 300,
   breaches: 'at_least',
