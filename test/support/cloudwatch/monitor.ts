@@ -39,7 +39,8 @@ export interface CompositeAlarm {
  * What an expression is worth while one of its metrics has no data point at all in the whole range. AWS does not say whether
  * such a metric counts as a series of missing values or makes the whole expression empty: so both are played.
  */
-export type EmptyMetric = 'is missing values' | 'empties the expression';
+export const EMPTY_METRICS = ['is missing values', 'empties the expression'] as const;
+export type EmptyMetric = (typeof EMPTY_METRICS)[number];
 
 export class Monitor {
   readonly #alarms: readonly MetricAlarm[];
