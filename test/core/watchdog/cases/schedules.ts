@@ -2,6 +2,7 @@
 import { expect } from 'vitest';
 import { isoSecond } from '../../../../core/contract/common.ts';
 import { agentLimitId } from '../../../../core/limits/model.ts';
+import { handleEvent } from '../../../../core/notifications/fanOut.ts';
 import { createRun } from '../../../../core/runs/service.ts';
 import { pauseSchedule } from '../../../../core/schedules/actions.ts';
 import { fire } from '../../../../core/schedules/fire.ts';
@@ -12,7 +13,7 @@ import { keys } from '../../../../core/table/keys.ts';
 import type { Write } from '../../../../core/table/model.ts';
 import type { Recovery } from '../../../../core/watchdog/recoveries.ts';
 import { MONDAY_NOON, type World } from '../../../support/world.ts';
-import { MINUTE, page, running, runRow, SECOND, scheduleRow, startingFrom } from '../../support.ts';
+import { eventsOf, MINUTE, page, running, runRow, SECOND, scheduleRow, startingFrom } from '../../support.ts';
 import { endWith, keyOf, losing, type RuleCase, type Scene } from '../scene.ts';
 
 const FIRST = MONDAY_NOON + 5 * MINUTE;
@@ -126,6 +127,33 @@ const clockDrift: readonly RuleCase[] = [
       await pauseSchedule(scene.world.ports, scene.world.caller, schedule.id, '', none);
       await scene.pass(10 * MINUTE);
       expect((await scheduleRow(scene.world, schedule.id)).checkAt).toBeUndefined();
+    },
+  },
+  {
+    stuck: 'it completed, and the fan-out of that was lost: the clock would fire on',
+    found: async (scene) => {
+      const { world } = scene;
+      const schedule = await scheduled(world, { remainingRuns: 1 });
+      world.now = FIRST;
+      await fire(world.ports, { scheduleId: schedule.id, scheduledTime: FIRST });
+      expect((await scheduleRow(world, schedule.id)).status).toBe('completed');
+      expect(world.clocks.has(schedule.id)).toBe(true);
+      await scene.pass(MINUTE);
+      expect(world.clocks.has(schedule.id)).toBe(false);
+      return { pk: keys.schedule(schedule.id).pk, because: /was not known to/, did: /put its clock right: synced/ };
+    },
+    almost: 'the fan-out comes half a minute late',
+    leftAlone: async (scene) => {
+      const { world } = scene;
+      const schedule = await scheduled(world, { remainingRuns: 1 });
+      world.now = FIRST;
+      await fire(world.ports, { scheduleId: schedule.id, scheduledTime: FIRST });
+      await scene.pass(30 * SECOND);
+      const events = await eventsOf(world, keys.schedule(schedule.id).pk);
+      for (const event of events) await handleEvent(world.ports, event);
+      expect(world.clocks.has(schedule.id)).toBe(false);
+      await scene.pass(2 * MINUTE);
+      expect((await scheduleRow(world, schedule.id)).clock.status).toBe('synced');
     },
   },
   {
