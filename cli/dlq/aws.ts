@@ -30,7 +30,8 @@ export async function onAws<T>(installation: Installation, work: (aws: Aws) => P
     ...(region !== undefined && { region }),
     requestHandler: { connectionTimeout: 3000, requestTimeout, throwOnRequestTimeout: true },
   });
-  const sqs = new SQSClient(options(TIMEOUT_MS));
+  // What SQS names as a queue's address need not be where this machine reaches it: a VPC endpoint, an emulator.
+  const sqs = new SQSClient({ ...options(TIMEOUT_MS), useQueueUrlAsEndpoint: false });
   const streams = new DynamoDBStreamsClient(options(TIMEOUT_MS));
   const lambda = new LambdaClient(options(CALL_TIMEOUT_MS));
   const call = caller(lambda);
