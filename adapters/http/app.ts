@@ -8,6 +8,7 @@ import type { Authenticate } from './authenticate.ts';
 import { openApiDocument } from './openapi.ts';
 import { problemResponse } from './problem.ts';
 import { type Route, route } from './route.ts';
+import { accessRoutes } from './routes/access.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { occurrenceRoutes } from './routes/occurrences.ts';
 import { runnerRoutes } from './routes/runner.ts';
@@ -48,6 +49,7 @@ export const ROUTES: readonly Route[] = [
   ...occurrenceRoutes,
   ...runRoutes,
   ...vmRoutes,
+  ...accessRoutes,
   ...runnerRoutes,
 ];
 

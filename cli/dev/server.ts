@@ -98,10 +98,10 @@ async function startParts(
     config: ground.config,
     features: ground.features,
   });
-  const adminCaller = { kind: 'principal', tenantId: LOCAL_TENANT, principalId: LOCAL_ADMIN } as const;
+  const admin = { tenantId: LOCAL_TENANT, principalId: LOCAL_ADMIN };
   const app = createApp({
     ports: parts.ports,
-    authenticate: composeAuthenticate({ ports: parts.ports, adminToken: token, adminCaller }),
+    authenticate: composeAuthenticate({ ports: parts.ports, adminToken: token, admin }),
     features: ground.features,
   });
   const http = await listen(app.fetch, args.port ?? lastPort ?? 0);
