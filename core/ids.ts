@@ -15,7 +15,8 @@ export type IdPrefix =
   | 'bkf_'
   | 'usr_'
   | 'sac_'
-  | 'key_';
+  | 'key_'
+  | 'msg_';
 
 function encodeTime(ms: number): string {
   let rest = Math.max(0, Math.floor(ms));

@@ -11,8 +11,15 @@ import { composed } from './ports/base.ts';
 import { bucketPorts } from './ports/bucket.ts';
 import { clockPort } from './ports/clock.ts';
 import { adminTokenSecret, secretsPort, tokensPort } from './ports/secrets.ts';
+import { webhookPorts } from './ports/webhooks.ts';
 
-const ports = composed(() => ({ ...clockPort(), ...bucketPorts(), ...tokensPort(), ...secretsPort() }));
+const ports = composed(() => ({
+  ...clockPort(),
+  ...bucketPorts(),
+  ...tokensPort(),
+  ...secretsPort(),
+  ...webhookPorts(),
+}));
 
 let serve: ReturnType<typeof handle> | undefined;
 

@@ -164,6 +164,8 @@ const ID_KINDS: Readonly<Record<string, { readonly pattern: RegExp; readonly kin
   runId: idKind('run_', 'run'),
   vmId: idKind('vm_', 'VM'),
   keyId: idKind('key_', 'key'),
+  webhookId: idKind('whk_', 'webhook'),
+  deliveryId: idKind('msg_', 'delivery'),
   // The first administrator's id is a word.
   principalId: { pattern: /^(usr|sac)_[0-9a-z]{1,26}$/, kind: 'principal' },
 };

@@ -22,6 +22,7 @@ const LOCAL = {
   watchdogIntervalSeconds: 2,
   checkShards: 1,
   pollEvents: true,
+  sweepsGarbage: true,
 };
 
 /**

@@ -59,6 +59,17 @@ export const OPERATIONS = {
   getVm: 'viewer',
   drainVm: 'operator',
 
+  listWebhooks: 'viewer',
+  createWebhook: 'editor',
+  getWebhook: 'viewer',
+  updateWebhook: 'editor',
+  deleteWebhook: 'editor',
+  rotateWebhookSecret: 'editor',
+  testWebhook: 'operator',
+  listDeliveries: 'viewer',
+  getDelivery: 'viewer',
+  redeliver: 'operator',
+
   getMe: 'viewer',
   listPrincipals: 'admin',
   createPrincipal: 'admin',

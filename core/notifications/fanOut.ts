@@ -14,8 +14,15 @@ import type { ScheduleRow } from '../schedules/model.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 import type { VmRow } from '../vms/model.ts';
+import { tellWebhooks } from '../webhooks/fanOut.ts';
 
 export async function handleEvent(ports: Ports, event: EventRow): Promise<void> {
+  await followUp(ports, event);
+  // Last: nothing of Candor's own work waits for those outside.
+  await tellWebhooks(ports, event);
+}
+
+async function followUp(ports: Ports, event: EventRow): Promise<void> {
   if (event.subject === 'run') return afterRun(ports, event);
   if (event.type === 'vm.terminated') return afterVm(ports, event);
   // A schedule that paused or completed by itself: nobody else tells its clock.

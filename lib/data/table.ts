@@ -12,6 +12,7 @@ import {
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { Construct } from 'constructs';
 import { tableDefinition } from '../../adapters/aws/table.ts';
+import { TTL_ATTRIBUTE } from '../../core/table/garbage.ts';
 
 export interface TableOptions {
   readonly key: IKey | undefined;
@@ -39,6 +40,7 @@ export function createTable(scope: Construct, options: TableOptions): Table {
     pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
     deletionProtection: options.deletionProtection,
     removalPolicy: options.removal,
+    timeToLiveAttribute: TTL_ATTRIBUTE,
     ...(options.key === undefined
       ? { encryption: TableEncryption.DEFAULT }
       : { encryption: TableEncryption.CUSTOMER_MANAGED, encryptionKey: options.key }),

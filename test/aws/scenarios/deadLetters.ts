@@ -85,14 +85,15 @@ const failedFire: Scenario = {
     assert.equal(runs.items.length, 1, 'one run');
     const [run] = runs.items;
     assert.ok(run);
-    assert.equal((await world.ended(run)).status, 'succeeded');
+    const ended = await world.ended(run);
+    assert.equal(ended.status, 'succeeded');
     assert.deepEqual(witnessed(orders), ['start', 'end 0']);
     const { items } = await world.get<ListBody<OccurrenceBody>>(`/v1/schedules/${schedule.id}/occurrences`);
     assert.deepEqual(
       items.map(({ disposition, runId }) => [disposition, runId]),
       [['dispatched', run.id]],
     );
-    await world.vmGone(run);
+    await world.vmGone(ended);
   },
 };
 
