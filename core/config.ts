@@ -96,7 +96,7 @@ const SETTINGS = {
   retentionDays: count(90),
   maxWebhooksPerTenant: within(1, 100, 20),
   /** For one try of a delivery, from the look-up of the name to the end of the answer. */
-  webhookTimeoutSeconds: within(1, 60, 15),
+  webhookTimeoutSeconds: within(1, 30, 15),
   /** An endpoint that has taken nothing for so long is switched off. */
   webhookDisableAfterSeconds: seconds(3 * 24 * 3600),
   /** How long deliveries can be read and sent again. */

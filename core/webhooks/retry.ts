@@ -27,8 +27,10 @@ export function nextTry(
   return now + Math.round(Math.max(seconds * (1 + SPREAD * spread), asked) * 1000);
 }
 
+/** One failure or two say something of a delivery, and little of its endpoint. */
+const HOLD_FROM = 3;
 const HOLD_MAX_SECONDS = 5 * MINUTE;
 
-/** For how long nothing more is tried at an endpoint that has failed so many times in a row. */
+/** For how long nothing more is tried at an endpoint that has failed so many times in a row; 0: it is not held. */
 export const holdMs = (failures: number): number =>
-  Math.min(HOLD_MAX_SECONDS, 5 * 2 ** Math.min(failures - 1, 10)) * 1000;
+  failures < HOLD_FROM ? 0 : Math.min(HOLD_MAX_SECONDS, 5 * 2 ** Math.min(failures - HOLD_FROM, 10)) * 1000;
