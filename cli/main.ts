@@ -1,6 +1,7 @@
 /** The `candor` command: reads the command line, runs one command, answers its exit code. */
 import { Command, CommanderError } from 'commander';
 import { addAgentCommands } from './commands/agents.ts';
+import { addDeadLetterCommands } from './commands/deadLetters.ts';
 import { addEventsCommand } from './commands/events.ts';
 import { addDevCommand, addSystemCommands, addVmCommands } from './commands/machine.ts';
 import { addRunCommands } from './commands/runs.ts';
@@ -51,5 +52,6 @@ export function programOf(host: Host): Command {
   addEventsCommand(program, host);
   addSystemCommands(program, host);
   addSecretCommands(program, host);
+  addDeadLetterCommands(program, host);
   return program;
 }

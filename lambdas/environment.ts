@@ -16,6 +16,7 @@ const VARIABLES = {
   CANDOR_FIRE_FUNCTION_ARN: { pattern: ARN, what: 'the ARN of the function `fire`' },
   CANDOR_BUCKET: { pattern: /./, what: 'the name of the bucket of logs and artifacts' },
   CANDOR_SIGNING_SECRET_ARN: { pattern: ARN, what: 'the ARN of the secret with the signing keys' },
+  CANDOR_SEALING_SECRET_ARN: { pattern: ARN, what: 'the ARN of the secret that seals webhooks’ secrets' },
   CANDOR_SECRET_PREFIX: { pattern: /./, what: "the prefix of the names of agents' secrets, such as candor/dev/" },
   CANDOR_INSTALLATION: { pattern: /^[\w.-]{1,64}$/, what: 'the id of the installation, the value of its tag' },
   CANDOR_LAUNCH_TEMPLATE_ID: { pattern: /^lt-/, what: 'the id of the launch template' },

@@ -17,6 +17,7 @@ import { runRoutes } from './routes/runs.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
 import { systemRoutes } from './routes/system.ts';
 import { vmRoutes } from './routes/vms.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
 
 export interface AppOptions {
   readonly ports: Ports;
@@ -51,6 +52,7 @@ export const ROUTES: readonly Route[] = [
   ...occurrenceRoutes,
   ...runRoutes,
   ...vmRoutes,
+  ...webhookRoutes,
   ...accessRoutes,
   ...eventRoutes,
   ...runnerRoutes,

@@ -5,8 +5,8 @@
 import type { Context } from 'hono';
 import * as z from 'zod';
 import { identityOfSigner } from '../../core/access/credentials.ts';
-import { checkAnywhere } from '../../core/access/grants.ts';
-import { OPERATIONS, type Operation } from '../../core/access/operations.ts';
+import { checkAnywhere, checkWhole } from '../../core/access/grants.ts';
+import { OF_THE_TENANT, OPERATIONS, type Operation } from '../../core/access/operations.ts';
 import type { Caller, Identity } from '../../core/access/principals.ts';
 import type { PrincipalCaller } from '../../core/agents/service.ts';
 import type { CoreConfig } from '../../core/config.ts';
@@ -172,7 +172,8 @@ function principalCaller(identity: Extract<Identity, { kind: 'principal' }>, ope
   if (needs === 'public' || needs === 'runner') throw new Error(`${operation} is not for principals`);
   const { grants, ...who } = identity;
   const asked = { ...grants, operation, needs };
-  checkAnywhere(asked);
+  if (OF_THE_TENANT.has(operation)) checkWhole(asked);
+  else checkAnywhere(asked);
   return { ...who, asked };
 }
 
@@ -183,6 +184,8 @@ const ID_KINDS: Readonly<Record<string, { readonly pattern: RegExp; readonly kin
   runId: idKind('run_', 'run'),
   vmId: idKind('vm_', 'VM'),
   keyId: idKind('key_', 'key'),
+  webhookId: idKind('whk_', 'webhook'),
+  deliveryId: idKind('msg_', 'delivery'),
   // The first administrator's id is a word.
   principalId: { pattern: /^(usr|sac|iam)_[0-9a-z]{1,26}$/, kind: 'principal' },
 };

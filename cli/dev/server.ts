@@ -40,6 +40,7 @@ export interface DevServer {
 
 const HOST = '127.0.0.1';
 const ABANDON_MS = 1000;
+const WEBHOOKS_MS = 3000;
 
 /** @throws LocalSetupError with what to do, when the machine or the data folder does not allow it */
 export async function startDev(args: DevArgs & { readonly log: Log }): Promise<DevServer> {
@@ -89,12 +90,14 @@ async function startParts(
   broken: DevServer['broken'],
 ): Promise<DevServer> {
   const { dataDir, lock, engine } = ground;
-  const { token, signingKey, port: lastPort } = dataDir.server();
+  const { token, signingKey, sealingKey, port: lastPort } = dataDir.server();
   let url = '';
   const parts = await composeParts({
     endpoint: ground.endpoint,
     dataDir: dataDir.path,
     signingKey,
+    sealingKey,
+    allowPrivateWebhooks: args.allowPrivateWebhooks === true,
     serverUrl: () => url,
     environment: args.environment,
     log: args.log,
@@ -112,7 +115,13 @@ async function startParts(
   const letGo = async () => {
     parts.beginStop();
     // What is under way may wait for a table that will not answer; and the loops, if they went on, would keep the process.
-    const loops = [parts.clock.stop(), parts.watchdog.stop(), parts.events.stop(), parts.workflow.close()];
+    const loops = [
+      parts.clock.stop(),
+      parts.watchdog.stop(),
+      parts.events.stop(),
+      parts.webhooks.stop(),
+      parts.workflow.close(),
+    ];
     await Promise.race([Promise.allSettled(loops), pause(ABANDON_MS, undefined, { ref: false })]);
     await parts.fleet.close({ keep: true });
     await http.close();
@@ -131,6 +140,7 @@ async function startParts(
     await resumeExecutions(parts);
     await parts.startClock();
     parts.events.start();
+    parts.webhooks.start();
     parts.watchdog.start();
     await dataDir.publishEndpoint({ url, token, pid: process.pid });
   } catch (error) {
@@ -170,6 +180,8 @@ async function stopParts(parts: Parts, options: StopOptions): Promise<void> {
   if (!options.keep) await endLiveWork(parts.ports, { ...options, hurry: Promise.resolve() });
   await Promise.race([parts.workflow.close(), pause(2000, undefined, { ref: false })]);
   await parts.events.stop();
+  // One that does not answer is sent again by the next start: nobody waits for its whole time here.
+  await Promise.race([parts.webhooks.stop(), options.hurry, pause(WEBHOOKS_MS, undefined, { ref: false })]);
 }
 
 interface Listening {

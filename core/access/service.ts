@@ -12,7 +12,7 @@ import { keys, lists } from '../table/keys.ts';
 import { absent, eq, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue, SCHEMA_VERSION } from '../table/rows.ts';
 import { awsPrincipalId } from './credentials.ts';
-import { checkWhole, type Reach, reached } from './grants.ts';
+import { type Reach, reached } from './grants.ts';
 import { grantsOf, type PrincipalRow } from './principals.ts';
 
 export interface Admin extends Reach {
@@ -21,7 +21,6 @@ export interface Admin extends Reach {
 
 /** @throws NotFound; CandorError `forbidden` */
 export async function loadPrincipal(ports: Ports, caller: Reach, id: string): Promise<PrincipalRow> {
-  checkWhole(caller);
   return reached(caller, asRow<PrincipalRow>(await ports.store.get(keys.principal(id))), 'principal', id);
 }
 
@@ -33,7 +32,6 @@ export async function listPrincipals(
   caller: Reach,
   page: { readonly limit: number; readonly cursor?: string | undefined },
 ): Promise<ListBody<PrincipalBody>> {
-  checkWhole(caller);
   type Listed = PrincipalRow & { readonly listAt: string };
   const found = await mergedPage<Listed>(ports, [lists.principals(caller.tenantId)], page, () => true);
   const now = ports.time.now();
@@ -46,7 +44,6 @@ export async function listPrincipals(
 
 /** @throws CandorError `name_taken` where the AWS identity is somebody's already */
 export async function createPrincipal(ports: Ports, caller: Admin, request: PrincipalCreate): Promise<PrincipalBody> {
-  checkWhole(caller);
   const now = ports.time.now();
   const identity = request.arn === undefined ? undefined : awsIdentity(request.arn);
   const id = identity === undefined ? ports.ids.next('sac_', now) : awsPrincipalId(identity);

@@ -100,6 +100,17 @@ export const keys = {
   audit: (tenantId: string): Key => ({ pk: `TEN#${tenantId}`, sk: 'AUDIT' }),
   /** A pool, a subnet or a market that had no room a moment ago, until a time that the item says. */
   unavailable: (name: string): Key => ({ pk: 'FLEET', sk: `${UNAVAILABLE_PREFIX}${name}` }),
+  webhook: (webhookId: string): Key => ({ pk: `WHK#${webhookId}`, sk: META }),
+  webhookEvent: (webhookId: string, sequence: number): Key => ({ pk: `WHK#${webhookId}`, sk: `EVT#${pad(sequence)}` }),
+  /** What fan-out reads of a tenant's webhooks: whom an event concerns. */
+  webhookListed: (tenantId: string, webhookId: string): Key => ({
+    pk: `TEN#${tenantId}`,
+    sk: `${WEBHOOK_PREFIX}${webhookId}`,
+  }),
+  /** Changes with each webhook that is created: so that their number is never more than it may be. */
+  webhookCount: (tenantId: string): Key => ({ pk: `TEN#${tenantId}`, sk: 'WEBHOOKS' }),
+  /** One event for one webhook. Each has a partition of its own: a webhook may want all that a tenant does. */
+  delivery: (deliveryId: string): Key => ({ pk: `${DELIVERY_PREFIX}${deliveryId}`, sk: META }),
   /** How fast launches may go: written by launches only. */
   launchPace: (): Key => ({ pk: 'FLEET#PACE', sk: META }),
 } as const;
@@ -109,6 +120,8 @@ export const UNAVAILABLE_PREFIX = 'NONE#';
 export const API_KEY_PREFIX = 'KEY#';
 export const AGENT_NAME_PREFIX = 'AGTNAME#';
 export const SCHEDULE_NAME_PREFIX = 'SCHNAME#';
+export const WEBHOOK_PREFIX = 'WHK#';
+export const DELIVERY_PREFIX = 'DLV#';
 export const CHILD_PREFIX = 'CHILD#';
 export const wantingPrefix = (version: number): string => `WANT#${pad(version)}#`;
 export const freeVmPrefix = (version: number): string => `FREE#${pad(version)}#`;
@@ -148,10 +161,11 @@ export const lists = {
   vms: (tenantId: string, shard: number) => `TEN#${tenantId}#VM#${shard}`,
   /** Few, and seldom written: one partition. */
   principals: (tenantId: string) => `TEN#${tenantId}#PRN`,
+  deliveries: (webhookId: string, shard: number) => `WHK#${webhookId}#${shard}`,
 } as const;
 
 /** `OLD`: what counts until a time and is swept after it. */
-export type CheckKind = 'RUN' | 'VM' | 'SCH' | 'EVT' | 'OLD';
+export type CheckKind = 'RUN' | 'VM' | 'SCH' | 'EVT' | 'DLV' | 'OLD';
 export const checkPartition = (kind: CheckKind, shard: number): string => `${kind}#${shard}`;
 
 /** A stable spread of ids over shards (FNV-1a). */
