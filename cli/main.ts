@@ -7,6 +7,7 @@ import { addDevCommand, addSystemCommands, addVmCommands } from './commands/mach
 import { addRunCommands } from './commands/runs.ts';
 import { addScheduleCommands } from './commands/schedules.ts';
 import { addSecretCommands } from './commands/secrets.ts';
+import { addWebhookCommands } from './commands/webhooks.ts';
 import { EXIT, EXIT_CODES_HELP } from './errors.ts';
 import { endQuietlyOnBrokenPipe } from './output.ts';
 import { Host, VERSION } from './session.ts';
@@ -52,6 +53,7 @@ export function programOf(host: Host): Command {
   addEventsCommand(program, host);
   addSystemCommands(program, host);
   addSecretCommands(program, host);
+  addWebhookCommands(program, host);
   addDeadLetterCommands(program, host);
   return program;
 }

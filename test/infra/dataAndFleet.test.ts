@@ -43,6 +43,7 @@ describe('every environment', () => {
     const secrets = data.ofType('AWS::SecretsManager::Secret');
     expect(secrets.map(({ Properties }) => Properties.Name).sort()).toEqual([
       `candor-${name}/admin-token`,
+      `candor-${name}/sealing-key`,
       `candor-${name}/signing-key`,
     ]);
     for (const { Properties } of secrets) {
