@@ -5,10 +5,12 @@ import { cancelScenarios } from './cancels.ts';
 import { capacityScenarios } from './capacity.ts';
 import { endingScenarios } from './endings.ts';
 import { lostAnswerScenarios } from './lostAnswers.ts';
+import { resultScenarios } from './results.ts';
 import { scheduleScenarios } from './schedules.ts';
 
 export const SCENARIOS: readonly Scenario[] = [
   ...scheduleScenarios,
+  ...resultScenarios,
   ...lostAnswerScenarios,
   ...capacityScenarios,
   ...cancelScenarios,
