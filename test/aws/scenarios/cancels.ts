@@ -60,20 +60,21 @@ const provisioning: Scenario = {
 };
 
 const waiting: Scenario = {
-  name: 'a cancel while it waits for room in EC2 ends the run at once, and nothing is launched when there is some',
+  name: 'a cancel while it waits for capacity ends the run at once, and nothing is launched when there is some',
   async play(world) {
     const before = world.host.instances().length;
-    const agent = await world.worker({ requirements: { market: 'on_demand' } });
-    const effect = { kind: 'error', error: { code: 'VcpuLimitExceeded' } } as const;
-    const fault = world.proxy.faults.order({ service: 'ec2', action: 'CreateFleet', effect });
+    // A pool without room is remembered for minutes: this type is no other run's but one that found none either.
+    const type = 'r6i.large';
+    const agent = await world.worker({ requirements: { instanceTypes: [type], market: 'on_demand' } });
+    const shortage = world.proxy.fleet.shortage({ type, code: 'InsufficientInstanceCapacity' });
     const orders = world.orders();
     const run = await world.run(agent, orders);
     const { reason } = await until('the run says what it waits for', async () => (await world.getRun(run)).waiting);
-    assert.equal(reason, 'quota');
+    assert.equal(reason, 'capacity');
     await cancel(world, run);
     const body = await cancelled(world, run);
     assert.equal(body.vmId, undefined);
-    fault.lift();
+    shortage.end();
     await until('its execution has ended', async () => (await runningExecutions(world)).length === 0);
     assert.equal(world.host.instances().length, before);
     assert.deepEqual(witnessed(orders), []);
