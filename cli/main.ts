@@ -30,7 +30,8 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-function programOf(host: Host): Command {
+/** Every command that there is. */
+export function programOf(host: Host): Command {
   const program = new Command('candor')
     .description('Schedules background AI-agent runs, puts each on a VM, and says no more about it than it can prove.')
     .version(VERSION)

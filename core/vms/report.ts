@@ -82,7 +82,7 @@ async function endIdle(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEntr
   const seconds = Math.round((entry.idleForMs ?? 0) / 1000);
   const reason = `no output and no CPU time for ${seconds} s; its idleTimeout is ${idleTimeoutSeconds} s`;
   try {
-    await cancelRun(ports, run.tenantId, run.id, { by: `runner ${vm.id}`, reason, cause: 'idle' });
+    await cancelRun(ports, run, run.id, { by: `runner ${vm.id}`, reason, cause: 'idle' });
     return true;
   } catch (error) {
     if (error instanceof CandorError && error.code === 'run_ended') return false;

@@ -357,7 +357,7 @@ describe('a VM that serves nothing', () => {
     await expect(launchVm(world.ports, input)).rejects.toThrow('no answer');
     const vmId = world.launches[0]?.vmId ?? '';
     world.observations.set(vmId, { status: 'terminated', detail: 'no instance has its tag' });
-    await cancelRun(world.ports, world.caller.tenantId, id, { by: 'me', reason: '', cause: 'request' });
+    await cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
     expect((await vmRow(world, vmId)).status).toBe('draining');
     await pass(50 * SECOND);
     expect((await vmRow(world, vmId)).status).toBe('draining');
@@ -367,8 +367,7 @@ describe('a VM that serves nothing', () => {
 });
 
 describe('a cancel', () => {
-  const ask = (id: string) =>
-    cancelRun(world.ports, world.caller.tenantId, id, { by: 'me', reason: '', cause: 'request' });
+  const ask = (id: string) => cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
 
   it('is sent again when the runner took it and has said nothing of the run for a minute', async () => {
     const { id, runner } = await runningRun(world);
