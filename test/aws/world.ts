@@ -23,6 +23,7 @@ import {
 import type { ScheduleBody } from '../../core/contract/schedules.ts';
 import type { Orders } from '../e2e/fixtures/work.ts';
 import { type Cdk, INSTALLATION, type Outputs } from './cdk.ts';
+import { functionLogs } from './emulator/logs.ts';
 import { type Emulator, REGION } from './emulator/start.ts';
 import type { Ec2Host } from './host/host.ts';
 import type { AwsProxy } from './proxy/proxy.ts';
@@ -74,6 +75,7 @@ export class World {
   readonly scheduler: SchedulerClient;
   readonly sfn: SFNClient;
   readonly #secrets: SecretsManagerClient;
+  readonly #emulatorUrl: string;
   readonly #url: string;
   readonly #folder: string;
   readonly #adminSecret: string;
@@ -89,6 +91,7 @@ export class World {
     this.scheduler = new SchedulerClient(options);
     this.sfn = new SFNClient(options);
     this.#secrets = new SecretsManagerClient(options);
+    this.#emulatorUrl = emulator.url;
     this.#url = reachableUrl(emulator.url, outputs[`${INSTALLATION}-control`]?.ApiUrl ?? '');
     this.#adminSecret = outputs[`${INSTALLATION}-data`]?.AdminTokenSecret ?? '';
     this.#folder = folder;
@@ -156,6 +159,16 @@ export class World {
       env: { PATH: process.env.PATH ?? '', CANDOR_URL: this.#url, CANDOR_TOKEN: this.#token, NO_COLOR: '1' },
     });
     return stdout;
+  }
+
+  /** What the watchdog says that it has put right: the rules' names, for this run or VM. */
+  async recoveries({ id }: { readonly id: string }): Promise<readonly string[]> {
+    const lines = (await functionLogs(this.#emulatorUrl)).split('\n').filter((line) => line.includes(id));
+    return lines.flatMap((line) => {
+      if (!line.includes('watchdog.recovered')) return [];
+      const { rule, subject } = JSON.parse(line.slice(line.indexOf('{'))) as { rule: string; subject: string };
+      return subject === id ? [rule] : [];
+    });
   }
 
   /** A path of the test's own, outside of Candor's reach; nothing is there yet. */

@@ -6,7 +6,7 @@ import type { VmBody } from '../../../core/contract/runs.ts';
 import { runningExecutions } from '../executions.ts';
 import type { Hosted } from '../host/host.ts';
 import type { Scenario } from '../scenario.ts';
-import { open, until, witnessed } from '../world.ts';
+import { open, until, type World, witnessed } from '../world.ts';
 
 const aborted: Scenario = {
   name: 'an execution is aborted from outside: the VM is gone, and the run says the truth',
@@ -45,6 +45,8 @@ const interruptedInstance: Scenario = {
   },
 };
 
+const recovered = async (world: World, rule: string, id: string) => (await world.recoveries({ id })).includes(rule);
+
 const neverBoots: Scenario = {
   name: 'an instance never boots and never dies: the run fails at its start deadline, and the instance is ended',
   async play(world) {
@@ -64,6 +66,7 @@ const neverBoots: Scenario = {
     assert.equal(run.evidence.source, 'watchdog');
     assert.equal(run.evidence.detail, `no VM within ${startSeconds} s`);
     assert.ok(Date.parse(run.evidence.observedAt) >= Date.parse(run.queuedAt) + startSeconds * 1000, 'not too early');
+    await until('the watchdog tells of it', () => recovered(world, 'start_timeout', run.id));
     assert.equal(run.vmId, undefined, 'no VM was ever told to start it');
     const launched = world.host.instances().slice(before);
     assert.equal(launched.length, 1, 'no other instance was launched');
@@ -97,6 +100,7 @@ const diesBooting: Scenario = {
     const gone = await world.get<VmBody>(`/v1/vms/${vmId}`);
     assert.equal(gone.status, 'terminated');
     assert.match(JSON.stringify(gone.evidence), /SpotInstanceTermination/);
+    await until('the watchdog tells of it', () => recovered(world, 'vm_died_booting', vmId));
     assert.deepEqual(witnessed(orders), ['start', 'end 0']);
     assert.equal(world.host.instances().length - before, 2);
     await world.endedOnce(run);
