@@ -239,12 +239,14 @@ const AMAZON_LINUX_2023 = /\/ami-amazon-linux-latest\/al2023-/;
 
 function checkEgress(config: z.output<typeof Shape>, complain: Complain): void {
   if (config.vm.egressAllowList === undefined || config.vm.egressAllowList.length === 0) return;
-  for (const [architecture, image] of Object.entries(config.vm.images))
+  for (const architecture of new Set(config.pools.map((pool) => pool.architecture))) {
+    const image = config.vm.images[architecture];
     if (image !== undefined && 'ssmParameter' in image && AMAZON_LINUX_2023.test(image.ssmParameter))
       complain(
         ['vm', 'egressAllowList'],
         `needs nft or iptables, which the Amazon Linux 2023 of vm.images.${architecture} lacks: its VMs would power themselves off at boot; name an image that has one, or take the list out`,
       );
+  }
 }
 
 function checkLimits(config: z.output<typeof Shape>, complain: Complain): void {

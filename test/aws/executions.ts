@@ -5,6 +5,7 @@ import {
   ListExecutionsCommand,
   ListStateMachinesCommand,
 } from '@aws-sdk/client-sfn';
+import { executionName } from '../../core/runs/execution.ts';
 import type { World } from './world.ts';
 
 async function executions(world: World, statusFilter?: ExecutionStatus): Promise<readonly ExecutionListItem[]> {
@@ -24,6 +25,6 @@ export async function endedExecution(
   world: World,
   { id }: { readonly id: string },
 ): Promise<ExecutionListItem | undefined> {
-  const found = (await executions(world)).find(({ name }) => name?.startsWith(id));
+  const found = (await executions(world)).find(({ name }) => name === executionName(id, 1));
   return found?.status === 'RUNNING' ? undefined : found;
 }
