@@ -1,6 +1,7 @@
 /** The `candor` command: reads the command line, runs one command, answers its exit code. */
 import { Command, CommanderError } from 'commander';
 import { addAgentCommands } from './commands/agents.ts';
+import { addAuditLogCommand } from './commands/auditLog.ts';
 import { addEventsCommand } from './commands/events.ts';
 import { addDevCommand, addSystemCommands, addVmCommands } from './commands/machine.ts';
 import { addRunCommands } from './commands/runs.ts';
@@ -48,6 +49,7 @@ function programOf(host: Host): Command {
   addRunCommands(program, host);
   addVmCommands(program, host);
   addEventsCommand(program, host);
+  addAuditLogCommand(program, host);
   addSystemCommands(program, host);
   addSecretCommands(program, host);
   return program;

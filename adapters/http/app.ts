@@ -9,6 +9,7 @@ import { openApiDocument } from './openapi.ts';
 import { problemResponse } from './problem.ts';
 import { type Route, route } from './route.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { auditLogRoutes } from './routes/auditLog.ts';
 import { eventRoutes } from './routes/events.ts';
 import { occurrenceRoutes } from './routes/occurrences.ts';
 import { runnerRoutes } from './routes/runner.ts';
@@ -50,6 +51,7 @@ export const ROUTES: readonly Route[] = [
   ...runRoutes,
   ...vmRoutes,
   ...eventRoutes,
+  ...auditLogRoutes,
   ...runnerRoutes,
 ];
 

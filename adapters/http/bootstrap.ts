@@ -17,7 +17,12 @@ export function bootstrapAuthenticate(
   ports: Pick<Ports, 'tokens' | 'time' | 'store' | 'log'>,
   readAdminToken: (() => Promise<string>) | undefined,
 ): Authenticate {
-  const adminCaller = { kind: 'principal', tenantId: BOOTSTRAP_TENANT, principalId: LOCAL_ADMIN } as const;
+  const adminCaller = {
+    kind: 'principal',
+    tenantId: BOOTSTRAP_TENANT,
+    principalId: LOCAL_ADMIN,
+    credentialId: 'admin_token',
+  } as const;
   let isKnown = false;
   const adminToken = async (): Promise<string | undefined> => {
     if (readAdminToken === undefined) return undefined;

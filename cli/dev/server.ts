@@ -98,7 +98,12 @@ async function startParts(
     config: ground.config,
     features: ground.features,
   });
-  const adminCaller = { kind: 'principal', tenantId: LOCAL_TENANT, principalId: LOCAL_ADMIN } as const;
+  const adminCaller = {
+    kind: 'principal',
+    tenantId: LOCAL_TENANT,
+    principalId: LOCAL_ADMIN,
+    credentialId: 'admin_token',
+  } as const;
   const app = createApp({
     ports: parts.ports,
     authenticate: composeAuthenticate({ ports: parts.ports, adminToken: token, adminCaller }),

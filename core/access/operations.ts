@@ -56,6 +56,7 @@ export const OPERATIONS = {
   getRunLogs: 'viewer',
 
   listEvents: 'viewer',
+  listAuditLog: 'admin',
 
   listVms: 'viewer',
   getVm: 'viewer',

@@ -15,7 +15,13 @@ export interface PrincipalRow extends RowBase {
 
 /** The authenticated caller of one request. `run` callers may read their own run, and nothing else. */
 export type Caller =
-  | { readonly kind: 'principal'; readonly tenantId: string; readonly principalId: string }
+  | {
+      readonly kind: 'principal';
+      readonly tenantId: string;
+      readonly principalId: string;
+      /** Which of its credentials it showed, where it may have several. */
+      readonly credentialId?: string;
+    }
   | {
       readonly kind: 'run';
       readonly tenantId: string;
