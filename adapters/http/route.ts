@@ -9,17 +9,19 @@ import { checkAnywhere, checkWhole } from '../../core/access/grants.ts';
 import { OF_THE_TENANT, OPERATIONS, type Operation } from '../../core/access/operations.ts';
 import type { Caller, Identity } from '../../core/access/principals.ts';
 import type { PrincipalCaller } from '../../core/agents/service.ts';
+import { isChange, recorded } from '../../core/auditLog/record.ts';
 import type { CoreConfig } from '../../core/config.ts';
 import { CandorError, NotFound } from '../../core/errors.ts';
 import { type IdPrefix, idPattern } from '../../core/ids.ts';
 import type { Ports, TokenClaims } from '../../core/ports.ts';
 import { type Authenticate, readIdentity, readRunner } from './authenticate.ts';
+import { originOf } from './origin.ts';
 import { readBody, readQuery } from './parse.ts';
 
 /** Who may call, and what the handler learns of the caller. */
 export interface Callers {
   readonly public: undefined;
-  readonly principal: PrincipalCaller & { readonly keyId?: string };
+  readonly principal: PrincipalCaller & { readonly credentialId?: string };
   /** Principals, and the run that the path names. */
   readonly own_run: Caller;
   /** Principals, and runs: what they may start here, the use case says. */
@@ -113,9 +115,17 @@ export function route<
       checkIds(context);
       const query = readQuery(new URL(request.url), spec.query ?? NoQuery) as z.output<Query>;
       const body = (await bodyOf(request, spec.body, ports.config)) as z.output<Body>;
-      return spec.handle({ ports, caller, request, param: (name) => paramOf(context, name), query, body });
+      const own = ownPorts(ports, operation, caller, context);
+      return spec.handle({ ports: own, caller, request, param: (name) => paramOf(context, name), query, body });
     },
   };
+}
+
+/** Where the request may change something, its ports write down that it did. */
+function ownPorts(ports: Ports, operation: Operation, caller: Callers[Access], context: Context): Ports {
+  if (!isChange(operation) || caller === undefined || !('kind' in caller)) return ports;
+  if (caller.kind !== 'principal' && caller.kind !== 'run') return ports;
+  return recorded(ports, { requestId: context.get('requestId'), operation, caller, from: originOf(context) });
 }
 
 /** Room for everything beside the input: names, environment, metadata. */
