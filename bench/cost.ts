@@ -57,6 +57,8 @@ interface Stage {
   readonly ports: Ports;
   tally: Tally;
   step: string;
+  /** Events that the stream's consumer has had. */
+  readonly consumed: Set<string>;
 }
 
 function count({ tally, step }: Stage, cost: CallCost): void {
@@ -105,6 +107,7 @@ async function worked(stage: Stage, runner: FakeRunner, runId: string): Promise<
   await requested(stage, 'start', () => runner.beat([], ports));
   world.now += 2000;
   await requested(stage, 'seen at work', () => runner.beat([running(runId)], ports));
+  await consumed(stage, runId);
   await aside(stage, async () => {
     for (let beat = 0; beat < 4; beat++) {
       world.now += 15_000;
@@ -123,25 +126,35 @@ async function aside(stage: Stage, work: () => Promise<unknown>): Promise<void> 
   stage.tally = tally;
 }
 
-/** The stream's consumer is called once with what a run leaves, as it gathers for a second. */
+/** The stream's consumer is called soon after each transaction: only what comes within the same second is one call. */
 async function consumed(stage: Stage, runId: string): Promise<void> {
-  const rows = await events(stage, keys.run(runId).pk);
+  const all = await events(stage, keys.run(runId).pk);
+  const rows = all.filter(({ sk }) => !stage.consumed.has(runId + sk));
+  for (const { sk } of rows) stage.consumed.add(runId + sk);
   await called(stage, 'fan-out', async () => {
     for (const row of rows) await handleEvent(stage.ports, row);
   });
 }
 
+/** As long as Step Functions' own are. */
+const TASK_TOKEN = 'A'.repeat(720);
+
+const BOOT_MS = 40_000;
 const STATES = { LaunchVm: 1, AwaitReady: 1, DispatchRun: 1, Done: 1 } as const;
 
 async function cold(stage: Stage, schedule: Schedule, at: number) {
   const runId = await fired(stage, schedule, at);
   const input = { tenantId: stage.world.caller.tenantId, runId, attempt: 1 };
+  await consumed(stage, runId);
   for (const state of Object.values(STATES)) stage.tally.add('states', state);
   const { vmId } = await called(stage, 'LaunchVm', () => launchVm(stage.ports, input));
-  await called(stage, 'AwaitReady', () => awaitReady(stage.ports, { ...input, vmId, taskToken: 'token' }));
+  await called(stage, 'AwaitReady', () => awaitReady(stage.ports, { ...input, vmId, taskToken: TASK_TOKEN }));
+  await consumed(stage, runId);
+  stage.world.now += BOOT_MS;
   const runner = new FakeRunner(stage.world, vmId);
   await requested(stage, 'registration', () => runner.register(stage.ports));
   await called(stage, 'DispatchRun', () => dispatchRun(stage.ports, { ...input, vmId }));
+  await consumed(stage, runId);
   await worked(stage, runner, runId);
   await consumed(stage, runId);
   return { runId, vmId, runner };
@@ -150,6 +163,7 @@ async function cold(stage: Stage, schedule: Schedule, at: number) {
 async function warm(stage: Stage, schedule: Schedule, at: number, runner: FakeRunner): Promise<void> {
   const runId = await fired(stage, schedule, at);
   if ((await runRow(stage.world, runId)).vmId !== runner.vmId) throw new Error('the run did not take the warm VM');
+  await consumed(stage, runId);
   await worked(stage, runner, runId);
   await consumed(stage, runId);
 }
@@ -188,11 +202,13 @@ export async function benchCost(args: readonly string[]): Promise<void> {
   try {
     const world = await engine.world();
     const client = dynamoClient({ endpoint: engine.endpoint });
-    const stage: Stage = { world, ports: world.ports, tally: new Tally(), step: '' };
+    const stage: Stage = { world, ports: world.ports, tally: new Tally(), step: '', consumed: new Set() };
     meter(client, dynamoClient({ endpoint: engine.endpoint }), (cost) => count(stage, cost));
     Object.assign(stage, { ports: { ...world.ports, store: new DynamoStore(client, world.tableName) } });
-    const agent = await world.agent({ warmFor: 'PT10M' });
-    const schedule = await world.schedule(agent.id);
+    // Names as people give them: each started KB of an item counts.
+    const agent = await world.agent({ name: 'dependency review', warmFor: 'PT10M' });
+    const cadence = { cron: '*/5 * * * *', timezone: 'America/New_York' };
+    const schedule = await world.schedule(agent.id, { name: 'review of all dependencies', cadence });
 
     const columns: Record<string, Tally> = {};
     columns['cold run'] = stage.tally = new Tally();
