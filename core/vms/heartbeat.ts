@@ -121,7 +121,14 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
         evidence: { source: 'runner', observedAt: new Date(now).toISOString(), detail: 'it reports again' },
         deadlineAt,
       }),
-      set: { ...renewed, commands: asValue(commands), ...(recovers && { checkAt, unresponsiveSince: undefined }) },
+      set: {
+        ...renewed,
+        commands: asValue(commands),
+        // Whoever reports has had its registration answered, and that was after the token's signal. A token has some hundred
+        // bytes: it would make every later write of this row cost twice as much.
+        ...(vm.taskToken !== undefined && { taskToken: undefined }),
+        ...(recovers && { checkAt, unresponsiveSince: undefined }),
+      },
       guards,
     };
     return {
