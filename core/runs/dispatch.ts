@@ -7,6 +7,7 @@ import { freePlace } from '../limits/admit.ts';
 import { countsVms } from '../limits/model.ts';
 import type { Ports } from '../ports.ts';
 import { commit } from '../table/commit.ts';
+import { soonerLook } from '../table/deadline.ts';
 import { keys } from '../table/keys.ts';
 import { guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
@@ -67,6 +68,7 @@ export function claimDispatch(ports: Ports, runId: string, attempt: number, vmId
             ...(vm.idleSince !== undefined && { deadlineAt: vm.leaseUntil ?? now }),
             set: {
               idleSince: undefined,
+              ...(vm.idleSince !== undefined && { checkAt: soonerLook(vm.checkAt, vm.leaseUntil ?? now) }),
               ...(vm.slots.length === 0 && { busySince: now }),
               slots: asValue([
                 ...vm.slots,

@@ -8,6 +8,7 @@ import type { Ports, TokenClaims } from '../ports.ts';
 import { evidence } from '../runs/change.ts';
 import { claimDispatch } from '../runs/dispatch.ts';
 import { commit } from '../table/commit.ts';
+import { soonerLook } from '../table/deadline.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 import { changeVm, renewedUntil, vmProof } from './change.ts';
@@ -59,7 +60,10 @@ export async function registerRunner(
         evidence: evidence('runner', now, `runner ${request.runnerVersion} registered, generation ${generation}`),
         deadlineAt,
       }),
-      set: { ...attributes, ...(becomesReady && { unresponsiveSince: undefined, checkAt }) },
+      set: {
+        ...attributes,
+        ...(becomesReady && { unresponsiveSince: undefined, checkAt: soonerLook(row.checkAt, checkAt) }),
+      },
     } as const;
     return {
       writes: changeVm(ports.config, row, change, now, writer),

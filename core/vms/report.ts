@@ -12,6 +12,7 @@ import { nextStatus } from '../runs/machine.ts';
 import type { RunRow } from '../runs/model.ts';
 import { tryAgain } from '../runs/tryAgain.ts';
 import { commit } from '../table/commit.ts';
+import { soonerLook } from '../table/deadline.ts';
 import { keys } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
@@ -108,12 +109,17 @@ async function noteProgress(ports: Ports, vm: VmRow, seen: RunRow, entry: Regist
     if (starts && run.startedAt === undefined) {
       const startedAt = startTime(run, entry.startedAgoMs ?? 0, now);
       const found = evidence(source, now, `process ${entry.pid ?? '?'} was seen alive`);
+      const deadlineAt = startedAt + run.runTimeoutSeconds * 1000;
       const status = nextStatus(run.status, 'start').kind === 'go' ? ('running' as const) : undefined;
       const change = {
         type: 'run.running',
-        ...(status !== undefined && { status, deadlineAt: startedAt + run.runTimeoutSeconds * 1000 }),
+        ...(status !== undefined && { status, deadlineAt }),
         evidence: found,
-        set: { startedAt, missingReports: undefined },
+        set: {
+          startedAt,
+          missingReports: undefined,
+          ...(status !== undefined && { checkAt: lookAtWork(run, deadlineAt, now) }),
+        },
         detail: { pid: entry.pid ?? null },
       };
       return { writes: changeRun(ports.config, run, change, now, writer), proof: nextEventKey(run), result: true };
@@ -139,6 +145,15 @@ async function noteProgress(ports: Ports, vm: VmRow, seen: RunRow, entry: Regist
     return { writes: changeRun(ports.config, run, change, now, writer), proof: nextEventKey(run), result: true };
   });
 }
+
+const LOOK_KEPT_MS = 5 * 60_000;
+
+/**
+ * Most runs have ended by the time at which they were to have started at the latest: the look that stands there is left,
+ * and a run that lasts longer is looked at once more. One that would come soon is sure to be in vain.
+ */
+const lookAtWork = ({ checkAt }: RunRow, deadlineAt: number, now: number): number =>
+  checkAt !== undefined && checkAt > now + LOOK_KEPT_MS ? soonerLook(checkAt, deadlineAt) : deadlineAt;
 
 const waitsForCancel = (vm: VmRow | undefined, runId: string): boolean =>
   vm?.commands.some((command) => command.kind === 'cancel' && command.runId === runId) === true;
