@@ -56,6 +56,7 @@ import {
   startingRun,
   vmRow,
 } from './support.ts';
+import { warmVm } from './vms/support.ts';
 import { WATCHDOG_GUARDS_COVERED, WATCHDOG_RACES } from './watchdogRaces.ts';
 
 const FIRST = MONDAY_NOON + 5 * MINUTE;
@@ -409,6 +410,21 @@ const RACES: readonly Race[] = [
       const ports = interleaved(world, () => new FakeRunner(world, vmId).register());
       await awaitReady(ports, { ...input, vmId, taskToken: 'token' });
       return world.signals.length === 1;
+    },
+  },
+  {
+    without: ['vm.unchanged'],
+    when: 'another run takes a warm VM between a fire’s look at it and the transaction that creates its run',
+    breaks: 'I10: one slot, two runs',
+    held: async (world) => {
+      const { agentId, vmId, runner } = await warmVm(world);
+      const schedule = await world.schedule(agentId);
+      world.now = FIRST + SECOND;
+      await runner.beat();
+      const rival = () => createRun(world.ports, world.caller, agentId, {});
+      await fireFirst(interleaved(world, rival, keys.vm(vmId)), schedule.id);
+      const runs = (await listRuns(world.ports, world.caller, { status: 'live' }, page)).items;
+      return runs.filter((run) => run.vmId === vmId).length === 1;
     },
   },
   {
