@@ -132,9 +132,6 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
       set: {
         ...renewed,
         commands: asValue(commands),
-        // Whoever reports has had its registration answered, and that was after the token's signal. A token has some hundred
-        // bytes: it would make every later write of this row cost twice as much.
-        ...(vm.taskToken !== undefined && { taskToken: undefined }),
         ...(recovers && { checkAt, unresponsiveSince: undefined }),
       },
       guards,

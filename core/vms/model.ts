@@ -82,7 +82,7 @@ export interface VmRow extends RowBase {
   readonly leaseUntil?: number;
   /** When the runner last got a token. */
   readonly tokenIssuedAt?: number;
-  /** For the state machine that waits for its registration; taken away when the runner has taken its first command. */
+  /** In rows from before it had an item of its own. */
   readonly taskToken?: string;
   readonly registeredAt?: number;
   readonly commandCount: number;

@@ -31,7 +31,7 @@ import { triggerSchedule } from '../../core/schedules/trigger.ts';
 import { keys } from '../../core/table/keys.ts';
 import { giveUp } from '../../core/vms/drain.ts';
 import { LaunchThrottled } from '../../core/vms/launchErrors.ts';
-import { awaitReady, launchVm } from '../../core/vms/provision.ts';
+import { launchVm } from '../../core/vms/provision.ts';
 import { releaseVm } from '../../core/vms/release.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../support/world.ts';
@@ -398,18 +398,6 @@ const RACES: readonly Race[] = [
         input,
       );
       return stored === undefined && world.launches.length === 1 && (await vmRow(world, vmId)).version === 2;
-    },
-  },
-  {
-    without: ['vm.unchanged'],
-    when: 'the registration comes between AwaitReady’s read and its write',
-    breaks: 'whichever comes second signals: nobody did',
-    held: async (world) => {
-      const { input } = await apiRun(world);
-      const { vmId } = await launchVm(world.ports, input);
-      const ports = interleaved(world, () => new FakeRunner(world, vmId).register());
-      await awaitReady(ports, { ...input, vmId, taskToken: 'token' });
-      return world.signals.length === 1;
     },
   },
   {
