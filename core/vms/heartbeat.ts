@@ -129,11 +129,7 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
         evidence: { source: 'runner', observedAt: new Date(now).toISOString(), detail: 'it reports again' },
         deadlineAt,
       }),
-      set: {
-        ...renewed,
-        commands: asValue(commands),
-        ...(recovers && { checkAt, unresponsiveSince: undefined }),
-      },
+      set: { ...renewed, commands: asValue(commands), ...(recovers && { checkAt, unresponsiveSince: undefined }) },
       guards,
     };
     return {

@@ -111,10 +111,10 @@ async function noteProgress(ports: Ports, vm: VmRow, seen: RunRow, entry: Regist
   const signalled = seen.cancel !== undefined && (entry.signalsSent?.length ?? 0) > (seen.cancel.signals?.length ?? 0);
   if (!starts && !acknowledges && !signalled) return false;
   // A start is decided on the row as this heartbeat has read it, which the guards prove to stand still.
-  let known = starts ? seen : undefined;
+  let first = starts ? seen : undefined;
   return commit<boolean>(ports, async (writer) => {
-    const run = known ?? asRow<RunRow>(await ports.store.get(keys.run(seen.id)));
-    known = undefined;
+    const run = first ?? asRow<RunRow>(await ports.store.get(keys.run(seen.id)));
+    first = undefined;
     if (run === undefined || isTerminal(run.status) || run.attempt !== entry.attempt) return { done: true };
     const now = ports.time.now();
     const source = `runner ${vm.id}`;
