@@ -94,6 +94,8 @@ const SETTINGS = {
   /** Runs that start runs that start runs: so many generations. */
   maxRunDepth: count(8),
   retentionDays: count(90),
+  /** How long the event feed can be resumed. */
+  feedRetentionDays: count(7),
   /** The checks index is spread over this many partitions per kind. */
   checkShards: within(1, 64, 4),
   watchdogIntervalSeconds: seconds(60),
@@ -103,6 +105,8 @@ const SETTINGS = {
   watchdogLanes: within(1, 32, 8),
   /** One machine has no stream: events then carry a key in the checks index until they have been handled. */
   pollEvents: flag(false),
+  /** One machine's table deletes nothing by itself: what has expired then carries a key in the checks index until it is swept. */
+  sweepsGarbage: flag(false),
 } as const satisfies Readonly<Record<string, Setting<unknown>>>;
 
 type Settings = typeof SETTINGS;

@@ -2,6 +2,7 @@
  * What a function may do, as capabilities: each is the rights and the environment for one port of the core, and is given
  * to the functions whose use cases reach that port. No function gets a variable or a right without the other.
  */
+import { metricsNamespaceOf } from '../ops/alarm.ts';
 import type { CandorFunction } from './function.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -36,6 +37,7 @@ const store: Give = (target, around) => {
     CANDOR_TABLE: table.tableName,
     CANDOR_CONFIG: around.limits,
     CANDOR_STATE_MACHINE_ARN: around.stateMachineArn,
+    CANDOR_METRICS_NAMESPACE: metricsNamespaceOf(around.stack.installation.id),
   });
   target.allow('Table', TABLE_ACTIONS, [table.tableArn]);
   target.allow('Indexes', ['dynamodb:Query'], around.indexArns);
@@ -136,8 +138,10 @@ const signing: Give = (target, around) => {
 /** Who may call the API. */
 const authentication: Give = (target, around) => {
   const { adminToken } = around.data;
+  const { oidc } = around.stack.installation.config;
   target.set({
     CANDOR_ADMIN_TOKEN_SECRET_ARN: adminToken.secretArn,
+    ...(oidc !== undefined && { CANDOR_OIDC: JSON.stringify(oidc) }),
   });
   target.allow('AdminToken', ['secretsmanager:GetSecretValue'], [adminToken.secretArn]);
 };
