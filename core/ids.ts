@@ -15,7 +15,9 @@ export type IdPrefix =
   | 'bkf_'
   | 'usr_'
   | 'sac_'
-  | 'key_';
+  | 'iam_'
+  | 'key_'
+  | 'msg_';
 
 function encodeTime(ms: number): string {
   let rest = Math.max(0, Math.floor(ms));

@@ -11,15 +11,18 @@ import { EXAMPLES } from './examples.ts';
 import { type OpenApi, openApiDocument, type RouteGroup } from './openapi.ts';
 import { problemResponse } from './problem.ts';
 import { CONTENT_SECURITY_POLICY, referencePage } from './reference/page.ts';
-import { type Route, route } from './route.ts';
+import { type Route, route, type Server } from './route.ts';
 import { accessRoutes } from './routes/access.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { auditLogRoutes } from './routes/auditLog.ts';
+import { eventRoutes } from './routes/events.ts';
 import { occurrenceRoutes } from './routes/occurrences.ts';
 import { runnerRoutes } from './routes/runner.ts';
 import { runRoutes } from './routes/runs.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
 import { systemRoutes } from './routes/system.ts';
 import { vmRoutes } from './routes/vms.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
 
 export interface AppOptions {
   readonly ports: Ports;
@@ -27,6 +30,7 @@ export interface AppOptions {
   /** One id per request, shown in `X-Request-Id`, in problems and in the log. */
   readonly requestId?: () => string;
   readonly features?: Features;
+  readonly signer?: Server['signer'];
 }
 
 /** Parts of the API that an installation may go without. What is off does not exist: its paths are unknown. */
@@ -58,7 +62,6 @@ const documentRoutes: readonly Route[] = [
         headers: {
           'Content-Type': 'text/html; charset=utf-8',
           'Content-Security-Policy': CONTENT_SECURITY_POLICY,
-          'Referrer-Policy': 'no-referrer',
         },
       }),
   }),
@@ -81,6 +84,16 @@ export const PUBLIC_GROUPS: readonly RouteGroup[] = [
   },
   { tag: 'Runs', description: 'Pieces of work: start, look at, follow and cancel them.', routes: runRoutes },
   { tag: 'VMs', description: 'The machines that host runs.', routes: vmRoutes },
+  {
+    tag: 'Webhooks',
+    description: 'Who is told of events, what was sent to them, and how that went.',
+    routes: webhookRoutes,
+  },
+  {
+    tag: 'Events',
+    description: 'The feed of everything that changes, and the log of who changed it.',
+    routes: [...eventRoutes, ...auditLogRoutes],
+  },
   {
     tag: 'Access',
     description: 'Who may call, with what role, and the keys of service accounts.',
@@ -121,6 +134,7 @@ function reference(): string {
 export function createApp(options: AppOptions): Hono {
   const { ports, authenticate, requestId = randomUUID } = options;
   const served = routesOf(options.features ?? ALL_FEATURES);
+  const server = { ports, authenticate, ...(options.signer !== undefined && { signer: options.signer }) };
   const app = new Hono();
   const problem = (error: unknown, context: Context): Response =>
     problemResponse(error, {
@@ -137,18 +151,31 @@ export function createApp(options: AppOptions): Hono {
     measure(ports, context, ports.time.now() - begunAt);
     const { headers } = context.res;
     headers.set('X-Request-Id', context.get('requestId'));
-    headers.set('Cache-Control', 'no-store');
-    headers.set('X-Content-Type-Options', 'nosniff');
+    // A page for people brings a policy of its own.
+    for (const [name, value] of SECURITY_HEADERS) if (!headers.has(name)) headers.set(name, value);
+    if (new URL(context.req.url).protocol === 'https:') headers.set(...HTTPS_ONLY);
   });
   for (const path of new Set(served.map((route) => route.path))) {
     const routes = served.filter((route) => route.path === path);
-    for (const each of routes) app.on(each.method, path, (context) => each.serve({ ports, authenticate }, context));
+    for (const each of routes) app.on(each.method, path, (context) => each.serve(server, context));
     app.all(path, (context) => problem(methodNotAllowed(context.req.method, routes), context));
   }
   app.notFound((context) => problem(unknownPath(), context));
   app.onError((error, context) => problem(error, context));
   return app;
 }
+
+/** An answer is read by the program that asked for it: no page shows it, frames it, keeps it or learns where it came from. */
+const SECURITY_HEADERS = Object.entries({
+  'Cache-Control': 'no-store',
+  'X-Content-Type-Options': 'nosniff',
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+  'X-Frame-Options': 'DENY',
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+});
+/** Two years. Where there is no https, as on one machine, nothing of the kind may be promised. */
+const HTTPS_ONLY = ['Strict-Transport-Security', 'max-age=63072000; includeSubDomains'] as const;
 
 /** What was asked to be held back says nothing of how fast answers are. */
 function measure({ metrics }: Pick<Ports, 'metrics'>, { req, res }: Context, tookMs: number): void {

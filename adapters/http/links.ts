@@ -10,6 +10,7 @@ const ID_OF: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   Run: { runId: '/id', agentId: '/agentId' },
   Vm: { vmId: '/id' },
   Principal: { principalId: '/id' },
+  WebhookWithSecret: { webhookId: '/id' },
   Backfill: { backfillId: '/backfillId', scheduleId: '/scheduleId' },
 };
 

@@ -9,6 +9,7 @@ import { ERROR_CODES, type ErrorCode } from '../../core/errors.ts';
 import { type AnswerHeader, type AnswerSpec, problemsOf } from './declare.ts';
 import { type Examples, examplesOf } from './examples.ts';
 import { linksOf } from './links.ts';
+import { TITLES } from './problem.ts';
 import { ProblemBody } from './problemSchema.ts';
 import type { Route } from './route.ts';
 
@@ -179,7 +180,7 @@ function problemAnswer(status: number, codes: readonly ErrorCode[], components: 
     }),
   );
   return {
-    description: codes.map((code) => `\`${code}\`: ${ERROR_CODES[code].title}.`).join(' '),
+    description: codes.map((code) => `\`${code}\`: ${TITLES[code]}.`).join(' '),
     headers: headers(
       ...(status === 401 ? (['WWW-Authenticate'] as const) : []),
       ...(status === 503 || status === 429 ? (['Retry-After'] as const) : []),
@@ -216,6 +217,8 @@ const ID_FORMS: Readonly<Record<string, unknown>> = {
   vmId: idForm('vm_'),
   principalId: { type: 'string', pattern: '^(usr|sac)_[0-9a-z]{1,26}$' },
   keyId: idForm('key_'),
+  webhookId: idForm('whk_'),
+  deliveryId: idForm('msg_'),
 };
 
 function queryParameters({ query }: Route): readonly unknown[] {

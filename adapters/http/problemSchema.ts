@@ -31,6 +31,11 @@ const facts = {
   remaining: z.int().describe('How many runs it has still to make.'),
   created: z.int().describe('How many runs it has started.'),
   maxBytes: z.int().describe('payload_too_large: the limit.'),
+  unreadSince: Time.describe('cursor_expired: since when it has not been read.'),
+  retentionDays: z.number().describe('cursor_expired: so long events are kept.'),
+  operation: z.string().describe('forbidden: what was asked for.'),
+  needs: z.string().describe('forbidden: the least role that may.'),
+  role: z.string().describe('forbidden: the role of this credential.'),
   allow: z.array(z.string()).describe('method_not_allowed: the methods that the resource takes.'),
 };
 

@@ -5,7 +5,7 @@ import type { Session } from '../session.ts';
 
 /** What is to be changed. */
 export interface Subject {
-  readonly kind: 'agent' | 'schedule' | 'vm';
+  readonly kind: 'agent' | 'schedule' | 'vm' | 'webhook';
   readonly id: string;
 }
 
@@ -15,6 +15,8 @@ function standing(client: CandorClient, { kind, id }: Subject): Promise<{ readon
       return client.call('getAgent', { path: { agentId: id } });
     case 'schedule':
       return client.call('getSchedule', { path: { scheduleId: id } });
+    case 'webhook':
+      return client.call('getWebhook', { path: { webhookId: id } });
     case 'vm':
       return client.call('getVm', { path: { vmId: id } });
   }
@@ -68,7 +70,7 @@ export interface DeleteOptions {
 /** Deletes the version that stands, or the one that was named. */
 export async function deleteResource(
   session: Session,
-  kind: 'agent' | 'schedule',
+  kind: 'agent' | 'schedule' | 'webhook',
   id: string,
   options: DeleteOptions,
 ): Promise<undefined> {
@@ -76,11 +78,12 @@ export async function deleteResource(
   const subject = { kind, id };
   const ifMatch = checkedIfMatch(options.ifMatch) ?? String((await standing(client, subject)).version);
   const query = options.cancelRuns ? ({ cancelRuns: 'true' } as const) : {};
-  const answer = await changing(session, subject, ifMatch, () =>
-    kind === 'agent'
+  const answer = await changing(session, subject, ifMatch, async () => {
+    if (kind === 'webhook') return client.call('deleteWebhook', { path: { webhookId: id }, ifMatch });
+    return kind === 'agent'
       ? client.call('deleteAgent', { path: { agentId: id }, ifMatch, query })
-      : client.call('deleteSchedule', { path: { scheduleId: id }, ifMatch, query }),
-  );
+      : client.call('deleteSchedule', { path: { scheduleId: id }, ifMatch, query });
+  });
   if (json && answer !== undefined) await out.json(answer);
   else if (answer?.status === 'deleting') out.note(`${id} is being deleted: it is gone when its live runs have ended.`);
   else out.note(`Deleted ${kind} ${id}.`);

@@ -73,6 +73,7 @@ interface DevOptions extends GlobalOptions {
   readonly port?: number;
   readonly keep?: true;
   readonly fleet?: 'local' | 'none';
+  readonly allowPrivateWebhooks?: true;
 }
 
 const PORT_MAX = 65_535;
@@ -90,6 +91,7 @@ export function addDevCommand(program: Command, host: Host): void {
     .option('--data-dir <dir>', 'keep everything there (default: CANDOR_DATA_DIR or .candor)')
     .option('--json', 'print where it listens as one JSON object')
     .option('--keep', 'leave live runs to the next start when it is stopped')
+    .option('--allow-private-webhooks', 'let webhooks go to http, this machine and its network, for trying them out')
     .addOption(
       new Option('--fleet <which>', 'none: launch no VM, so that every run fails; for tests of the API').choices([
         'local',
@@ -108,6 +110,7 @@ export function addDevCommand(program: Command, host: Host): void {
         json,
         keep: options.keep === true,
         launches: options.fleet === 'none' ? 'none' : 'here',
+        allowPrivateWebhooks: options.allowPrivateWebhooks === true,
         environment: host.environment.variables,
         ...(options.port !== undefined && { port: options.port }),
       });

@@ -13,6 +13,8 @@ export interface DevArgs {
   readonly keep: boolean;
   /** `none`: every run fails, for no VM is launched for it; the default launches them on this machine. */
   readonly launches?: 'here' | 'none';
+  /** Webhooks may go to http, to this machine and to its network: for trying them out. */
+  readonly allowPrivateWebhooks?: boolean;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 

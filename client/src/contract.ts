@@ -158,6 +158,34 @@ export interface AuditFinding {
   readonly at: string;
 }
 
+/** A request that changed something. */
+export interface AuditLogEntry {
+  /** As in the answer that the caller got. */
+  readonly requestId: string;
+  readonly at: string;
+  readonly operation: string;
+  readonly by: {
+    readonly kind: 'principal' | 'run';
+    readonly id: string;
+    /** Which of its credentials was shown. */
+    readonly credentialId?: string;
+  };
+  /** As the server saw it. The user agent is what the caller says of itself. */
+  readonly from: {
+    readonly ip?: string;
+    readonly userAgent?: string;
+  };
+  /** What was written in the same transaction as this entry. */
+  readonly changes: readonly {
+    readonly id: string;
+    /** The event's type, where the change left one. */
+    readonly type?: string;
+    /** The version that was changed; absent where nothing stood before. */
+    readonly before?: number;
+    readonly after?: number;
+  }[];
+}
+
 /** Runs for past occurrences of a schedule. */
 export interface Backfill {
   /** The id of a backfill. */
@@ -336,6 +364,7 @@ export interface CreateKeyRequest {
 
 export interface CreatePrincipalRequest {
   readonly name: string;
+  readonly arn?: string | undefined;
   readonly role?: 'viewer' | 'operator' | 'editor' | 'admin' | undefined;
   readonly agents?: { readonly [name: string]: 'viewer' | 'operator' | 'editor' | 'admin' } | undefined;
 }
@@ -416,6 +445,64 @@ export interface CreateScheduleRequest {
   } | undefined;
   readonly metadata?: { readonly [name: string]: string } | undefined;
   readonly paused?: boolean | undefined;
+}
+
+export interface CreateWebhookRequest {
+  readonly url: string;
+  readonly description?: string | undefined;
+  readonly events?: readonly string[] | undefined;
+}
+
+/** What is sent to a webhook about one event. */
+export interface Delivery {
+  /** The webhook-id of every try. */
+  readonly id: string;
+  readonly webhookId: string;
+  readonly eventType: string;
+  readonly eventId: string;
+  readonly status: 'pending' | 'delivered' | 'failed' | 'cancelled';
+  readonly reason?: string;
+  readonly attemptCount: number;
+  /** The last ones. */
+  readonly attempts: readonly DeliveryAttempt[];
+  readonly nextAttemptAt?: string;
+  readonly createdAt: string;
+  readonly settledAt?: string;
+  /** When the server looked. */
+  readonly asOf: string;
+}
+
+/** One try. */
+export interface DeliveryAttempt {
+  readonly number: number;
+  readonly at: string;
+  /** refused: answered, with another status than 2xx. failed: no answer. not_allowed: the address is one that nothing is sent to. unknown: it was begun, and nobody came to say how it ended. */
+  readonly outcome: 'delivered' | 'refused' | 'failed' | 'timed_out' | 'not_allowed' | 'unknown';
+  /** HTTP status, where there was an answer. */
+  readonly status?: number;
+  readonly tookMs?: number;
+  readonly detail: string;
+}
+
+/** A delivery with what is sent. */
+export interface DeliveryWithPayload {
+  /** The webhook-id of every try. */
+  readonly id: string;
+  readonly webhookId: string;
+  readonly eventType: string;
+  readonly eventId: string;
+  readonly status: 'pending' | 'delivered' | 'failed' | 'cancelled';
+  readonly reason?: string;
+  readonly attemptCount: number;
+  /** The last ones. */
+  readonly attempts: readonly DeliveryAttempt[];
+  readonly nextAttemptAt?: string;
+  readonly createdAt: string;
+  readonly settledAt?: string;
+  /** When the server looked. */
+  readonly asOf: string;
+  /** What is sent, to the byte. */
+  readonly payload: string;
 }
 
 /** What a change would do. Nothing has been changed. */
@@ -514,6 +601,33 @@ export interface Explanation {
   readonly asOf: string;
 }
 
+/** What changed after a cursor. */
+export interface Feed {
+  readonly items: readonly FeedEvent[];
+  /** Goes on after the last item; also where there is none. */
+  readonly nextCursor: string;
+  /** Nothing more is there just now. */
+  readonly caughtUp: boolean;
+  /** When the server looked. */
+  readonly asOf: string;
+}
+
+/** A change of state, or a note about a resource. */
+export interface FeedEvent {
+  /** The same each time that the event is delivered. */
+  readonly id: string;
+  readonly type: string;
+  readonly at: string;
+  readonly subject: {
+    readonly kind: 'run' | 'schedule' | 'vm' | 'agent' | 'principal' | 'webhook';
+    readonly id: string;
+  };
+  /** Rises with each change of the subject. Absent where nothing of it changed: a note about it. */
+  readonly sequence?: number;
+  readonly status?: string;
+  readonly detail: { readonly [name: string]: Json };
+}
+
 /** One field that is wrong. */
 export interface FieldError {
   /** An RFC 6901 JSON pointer into the body, or the name of a parameter or header. */
@@ -578,8 +692,9 @@ export interface Me {
   /** The id of a principal. */
   readonly principalId: string;
   readonly name: string;
-  readonly kind: 'user' | 'service_account';
-  readonly keyId?: string;
+  readonly kind: 'user' | 'service_account' | 'aws';
+  /** The id of the key that was shown, or admin_token. */
+  readonly credentialId?: string;
   /** Over the whole tenant. */
   readonly role?: 'viewer' | 'operator' | 'editor' | 'admin';
   /** Roles over single agents, by their ids. */
@@ -696,7 +811,7 @@ export interface PreviewCadenceRequest {
 export interface Principal {
   /** The id of a principal. */
   readonly id: string;
-  readonly kind: 'user' | 'service_account';
+  readonly kind: 'user' | 'service_account' | 'aws';
   readonly name: string;
   readonly status: 'active' | 'revoked';
   /** Over the whole tenant. */
@@ -707,6 +822,8 @@ export interface Principal {
   readonly issuer?: string;
   /** Of a user: the identity provider's name for them. */
   readonly subject?: string;
+  /** Of an AWS role or user. */
+  readonly arn?: string;
   /** Counts the changes of the resource; its ETag is this number in quotes. */
   readonly version: number;
   /** The id of a principal. */
@@ -722,9 +839,9 @@ export interface Problem {
   /** urn:candor:problem:<code>: stable, and not meant to be fetched. */
   readonly type: string;
   readonly title: string;
-  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 412 | 413 | 415 | 422 | 428 | 500 | 503;
+  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 410 | 412 | 413 | 415 | 422 | 428 | 500 | 503;
   readonly detail: string;
-  readonly code: 'invalid_request' | 'malformed_json' | 'payload_too_large' | 'unsupported_media_type' | 'unauthenticated' | 'forbidden' | 'not_found' | 'method_not_allowed' | 'name_taken' | 'live_runs' | 'live_schedules' | 'overlap' | 'run_live' | 'children_limit' | 'run_ended' | 'chunk_conflict' | 'illegal_transition' | 'precondition_required' | 'version_conflict' | 'contended' | 'store_unavailable' | 'try_again' | 'stale_generation' | 'stale_heartbeat' | 'internal_error';
+  readonly code: 'invalid_request' | 'malformed_json' | 'payload_too_large' | 'unsupported_media_type' | 'unauthenticated' | 'forbidden' | 'not_found' | 'method_not_allowed' | 'name_taken' | 'live_runs' | 'live_schedules' | 'overlap' | 'run_live' | 'children_limit' | 'run_ended' | 'chunk_conflict' | 'illegal_transition' | 'precondition_required' | 'cursor_expired' | 'version_conflict' | 'contended' | 'store_unavailable' | 'try_again' | 'stale_generation' | 'stale_heartbeat' | 'internal_error';
   readonly errors?: readonly FieldError[];
   /** What the caller can do about it. */
   readonly remedy: string;
@@ -762,6 +879,16 @@ export interface Problem {
   readonly created?: number;
   /** payload_too_large: the limit. */
   readonly maxBytes?: number;
+  /** cursor_expired: since when it has not been read. */
+  readonly unreadSince?: string;
+  /** cursor_expired: so long events are kept. */
+  readonly retentionDays?: number;
+  /** forbidden: what was asked for. */
+  readonly operation?: string;
+  /** forbidden: the least role that may. */
+  readonly needs?: string;
+  /** forbidden: the role of this credential. */
+  readonly role?: string;
   /** method_not_allowed: the methods that the resource takes. */
   readonly allow?: readonly string[];
 }
@@ -793,6 +920,11 @@ export interface RotateKeyRequest {
   /** For so long the old key works beside the new one. */
   readonly overlap?: string | undefined;
   readonly expiresIn?: string | undefined;
+}
+
+export interface RotateWebhookSecretRequest {
+  /** For so long deliveries carry the old secret's signature too. */
+  readonly overlap?: string | undefined;
 }
 
 /** One piece of work: what is known of it, who saw it and when. */
@@ -1166,6 +1298,16 @@ export interface UpdateScheduleRequest {
   readonly metadata?: { readonly [name: string]: string } | null | undefined;
 }
 
+export interface UpdateWebhookRequest {
+  readonly url?: string | undefined;
+  /** null takes it away. */
+  readonly description?: string | null | undefined;
+  /** Replaces all of them. */
+  readonly events?: readonly string[] | undefined;
+  /** Nothing is sent to a disabled one, and what happens meanwhile is not sent later. */
+  readonly status?: 'active' | 'disabled' | undefined;
+}
+
 /** Whether the agent's success criteria are met: one entry for each of them. */
 export interface Verification {
   readonly status: 'verified' | 'unverified';
@@ -1210,6 +1352,70 @@ export interface Vm {
   readonly version: number;
   /** When the server looked. */
   readonly asOf: string;
+}
+
+/** An endpoint that is told of events. */
+export interface Webhook {
+  readonly id: string;
+  readonly url: string;
+  readonly description?: string;
+  readonly events: readonly string[];
+  readonly status: 'active' | 'disabled';
+  /** auto: it took nothing for days, or said that it is gone. */
+  readonly disabled?: {
+    readonly kind: 'user' | 'auto';
+    readonly reason: string;
+    readonly at: string;
+    readonly by: string;
+  };
+  /** When each secret that signs was made, the newest first, and until when an older one goes on to sign. */
+  readonly secrets: readonly {
+    readonly createdAt: string;
+    readonly endsAt?: string;
+  }[];
+  /** No delivery has been taken since then. */
+  readonly failingSince?: string;
+  /** Counts the changes of the resource; its ETag is this number in quotes. */
+  readonly version: number;
+  /** The id of a principal. */
+  readonly createdBy: string;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  /** When the server looked. */
+  readonly asOf: string;
+}
+
+/** The only answer that ever shows a secret. */
+export interface WebhookWithSecret {
+  readonly id: string;
+  readonly url: string;
+  readonly description?: string;
+  readonly events: readonly string[];
+  readonly status: 'active' | 'disabled';
+  /** auto: it took nothing for days, or said that it is gone. */
+  readonly disabled?: {
+    readonly kind: 'user' | 'auto';
+    readonly reason: string;
+    readonly at: string;
+    readonly by: string;
+  };
+  /** When each secret that signs was made, the newest first, and until when an older one goes on to sign. */
+  readonly secrets: readonly {
+    readonly createdAt: string;
+    readonly endsAt?: string;
+  }[];
+  /** No delivery has been taken since then. */
+  readonly failingSince?: string;
+  /** Counts the changes of the resource; its ETag is this number in quotes. */
+  readonly version: number;
+  /** The id of a principal. */
+  readonly createdBy: string;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  /** When the server looked. */
+  readonly asOf: string;
+  /** What deliveries are signed with. */
+  readonly secret: string;
 }
 
 /** What each operation takes and answers. */
@@ -1725,6 +1931,165 @@ export interface Operations {
     readonly ifMatch: 'honoured';
     readonly answer: Vm;
   };
+  /** The webhooks. */
+  listWebhooks: {
+    readonly path: undefined;
+    readonly query: undefined;
+    readonly body?: undefined;
+    readonly ifMatch: never;
+    readonly answer: {
+      readonly items: readonly Webhook[];
+      /** Where the next page begins; absent on the last one. */
+      readonly nextCursor?: string;
+      /** When the server looked. */
+      readonly asOf: string;
+    };
+  };
+  /** Have an endpoint told of events. Its secret is shown this once. */
+  createWebhook: {
+    readonly path: undefined;
+    readonly query: undefined;
+    readonly body: CreateWebhookRequest;
+    readonly ifMatch: never;
+    readonly answer: WebhookWithSecret;
+  };
+  /** One webhook. */
+  getWebhook: {
+    readonly path: {
+      readonly webhookId: string;
+    };
+    readonly query: undefined;
+    readonly body?: undefined;
+    readonly ifMatch: never;
+    readonly answer: Webhook;
+  };
+  /** Change a webhook, or switch it off or on. What happens while it is off is not sent later. */
+  updateWebhook: {
+    readonly path: {
+      readonly webhookId: string;
+    };
+    readonly query: undefined;
+    readonly body: UpdateWebhookRequest;
+    readonly ifMatch: 'required';
+    readonly answer: Webhook;
+  };
+  /** Delete a webhook; what waits to be sent is not sent. */
+  deleteWebhook: {
+    readonly path: {
+      readonly webhookId: string;
+    };
+    readonly query: undefined;
+    readonly body?: undefined;
+    readonly ifMatch: 'required';
+    readonly answer: undefined;
+  };
+  /** Make a new secret, which is shown this once. Both sign for the overlap. */
+  rotateWebhookSecret: {
+    readonly path: {
+      readonly webhookId: string;
+    };
+    readonly query: undefined;
+    readonly body?: RotateWebhookSecretRequest;
+    readonly ifMatch: never;
+    readonly answer: WebhookWithSecret;
+  };
+  /** Send an event of the type webhook.test. */
+  testWebhook: {
+    readonly path: {
+      readonly webhookId: string;
+    };
+    readonly query: undefined;
+    readonly body?: undefined;
+    readonly ifMatch: never;
+    readonly answer: Delivery;
+  };
+  /** What was sent to a webhook, newest first. */
+  listDeliveries: {
+    readonly path: {
+      readonly webhookId: string;
+    };
+    readonly query: {
+      /** How many items a page has at most. */
+      readonly limit?: number | undefined;
+      /** The nextCursor of the page before; absent: the first page. */
+      readonly cursor?: string | undefined;
+      readonly status?: 'pending' | 'delivered' | 'failed' | 'cancelled' | undefined;
+    };
+    readonly body?: undefined;
+    readonly ifMatch: never;
+    readonly answer: {
+      readonly items: readonly Delivery[];
+      /** Where the next page begins; absent on the last one. */
+      readonly nextCursor?: string;
+      /** When the server looked. */
+      readonly asOf: string;
+    };
+  };
+  /** One delivery, with each try and what is sent. */
+  getDelivery: {
+    readonly path: {
+      readonly webhookId: string;
+      readonly deliveryId: string;
+    };
+    readonly query: undefined;
+    readonly body?: undefined;
+    readonly ifMatch: never;
+    readonly answer: DeliveryWithPayload;
+  };
+  /** Send a delivery again, under the same id. */
+  redeliver: {
+    readonly path: {
+      readonly webhookId: string;
+      readonly deliveryId: string;
+    };
+    readonly query: undefined;
+    readonly body?: undefined;
+    readonly ifMatch: never;
+    readonly answer: Delivery;
+  };
+  /** Everything that changes, in order for each resource. At least once: the id of an event tells a repeat. With wait the answer is held back until there is something, or the time is over. */
+  listEvents: {
+    readonly path: undefined;
+    readonly query: {
+      /** The nextCursor of an answer before, earliest (which it is without one) or latest. */
+      readonly after?: string | undefined;
+      /** Seconds that the answer may be held back. */
+      readonly wait?: number | undefined;
+      readonly limit?: number | undefined;
+      readonly type?: string | undefined;
+      readonly agentId?: string | undefined;
+      readonly scheduleId?: string | undefined;
+      readonly runId?: string | undefined;
+    };
+    readonly body?: undefined;
+    readonly ifMatch: never;
+    readonly answer: Feed;
+  };
+  /** Who changed what, newest first. */
+  listAuditLog: {
+    readonly path: undefined;
+    readonly query: {
+      /** How many items a page has at most. */
+      readonly limit?: number | undefined;
+      /** The nextCursor of the page before; absent: the first page. */
+      readonly cursor?: string | undefined;
+      /** The id of who asked for it. */
+      readonly by?: string | undefined;
+      /** The name of the operation, such as pauseSchedule. */
+      readonly operation?: string | undefined;
+      /** The id of something that was changed. */
+      readonly resource?: string | undefined;
+    };
+    readonly body?: undefined;
+    readonly ifMatch: never;
+    readonly answer: {
+      readonly items: readonly AuditLogEntry[];
+      /** Where the next page begins; absent on the last one. */
+      readonly nextCursor?: string;
+      /** When the server looked. */
+      readonly asOf: string;
+    };
+  };
   /** Who you are, and what your credential opens. */
   getMe: {
     readonly path: undefined;
@@ -1913,6 +2278,18 @@ export const OPERATIONS = {
   listVms: { method: 'GET', path: '/v1/vms' },
   getVm: { method: 'GET', path: '/v1/vms/{vmId}' },
   drainVm: { method: 'POST', path: '/v1/vms/{vmId}/drain' },
+  listWebhooks: { method: 'GET', path: '/v1/webhooks' },
+  createWebhook: { method: 'POST', path: '/v1/webhooks' },
+  getWebhook: { method: 'GET', path: '/v1/webhooks/{webhookId}' },
+  updateWebhook: { method: 'PATCH', path: '/v1/webhooks/{webhookId}' },
+  deleteWebhook: { method: 'DELETE', path: '/v1/webhooks/{webhookId}' },
+  rotateWebhookSecret: { method: 'POST', path: '/v1/webhooks/{webhookId}/rotate-secret' },
+  testWebhook: { method: 'POST', path: '/v1/webhooks/{webhookId}/test' },
+  listDeliveries: { method: 'GET', path: '/v1/webhooks/{webhookId}/deliveries' },
+  getDelivery: { method: 'GET', path: '/v1/webhooks/{webhookId}/deliveries/{deliveryId}' },
+  redeliver: { method: 'POST', path: '/v1/webhooks/{webhookId}/deliveries/{deliveryId}/redeliver' },
+  listEvents: { method: 'GET', path: '/v1/events' },
+  listAuditLog: { method: 'GET', path: '/v1/audit-log' },
   getMe: { method: 'GET', path: '/v1/me' },
   listPrincipals: { method: 'GET', path: '/v1/principals' },
   createPrincipal: { method: 'POST', path: '/v1/principals' },

@@ -8,7 +8,7 @@ import { absent, guard } from '../table/model.ts';
 import { asItem, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 import type { Grants, Reach } from './grants.ts';
 
-export type PrincipalKind = 'user' | 'service_account';
+export type PrincipalKind = 'user' | 'service_account' | 'aws';
 
 export interface PrincipalRow extends RowBase, Grants {
   readonly id: string;
@@ -18,6 +18,8 @@ export interface PrincipalRow extends RowBase, Grants {
   /** Of a user: who vouches for it, and how it is called there. */
   readonly issuer?: string;
   readonly subject?: string;
+  /** Of an AWS identity: the role or user as it was named. */
+  readonly arn?: string;
   /** Absent on rows of before there were roles: then it is 1. */
   readonly version?: number;
   readonly createdBy?: string;
@@ -56,8 +58,8 @@ export type Identity =
       readonly tenantId: string;
       readonly principalId: string;
       readonly grants: Grants;
-      /** The key that was used, where there was one. */
-      readonly keyId?: string;
+      /** Which credential was shown, where there may be several: a key's id. */
+      readonly credentialId?: string;
     }
   | RunIdentity;
 
@@ -71,7 +73,7 @@ interface RunIdentity {
 
 /** The authenticated caller of one request. `run` callers may read their own run, and nothing else. */
 export type Caller =
-  | (Reach & { readonly kind: 'principal'; readonly principalId: string; readonly keyId?: string })
+  | (Reach & { readonly kind: 'principal'; readonly principalId: string; readonly credentialId?: string })
   | RunIdentity;
 
 /** One machine has one tenant and one administrator. */

@@ -1,5 +1,6 @@
 /** Principals and their keys: what is sent and what is answered. */
 import * as z from 'zod';
+import { awsIdentity } from './awsIdentity.ts';
 import { type Answered, asOf, Duration, Name, PrincipalId, Time, Version } from './common.ts';
 import { ROLES } from './roles.ts';
 
@@ -13,9 +14,20 @@ const AgentRoles = z
   .record(AgentId, RoleName)
   .refine((roles) => Object.keys(roles).length <= AGENTS_MAX, `must name at most ${AGENTS_MAX} agents`);
 
-/** People come by themselves, through the identity provider; what is made here is a service account. */
+/**
+ * People come by themselves, through the identity provider; what is made here is a service account, or with `arn` the
+ * entry of an AWS role or user, which signs its requests.
+ */
 export const PrincipalCreate = z.strictObject({
   name: Name,
+  arn: z
+    .string()
+    .max(2048)
+    .refine(
+      (arn) => awsIdentity(arn) !== undefined,
+      'must be the ARN of an IAM role or user, such as arn:aws:iam::111122223333:role/ci',
+    )
+    .optional(),
   role: RoleName.optional(),
   agents: AgentRoles.optional(),
 });
@@ -65,12 +77,13 @@ const grantFields = {
 export const PrincipalBody = z
   .strictObject({
     id: PrincipalId,
-    kind: z.enum(['user', 'service_account']),
+    kind: z.enum(['user', 'service_account', 'aws']),
     name: z.string(),
     status: z.enum(['active', 'revoked']),
     ...grantFields,
     issuer: z.string().exactOptional().describe('Of a user: the identity provider.'),
     subject: z.string().exactOptional().describe("Of a user: the identity provider's name for them."),
+    arn: z.string().exactOptional().describe('Of an AWS role or user.'),
     version: Version,
     createdBy: PrincipalId.exactOptional(),
     createdAt: Time.exactOptional(),
@@ -109,8 +122,8 @@ export const MeBody = z
     tenantId: z.string(),
     principalId: PrincipalId,
     name: z.string(),
-    kind: z.enum(['user', 'service_account']),
-    keyId: z.string().exactOptional(),
+    kind: z.enum(['user', 'service_account', 'aws']),
+    credentialId: z.string().exactOptional().describe('The id of the key that was shown, or admin_token.'),
     ...grantFields,
     asOf,
   })

@@ -27,6 +27,7 @@ export const eventKey = (subject: EventFacts['subject'], subjectId: string, sequ
     vm: keys.vmEvent,
     agent: keys.agentEvent,
     principal: keys.principalEvent,
+    webhook: keys.webhookEvent,
   })[subject](subjectId, sequence);
 
 export function appendEvent(config: CoreConfig, facts: EventFacts): Write {

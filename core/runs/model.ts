@@ -106,6 +106,8 @@ export interface RunRow extends RowBase {
   readonly vmLimited?: boolean;
   /** Its agent's VMs may be taken over from run to run: those that are free are looked at first. */
   readonly mayReuse?: boolean;
+  /** Its version of the agent has success criteria. Absent in rows from before this was noted: then they are looked up. */
+  readonly hasCriteria?: boolean;
   /** The limits under which it holds a place; given back by the transaction that ends it. */
   readonly admitted?: readonly string[];
   readonly admittedAt?: number;
@@ -142,7 +144,7 @@ export interface PayloadRow extends RowBase {
 
 /** What a change of state leaves behind. Its number is the version that the change made: so events have no gaps. */
 export interface EventRow extends RowBase {
-  readonly subject: 'run' | 'schedule' | 'vm' | 'agent' | 'principal';
+  readonly subject: 'run' | 'schedule' | 'vm' | 'agent' | 'principal' | 'webhook';
   readonly subjectId: string;
   readonly sequence: number;
   readonly type: string;
@@ -153,4 +155,6 @@ export interface EventRow extends RowBase {
   /** On one machine, until fan-out has handled it. */
   readonly checkIn?: string;
   readonly checkAt?: number;
+  /** On one machine: it is in the feed already, though it has not been handled yet. */
+  readonly inFeed?: boolean;
 }

@@ -67,10 +67,13 @@ async function launchOnce(ports: Ports, input: ExecutionInput, { heard, isLast }
   if (vm.instanceId !== undefined) return vmId;
   const launched = await ask(ports, input, vm).catch(async (error: unknown) => {
     if (!(error instanceof LaunchFailed)) throw error;
+    // Other pools are asked at once: there is nothing to wait for yet, and nothing to count.
+    if (error.othersLeft && !isLast && !error.unanswered) {
+      await closeIntent(ports, vm);
+      throw error;
+    }
     ports.metrics.put('LaunchFailures', 1, { class: error.name });
     if (error.unanswered) await noteWaiting(ports, input, error, heard);
-    // Other pools are asked at once: there is nothing to wait for yet.
-    else if (error.othersLeft && !isLast) await closeIntent(ports, vm);
     else await noteLaunchFailure(ports, input, vm, error, heard);
     throw error;
   });
@@ -82,22 +85,25 @@ async function launchOnce(ports: Ports, input: ExecutionInput, { heard, isLast }
   return vmId;
 }
 
-const ask = (ports: Ports, input: ExecutionInput, vm: VmRow): Promise<Launched> =>
-  ports.fleet.launch({
+function ask(ports: Ports, input: ExecutionInput, vm: VmRow): Promise<Launched> {
+  const { clientToken, number, plan } = vm.intent;
+  if (clientToken === undefined) throw new Error(`the intent ${number} of ${vm.id} was answered`);
+  return ports.fleet.launch({
     tenantId: vm.tenantId,
     vmId: vm.id,
     agentId: vm.agentId,
     runId: input.runId,
     attempt: input.attempt,
-    clientToken: vm.intent.clientToken,
-    number: vm.intent.number,
-    plan: vm.intent.plan ?? { pools: [] },
+    clientToken,
+    number,
+    plan: plan ?? { pools: [] },
     registrationKey: () =>
       ports.tokens.sign(
         { kind: 'registration', tenantId: vm.tenantId, vmId: vm.id },
         vm.createdAt + REGISTRATION_KEY_MS,
       ),
   });
+}
 
 /** One transaction, on the condition that the run is live at this attempt: the VM item with an open intent. */
 function openIntent(ports: Ports, input: ExecutionInput, vmId: string): Promise<VmRow> {

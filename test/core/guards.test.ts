@@ -9,7 +9,7 @@ import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ensurePrincipal } from '../../core/access/principals.ts';
-import { createServiceAccount, getPrincipal, patchPrincipal } from '../../core/access/service.ts';
+import { createPrincipal, getPrincipal, patchPrincipal } from '../../core/access/service.ts';
 import { createAgent, deleteAgent, getAgent, patchAgent } from '../../core/agents/service.ts';
 import { AgentCreate } from '../../core/contract/agents.ts';
 import { ScheduleCreate } from '../../core/contract/schedules.ts';
@@ -32,12 +32,13 @@ import { triggerSchedule } from '../../core/schedules/trigger.ts';
 import { keys } from '../../core/table/keys.ts';
 import { giveUp } from '../../core/vms/drain.ts';
 import { LaunchThrottled } from '../../core/vms/launchErrors.ts';
-import { awaitReady, launchVm } from '../../core/vms/provision.ts';
+import { launchVm } from '../../core/vms/provision.ts';
 import { releaseVm } from '../../core/vms/release.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../support/world.ts';
 import { CHILD_GUARDS_COVERED, CHILD_RACES } from './childRaces.ts';
 import { DEPOSIT_RACES } from './depositRaces.ts';
+import { FEED_RACES, GARBAGE_RACES } from './feedRaces.ts';
 import { tolerant as played, type Race } from './race.ts';
 import {
   afterRead,
@@ -57,6 +58,7 @@ import {
   startingRun,
   vmRow,
 } from './support.ts';
+import { warmVm } from './vms/support.ts';
 import { WATCHDOG_GUARDS_COVERED, WATCHDOG_RACES } from './watchdogRaces.ts';
 
 const FIRST = MONDAY_NOON + 5 * MINUTE;
@@ -96,6 +98,8 @@ async function checkIsRight(world: World, scheduleId: string): Promise<boolean> 
 const RACES: readonly Race[] = [
   ...CHILD_RACES,
   ...DEPOSIT_RACES,
+  ...FEED_RACES,
+  ...GARBAGE_RACES,
   ...WATCHDOG_RACES,
   {
     without: ['limit.free'],
@@ -402,14 +406,17 @@ const RACES: readonly Race[] = [
   },
   {
     without: ['vm.unchanged'],
-    when: 'the registration comes between AwaitReady’s read and its write',
-    breaks: 'whichever comes second signals: nobody did',
+    when: 'another run takes a warm VM between a fire’s look at it and the transaction that creates its run',
+    breaks: 'I10: one slot, two runs',
     held: async (world) => {
-      const { input } = await apiRun(world);
-      const { vmId } = await launchVm(world.ports, input);
-      const ports = interleaved(world, () => new FakeRunner(world, vmId).register());
-      await awaitReady(ports, { ...input, vmId, taskToken: 'token' });
-      return world.signals.length === 1;
+      const { agentId, vmId, runner } = await warmVm(world);
+      const schedule = await world.schedule(agentId);
+      world.now = FIRST + SECOND;
+      await runner.beat();
+      const rival = () => createRun(world.ports, world.caller, agentId, {});
+      await fireFirst(interleaved(world, rival, keys.vm(vmId)), schedule.id);
+      const runs = (await listRuns(world.ports, world.caller, { status: 'live' }, page)).items;
+      return runs.filter((run) => run.vmId === vmId).length === 1;
     },
   },
   {
@@ -707,7 +714,7 @@ const RACES: readonly Race[] = [
     breaks: 'two changes share one version (I8), and one of them leaves no event (I13)',
     held: async (world) => {
       const { ports, caller } = world;
-      const { id } = await createServiceAccount(ports, caller, { name: 'ci' });
+      const { id } = await createPrincipal(ports, caller, { name: 'ci' });
       const any = { kind: 'any' } as const;
       const revoke = () => patchPrincipal(ports, caller, id, { status: 'revoked' }, any);
       const late = afterRead(world, keys.principal(id), revoke);
@@ -738,7 +745,7 @@ const COVERED: Readonly<Record<string, string>> = {
   'dispatch.noMarker': 'run.unchanged: the marker is set with a new version',
   'correction.once': 'run.unchanged: the correction is stored with a new version',
   'withheld.rangeOnce': 'schedule.unchanged: two resumes collide there first',
-  'principal.enrolledOnce': 'event.appendedOnce: two first calls of one user append the same event',
+  'principal.asSeen': 'event.appendedOnce: two first calls of one user append the same event',
   'key.createdOnce': 'the id is new',
   'agent.createdOnce': 'the id is new',
   'agent.versionOnce': 'agent.unchanged',

@@ -3,9 +3,13 @@ import type { Context } from 'aws-lambda';
 import type { LambdaEvent } from 'hono/aws-lambda';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { marshallItem } from '../../adapters/aws/marshall.ts';
+import { sealsWith } from '../../adapters/system/seals.ts';
+import { systemTime } from '../../adapters/system/time.ts';
+import { feedShardOf } from '../../core/feed/model.ts';
 import { fire } from '../../core/schedules/fire.ts';
 import { keys } from '../../core/table/keys.ts';
 import { launchVm } from '../../core/vms/provision.ts';
+import { createWebhook, testWebhook } from '../../core/webhooks/service.ts';
 import { type FakeEndpoint, fakeEmptyEc2, fakeSecretsManager } from '../support/aws/endpoints.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../support/world.ts';
 
@@ -20,6 +24,7 @@ const context = {
 let engine: TestEngine;
 let world: World;
 const SIGNING_SECRET = 'arn:aws:secretsmanager:eu-central-1:000000000000:secret:signing';
+const SEALING_SECRET = 'arn:aws:secretsmanager:eu-central-1:000000000000:secret:sealing';
 const ADMIN_SECRET = 'arn:aws:secretsmanager:eu-central-1:000000000000:secret:admin';
 const ADMIN_TOKEN = 'an-administrator-of-a-fresh-installation';
 
@@ -29,6 +34,7 @@ beforeAll(async () => {
   secretsManager = await fakeSecretsManager({
     [SIGNING_SECRET]: JSON.stringify({ kid: '1', key: 'k'.repeat(43) }),
     [ADMIN_SECRET]: `${ADMIN_TOKEN}\n`,
+    [SEALING_SECRET]: 's'.repeat(64),
   });
   emptyEc2 = await fakeEmptyEc2();
   engine = await testEngine();
@@ -48,6 +54,7 @@ beforeAll(async () => {
     CANDOR_FIRE_FUNCTION_ARN: 'arn:aws:lambda:eu-central-1:000000000000:function:fire',
     CANDOR_BUCKET: 'candor-test',
     CANDOR_SIGNING_SECRET_ARN: SIGNING_SECRET,
+    CANDOR_SEALING_SECRET_ARN: SEALING_SECRET,
     CANDOR_SECRET_PREFIX: 'candor/test/',
     CANDOR_ADMIN_TOKEN_SECRET_ARN: ADMIN_SECRET,
     CANDOR_INSTALLATION: 'candor-test',
@@ -122,9 +129,30 @@ describe('the states of provision-vm', () => {
   });
 });
 
+describe('deliver', () => {
+  it('sends what the stream hands to it, and what is due: signed with the secret that was sealed', async () => {
+    const key = Buffer.from('s'.repeat(64), 'utf8');
+    const ports = { ...world.ports, seals: sealsWith(async () => key) };
+    const { id } = await createWebhook(ports, world.caller, { url: 'https://hooks.invalid/', events: ['*'] });
+    const delivery = await testWebhook({ ...ports, time: systemTime }, world.caller, id);
+    const { handler } = await import('../../lambdas/deliver.ts');
+    const record = { eventName: 'INSERT', dynamodb: { Keys: { pk: { S: `DLV#${delivery.id}` }, sk: { S: 'META' } } } };
+    expect(await handler({ Records: [record] }, context)).toEqual({ leftOver: false });
+    // A name of RFC 6761 that is never found: the try was made, and told of.
+    const row = await world.ports.store.get(keys.delivery(delivery.id));
+    expect(row).toMatchObject({ status: 'pending', attempts: [{ outcome: 'failed' }] });
+    expect(JSON.stringify(row)).not.toContain('cannot be opened');
+    const tick = { source: 'aws.events', 'detail-type': 'Scheduled Event' };
+    expect(await handler(tick, context)).toEqual({ counts: {}, leftOver: false });
+  });
+});
+
 describe('the API handler', () => {
-  const request = (path: string, more: { method?: string; bearer?: string; body?: object } = {}): LambdaEvent => {
-    const { method = 'GET', bearer, body } = more;
+  const request = (
+    path: string,
+    more: { method?: string; bearer?: string; body?: object; signer?: string } = {},
+  ): LambdaEvent => {
+    const { method = 'GET', bearer, body, signer } = more;
     return {
       version: '2.0',
       routeKey: '$default',
@@ -136,7 +164,10 @@ describe('the API handler', () => {
       },
       isBase64Encoded: false,
       ...(body !== undefined && { body: JSON.stringify(body) }),
-      requestContext: { http: { method, path, protocol: 'HTTP/1.1', sourceIp: '127.0.0.1', userAgent: 'test' } },
+      requestContext: {
+        http: { method, path, protocol: 'HTTP/1.1', sourceIp: '127.0.0.1', userAgent: 'test' },
+        ...(signer !== undefined && { authorizer: { iam: { userArn: signer } } }),
+      },
     } as unknown as LambdaEvent;
   };
   const call = async (...args: Parameters<typeof request>) => {
@@ -187,6 +218,21 @@ describe('the API handler', () => {
     expect(await call('/v1/runs', { bearer: run })).toMatchObject({ status: 403 });
   });
 
+  it('knows an AWS role by the signature that API Gateway has checked, once its principal is entered', async () => {
+    const signer = 'arn:aws:sts::111122223333:assumed-role/deploy/somebody';
+    const me = () => call('/iam/v1/me', { signer });
+    expect(await me()).toMatchObject({ status: 401 });
+    const body = { name: 'deploy', arn: 'arn:aws:iam::111122223333:role/teams/red/deploy', role: 'viewer' };
+    const made = await call('/v1/principals', { method: 'POST', bearer: ADMIN_TOKEN, body });
+    expect(made).toMatchObject({ status: 201, body: { kind: 'aws' } });
+    expect(await me()).toMatchObject({ status: 200, body: { principalId: made.body.id, role: 'viewer' } });
+    expect(await call('/iam/v1/principals', { signer })).toMatchObject({ status: 403 });
+    // Whoever comes through the other door may say what they like: only the context counts.
+    expect(await call('/v1/me', { bearer: signer })).toMatchObject({ status: 401 });
+    const again = await call('/v1/principals', { method: 'POST', bearer: ADMIN_TOKEN, body });
+    expect(again).toMatchObject({ status: 409, body: { code: 'name_taken' } });
+  });
+
   it('asks for its secrets once, not at every request', async () => {
     const before = secretsManager.asked.length;
     for (let time = 0; time < 3; time++) await call('/v1/agents', { bearer: ADMIN_TOKEN });
@@ -207,6 +253,34 @@ describe('the stream handler', () => {
     expect(await handler({ Records: [harmless, newer] }, context)).toEqual({
       batchItemFailures: [{ itemIdentifier: '2' }],
     });
+  });
+
+  it('writes the feed up to the record that failed, and once where records come again', async () => {
+    const { handler } = await import('../../lambdas/events.ts');
+    const record = (sequence: number, schemaVersion = 1) => {
+      const key = keys.runEvent('run_x', sequence);
+      const facts = {
+        tenantId: 'fed',
+        subject: 'run',
+        subjectId: 'run_x',
+        sequence,
+        type: 'run.x',
+        at: 1,
+        writer: 'w',
+      };
+      const image = marshallItem({ ...key, schemaVersion, ...facts, detail: {} });
+      return { eventName: 'INSERT', dynamodb: { SequenceNumber: String(sequence), NewImage: image } };
+    };
+    const fed = async () =>
+      (await world.ports.store.query({ pk: `FEED#fed#${feedShardOf('run_x')}`, prefix: 'B#', limit: 10 })).items.map(
+        ({ refs }) => refs,
+      );
+    const batch = { Records: [record(1), record(2), record(3, 99), record(4)] };
+    expect(await handler(batch, context)).toEqual({ batchItemFailures: [{ itemIdentifier: '3' }] });
+    expect(await handler(batch, context)).toEqual({ batchItemFailures: [{ itemIdentifier: '3' }] });
+    expect(await fed()).toEqual([['RUN#run_x EVT#0000000001', 'RUN#run_x EVT#0000000002']]);
+    await handler({ Records: [record(3), record(4)] }, context);
+    expect((await fed()).flat()).toHaveLength(4);
   });
 });
 

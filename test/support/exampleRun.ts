@@ -56,6 +56,7 @@ export async function recordExamples(engine: Engine): Promise<RecordedExamples> 
   world.now.ms += MINUTE;
   await schedules(world, send, agentId);
   await access(send);
+  await webhooks(send);
   await system(send);
   await refusals(send, agentId, runId);
   return found;
@@ -203,10 +204,27 @@ async function access(send: Send): Promise<void> {
   await send('GET', '/v1/principals');
 }
 
+async function webhooks(send: Send): Promise<void> {
+  const body = { url: 'https://example.com/candor', events: ['run.failed'], description: 'alerts' };
+  const webhook = await send('POST', '/v1/webhooks', { body });
+  const path = `/v1/webhooks/${webhook.body.id}`;
+  await send('GET', '/v1/webhooks');
+  await send('GET', path);
+  await send('PATCH', path, { headers: { 'if-match': '"1"' }, body: { events: ['run.*'] } });
+  await send('POST', `${path}/rotate-secret`, { body: { overlap: 'PT1H' } });
+  const delivery = await send('POST', `${path}/test`);
+  await send('GET', `${path}/deliveries`);
+  await send('GET', `${path}/deliveries/${delivery.body.id}`);
+  await send('POST', `${path}/deliveries/${delivery.body.id}/redeliver`);
+  await send('DELETE', path, { headers: { 'if-match': '*' } });
+}
+
 async function system(send: Send): Promise<void> {
   await send('GET', '/v1/health', { token: null });
   await send('GET', '/v1/system');
   await send('GET', '/v1/system/audit');
+  await send('GET', '/v1/events?limit=2');
+  await send('GET', '/v1/audit-log?limit=2');
 }
 
 /** One of each refusal that a caller is likely to see. */

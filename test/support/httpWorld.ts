@@ -10,6 +10,8 @@ import { DynamoStore } from '../../adapters/aws/store.ts';
 import { ensureTable } from '../../adapters/aws/table.ts';
 import { createApp, type Features } from '../../adapters/http/app.ts';
 import { composeAuthenticate } from '../../adapters/http/authenticate.ts';
+import { sealsWith } from '../../adapters/system/seals.ts';
+import { urlRefusal } from '../../adapters/webhooks/addresses.ts';
 import { ensurePrincipal } from '../../core/access/principals.ts';
 import { CoreConfig } from '../../core/config.ts';
 import { ChunkConflict } from '../../core/errors.ts';
@@ -211,6 +213,11 @@ function createFakes(now: { ms: number }) {
     artifacts: { put: async () => ({ kind: 'stored' }), get: async () => undefined },
     secrets: { read: async () => undefined },
     tokens: fakeTokens(),
+    seals: sealsWith(async () => Buffer.alloc(32, 'a key of the tests')),
+    webhooks: {
+      refusal: (url) => urlRefusal(url, { allowPrivate: false }),
+      send: async () => ({ kind: 'failed', detail: 'the tests send nothing', tookMs: 0 }),
+    },
     log: { info: note('info'), warn: note('warn'), error: note('error') },
     config: CoreConfig.parse({}),
   };

@@ -1,12 +1,6 @@
 /** `/v1/me`, and for administrators `/v1/principals` with their keys. */
 import { createKey, listKeys, revokeKey, rotateKey } from '../../../core/access/keys.ts';
-import {
-  createServiceAccount,
-  getPrincipal,
-  listPrincipals,
-  patchPrincipal,
-  readMe,
-} from '../../../core/access/service.ts';
+import { createPrincipal, getPrincipal, listPrincipals, patchPrincipal, readMe } from '../../../core/access/service.ts';
 import {
   KeyBody,
   KeyCreate,
@@ -56,7 +50,7 @@ const principalRoutes: readonly Route[] = [
     answers: answers.created(PrincipalBody),
     body: { schema: PrincipalCreate },
     handle: async ({ ports, caller, body }) => {
-      const principal = await createServiceAccount(ports, caller, body);
+      const principal = await createPrincipal(ports, caller, body);
       return created(principal, `/v1/principals/${principal.id}`);
     },
   }),

@@ -18,7 +18,7 @@ it('has every operation and every schema of the document, and each link within i
 });
 
 it('loads nothing and runs nothing: its policy allows its own style and no more', () => {
-  expect(page).not.toMatch(/<script|<img|<link|<iframe|\son\w+=|\sstyle=|javascript:|https?:\/\//);
+  expect(page).not.toMatch(/<script|<img|<link|<iframe|\son\w+=|\sstyle=|javascript:|(src|href)="(?!#|openapi\.json")/);
   const [, style = ''] = /<style>([\s\S]*)<\/style>/.exec(page) ?? [];
   const hash = createHash('sha256').update(style).digest('base64');
   expect(CONTENT_SECURITY_POLICY).toContain(`style-src 'sha256-${hash}'`);
