@@ -220,6 +220,8 @@ function checkLimits(config: z.output<typeof Shape>, complain: Complain): void {
     return;
   }
   if (limits.data.pollEvents) complain(['limits', 'pollEvents'], 'is for one machine; on AWS the table has a stream');
+  if (limits.data.sweepsGarbage)
+    complain(['limits', 'sweepsGarbage'], 'is for one machine; on AWS the table has a time to live');
   if (config.retention.logObjectsDays * 86_400 <= limits.data.runTimeoutSeconds)
     complain(['retention', 'logObjectsDays'], 'must be longer than limits.runTimeoutSeconds');
 }

@@ -51,6 +51,9 @@ const REMEDIES: Record<ErrorCode, string> = {
   illegal_transition: 'Read the resource again and decide on its present state.',
   precondition_required: 'Send If-Match with the ETag of the resource as you read it.',
   version_conflict: 'Read the resource again and send its ETag in If-Match.',
+  idempotency_key_reused: 'Send a new key with a new request.',
+  idempotency_in_flight: 'Send it again with the same key in a moment.',
+  rate_limited: 'Wait as long as Retry-After says.',
   contended: 'Send the same request again.',
   store_unavailable: 'Send the same request again in a moment.',
   try_again: 'Send the same request again in a moment.',
@@ -59,7 +62,7 @@ const REMEDIES: Record<ErrorCode, string> = {
   internal_error: 'Send the same request again; if it fails again, report the requestId.',
 };
 
-const RETRY_AFTER_SECONDS = '1';
+const RETRY_AFTER_SECONDS = 1;
 /** A body with thousands of wrong fields is not answered with thousands of errors. */
 const FIELD_ERRORS_MAX = 50;
 
@@ -70,7 +73,8 @@ export function problemResponse(error: unknown, context: ProblemContext): Respon
   const body = problemBody(known ?? unexpected(), context);
   const headers = new Headers({ 'Content-Type': 'application/problem+json' });
   if (body.status === 401) headers.set('WWW-Authenticate', 'Bearer');
-  if (body.status === 503) headers.set('Retry-After', RETRY_AFTER_SECONDS);
+  const wait = known?.facts.retryAfterSeconds ?? (body.status === 503 ? RETRY_AFTER_SECONDS : undefined);
+  if (typeof wait === 'number') headers.set('Retry-After', String(wait));
   // The rest of the body is not read, so what would come next on this connection is not a request.
   if (body.status === 413) headers.set('Connection', 'close');
   const version = known?.facts.currentVersion;

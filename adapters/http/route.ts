@@ -12,7 +12,8 @@ import { CandorError, NotFound } from '../../core/errors.ts';
 import { type IdPrefix, idPattern } from '../../core/ids.ts';
 import type { Ports, TokenClaims } from '../../core/ports.ts';
 import { type Authenticate, readCaller, readRunner } from './authenticate.ts';
-import { readBody, readQuery } from './parse.ts';
+import { type KeyHolder, respondOnce } from './idempotency.ts';
+import { type ReadBody, readBody, readIdempotencyKey, readQuery } from './parse.ts';
 
 /** Who may call, and what the handler learns of the caller. */
 export interface Callers {
@@ -62,10 +63,27 @@ export interface Call<A extends Access, Query, Body> {
 const NoQuery = z.strictObject({});
 const NoBody = z.undefined();
 
-interface RouteSpec<A extends Access, Query extends z.ZodType, Body extends z.ZodType> {
+/**
+ * How a POST that was sent again under its `Idempotency-Key` is answered where the first one had its effect and never came
+ * to say so: `created` by the id of what it created, `done` from what it changed. Neither may have the effect again.
+ * `harmless`: its repeats do nothing, or it has numbers of its own that tell them.
+ *
+ * The first answer is kept in the table for as long as the key counts: no answer that says a secret may be declared here.
+ */
+export type Repeat<C> =
+  | 'harmless'
+  | { readonly created: (call: C, id: string) => Promise<Response> }
+  | { readonly done: (call: C) => Promise<Response> };
+
+type ByMethod<C> =
+  | { readonly method: 'POST'; readonly repeat: Repeat<C> }
+  | { readonly method: Exclude<Method, 'POST'>; readonly repeat?: undefined };
+
+type RouteSpec<A extends Access, Query extends z.ZodType, Body extends z.ZodType> = ByMethod<
+  Call<A, z.output<Query>, z.output<Body>>
+> & {
   /** Its name, which says who may ask for it. */
   readonly operation: Operation;
-  readonly method: Method;
   readonly path: string;
   readonly access: A;
   readonly query?: Query;
@@ -73,7 +91,7 @@ interface RouteSpec<A extends Access, Query extends z.ZodType, Body extends z.Zo
   /** Said to whoever uses a method that the resource does not take. */
   readonly refusal?: string;
   readonly handle: (call: Call<A, z.output<Query>, z.output<Body>>) => Promise<Response>;
-}
+};
 
 export interface Route {
   readonly operation: Operation;
@@ -107,17 +125,42 @@ export function route<
       const caller = (await callerOf({ ports, authenticate }, context, access)) as Callers[A];
       checkIds(context);
       const query = readQuery(new URL(request.url), spec.query ?? NoQuery) as z.output<Query>;
-      const body = (await bodyOf(request, spec.body, ports.config)) as z.output<Body>;
-      return spec.handle({ ports, caller, request, param: (name) => paramOf(context, name), query, body });
+      const { body, value } = (await bodyOf(request, spec.body, ports.config)) as ReadBody<z.output<Body>>;
+      const call = { ports, caller, request, param: (name: string) => paramOf(context, name), query, body };
+      const key = method === 'POST' && path.startsWith('/v1/') ? readIdempotencyKey(request) : undefined;
+      const { repeat } = spec;
+      if (key === undefined || repeat === undefined || repeat === 'harmless') return spec.handle(call);
+      const problem = { requestId: context.get('requestId'), method, path: context.req.path, log: ports.log };
+      const keyed = { key, operation, caller: holderOf(caller), request, body: value, problem };
+      return respondOnce(ports, keyed, {
+        handle: (own) => spec.handle({ ...call, ports: own }),
+        again: (created) => againOf(repeat, call, created),
+      });
     },
   };
+}
+
+function againOf<C>(repeat: Exclude<Repeat<C>, 'harmless'>, call: C, created: string | undefined): Promise<Response> {
+  if ('done' in repeat) return repeat.done(call);
+  if (created === undefined) throw new Error('the record of a creation does not say what was created');
+  return repeat.created(call, created);
+}
+
+/** Who is nobody in particular has no keys: a route for them declares no repeat but `harmless`. */
+function holderOf(caller: Callers[Access]): KeyHolder {
+  if (caller !== undefined && ('principalId' in caller || 'runId' in caller)) return caller;
+  throw new Error('only principals and runs send idempotency keys');
 }
 
 /** Room for everything beside the input: names, environment, metadata. */
 const BODY_OVERHEAD_BYTES = 128 * 1024;
 
-async function bodyOf(request: Request, spec: BodySpec<z.ZodType> | undefined, config: CoreConfig): Promise<unknown> {
-  if (spec === undefined) return undefined;
+async function bodyOf(
+  request: Request,
+  spec: BodySpec<z.ZodType> | undefined,
+  config: CoreConfig,
+): Promise<ReadBody<unknown>> {
+  if (spec === undefined) return { body: undefined, value: undefined };
   return readBody(request, spec.schema, {
     maxBytes: spec.maxBytes ?? config.maxInputBytes + BODY_OVERHEAD_BYTES,
     optional: spec.optional === true,

@@ -22,6 +22,7 @@ import type { ExecutionInput, Log, Ports, Store } from '../../core/ports.ts';
 import { fire } from '../../core/schedules/fire.ts';
 import { fireMany } from '../../core/schedules/fireMany.ts';
 import { proofPublisher, publishProof, type SystemPart } from '../../core/system.ts';
+import { sweepGarbage } from '../../core/table/garbage.ts';
 import { afterFailedExecution } from '../../core/vms/executionEnd.ts';
 import { takeLeftOutcomes } from '../../core/vms/leftOutcomes.ts';
 import { awaitReady, dispatchRun, failRun, launchVm, releaseAttempt } from '../../core/vms/provision.ts';
@@ -127,6 +128,7 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
   const pace = { intervalMs: AUDIT_INTERVAL_MS, lookbackMs: 3 * AUDIT_INTERVAL_MS };
   const watchdog = new Watchdog(watched, owner, async () => {
     await proof('workflow', { running: workflow.running() }, workflowPromise);
+    await sweepGarbage(ports);
     await auditSlice(watched, { owner, budgetMs: AUDIT_SLICE_MS, ...pace });
   });
   const parts: Parts = {

@@ -93,6 +93,10 @@ export const keys = {
   system: (part: string): Key => ({ pk: 'SYS', sk: part }),
   /** What audits found of a tenant. */
   audit: (tenantId: string): Key => ({ pk: `TEN#${tenantId}`, sk: 'AUDIT' }),
+  /** A request that had an effect under an idempotency key, by the hash of who sent it, where, and under which key. */
+  idempotency: (scope: string): Key => ({ pk: `IDEM#${scope}`, sk: META }),
+  /** How many requests a caller has sent in a window of time. */
+  rate: (caller: string, window: number): Key => ({ pk: `RATE#${caller}`, sk: String(window).padStart(14, '0') }),
   /** A pool, a subnet or a market that had no room a moment ago, until a time that the item says. */
   unavailable: (name: string): Key => ({ pk: 'FLEET', sk: `${UNAVAILABLE_PREFIX}${name}` }),
   /** How fast launches may go: written by launches only. */
@@ -129,7 +133,8 @@ export const lists = {
   vms: (tenantId: string, shard: number) => `TEN#${tenantId}#VM#${shard}`,
 } as const;
 
-export type CheckKind = 'RUN' | 'VM' | 'SCH' | 'EVT';
+/** `OLD`: what counts until a time and is swept after it. */
+export type CheckKind = 'RUN' | 'VM' | 'SCH' | 'EVT' | 'OLD';
 export const checkPartition = (kind: CheckKind, shard: number): string => `${kind}#${shard}`;
 
 /** A stable spread of ids over shards (FNV-1a). */

@@ -12,6 +12,7 @@ import {
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { Construct } from 'constructs';
 import { tableDefinition } from '../../adapters/aws/table.ts';
+import { TTL_ATTRIBUTE } from '../../core/table/garbage.ts';
 
 export interface TableOptions {
   readonly key: IKey | undefined;
@@ -38,6 +39,7 @@ export function createTable(scope: Construct, options: TableOptions): Table {
     stream: StreamViewType.NEW_IMAGE,
     pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
     deletionProtection: options.deletionProtection,
+    timeToLiveAttribute: TTL_ATTRIBUTE,
     removalPolicy: options.removal,
     ...(options.key === undefined
       ? { encryption: TableEncryption.DEFAULT }
