@@ -11,13 +11,22 @@ import type { Host, Session } from '../session.ts';
 import { addBackfills } from './backfills.ts';
 import { CADENCE_REMEDY, cadenceOf } from './cadence.ts';
 import { changing, checkedIfMatch, type DeleteOptions, deleteResource } from './changes.ts';
-import { examples, group, ifMatchOption, inputOptions, pageOptions, subcommand } from './options.ts';
+import {
+  examples,
+  group,
+  ifMatchOption,
+  inputOptions,
+  type KeyOptions,
+  keyOption,
+  pageOptions,
+  subcommand,
+} from './options.ts';
 import { addPreview } from './preview.ts';
 import { addScheduleActions } from './scheduleActions.ts';
 import { addScheduleLedger } from './scheduleLedger.ts';
 import { cadenceOptions, commonFields, policyOptions, type ScheduleOptions } from './scheduleOptions.ts';
 
-interface CreateOptions extends ScheduleOptions {
+interface CreateOptions extends ScheduleOptions, KeyOptions {
   readonly agent?: string;
   readonly name?: string;
   readonly paused?: true;
@@ -75,7 +84,7 @@ function addCreate(schedules: Command, host: Host): void {
     'candor schedules create --agent report --name often --every 15m --input \'{"depth": 2}\'',
     'echo \'{"depth": 2}\' | candor schedules create --agent report --name once --at 2027-01-31T09:00:00Z --input -',
   );
-  host.serve<CreateOptions>(create, async (session, _, options) => {
+  host.serve<CreateOptions>(keyOption(create), async (session, _, options) => {
     const cadence = cadenceOf(options);
     if (cadence === undefined) throw new UsageError('The schedule needs a cadence.', { remedy: CADENCE_REMEDY });
     const body = {
@@ -86,7 +95,9 @@ function addCreate(schedules: Command, host: Host): void {
       ...(options.paused && { paused: true }),
     };
     const agent = await agentId(session.client, options.agent ?? '');
-    return printSchedule(session, await session.client.post(apiPath('agents', agent, 'schedules'), { body }));
+    const path = apiPath('agents', agent, 'schedules');
+    const { idempotencyKey } = options;
+    return printSchedule(session, await session.client.post(path, { body, idempotencyKey }));
   });
 }
 

@@ -37,6 +37,7 @@ import { tick } from '../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../support/world.ts';
 import { CHILD_GUARDS_COVERED, CHILD_RACES } from './childRaces.ts';
 import { DEPOSIT_RACES } from './depositRaces.ts';
+import { IDEMPOTENCY_RACES } from './idempotencyRaces.ts';
 import { tolerant as played, type Race } from './race.ts';
 import {
   afterRead,
@@ -95,6 +96,7 @@ async function checkIsRight(world: World, scheduleId: string): Promise<boolean> 
 const RACES: readonly Race[] = [
   ...CHILD_RACES,
   ...DEPOSIT_RACES,
+  ...IDEMPOTENCY_RACES,
   ...WATCHDOG_RACES,
   {
     without: ['limit.free'],
