@@ -3,6 +3,7 @@ import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
 import { handle, type LambdaEvent } from 'hono/aws-lambda';
+import { TableRates } from '../adapters/aws/rates.ts';
 import { createApp } from '../adapters/http/app.ts';
 import { bootstrapAuthenticate } from '../adapters/http/bootstrap.ts';
 import { optional } from './environment.ts';
@@ -27,5 +28,5 @@ function makeApp() {
   const parts = ports();
   const secret = adminTokenSecret();
   const authenticate = bootstrapAuthenticate(parts, secret === undefined ? undefined : () => secret.read());
-  return createApp({ ports: parts, authenticate, features: optional().features });
+  return createApp({ ports: parts, authenticate, rates: new TableRates(parts), features: optional().features });
 }

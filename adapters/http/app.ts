@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import { CandorError } from '../../core/errors.ts';
-import type { Ports } from '../../core/ports.ts';
+import type { Ports, Rates } from '../../core/ports.ts';
 import { json } from './answers.ts';
 import type { Authenticate } from './authenticate.ts';
 import { openApiDocument } from './openapi.ts';
@@ -19,6 +19,8 @@ import { vmRoutes } from './routes/vms.ts';
 export interface AppOptions {
   readonly ports: Ports;
   readonly authenticate: Authenticate;
+  /** Asked of each request that brings a credential of the API, unless `maxRequestsPerMinute` is 0. */
+  readonly rates: Rates;
   /** One id per request, shown in `X-Request-Id`, in problems and in the log. */
   readonly requestId?: () => string;
   readonly features?: Features;
@@ -61,7 +63,7 @@ function routesOf(features: Features): readonly Route[] {
 }
 
 export function createApp(options: AppOptions): Hono {
-  const { ports, authenticate, requestId = randomUUID } = options;
+  const { ports, authenticate, rates, requestId = randomUUID } = options;
   const served = routesOf(options.features ?? ALL_FEATURES);
   const app = new Hono();
   const problem = (error: unknown, context: Context): Response =>
@@ -84,7 +86,8 @@ export function createApp(options: AppOptions): Hono {
   });
   for (const path of new Set(served.map((route) => route.path))) {
     const routes = served.filter((route) => route.path === path);
-    for (const each of routes) app.on(each.method, path, (context) => each.serve({ ports, authenticate }, context));
+    for (const each of routes)
+      app.on(each.method, path, (context) => each.serve({ ports, authenticate, rates }, context));
     app.all(path, (context) => problem(methodNotAllowed(context.req.method, routes), context));
   }
   app.notFound((context) => problem(unknownPath(), context));

@@ -10,7 +10,7 @@ import type { PrincipalCaller } from '../../core/agents/service.ts';
 import type { CoreConfig } from '../../core/config.ts';
 import { CandorError, NotFound } from '../../core/errors.ts';
 import { type IdPrefix, idPattern } from '../../core/ids.ts';
-import type { Ports, TokenClaims } from '../../core/ports.ts';
+import type { Ports, Rates, TokenClaims } from '../../core/ports.ts';
 import { type Authenticate, readCaller, readRunner } from './authenticate.ts';
 import { type KeyHolder, respondOnce } from './idempotency.ts';
 import { type ReadBody, readBody, readIdempotencyKey, readQuery } from './parse.ts';
@@ -38,6 +38,7 @@ declare module 'hono' {
 export interface Server {
   readonly ports: Ports;
   readonly authenticate: Authenticate;
+  readonly rates: Rates;
 }
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -120,9 +121,10 @@ export function route<
     ...(refusal !== undefined && { refusal }),
     ...(spec.query !== undefined && { query: spec.query }),
     ...(spec.body !== undefined && { body: { schema: spec.body.schema, optional: spec.body.optional === true } }),
-    serve: async ({ ports, authenticate }, context) => {
+    serve: async (server, context) => {
+      const { ports } = server;
       const request = context.req.raw;
-      const caller = (await callerOf({ ports, authenticate }, context, access)) as Callers[A];
+      const caller = (await callerOf(server, context, access)) as Callers[A];
       checkIds(context);
       const query = readQuery(new URL(request.url), spec.query ?? NoQuery) as z.output<Query>;
       const { body, value } = (await bodyOf(request, spec.body, ports.config)) as ReadBody<z.output<Body>>;
@@ -173,6 +175,7 @@ async function callerOf(server: Server, context: Context, access: Access): Promi
   if (access === 'public') return undefined;
   if (access === 'registration' || access === 'vm') return readRunner(request, server.ports, access);
   const caller = await readCaller(request, server.authenticate);
+  await refuseFlood(server, holderOf(caller));
   if (caller.kind === 'principal' || access === 'starter') return caller;
   if (access === 'principal')
     throw new CandorError('forbidden', 'The token of a run reads its own run and starts runs, and nothing else.', {
@@ -181,6 +184,18 @@ async function callerOf(server: Server, context: Context, access: Access): Promi
   // Another run is as absent for this caller as one that never was.
   if (paramOf(context, 'runId') !== caller.runId) throw new NotFound('run', shown(paramOf(context, 'runId')));
   return caller;
+}
+
+/** Runners are not counted: what a VM reports must arrive. @throws CandorError `rate_limited` */
+async function refuseFlood({ ports, rates }: Server, caller: KeyHolder): Promise<void> {
+  const limit = ports.config.maxRequestsPerMinute;
+  if (limit === 0) return;
+  const wait = await rates.take(`${caller.tenantId}#${'runId' in caller ? caller.runId : caller.principalId}`);
+  if (wait === undefined) return;
+  throw new CandorError('rate_limited', `This credential may send ${limit} requests a minute, and has sent them.`, {
+    remedy: `Wait ${wait} s, and send less often. An operator may raise maxRequestsPerMinute.`,
+    facts: { retryAfterSeconds: wait, requestsPerMinute: limit },
+  });
 }
 
 const ID_KINDS: Readonly<Record<string, { readonly pattern: RegExp; readonly kind: string }>> = {

@@ -145,7 +145,7 @@ const OPERATIONS: readonly Operation[] = [
 
 it.each(OPERATIONS)(
   '$name: one effect and one answer, at whichever point it dies',
-  { timeout: 300_000 },
+  { timeout: 600_000 },
   async (operation) => {
     const machine = new CrashingMachine();
     await machine.startHooked();
@@ -154,7 +154,7 @@ it.each(OPERATIONS)(
     );
     for (const [index, death] of [undefined, ...deaths].entries()) {
       const label = `${operation.name} ${death === undefined ? 'without a death' : `${death.phase} ${death.point}`}`;
-      const { url, body, effects } = await operation.prepare(machine, label);
+    const { url, body, effects } = await operation.prepare(machine, label);
       const back = death === undefined ? undefined : await machine.dieAt(death.point, death.phase);
       const [heard] = await Promise.all([
         Promise.all(Array.from({ length: TIMES }, () => machine.persist(url, `key-${index}`, body))),

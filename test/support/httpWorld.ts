@@ -21,6 +21,7 @@ import type {
   LogAddress,
   LogRecord,
   Ports,
+  Rates,
   Store,
   TokenClaims,
 } from '../../core/ports.ts';
@@ -126,6 +127,7 @@ export async function createHttpWorld(
     readonly requestId?: () => string;
     readonly features?: Features;
     readonly config?: object;
+    readonly rates?: (ports: Ports) => Rates;
   } = {},
 ): Promise<HttpWorld> {
   const tableName = `http${++tables}`;
@@ -150,6 +152,8 @@ export async function createHttpWorld(
   const app = createApp({
     ports,
     authenticate: async (bearer) => (await first(bearer)) ?? (await second(bearer)),
+    // A test's clock stands still: it would be refused for what it sends in many seconds.
+    rates: options.rates?.(ports) ?? { take: async () => undefined },
     ...(options.requestId !== undefined && { requestId: options.requestId }),
     ...(options.features !== undefined && { features: options.features }),
   });
