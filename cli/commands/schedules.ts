@@ -24,7 +24,7 @@ import {
 import { addPreview } from './preview.ts';
 import { addScheduleActions } from './scheduleActions.ts';
 import { addScheduleLedger } from './scheduleLedger.ts';
-import { cadenceOptions, commonFields, policyOptions, type ScheduleOptions } from './scheduleOptions.ts';
+import { cadenceOptions, commonFields, confirmOption, policyOptions, type ScheduleOptions } from './scheduleOptions.ts';
 
 interface CreateOptions extends ScheduleOptions, KeyOptions {
   readonly agent?: string;
@@ -77,7 +77,7 @@ function addCreate(schedules: Command, host: Host): void {
   const create = subcommand(schedules, 'create', 'make a schedule')
     .requiredOption('--agent <agent>', 'what to run (id or name)')
     .requiredOption('--name <name>', "its name, unique among the agent's schedules");
-  inputOptions(policyOptions(cadenceOptions(create), false)).option('--paused', 'do not start it yet');
+  inputOptions(policyOptions(confirmOption(cadenceOptions(create)), false)).option('--paused', 'do not start it yet');
   examples(
     create,
     "candor schedules create --agent report --name daily --cron '0 9 * * 1-5' --timezone Europe/Berlin",
@@ -106,7 +106,7 @@ function addUpdate(schedules: Command, host: Host): void {
     .option('--name <name>', 'a new name')
     .option('--unset-metadata <name>', 'remove a note (repeatable)', collect)
     .option('--dry-run', 'only say what would change: times, clock changes, overlaps');
-  ifMatchOption(inputOptions(policyOptions(cadenceOptions(update), true)));
+  ifMatchOption(inputOptions(policyOptions(confirmOption(cadenceOptions(update)), true)));
   examples(
     update,
     "candor schedules update daily --cron '30 9 * * 1-5'",
@@ -114,7 +114,7 @@ function addUpdate(schedules: Command, host: Host): void {
     'candor schedules update daily --window-end none --input null',
   );
   host.serve<UpdateOptions>(update, async (session, [reference = ''], options) => {
-    const { ifMatch: asked, dryRun, ...changes } = options;
+    const { ifMatch: asked, dryRun, confirmFrequency: _, ...changes } = options;
     const ifMatch = checkedIfMatch(asked);
     if (!Object.keys(changes).some((name) => name !== 'json' && name !== 'dataDir'))
       throw new UsageError('Nothing to change is named.', { remedy: 'See candor schedules update --help.' });

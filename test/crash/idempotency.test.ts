@@ -154,7 +154,7 @@ it.each(OPERATIONS)(
     );
     for (const [index, death] of [undefined, ...deaths].entries()) {
       const label = `${operation.name} ${death === undefined ? 'without a death' : `${death.phase} ${death.point}`}`;
-    const { url, body, effects } = await operation.prepare(machine, label);
+      const { url, body, effects } = await operation.prepare(machine, label);
       const back = death === undefined ? undefined : await machine.dieAt(death.point, death.phase);
       const [heard] = await Promise.all([
         Promise.all(Array.from({ length: TIMES }, () => machine.persist(url, `key-${index}`, body))),
