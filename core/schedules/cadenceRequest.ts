@@ -1,9 +1,9 @@
 /** A cadence as it was sent becomes one that can be kept: what is impossible is refused with the field and the remedy. */
 
 import { toAwsExpression } from '../cadence/aws.ts';
-import { firesPerDay } from '../cadence/frequency.ts';
 import { nextOccurrence } from '../cadence/occurrences.ts';
 import { parseCron } from '../cadence/parse.ts';
+import { timesPerDay } from '../cadence/warnings.ts';
 import { isoSecond } from '../contract/common.ts';
 import type { CadenceRequest } from '../contract/schedules.ts';
 import { type FieldError, InvalidRequest } from '../errors.ts';
@@ -27,23 +27,25 @@ export function acceptCadence(
  * @throws InvalidRequest
  */
 export function refuseUnconfirmed(cadence: Cadence, limit: number, confirmed: boolean): void {
-  const count = firesPerDay(cadence);
+  const count = timesPerDay(cadence);
   if (confirmed || count <= limit) return;
   throw new InvalidRequest(
     'The cadence fires very often.',
-    [{ pointer: `/cadence/${cadence.kind}`, message: `is confirmed by nobody: it ${firesOften(count, limit)}` }],
+    [
+      {
+        pointer: `/cadence/${cadence.kind}`,
+        message: `must be confirmed: it fires ${count} times a day, and ${limit} is the limit without`,
+      },
+    ],
     'Send "confirmFrequency": true beside it if that is meant; choose a cadence that fires less often if not.',
   );
 }
 
 /** To whoever looks at a cadence before it is kept. */
-export function frequencyWarning(cadence: Cadence, limit: number): readonly string[] {
-  const count = firesPerDay(cadence);
-  return count > limit ? [`${firesOften(count, limit)}: it is taken only with confirmFrequency`] : [];
-}
-
-const firesOften = (count: number, limit: number): string =>
-  `fires ${count} times a day, and ${limit} are the most that need no confirmation`;
+export const frequencyWarning = (cadence: Cadence, limit: number): readonly string[] =>
+  timesPerDay(cadence) > limit
+    ? [`is taken only with confirmFrequency: ${limit} times a day is the limit without`]
+    : [];
 
 /** What the real clock cannot be told is refused here too, so that a schedule means the same everywhere. @throws InvalidRequest */
 function refuseInexpressible(cadence: Cadence): void {

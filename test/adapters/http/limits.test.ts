@@ -237,7 +237,7 @@ describe('a cadence that fires very often', () => {
     expect(refused.body.errors).toEqual([
       {
         pointer,
-        message: `is confirmed by nobody: it fires ${count} times a day, and 300 are the most that need no confirmation`,
+        message: `must be confirmed: it fires ${count} times a day, and 300 is the limit without`,
       },
     ]);
     expect(refused.body.remedy).toContain('"confirmFrequency": true');
@@ -264,7 +264,7 @@ describe('a cadence that fires very often', () => {
 
   test('is warned of in a preview', async () => {
     const preview = await world.send('POST', '/v1/schedules/preview', { body: { cadence: MINUTELY } });
-    expect(preview.body.warnings.at(-1)).toMatch(/^fires 1440 times a day.*confirmFrequency$/);
+    expect(preview.body.warnings.at(-1)).toMatch(/^is taken only with confirmFrequency: 300 times a day/);
   });
 });
 
