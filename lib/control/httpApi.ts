@@ -58,7 +58,7 @@ export function createDoor(stack: CandorStack, api: CandorFunction, register: Ca
 }
 
 function createStage(stack: CandorStack, httpApi: HttpApi): void {
-  const { domain } = stack.installation.config;
+  const { domain, throttle } = stack.installation.config;
   const logGroup = new LogGroup(stack, 'AccessLog', {
     retention: stack.logRetention,
     removalPolicy: stack.dataRemoval,
@@ -94,8 +94,7 @@ function createStage(stack: CandorStack, httpApi: HttpApi): void {
     httpApi,
     stageName: '$default',
     autoDeploy: true,
-    // Below the account's own limit: an installation that is flooded leaves room for others.
-    throttle: { rateLimit: 2000, burstLimit: 2000 },
+    throttle: { rateLimit: throttle.requestsPerSecond, burstLimit: throttle.burst },
     accessLogSettings: {
       destination: new LogGroupLogDestination(logGroup),
       format: AccessLogFormat.custom(JSON.stringify(format)),
