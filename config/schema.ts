@@ -2,8 +2,11 @@
  * What an environment of Candor says of itself, validated as a whole before anything is synthesized. A file beside this
  * one holds each environment; `docs/deploy.md` explains the choices.
  */
+
 import * as z from 'zod';
 import { CoreConfig } from '../core/config.ts';
+import { ROLES } from '../core/contract/roles.ts';
+import { AlarmConfig } from './alarms.ts';
 
 export const ARCHITECTURES = ['arm64', 'x86_64'] as const;
 export type Architecture = (typeof ARCHITECTURES)[number];
@@ -152,16 +155,17 @@ const Shape = z.strictObject({
   limits: z.record(z.string(), z.unknown()).default({}),
   retention: Retention,
   features: Features,
-  alarms: z
-    .strictObject({
-      emails: z.array(z.email({ error: 'give an e-mail address' })).default([]),
-      /** Topics that exist already and shall hear of alarms too. */
-      topicArns: z.array(text(/^arn:[\w-]+:sns:/, 'give the ARN of an SNS topic')).default([]),
-    })
-    .prefault({}),
-  /** Not connected yet: who names one must not believe that it lets anybody in. */
+  alarms: AlarmConfig,
+  /** Whose users may call the API, beside service accounts and the administrator's token. */
   oidc: z
-    .undefined({ error: 'identity providers are not connected yet: take it out, and use the administrator’s token' })
+    .strictObject({
+      issuer: z.url({ protocol: /^https$/, error: 'give the https URL that stands in the tokens as `iss`' }),
+      audience: z.string({ error: 'give the `aud` that the tokens are made for' }).min(1),
+      jwksUri: z.url({ protocol: /^https$/, error: 'give an https URL' }).optional(),
+      tenantClaim: z.string().min(1).optional(),
+      roleClaim: z.string().min(1).optional(),
+      defaultRole: z.enum(ROLES, { error: `must be one of ${ROLES.join(', ')}` }).optional(),
+    })
     .optional(),
   domain: Domain.optional(),
   throttle: Throttle,
@@ -233,8 +237,16 @@ function checkLimits(config: z.output<typeof Shape>, complain: Complain): void {
     return;
   }
   if (limits.data.pollEvents) complain(['limits', 'pollEvents'], 'is for one machine; on AWS the table has a stream');
+  const { fireLatenessSeconds } = config.alarms.thresholds;
+  if (fireLatenessSeconds <= limits.data.clockPrecisionSeconds)
+    complain(
+      ['alarms', 'thresholds', 'fireLatenessSeconds'],
+      `must be more than limits.clockPrecisionSeconds (${limits.data.clockPrecisionSeconds}): so late is in time`,
+    );
   if (limits.data.sweepsGarbage)
     complain(['limits', 'sweepsGarbage'], 'is for one machine; on AWS the table has a time to live');
+  if (limits.data.feedRetentionDays > limits.data.retentionDays)
+    complain(['limits', 'feedRetentionDays'], 'must not be longer than limits.retentionDays');
   if (config.retention.logObjectsDays * 86_400 <= limits.data.runTimeoutSeconds)
     complain(['retention', 'logObjectsDays'], 'must be longer than limits.runTimeoutSeconds');
 }

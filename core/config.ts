@@ -103,6 +103,17 @@ const SETTINGS = {
   /** Runs that start runs that start runs: so many generations. */
   maxRunDepth: count(8),
   retentionDays: count(90),
+  /** How long the event feed can be resumed. */
+  feedRetentionDays: count(7),
+  maxWebhooksPerTenant: within(1, 100, 20),
+  /** For one try of a delivery, from the look-up of the name to the end of the answer. */
+  webhookTimeoutSeconds: within(1, 30, 15),
+  /** An endpoint that has taken nothing for so long is switched off. */
+  webhookDisableAfterSeconds: seconds(3 * 24 * 3600),
+  /** How long deliveries can be read and sent again. */
+  webhookRetentionDays: count(30),
+  /** So many deliveries are sent side by side. */
+  webhookLanes: within(1, 64, 16),
   /** The checks index is spread over this many partitions per kind. */
   checkShards: within(1, 64, 4),
   watchdogIntervalSeconds: seconds(60),
@@ -110,10 +121,10 @@ const SETTINGS = {
   watchdogBatch: count(100),
   /** So many items of one kind are looked at side by side. */
   watchdogLanes: within(1, 32, 8),
-  /** One machine has no stream: events then carry a key in the checks index until they have been handled. */
-  pollEvents: flag(false),
   /** One machine's table deletes nothing by itself: what has expired then carries a key in the checks index until it is swept. */
   sweepsGarbage: flag(false),
+  /** One machine has no stream: events then carry a key in the checks index until they have been handled. */
+  pollEvents: flag(false),
 } as const satisfies Readonly<Record<string, Setting<unknown>>>;
 
 type Settings = typeof SETTINGS;

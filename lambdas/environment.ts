@@ -16,6 +16,7 @@ const VARIABLES = {
   CANDOR_FIRE_FUNCTION_ARN: { pattern: ARN, what: 'the ARN of the function `fire`' },
   CANDOR_BUCKET: { pattern: /./, what: 'the name of the bucket of logs and artifacts' },
   CANDOR_SIGNING_SECRET_ARN: { pattern: ARN, what: 'the ARN of the secret with the signing keys' },
+  CANDOR_SEALING_SECRET_ARN: { pattern: ARN, what: 'the ARN of the secret that seals webhooks’ secrets' },
   CANDOR_SECRET_PREFIX: { pattern: /./, what: "the prefix of the names of agents' secrets, such as candor/dev/" },
   CANDOR_INSTALLATION: { pattern: /^[\w.-]{1,64}$/, what: 'the id of the installation, the value of its tag' },
   CANDOR_LAUNCH_TEMPLATE_ID: { pattern: /^lt-/, what: 'the id of the launch template' },
@@ -65,7 +66,9 @@ export const optional = (source: Environment = process.env) => ({
   /** A DynamoDB-compatible endpoint, for tests; the SDK's own AWS_ENDPOINT_URL… work by themselves. */
   dynamodbEndpoint: source.CANDOR_DYNAMODB_ENDPOINT,
   features: { schedules: source.CANDOR_FEATURES_SCHEDULES !== 'off' },
-  /** The token of the first administrator, until identity providers are connected. */
+  /** The identity provider whose users may call, as JSON. */
+  oidc: source.CANDOR_OIDC,
+  /** The token of the first administrator. */
   adminTokenSecretArn: source.CANDOR_ADMIN_TOKEN_SECRET_ARN,
   metricsNamespace: source.CANDOR_METRICS_NAMESPACE ?? 'Candor',
   launchTemplateVersion: source.CANDOR_LAUNCH_TEMPLATE_VERSION ?? '$Latest',

@@ -4,21 +4,23 @@
  */
 import type { Context } from 'hono';
 import * as z from 'zod';
-import type { Operation } from '../../core/access/operations.ts';
-import type { Caller } from '../../core/access/principals.ts';
+import { identityOfSigner } from '../../core/access/credentials.ts';
+import { checkAnywhere, checkWhole } from '../../core/access/grants.ts';
+import { OF_THE_TENANT, OPERATIONS, type Operation } from '../../core/access/operations.ts';
+import type { Caller, Identity } from '../../core/access/principals.ts';
 import type { PrincipalCaller } from '../../core/agents/service.ts';
 import type { CoreConfig } from '../../core/config.ts';
 import { CandorError, NotFound } from '../../core/errors.ts';
 import { type IdPrefix, idPattern } from '../../core/ids.ts';
 import type { Ports, Rates, TokenClaims } from '../../core/ports.ts';
-import { type Authenticate, readCaller, readRunner } from './authenticate.ts';
+import { type Authenticate, readIdentity, readRunner } from './authenticate.ts';
 import { type KeyHolder, respondOnce } from './idempotency.ts';
 import { type ReadBody, readBody, readIdempotencyKey, readQuery } from './parse.ts';
 
 /** Who may call, and what the handler learns of the caller. */
 export interface Callers {
   readonly public: undefined;
-  readonly principal: PrincipalCaller;
+  readonly principal: PrincipalCaller & { readonly keyId?: string };
   /** Principals, and the run that the path names. */
   readonly own_run: Caller;
   /** Principals, and runs: what they may start here, the use case says. */
@@ -39,6 +41,8 @@ export interface Server {
   readonly ports: Ports;
   readonly authenticate: Authenticate;
   readonly rates: Rates;
+  /** Who signed the request, by what stands before this server and has checked it: never by what the caller sends. */
+  readonly signer?: (environment: unknown) => string | undefined;
 }
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -69,12 +73,14 @@ const NoBody = z.undefined();
  * to say so: `created` by the id of what it created, `done` from what it changed. Neither may have the effect again.
  * `harmless`: its repeats do nothing, or it has numbers of its own that tell them.
  *
- * The first answer is kept in the table for as long as the key counts: no answer that says a secret may be declared here.
+ * The first answer is kept in the table for as long as the key counts. One that says a secret is not, and is given to nobody
+ * again: `secret` is what who has lost it can do.
  */
 export type Repeat<C> =
   | 'harmless'
   | { readonly created: (call: C, id: string) => Promise<Response> }
-  | { readonly done: (call: C) => Promise<Response> };
+  | { readonly done: (call: C) => Promise<Response> }
+  | { readonly secret: string };
 
 type ByMethod<C> =
   | { readonly method: 'POST'; readonly repeat: Repeat<C> }
@@ -124,7 +130,7 @@ export function route<
     serve: async (server, context) => {
       const { ports } = server;
       const request = context.req.raw;
-      const caller = (await callerOf(server, context, access)) as Callers[A];
+      const caller = (await callerOf(server, context, spec)) as Callers[A];
       checkIds(context);
       const query = readQuery(new URL(request.url), spec.query ?? NoQuery) as z.output<Query>;
       const { body, value } = (await bodyOf(request, spec.body, ports.config)) as ReadBody<z.output<Body>>;
@@ -133,7 +139,7 @@ export function route<
       const { repeat } = spec;
       if (key === undefined || repeat === undefined || repeat === 'harmless') return spec.handle(call);
       const problem = { requestId: context.get('requestId'), method, path: context.req.path, log: ports.log };
-      const keyed = { key, operation, caller: holderOf(caller), request, body: value, problem };
+      const keyed = { key, operation, caller: holderOf(caller), request, body: value, problem, secret: 'secret' in repeat };
       return respondOnce(ports, keyed, {
         handle: (own) => spec.handle({ ...call, ports: own }),
         again: (created) => againOf(repeat, call, created),
@@ -142,8 +148,17 @@ export function route<
   };
 }
 
-function againOf<C>(repeat: Exclude<Repeat<C>, 'harmless'>, call: C, created: string | undefined): Promise<Response> {
+async function againOf<C>(
+  repeat: Exclude<Repeat<C>, 'harmless'>,
+  call: C,
+  created: string | undefined,
+): Promise<Response> {
   if ('done' in repeat) return repeat.done(call);
+  if ('secret' in repeat)
+    throw new CandorError('shown_once', 'It has been done. The secret stood in the first answer, and nowhere else.', {
+      remedy: repeat.secret,
+      facts: { ...(created !== undefined && { id: created }) },
+    });
   if (created === undefined) throw new Error('the record of a creation does not say what was created');
   return repeat.created(call, created);
 }
@@ -170,13 +185,19 @@ async function bodyOf(
   });
 }
 
-async function callerOf(server: Server, context: Context, access: Access): Promise<Callers[Access]> {
+async function callerOf(
+  server: Server,
+  context: Context,
+  { operation, access }: Pick<Route, 'operation' | 'access'>,
+): Promise<Callers[Access]> {
   const request = context.req.raw;
   if (access === 'public') return undefined;
   if (access === 'registration' || access === 'vm') return readRunner(request, server.ports, access);
-  const caller = await readCaller(request, server.authenticate);
-  await refuseFlood(server, holderOf(caller));
-  if (caller.kind === 'principal' || access === 'starter') return caller;
+  const identity = await identityOf(server, context, request);
+  await refuseFlood(server, identity);
+  if (identity.kind === 'principal') return principalCaller(identity, operation);
+  const caller = identity;
+  if (access === 'starter') return caller;
   if (access === 'principal')
     throw new CandorError('forbidden', 'The token of a run reads its own run and starts runs, and nothing else.', {
       remedy: `Read /v1/runs/${caller.runId}, its events or its logs, or start a run of an agent.`,
@@ -198,12 +219,43 @@ async function refuseFlood({ ports, rates }: Server, caller: KeyHolder): Promise
   });
 }
 
+/** @throws CandorError `unauthenticated` */
+async function identityOf(
+  { ports, authenticate, signer }: Server,
+  context: Context,
+  request: Request,
+): Promise<Identity> {
+  const arn = signer?.(context.env);
+  if (arn === undefined) return readIdentity(request, authenticate);
+  const identity = await identityOfSigner(ports, arn);
+  if (identity !== undefined) return identity;
+  throw new CandorError('unauthenticated', `No principal is entered for ${arn}.`, {
+    remedy: 'Let an administrator create a principal with the ARN of this role or user.',
+  });
+}
+
+/** @throws CandorError `forbidden` where it may do so much nowhere; over one thing, the use case says */
+function principalCaller(identity: Extract<Identity, { kind: 'principal' }>, operation: Operation) {
+  const needs = OPERATIONS[operation];
+  if (needs === 'public' || needs === 'runner') throw new Error(`${operation} is not for principals`);
+  const { grants, ...who } = identity;
+  const asked = { ...grants, operation, needs };
+  if (OF_THE_TENANT.has(operation)) checkWhole(asked);
+  else checkAnywhere(asked);
+  return { ...who, asked };
+}
+
 const ID_KINDS: Readonly<Record<string, { readonly pattern: RegExp; readonly kind: string }>> = {
   agentId: idKind('agt_', 'agent'),
   scheduleId: idKind('sch_', 'schedule'),
   backfillId: idKind('bkf_', 'backfill'),
   runId: idKind('run_', 'run'),
   vmId: idKind('vm_', 'VM'),
+  keyId: idKind('key_', 'key'),
+  webhookId: idKind('whk_', 'webhook'),
+  deliveryId: idKind('msg_', 'delivery'),
+  // The first administrator's id is a word.
+  principalId: { pattern: /^(usr|sac|iam)_[0-9a-z]{1,26}$/, kind: 'principal' },
 };
 
 function idKind(prefix: IdPrefix, kind: string) {

@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { type ServerType, serve } from '@hono/node-server';
 import { createApp, type Features } from '../../adapters/http/app.ts';
 import { composeAuthenticate } from '../../adapters/http/authenticate.ts';
+import { type OidcConfig, oidcUsers } from '../../adapters/http/oidc.ts';
 import { type DataDir, openDataDir, prepareDataDir } from '../../adapters/local/dataDir.ts';
 import { type Engine, endLeftoverEngine, startEngine } from '../../adapters/local/engine.ts';
 import { hasCode } from '../../adapters/local/files.ts';
@@ -16,7 +17,7 @@ import type { Log } from '../../core/ports.ts';
 import { placeRun } from '../../core/runs/place.ts';
 import type { DevArgs } from './main.ts';
 import { composeParts, type Parts } from './parts.ts';
-import { localConfig, localFeatures } from './settings.ts';
+import { localConfig, localFeatures, localOidc } from './settings.ts';
 import { endLiveWork } from './shutdown.ts';
 
 export interface StopOptions {
@@ -40,11 +41,13 @@ export interface DevServer {
 
 const HOST = '127.0.0.1';
 const ABANDON_MS = 1000;
+const WEBHOOKS_MS = 3000;
 
 /** @throws LocalSetupError with what to do, when the machine or the data folder does not allow it */
 export async function startDev(args: DevArgs & { readonly log: Log }): Promise<DevServer> {
   const config = localConfig(args.environment.CANDOR_CONFIG);
   const features = localFeatures(args.environment.CANDOR_FEATURES_SCHEDULES);
+  const oidc = localOidc(args.environment.CANDOR_OIDC);
   const dataDirPath = await prepareDataDir(args.dataDir);
   const lock = await acquireLock(dataDirPath);
   let engine: Engine | undefined;
@@ -62,7 +65,7 @@ export async function startDev(args: DevArgs & { readonly log: Log }): Promise<D
     }
     return await startParts(
       args,
-      { dataDir, lock, engine, endpoint: engine?.endpoint ?? external ?? '', config, features },
+      { dataDir, lock, engine, endpoint: engine?.endpoint ?? external ?? '', config, features, oidc },
       broken.promise,
     );
   } catch (error) {
@@ -79,6 +82,7 @@ interface Ground {
   readonly endpoint: string;
   readonly config: CoreConfig;
   readonly features: Features;
+  readonly oidc: OidcConfig | undefined;
 }
 
 async function startParts(
@@ -87,22 +91,25 @@ async function startParts(
   broken: DevServer['broken'],
 ): Promise<DevServer> {
   const { dataDir, lock, engine } = ground;
-  const { token, signingKey, port: lastPort } = dataDir.server();
+  const { token, signingKey, sealingKey, port: lastPort } = dataDir.server();
   let url = '';
   const parts = await composeParts({
     endpoint: ground.endpoint,
     dataDir: dataDir.path,
     signingKey,
+    sealingKey,
+    allowPrivateWebhooks: args.allowPrivateWebhooks === true,
     serverUrl: () => url,
     environment: args.environment,
     log: args.log,
     config: ground.config,
     features: ground.features,
   });
-  const adminCaller = { kind: 'principal', tenantId: LOCAL_TENANT, principalId: LOCAL_ADMIN } as const;
+  const admin = { tenantId: LOCAL_TENANT, principalId: LOCAL_ADMIN };
+  const users = ground.oidc && oidcUsers(parts.ports, ground.oidc, LOCAL_TENANT);
   const app = createApp({
     ports: parts.ports,
-    authenticate: composeAuthenticate({ ports: parts.ports, adminToken: token, adminCaller }),
+    authenticate: composeAuthenticate({ ports: parts.ports, adminToken: token, admin, users }),
     rates: new LocalRates({ requestsPerMinute: ground.config.maxRequestsPerMinute, time: parts.ports.time }),
     features: ground.features,
   });
@@ -110,7 +117,13 @@ async function startParts(
   const letGo = async () => {
     parts.beginStop();
     // What is under way may wait for a table that will not answer; and the loops, if they went on, would keep the process.
-    const loops = [parts.clock.stop(), parts.watchdog.stop(), parts.events.stop(), parts.workflow.close()];
+    const loops = [
+      parts.clock.stop(),
+      parts.watchdog.stop(),
+      parts.events.stop(),
+      parts.webhooks.stop(),
+      parts.workflow.close(),
+    ];
     await Promise.race([Promise.allSettled(loops), pause(ABANDON_MS, undefined, { ref: false })]);
     await parts.fleet.close({ keep: true });
     await http.close();
@@ -129,6 +142,7 @@ async function startParts(
     await resumeExecutions(parts);
     await parts.startClock();
     parts.events.start();
+    parts.webhooks.start();
     parts.watchdog.start();
     await dataDir.publishEndpoint({ url, token, pid: process.pid });
   } catch (error) {
@@ -168,6 +182,8 @@ async function stopParts(parts: Parts, options: StopOptions): Promise<void> {
   if (!options.keep) await endLiveWork(parts.ports, { ...options, hurry: Promise.resolve() });
   await Promise.race([parts.workflow.close(), pause(2000, undefined, { ref: false })]);
   await parts.events.stop();
+  // One that does not answer is sent again by the next start: nobody waits for its whole time here.
+  await Promise.race([parts.webhooks.stop(), options.hurry, pause(WEBHOOKS_MS, undefined, { ref: false })]);
 }
 
 interface Listening {

@@ -124,7 +124,7 @@ function takingAlong(ports: Ports, request: KeyedRequest, requestId: string): Ta
 
 async function repeat(ports: Ports, request: KeyedRequest, record: IdempotencyRow, again: Again): Promise<Answered> {
   if (record.payload !== request.payload)
-    throw new CandorError('idempotency_key_reused', 'This Idempotency-Key was sent before, with another request.', {
+    throw new CandorError('idempotency_key_reused', 'This Idempotency-Key was sent before, with another request or other rights.', {
       remedy: 'Send a new key with a new request; send the very same request with the same key.',
     });
   if (record.answer !== undefined) return { answer: record.answer, replayed: true };
@@ -139,17 +139,19 @@ async function repeat(ports: Ports, request: KeyedRequest, record: IdempotencyRo
 }
 
 /**
- * Whoever is first says what the answer is. What passes (a 503) is no answer to keep, and what is too large is read again
- * each time: then the record is left for the next repeat to deal with, at once.
+ * Whoever is first says what the answer is. What passes (a 503) is no answer to keep, a secret must not be kept, and what is
+ * too large is read again each time: then the record is left for the next repeat to deal with, at once.
  * @returns the record, where it is another request's or has an answer already
  */
 async function storeAnswer(
   ports: Ports,
-  { scope }: KeyedRequest,
+  { scope, secret }: KeyedRequest,
   requestId: string,
   answer: Answer,
 ): Promise<IdempotencyRow | undefined> {
-  const isKept = answer.status < 500 && new TextEncoder().encode(answer.body).length <= ANSWER_BYTES_MAX;
+  const isSecret = secret === true && answer.status < 400;
+  const isKept =
+    !isSecret && answer.status < 500 && new TextEncoder().encode(answer.body).length <= ANSWER_BYTES_MAX;
   const set = isKept ? { answer: asValue(answer) } : { busyUntil: 0 };
   const guards = [
     guard('idempotency.ours', eq('requestId', requestId)),

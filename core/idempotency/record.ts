@@ -23,6 +23,8 @@ export interface KeyedRequest {
   readonly scope: string;
   /** Hash of what was asked. */
   readonly payload: string;
+  /** The answer says a secret: it is given once, and nothing of it is kept. */
+  readonly secret?: boolean;
 }
 
 export interface IdempotencyRow extends RowBase {
@@ -98,10 +100,10 @@ export function recordWrite(
   return { kind: 'put', item: asItem(row), guards: [guard('idempotency.once', isFree)] };
 }
 
-/** What these writes create, where they create a thing that has an id: it is put on the condition that it is the first. */
+/** The id of what these writes create, where they do: of the first thing that has one and is put where nothing may stand. */
 export function createdBy(writes: readonly Write[]): string | undefined {
   for (const write of writes) {
-    if (write.kind !== 'put' || !write.guards?.some(({ name }) => name.endsWith('.createdOnce'))) continue;
+    if (write.kind !== 'put' || !write.guards?.some(({ condition }) => condition.op === 'absent')) continue;
     if (typeof write.item.id === 'string') return write.item.id;
   }
   return undefined;

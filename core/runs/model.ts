@@ -142,7 +142,7 @@ export interface PayloadRow extends RowBase {
 
 /** What a change of state leaves behind. Its number is the version that the change made: so events have no gaps. */
 export interface EventRow extends RowBase {
-  readonly subject: 'run' | 'schedule' | 'vm' | 'agent';
+  readonly subject: 'run' | 'schedule' | 'vm' | 'agent' | 'principal' | 'webhook';
   readonly subjectId: string;
   readonly sequence: number;
   readonly type: string;
@@ -153,4 +153,6 @@ export interface EventRow extends RowBase {
   /** On one machine, until fan-out has handled it. */
   readonly checkIn?: string;
   readonly checkAt?: number;
+  /** On one machine: it is in the feed already, though it has not been handled yet. */
+  readonly inFeed?: boolean;
 }

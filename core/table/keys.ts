@@ -6,6 +6,11 @@ const pad = (number: number) => String(number).padStart(10, '0');
 
 export const keys = {
   principal: (principalId: string): Key => ({ pk: `PRN#${principalId}`, sk: META }),
+  principalEvent: (principalId: string, sequence: number): Key => ({
+    pk: `PRN#${principalId}`,
+    sk: `EVT#${pad(sequence)}`,
+  }),
+  apiKey: (principalId: string, keyId: string): Key => ({ pk: `PRN#${principalId}`, sk: `${API_KEY_PREFIX}${keyId}` }),
   agent: (agentId: string): Key => ({ pk: `AGT#${agentId}`, sk: META }),
   agentEvent: (agentId: string, sequence: number): Key => ({ pk: `AGT#${agentId}`, sk: `EVT#${pad(sequence)}` }),
   agentVersion: (agentId: string, version: number): Key => ({ pk: `AGT#${agentId}`, sk: `V#${pad(version)}` }),
@@ -99,14 +104,28 @@ export const keys = {
   rate: (caller: string, window: number): Key => ({ pk: `RATE#${caller}`, sk: String(window).padStart(14, '0') }),
   /** A pool, a subnet or a market that had no room a moment ago, until a time that the item says. */
   unavailable: (name: string): Key => ({ pk: 'FLEET', sk: `${UNAVAILABLE_PREFIX}${name}` }),
+  webhook: (webhookId: string): Key => ({ pk: `WHK#${webhookId}`, sk: META }),
+  webhookEvent: (webhookId: string, sequence: number): Key => ({ pk: `WHK#${webhookId}`, sk: `EVT#${pad(sequence)}` }),
+  /** What fan-out reads of a tenant's webhooks: whom an event concerns. */
+  webhookListed: (tenantId: string, webhookId: string): Key => ({
+    pk: `TEN#${tenantId}`,
+    sk: `${WEBHOOK_PREFIX}${webhookId}`,
+  }),
+  /** Changes with each webhook that is created: so that their number is never more than it may be. */
+  webhookCount: (tenantId: string): Key => ({ pk: `TEN#${tenantId}`, sk: 'WEBHOOKS' }),
+  /** One event for one webhook. Each has a partition of its own: a webhook may want all that a tenant does. */
+  delivery: (deliveryId: string): Key => ({ pk: `${DELIVERY_PREFIX}${deliveryId}`, sk: META }),
   /** How fast launches may go: written by launches only. */
   launchPace: (): Key => ({ pk: 'FLEET#PACE', sk: META }),
 } as const;
 
 export const STRAY_INSTANCES = 'FLEET#STRAY';
 export const UNAVAILABLE_PREFIX = 'NONE#';
+export const API_KEY_PREFIX = 'KEY#';
 export const AGENT_NAME_PREFIX = 'AGTNAME#';
 export const SCHEDULE_NAME_PREFIX = 'SCHNAME#';
+export const WEBHOOK_PREFIX = 'WHK#';
+export const DELIVERY_PREFIX = 'DLV#';
 export const CHILD_PREFIX = 'CHILD#';
 export const wantingPrefix = (version: number): string => `WANT#${pad(version)}#`;
 export const freeVmPrefix = (version: number): string => `FREE#${pad(version)}#`;
@@ -122,6 +141,19 @@ export const SCHEDULE_RUN_PREFIX = 'RUN#';
 export const occurrenceSort = (at: number): string =>
   `${OCCURRENCE_PREFIX}${String(Math.floor(at / 1000)).padStart(12, '0')}`;
 
+/** Apart, as what follows is: the functions that know nothing of it carry nothing of it. */
+export const feedKeys = {
+  /** One batch of a tenant's event feed. */
+  batch: (tenantId: string, shard: number, position: number): Key => ({
+    ...feedKeys.head(tenantId, shard),
+    sk: feedSort(position),
+  }),
+  /** Where a shard of the feed began again after it had been quiet for long. */
+  head: (tenantId: string, shard: number): Key => ({ pk: `FEED#${tenantId}#${shard}`, sk: 'HEAD' }),
+} as const;
+export const FEED_PREFIX = 'B#';
+export const feedSort = (position: number): string => `${FEED_PREFIX}${String(position).padStart(16, '0')}`;
+
 /** Names are unique without regard to case or surrounding space. */
 const fold = (name: string) => name.trim().toLowerCase();
 
@@ -131,10 +163,13 @@ export const lists = {
   schedules: (tenantId: string, shard: number) => `TEN#${tenantId}#SCH#${shard}`,
   runs: (tenantId: string, shard: number) => `TEN#${tenantId}#RUN#${shard}`,
   vms: (tenantId: string, shard: number) => `TEN#${tenantId}#VM#${shard}`,
+  /** Few, and seldom written: one partition. */
+  principals: (tenantId: string) => `TEN#${tenantId}#PRN`,
+  deliveries: (webhookId: string, shard: number) => `WHK#${webhookId}#${shard}`,
 } as const;
 
 /** `OLD`: what counts until a time and is swept after it. */
-export type CheckKind = 'RUN' | 'VM' | 'SCH' | 'EVT' | 'OLD';
+export type CheckKind = 'RUN' | 'VM' | 'SCH' | 'EVT' | 'DLV' | 'OLD';
 export const checkPartition = (kind: CheckKind, shard: number): string => `${kind}#${shard}`;
 
 /** A stable spread of ids over shards (FNV-1a). */

@@ -8,7 +8,13 @@ import type { Ports } from '../../core/ports.ts';
 import { jsonFrom, optional, variables } from '../environment.ts';
 
 /** @throws Error naming each variable, and each part of a pool, that is missing or wrong */
-export function fleetPort({ store, time, log, config }: Pick<Ports, 'store' | 'time' | 'log' | 'config'>) {
+export function fleetPort({
+  store,
+  time,
+  log,
+  metrics,
+  config,
+}: Pick<Ports, 'store' | 'time' | 'log' | 'metrics' | 'config'>) {
   const environment = variables(['CANDOR_INSTALLATION', 'CANDOR_LAUNCH_TEMPLATE_ID', 'CANDOR_POOLS']);
   const pools = z.array(PoolConfig).min(1).safeParse(jsonFrom('CANDOR_POOLS', environment.CANDOR_POOLS));
   if (!pools.success) throw new Error(`CANDOR_POOLS is not valid: ${z.prettifyError(pools.error)}`);
@@ -18,6 +24,7 @@ export function fleetPort({ store, time, log, config }: Pick<Ports, 'store' | 't
     store,
     time,
     log,
+    metrics,
     installation: environment.CANDOR_INSTALLATION,
     template: { id: environment.CANDOR_LAUNCH_TEMPLATE_ID, version: optional().launchTemplateVersion },
     pools: pools.data,

@@ -2,6 +2,7 @@
  * What a function may do, as capabilities: each is the rights and the environment for one port of the core, and is given
  * to the functions whose use cases reach that port. No function gets a variable or a right without the other.
  */
+import { metricsNamespaceOf } from '../ops/alarm.ts';
 import type { CandorFunction } from './function.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -36,6 +37,7 @@ const store: Give = (target, around) => {
     CANDOR_TABLE: table.tableName,
     CANDOR_CONFIG: around.limits,
     CANDOR_STATE_MACHINE_ARN: around.stateMachineArn,
+    CANDOR_METRICS_NAMESPACE: metricsNamespaceOf(around.stack.installation.id),
   });
   target.allow('Table', TABLE_ACTIONS, [table.tableArn]);
   target.allow('Indexes', ['dynamodb:Query'], around.indexArns);
@@ -133,11 +135,21 @@ const signing: Give = (target, around) => {
   useKey(target, around, 'secretsmanager');
 };
 
+/** Seals: webhooks' secrets, which lie in the table. */
+const sealing: Give = (target, around) => {
+  const { sealingKey } = around.data;
+  target.set({ CANDOR_SEALING_SECRET_ARN: sealingKey.secretArn });
+  target.allow('SealingKey', ['secretsmanager:GetSecretValue'], [sealingKey.secretArn]);
+  useKey(target, around, 'secretsmanager');
+};
+
 /** Who may call the API. */
 const authentication: Give = (target, around) => {
   const { adminToken } = around.data;
+  const { oidc } = around.stack.installation.config;
   target.set({
     CANDOR_ADMIN_TOKEN_SECRET_ARN: adminToken.secretArn,
+    ...(oidc !== undefined && { CANDOR_OIDC: JSON.stringify(oidc) }),
   });
   target.allow('AdminToken', ['secretsmanager:GetSecretValue'], [adminToken.secretArn]);
 };
@@ -160,12 +172,13 @@ const vmRole: Give = (target, around) => target.set({ CANDOR_VM_ROLE: around.fle
 
 /** By the handler's file. A use case that reaches another port needs another line here; a test compares the two. */
 export const RIGHTS: Readonly<Record<string, readonly Give[]>> = {
-  api: [store, wholeWorkflow, clock, objects, signing, authentication, agentSecrets, features],
+  api: [store, wholeWorkflow, clock, objects, signing, authentication, agentSecrets, sealing, features],
   register: [store, wholeWorkflow, signing, vmRole],
   fire: [store, wholeWorkflow],
   events: [store, wholeWorkflow, fleet, clock],
   watchdog: [store, wholeWorkflow, workflow('describe'), fleet, clock],
   audit: [store, wholeWorkflow, workflow('describe'), fleet, clock, seeClocks],
+  deliver: [store, sealing],
   'execution-ended': [store, wholeWorkflow, fleet],
   'launch-vm': [store, fleet, launch],
   'await-ready': [store, workflow('signal')],

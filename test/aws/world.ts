@@ -66,6 +66,8 @@ export class World {
   readonly proxy: AwsProxy;
   readonly host: Ec2Host;
   readonly cdk: Cdk;
+  /** With it a program of an operator talks to the emulator. */
+  readonly awsEnvironment: Readonly<Record<string, string>>;
   /** These see the emulator as it is: past the proxy, in no count. */
   readonly scheduler: SchedulerClient;
   readonly sfn: SFNClient;
@@ -82,6 +84,7 @@ export class World {
     this.proxy = proxy;
     this.host = host;
     this.cdk = cdk;
+    this.awsEnvironment = emulator.environment;
     this.scheduler = new SchedulerClient(options);
     this.sfn = new SFNClient(options);
     this.#secrets = new SecretsManagerClient(options);

@@ -4,7 +4,6 @@ import { answerOnce } from '../../core/idempotency/once.ts';
 import { type Answer, scopeHash } from '../../core/idempotency/record.ts';
 import type { Ports } from '../../core/ports.ts';
 import { createRun, listRuns } from '../../core/runs/service.ts';
-import { sweepGarbage } from '../../core/table/garbage.ts';
 import { keys } from '../../core/table/keys.ts';
 import { absent, guard } from '../../core/table/model.ts';
 import type { World } from '../support/world.ts';
@@ -88,19 +87,6 @@ export const IDEMPOTENCY_RACES: readonly Race[] = [
       const lose = answerOnce(world.ports, request, refused, async () => saying('again'));
       await tolerant(lose, (error) => error instanceof CandorError);
       return (await record(world))?.answer === undefined;
-    },
-  },
-  {
-    without: ['garbage.expired'],
-    when: 'a key comes into use again between the sweep’s look and its delete',
-    breaks: 'a request has its effect twice, for its record was swept',
-    held: async (world) => {
-      const sweeping: Ports = { ...world.ports, config: { ...world.ports.config, sweepsGarbage: true } };
-      const send = await keyed(world);
-      await send(sweeping);
-      world.now += world.ports.config.idempotencyKeySeconds * 1000;
-      await sweepGarbage({ ...sweeping, store: interleaved(world, () => send(sweeping)).store });
-      return (await record(world)) !== undefined;
     },
   },
 ];

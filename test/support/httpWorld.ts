@@ -10,6 +10,8 @@ import { DynamoStore } from '../../adapters/aws/store.ts';
 import { ensureTable } from '../../adapters/aws/table.ts';
 import { createApp, type Features } from '../../adapters/http/app.ts';
 import { composeAuthenticate } from '../../adapters/http/authenticate.ts';
+import { sealsWith } from '../../adapters/system/seals.ts';
+import { urlRefusal } from '../../adapters/webhooks/addresses.ts';
 import { ensurePrincipal } from '../../core/access/principals.ts';
 import { CoreConfig } from '../../core/config.ts';
 import { ChunkConflict } from '../../core/errors.ts';
@@ -142,12 +144,12 @@ export async function createHttpWorld(
   const first = composeAuthenticate({
     ports,
     adminToken: ADMIN_TOKEN,
-    adminCaller: { kind: 'principal', tenantId: 'tenant_a', principalId: 'usr_a' },
+    admin: { tenantId: 'tenant_a', principalId: 'usr_a' },
   });
   const second = composeAuthenticate({
     ports,
     adminToken: OTHER_TOKEN,
-    adminCaller: { kind: 'principal', tenantId: 'tenant_b', principalId: 'usr_b' },
+    admin: { tenantId: 'tenant_b', principalId: 'usr_b' },
   });
   const app = createApp({
     ports,
@@ -209,6 +211,11 @@ function createFakes(now: { ms: number }, config: CoreConfig) {
     artifacts: { put: async () => ({ kind: 'stored' }), get: async () => undefined },
     secrets: { read: async () => undefined },
     tokens: fakeTokens(),
+    seals: sealsWith(async () => Buffer.alloc(32, 'a key of the tests')),
+    webhooks: {
+      refusal: (url) => urlRefusal(url, { allowPrivate: false }),
+      send: async () => ({ kind: 'failed', detail: 'the tests send nothing', tookMs: 0 }),
+    },
     log: { info: note('info'), warn: note('warn'), error: note('error') },
     config,
   };

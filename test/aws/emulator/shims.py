@@ -162,6 +162,19 @@ def alarms_may_compute():
     provisioners._cw_metric_alarm_record = simplified
 
 
+def what_only_people_look_at_is_taken_as_it_is():
+    """Composite alarms and saved queries do nothing here; the emulator does not know their types, and would refuse the stack."""
+    handlers = original(provisioners, "_RESOURCE_HANDLERS")
+
+    def create(logical_id, props, stack_name):
+        return props.get("AlarmName") or logical_id, {"Arn": "arn:aws:cloudwatch:us-east-1:000000000000:alarm:" + logical_id}
+
+    for kind in ("AWS::CloudWatch::CompositeAlarm", "AWS::Logs::QueryDefinition"):
+        handlers.setdefault(kind, {"create": create,
+                                   "update": lambda physical_id, *rest: (physical_id, {}),
+                                   "delete": lambda *args: None})
+
+
 def secrets_are_known_by_their_arn():
     """CloudFormation's Ref of a secret is its ARN, from which a template may take the name. The emulator's is the name."""
     handlers = original(provisioners, "_RESOURCE_HANDLERS")["AWS::SecretsManager::Secret"]
@@ -204,6 +217,7 @@ if __name__ == "__main__":
     instances_show_their_user_data()
     ended_instances_stay_visible()
     alarms_may_compute()
+    what_only_people_look_at_is_taken_as_it_is()
     from ministack.app import main
 
     main()

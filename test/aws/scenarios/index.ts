@@ -3,6 +3,7 @@ import type { Scenario } from '../scenario.ts';
 import { burstScenarios } from './burst.ts';
 import { cancelScenarios } from './cancels.ts';
 import { capacityScenarios } from './capacity.ts';
+import { deadLetterScenarios } from './deadLetters.ts';
 import { endingScenarios } from './endings.ts';
 import { lostAnswerScenarios } from './lostAnswers.ts';
 import { scheduleScenarios } from './schedules.ts';
@@ -13,5 +14,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...capacityScenarios,
   ...cancelScenarios,
   ...endingScenarios,
+  ...deadLetterScenarios,
   ...burstScenarios,
 ];
