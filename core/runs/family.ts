@@ -11,6 +11,9 @@ import { type ChildrenRow, sealChildren } from './children.ts';
 import type { RunRow } from './model.ts';
 import { loadRun, type PageRequest } from './service.ts';
 
+/** So many of them come with the answer to a seal. */
+export const SEALED_LIMIT = 25;
+
 /** In the order of their creation. */
 export async function listChildren(
   ports: Ports,
@@ -55,5 +58,5 @@ export async function sealFamily(
   if (caller.attempt !== undefined && caller.attempt !== run.attempt)
     throw new CandorError('forbidden', `The token is of attempt ${caller.attempt} of ${runId}, which was given up.`);
   await sealChildren(ports, run, caller.by);
-  return listChildren(ports, caller, runId, { limit: 25 });
+  return listChildren(ports, caller, runId, { limit: SEALED_LIMIT });
 }

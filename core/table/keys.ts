@@ -100,6 +100,10 @@ export const keys = {
   system: (part: string): Key => ({ pk: 'SYS', sk: part }),
   /** What audits found of a tenant. */
   audit: (tenantId: string): Key => ({ pk: `TEN#${tenantId}`, sk: 'AUDIT' }),
+  /** A request that had an effect under an idempotency key, by the hash of who sent it, where, and under which key. */
+  idempotency: (scope: string): Key => ({ pk: `IDEM#${scope}`, sk: META }),
+  /** How many requests a caller has sent in a window of time. */
+  rate: (caller: string, window: number): Key => ({ pk: `RATE#${caller}`, sk: String(window).padStart(14, '0') }),
   /** A pool, a subnet or a market that had no room a moment ago, until a time that the item says. */
   unavailable: (name: string): Key => ({ pk: 'FLEET', sk: `${UNAVAILABLE_PREFIX}${name}` }),
   webhook: (webhookId: string): Key => ({ pk: `WHK#${webhookId}`, sk: META }),

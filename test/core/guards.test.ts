@@ -39,6 +39,7 @@ import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../support
 import { CHILD_GUARDS_COVERED, CHILD_RACES } from './childRaces.ts';
 import { DEPOSIT_RACES } from './depositRaces.ts';
 import { FEED_RACES, GARBAGE_RACES } from './feedRaces.ts';
+import { IDEMPOTENCY_RACES } from './idempotencyRaces.ts';
 import { tolerant as played, type Race } from './race.ts';
 import {
   afterRead,
@@ -100,6 +101,7 @@ const RACES: readonly Race[] = [
   ...DEPOSIT_RACES,
   ...FEED_RACES,
   ...GARBAGE_RACES,
+  ...IDEMPOTENCY_RACES,
   ...WATCHDOG_RACES,
   {
     without: ['limit.free'],

@@ -152,11 +152,16 @@ const touches = (writes: readonly Write[], key: Key): boolean =>
  * The victim's ports: just before its first transaction that touches `key` (or any), after all of its reads, the rival
  * runs to its end. So the worst interleaving happens every time.
  */
-export function interleaved(world: World, rival: () => Promise<unknown>, key?: Key): Ports {
+export function interleaved(
+  world: World,
+  rival: () => Promise<unknown>,
+  key?: Key,
+  applies: (writes: readonly Write[]) => boolean = () => true,
+): Ports {
   let done = false;
   const store = storeWith(world.ports.store, {
     transact: async (writes) => {
-      if (!done && (key === undefined || touches(writes, key))) {
+      if (!done && applies(writes) && (key === undefined || touches(writes, key))) {
         done = true;
         await rival();
       }

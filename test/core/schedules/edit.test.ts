@@ -122,7 +122,7 @@ describe('an edit', () => {
     const late = await scheduled();
     const punctual = await scheduled();
     world.now = FIRST;
-    await patch(punctual.id, { cadence: { cron: '*/1 * * * *', timezone: 'UTC' } });
+    await patch(punctual.id, { cadence: { cron: '*/1 * * * *', timezone: 'UTC' }, confirmFrequency: true });
     world.now = FIRST + 10 * SECOND;
     await patch(late.id, { cadence: { cron: '7 * * * *', timezone: 'UTC' } });
     for (const id of [late.id, punctual.id])
