@@ -3,7 +3,7 @@ import type { CoreConfig } from './config.ts';
 import { formatDuration, isoTime } from './contract/common.ts';
 import type { LimitsBody, PartBody, PartStatus, SystemBody } from './contract/system.ts';
 import type { Log, Ports } from './ports.ts';
-import { keys } from './table/keys.ts';
+import * as keys from './table/itemKeys.ts';
 import type { Value } from './table/model.ts';
 import { asRow, type RowBase, SCHEMA_VERSION } from './table/rows.ts';
 

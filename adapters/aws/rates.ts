@@ -3,7 +3,7 @@ import type { CoreConfig } from '../../core/config.ts';
 import { GuardFailed } from '../../core/errors.ts';
 import type { Rates, Store, Time } from '../../core/ports.ts';
 import { garbageAttributes } from '../../core/table/garbage.ts';
-import { keys } from '../../core/table/keys.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import { guard } from '../../core/table/model.ts';
 import { SCHEMA_VERSION } from '../../core/table/rows.ts';
 

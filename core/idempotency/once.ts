@@ -8,7 +8,7 @@
  */
 import { CandorError, GuardFailed } from '../errors.ts';
 import type { Ports, Store } from '../ports.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { eq, guard, type Item, type Write } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import {

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { Ports } from '../ports.ts';
 import { garbageAttributes } from '../table/garbage.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { absent, guard, type Item, type Write } from '../table/model.ts';
 import { asItem, asRow, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 

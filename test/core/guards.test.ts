@@ -29,7 +29,7 @@ import { fire } from '../../core/schedules/fire.ts';
 import { createSchedule, patchSchedule } from '../../core/schedules/service.ts';
 import { skipOccurrence } from '../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
-import { keys } from '../../core/table/keys.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import { giveUp } from '../../core/vms/drain.ts';
 import { LaunchThrottled } from '../../core/vms/launchErrors.ts';
 import { launchVm } from '../../core/vms/provision.ts';

@@ -4,7 +4,7 @@ import { answerOnce } from '../../core/idempotency/once.ts';
 import { type Answer, scopeHash } from '../../core/idempotency/record.ts';
 import type { Ports } from '../../core/ports.ts';
 import { createRun, listRuns } from '../../core/runs/service.ts';
-import { keys } from '../../core/table/keys.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import { absent, guard } from '../../core/table/model.ts';
 import type { World } from '../support/world.ts';
 import { type Race, tolerant } from './race.ts';

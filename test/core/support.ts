@@ -5,7 +5,7 @@ import { finishRun } from '../../core/runs/finish.ts';
 import type { EventRow, RunRow } from '../../core/runs/model.ts';
 import { createRun } from '../../core/runs/service.ts';
 import type { ScheduleRow } from '../../core/schedules/model.ts';
-import { keys } from '../../core/table/keys.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import type { Item, Key, Write } from '../../core/table/model.ts';
 import { heartbeat } from '../../core/vms/heartbeat.ts';
 import type { VmRow } from '../../core/vms/model.ts';

@@ -2,7 +2,7 @@
 import type { InstanceObservation } from '../../ports.ts';
 import { evidence } from '../../runs/change.ts';
 import { commit } from '../../table/commit.ts';
-import { keys } from '../../table/keys.ts';
+import * as keys from '../../table/itemKeys.ts';
 import { guard } from '../../table/model.ts';
 import { asRow } from '../../table/rows.ts';
 import { changeVm, leaseEnd, vmProof } from '../../vms/change.ts';

@@ -2,7 +2,7 @@
 import { isTerminal } from '../../contract/runs.ts';
 import type { InstanceObservation } from '../../ports.ts';
 import type { RunRow } from '../../runs/model.ts';
-import { keys } from '../../table/keys.ts';
+import * as keys from '../../table/itemKeys.ts';
 import { asRow } from '../../table/rows.ts';
 import type { VmRow } from '../../vms/model.ts';
 import { observeVm, releaseVm } from '../../vms/release.ts';

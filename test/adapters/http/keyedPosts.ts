@@ -1,5 +1,5 @@
 /** Every POST that takes an `Idempotency-Key`, each with a request that has an effect. */
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
 import { type HttpWorld, makeAgent, makeSchedule } from '../../support/httpWorld.ts';
 
