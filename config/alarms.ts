@@ -23,7 +23,8 @@ const whole = (fallback: number, unit: string, most = 1_000_000) =>
     .max(most, { error: `give ${unit}, at most ${most}` })
     .default(fallback);
 
-const severity = z.int({ error: 'give 1 (critical) to 4 (low)' }).min(1).max(4).optional();
+const words = { error: 'give 1 (critical) to 4 (low)' };
+const severity = z.int(words).min(1, words).max(4, words).optional();
 
 /** What an operator may want otherwise. Each belongs to the alarm in brackets. */
 const Thresholds = z

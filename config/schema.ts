@@ -2,8 +2,10 @@
  * What an environment of Candor says of itself, validated as a whole before anything is synthesized. A file beside this
  * one holds each environment; `docs/deploy.md` explains the choices.
  */
+
 import * as z from 'zod';
 import { CoreConfig } from '../core/config.ts';
+import { ROLES } from '../core/contract/roles.ts';
 import { AlarmConfig } from './alarms.ts';
 
 export const ARCHITECTURES = ['arm64', 'x86_64'] as const;
@@ -142,9 +144,16 @@ const Shape = z.strictObject({
   retention: Retention,
   features: Features,
   alarms: AlarmConfig,
-  /** Not connected yet: who names one must not believe that it lets anybody in. */
+  /** Whose users may call the API, beside service accounts and the administrator's token. */
   oidc: z
-    .undefined({ error: 'identity providers are not connected yet: take it out, and use the administrator’s token' })
+    .strictObject({
+      issuer: z.url({ protocol: /^https$/, error: 'give the https URL that stands in the tokens as `iss`' }),
+      audience: z.string({ error: 'give the `aud` that the tokens are made for' }).min(1),
+      jwksUri: z.url({ protocol: /^https$/, error: 'give an https URL' }).optional(),
+      tenantClaim: z.string().min(1).optional(),
+      roleClaim: z.string().min(1).optional(),
+      defaultRole: z.enum(ROLES, { error: `must be one of ${ROLES.join(', ')}` }).optional(),
+    })
     .optional(),
   domain: Domain.optional(),
   /** Put on every resource. */

@@ -6,36 +6,41 @@
  * programming error: it crashes loudly and is shown to callers as `internal_error`, without its text.
  */
 
-/** Stable error codes, with what a caller can rely on: the HTTP status and whether a retry of the same call may succeed. */
+/** Stable error codes, with the HTTP status of each. Functions that answer nobody over HTTP do not carry this table. */
 export const ERROR_CODES = {
-  invalid_request: { status: 422, retryable: false, title: 'The request is not valid' },
-  malformed_json: { status: 400, retryable: false, title: 'The body is not JSON' },
-  payload_too_large: { status: 413, retryable: false, title: 'The body is too large' },
-  unsupported_media_type: { status: 415, retryable: false, title: 'The body is not application/json' },
-  unauthenticated: { status: 401, retryable: false, title: 'The credential is missing or wrong' },
-  forbidden: { status: 403, retryable: false, title: 'The credential does not allow this' },
-  not_found: { status: 404, retryable: false, title: 'There is no such resource' },
-  method_not_allowed: { status: 405, retryable: false, title: 'The resource does not take this method' },
-  name_taken: { status: 409, retryable: false, title: 'The name is taken' },
-  live_runs: { status: 409, retryable: false, title: 'Live runs are in the way' },
-  live_schedules: { status: 409, retryable: false, title: 'Schedules are in the way' },
-  overlap: { status: 409, retryable: false, title: 'The overlap policy forbids another run now' },
-  run_live: { status: 409, retryable: false, title: 'The run has not ended' },
-  children_limit: { status: 409, retryable: false, title: 'A run may not start so many runs' },
-  run_ended: { status: 409, retryable: false, title: 'The run has ended' },
-  chunk_conflict: { status: 409, retryable: false, title: 'The log says something else there' },
-  illegal_transition: { status: 409, retryable: false, title: 'The resource is not in a state for this' },
-  precondition_required: { status: 428, retryable: false, title: 'If-Match is required' },
-  version_conflict: { status: 412, retryable: false, title: 'The resource has changed meanwhile' },
-  contended: { status: 503, retryable: true, title: 'Too many writers at once' },
-  store_unavailable: { status: 503, retryable: true, title: 'The store does not answer' },
-  try_again: { status: 503, retryable: true, title: 'Not yet' },
-  stale_generation: { status: 409, retryable: false, title: 'A newer registration of this VM exists' },
-  stale_heartbeat: { status: 409, retryable: false, title: 'A later heartbeat has been handled' },
-  internal_error: { status: 500, retryable: true, title: 'Something went wrong in Candor' },
-} as const satisfies Record<string, { status: number; retryable: boolean; title: string }>;
+  invalid_request: { status: 422, title: 'The request is not valid' },
+  malformed_json: { status: 400, title: 'The body is not JSON' },
+  payload_too_large: { status: 413, title: 'The body is too large' },
+  unsupported_media_type: { status: 415, title: 'The body is not application/json' },
+  unauthenticated: { status: 401, title: 'The credential is missing or wrong' },
+  forbidden: { status: 403, title: 'The credential does not allow this' },
+  not_found: { status: 404, title: 'There is no such resource' },
+  method_not_allowed: { status: 405, title: 'The resource does not take this method' },
+  name_taken: { status: 409, title: 'The name is taken' },
+  live_runs: { status: 409, title: 'Live runs are in the way' },
+  live_schedules: { status: 409, title: 'Schedules are in the way' },
+  overlap: { status: 409, title: 'The overlap policy forbids another run now' },
+  run_live: { status: 409, title: 'The run has not ended' },
+  children_limit: { status: 409, title: 'A run may not start so many runs' },
+  run_ended: { status: 409, title: 'The run has ended' },
+  chunk_conflict: { status: 409, title: 'The log says something else there' },
+  illegal_transition: { status: 409, title: 'The resource is not in a state for this' },
+  precondition_required: { status: 428, title: 'If-Match is required' },
+  version_conflict: { status: 412, title: 'The resource has changed meanwhile' },
+  contended: { status: 503, title: 'Too many writers at once' },
+  store_unavailable: { status: 503, title: 'The store does not answer' },
+  try_again: { status: 503, title: 'Not yet' },
+  stale_generation: { status: 409, title: 'A newer registration of this VM exists' },
+  stale_heartbeat: { status: 409, title: 'A later heartbeat has been handled' },
+  internal_error: { status: 500, title: 'Something went wrong in Candor' },
+} as const satisfies Record<string, { status: number; title: string }>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** A retry of the same call may succeed. */
+const RETRYABLE: readonly ErrorCode[] = ['contended', 'store_unavailable', 'try_again', 'internal_error'];
+
+export const isRetryable = (code: ErrorCode): boolean => RETRYABLE.includes(code);
 
 /** One field that is wrong: `pointer` is an RFC 6901 JSON pointer into the body, or the name of a parameter. */
 export interface FieldError {
@@ -69,7 +74,7 @@ export class CandorError extends Error {
   }
 
   get retryable(): boolean {
-    return ERROR_CODES[this.code].retryable;
+    return isRetryable(this.code);
   }
 }
 

@@ -3,7 +3,20 @@ import { createHash } from 'node:crypto';
 
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 
-export type IdPrefix = 'agt_' | 'sch_' | 'run_' | 'vm_' | 'ses_' | 'prm_' | 'ntf_' | 'whk_' | 'bkf_';
+export type IdPrefix =
+  | 'agt_'
+  | 'sch_'
+  | 'run_'
+  | 'vm_'
+  | 'ses_'
+  | 'prm_'
+  | 'ntf_'
+  | 'whk_'
+  | 'bkf_'
+  | 'usr_'
+  | 'sac_'
+  | 'iam_'
+  | 'key_';
 
 function encodeTime(ms: number): string {
   let rest = Math.max(0, Math.floor(ms));

@@ -1,26 +1,33 @@
 /** Credentials: who calls, by the bearer token of the request. The tenant comes from here, and from nowhere else. */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { Caller } from '../../core/access/principals.ts';
+import { identityOfKey } from '../../core/access/credentials.ts';
+import type { Identity } from '../../core/access/principals.ts';
 import { CandorError } from '../../core/errors.ts';
 import type { Ports, TokenClaims } from '../../core/ports.ts';
 
 /** Answers undefined for a token that is not, or no longer, a credential of this API. */
-export type Authenticate = (bearer: string) => Promise<Caller | undefined>;
+export type Authenticate = (bearer: string) => Promise<Identity | undefined>;
 
-/** One administrator with one token, and the tokens that runs carry as `CANDOR_RUN_TOKEN`. */
+/** One administrator with one token, keys of service accounts, the tokens of runs, and users of an identity provider. */
 export function composeAuthenticate(options: {
-  readonly ports: Pick<Ports, 'tokens' | 'time'>;
+  readonly ports: Pick<Ports, 'tokens' | 'time' | 'store'>;
   /** Asked at each request: it may be kept elsewhere, and rotate. Undefined: nobody is the administrator. */
   readonly adminToken: string | (() => Promise<string | undefined>);
-  readonly adminCaller: Caller;
+  readonly admin: { readonly tenantId: string; readonly principalId: string };
+  /** Asked last: what nobody else knows may be a user's. */
+  readonly users?: Authenticate | undefined;
 }): Authenticate {
-  const { ports, adminToken, adminCaller } = options;
+  const { ports, adminToken, admin } = options;
   if (adminToken === '') throw new RangeError('the admin token is empty: everybody would know it');
   return async (bearer) => {
     const expected = typeof adminToken === 'string' ? adminToken : await adminToken();
-    if (expected !== undefined && expected !== '' && isSame(bearer, expected)) return adminCaller;
+    if (expected !== undefined && expected !== '' && isSame(bearer, expected))
+      return { kind: 'principal', ...admin, grants: { role: 'admin' } };
+    const key = await identityOfKey(ports, bearer);
+    if (key !== undefined) return key;
     const claims = await ports.tokens.verify(bearer, ports.time.now());
-    if (claims?.kind !== 'run') return undefined;
+    if (claims !== undefined && claims.kind !== 'run') return undefined;
+    if (claims === undefined) return options.users?.(bearer);
     const { tenantId, runId, attempt, vmId } = claims;
     return { kind: 'run', tenantId, runId, attempt, vmId };
   };
@@ -43,10 +50,10 @@ export function readBearer(request: Request): string {
 }
 
 /** @throws CandorError `unauthenticated` */
-export async function readCaller(request: Request, authenticate: Authenticate): Promise<Caller> {
-  const caller = await authenticate(readBearer(request));
-  if (caller === undefined) throw unauthenticated('The token is not valid here, or has expired.');
-  return caller;
+export async function readIdentity(request: Request, authenticate: Authenticate): Promise<Identity> {
+  const identity = await authenticate(readBearer(request));
+  if (identity === undefined) throw unauthenticated('The token is not valid here, or has expired.');
+  return identity;
 }
 
 type RunnerClaims<Kind extends TokenClaims['kind']> = Extract<TokenClaims, { kind: Kind }>;

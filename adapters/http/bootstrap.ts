@@ -1,6 +1,6 @@
 /**
  * Who gets into a fresh installation: the holder of the token that its stack generated, as the one administrator of its one
- * tenant; and runs, by the tokens that they carry. Identity providers will stand beside this.
+ * tenant; runs, by the tokens that they carry; service accounts by their keys; and users of the identity provider.
  */
 import { BOOTSTRAP_TENANT, ensurePrincipal, LOCAL_ADMIN } from '../../core/access/principals.ts';
 import { CandorError } from '../../core/errors.ts';
@@ -16,8 +16,9 @@ const ADMIN_TOKEN_CHARACTERS_MIN = 32;
 export function bootstrapAuthenticate(
   ports: Pick<Ports, 'tokens' | 'time' | 'store' | 'log'>,
   readAdminToken: (() => Promise<string>) | undefined,
+  users?: Authenticate,
 ): Authenticate {
-  const adminCaller = { kind: 'principal', tenantId: BOOTSTRAP_TENANT, principalId: LOCAL_ADMIN } as const;
+  const admin = { tenantId: BOOTSTRAP_TENANT, principalId: LOCAL_ADMIN };
   let isKnown = false;
   const adminToken = async (): Promise<string | undefined> => {
     if (readAdminToken === undefined) return undefined;
@@ -29,14 +30,14 @@ export function bootstrapAuthenticate(
     ports.log.error('authenticate.admin_secret_too_short', { charactersMin: ADMIN_TOKEN_CHARACTERS_MIN });
     return undefined;
   };
-  const authenticate = composeAuthenticate({ ports, adminToken, adminCaller });
+  const authenticate = composeAuthenticate({ ports, adminToken, admin, users });
   return async (bearer) => {
-    const caller = await authenticate(bearer);
-    if (caller?.kind === 'principal' && !isKnown) {
+    const identity = await authenticate(bearer);
+    if (identity?.kind === 'principal' && identity.principalId === LOCAL_ADMIN && !isKnown) {
       // Schedules fire as the one who made them: so that one must be there, before the first schedule is.
       await ensurePrincipal(ports.store, BOOTSTRAP_TENANT, LOCAL_ADMIN, 'Administrator');
       isKnown = true;
     }
-    return caller;
+    return identity;
   };
 }

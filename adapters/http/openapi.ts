@@ -73,7 +73,8 @@ function queryParameters({ query }: Route): readonly unknown[] {
 /** Required where a resource is changed or deleted, honoured by the actions on a resource. */
 function conditionalHeader({ method, path }: Route): readonly unknown[] {
   const isAction = method === 'POST' && /:\w+\/[\w-]+$/.test(path) && !/\/(runs|schedules)$/.test(path);
-  const isChange = method === 'PATCH' || method === 'DELETE';
+  // A key has no version: taking it away twice is the same.
+  const isChange = method === 'PATCH' || (method === 'DELETE' && !path.includes('/keys/'));
   if (!isAction && !isChange) return [];
   const description = 'The ETag of the resource as it was read, or * for whatever stands.';
   return [{ name: 'If-Match', in: 'header', required: isChange, description, schema: { type: 'string' } }];

@@ -2,7 +2,7 @@
  * Errors as problem+json (RFC 9457): the only place that maps error codes to HTTP. An error that is not a
  * {@link CandorError} is a programming error: the caller learns its request id, the log learns the rest.
  */
-import { CandorError, ERROR_CODES, type ErrorCode, type FieldError } from '../../core/errors.ts';
+import { CandorError, ERROR_CODES, type ErrorCode, type FieldError, isRetryable } from '../../core/errors.ts';
 import type { Log } from '../../core/ports.ts';
 
 /** What a problem tells. Facts of the error stand beside these members, under their own names. */
@@ -83,7 +83,8 @@ export function problemResponse(error: unknown, context: ProblemContext): Respon
 const unexpected = () => new CandorError('internal_error', 'The request failed for a reason that is not its own.');
 
 function problemBody(error: CandorError, context: ProblemContext): ProblemBody {
-  const { status, title, retryable } = ERROR_CODES[error.code];
+  const { status, title } = ERROR_CODES[error.code];
+  const retryable = isRetryable(error.code);
   return {
     // First, so that no fact can replace a member that has a meaning of its own.
     ...error.facts,

@@ -4,20 +4,22 @@
  */
 import type { Context } from 'hono';
 import * as z from 'zod';
-import type { Operation } from '../../core/access/operations.ts';
-import type { Caller } from '../../core/access/principals.ts';
+import { identityOfSigner } from '../../core/access/credentials.ts';
+import { checkAnywhere } from '../../core/access/grants.ts';
+import { OPERATIONS, type Operation } from '../../core/access/operations.ts';
+import type { Caller, Identity } from '../../core/access/principals.ts';
 import type { PrincipalCaller } from '../../core/agents/service.ts';
 import type { CoreConfig } from '../../core/config.ts';
 import { CandorError, NotFound } from '../../core/errors.ts';
 import { type IdPrefix, idPattern } from '../../core/ids.ts';
 import type { Ports, TokenClaims } from '../../core/ports.ts';
-import { type Authenticate, readCaller, readRunner } from './authenticate.ts';
+import { type Authenticate, readIdentity, readRunner } from './authenticate.ts';
 import { readBody, readQuery } from './parse.ts';
 
 /** Who may call, and what the handler learns of the caller. */
 export interface Callers {
   readonly public: undefined;
-  readonly principal: PrincipalCaller;
+  readonly principal: PrincipalCaller & { readonly keyId?: string };
   /** Principals, and the run that the path names. */
   readonly own_run: Caller;
   /** Principals, and runs: what they may start here, the use case says. */
@@ -37,6 +39,8 @@ declare module 'hono' {
 export interface Server {
   readonly ports: Ports;
   readonly authenticate: Authenticate;
+  /** Who signed the request, by what stands before this server and has checked it: never by what the caller sends. */
+  readonly signer?: (environment: unknown) => string | undefined;
 }
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -102,9 +106,10 @@ export function route<
     ...(refusal !== undefined && { refusal }),
     ...(spec.query !== undefined && { query: spec.query }),
     ...(spec.body !== undefined && { body: { schema: spec.body.schema, optional: spec.body.optional === true } }),
-    serve: async ({ ports, authenticate }, context) => {
+    serve: async (server, context) => {
+      const { ports } = server;
       const request = context.req.raw;
-      const caller = (await callerOf({ ports, authenticate }, context, access)) as Callers[A];
+      const caller = (await callerOf(server, context, spec)) as Callers[A];
       checkIds(context);
       const query = readQuery(new URL(request.url), spec.query ?? NoQuery) as z.output<Query>;
       const body = (await bodyOf(request, spec.body, ports.config)) as z.output<Body>;
@@ -125,12 +130,18 @@ async function bodyOf(request: Request, spec: BodySpec<z.ZodType> | undefined, c
   });
 }
 
-async function callerOf(server: Server, context: Context, access: Access): Promise<Callers[Access]> {
+async function callerOf(
+  server: Server,
+  context: Context,
+  { operation, access }: Pick<Route, 'operation' | 'access'>,
+): Promise<Callers[Access]> {
   const request = context.req.raw;
   if (access === 'public') return undefined;
   if (access === 'registration' || access === 'vm') return readRunner(request, server.ports, access);
-  const caller = await readCaller(request, server.authenticate);
-  if (caller.kind === 'principal' || access === 'starter') return caller;
+  const identity = await identityOf(server, context, request);
+  if (identity.kind === 'principal') return principalCaller(identity, operation);
+  const caller = identity;
+  if (access === 'starter') return caller;
   if (access === 'principal')
     throw new CandorError('forbidden', 'The token of a run reads its own run and starts runs, and nothing else.', {
       remedy: `Read /v1/runs/${caller.runId}, its events or its logs, or start a run of an agent.`,
@@ -140,12 +151,40 @@ async function callerOf(server: Server, context: Context, access: Access): Promi
   return caller;
 }
 
+/** @throws CandorError `unauthenticated` */
+async function identityOf(
+  { ports, authenticate, signer }: Server,
+  context: Context,
+  request: Request,
+): Promise<Identity> {
+  const arn = signer?.(context.env);
+  if (arn === undefined) return readIdentity(request, authenticate);
+  const identity = await identityOfSigner(ports, arn);
+  if (identity !== undefined) return identity;
+  throw new CandorError('unauthenticated', `No principal is entered for ${arn}.`, {
+    remedy: 'Let an administrator create a principal with the ARN of this role or user.',
+  });
+}
+
+/** @throws CandorError `forbidden` where it may do so much nowhere; over one thing, the use case says */
+function principalCaller(identity: Extract<Identity, { kind: 'principal' }>, operation: Operation) {
+  const needs = OPERATIONS[operation];
+  if (needs === 'public' || needs === 'runner') throw new Error(`${operation} is not for principals`);
+  const { grants, ...who } = identity;
+  const asked = { ...grants, operation, needs };
+  checkAnywhere(asked);
+  return { ...who, asked };
+}
+
 const ID_KINDS: Readonly<Record<string, { readonly pattern: RegExp; readonly kind: string }>> = {
   agentId: idKind('agt_', 'agent'),
   scheduleId: idKind('sch_', 'schedule'),
   backfillId: idKind('bkf_', 'backfill'),
   runId: idKind('run_', 'run'),
   vmId: idKind('vm_', 'VM'),
+  keyId: idKind('key_', 'key'),
+  // The first administrator's id is a word.
+  principalId: { pattern: /^(usr|sac|iam)_[0-9a-z]{1,26}$/, kind: 'principal' },
 };
 
 function idKind(prefix: IdPrefix, kind: string) {

@@ -43,7 +43,7 @@ async function askForTheEnd(ports: Ports, asked: Set<string>, say: (line: string
     say(`${live.length} live run${live.length === 1 ? '' : 's'}: ${live.map(({ id }) => id).join(', ')}`);
   for (const run of live) {
     asked.add(run.id);
-    await cancelRun(ports, run.tenantId, run.id, {
+    await cancelRun(ports, run, run.id, {
       by: 'candor dev',
       reason: 'candor dev stops',
       cause: 'shutdown',

@@ -2,13 +2,13 @@
  * What can be asked of the API, and the least role that may ask it: one table, from which requests are judged, documents
  * are made and tests are generated. What is not in it is refused.
  */
-
-/** From the least to the most: each may do what those before it may. */
-export const ROLES = ['viewer', 'operator', 'editor', 'admin'] as const;
-export type Role = (typeof ROLES)[number];
+import type { Role } from '../contract/roles.ts';
 
 /** `public`: nobody is asked who they are. `runner`: the door of runners, which has credentials of its own. */
 export type Needs = Role | 'public' | 'runner';
+
+/** What it takes to start a run: asked of a schedule's creator at every fire, too. */
+export const TO_RUN: Role = 'operator';
 
 export const OPERATIONS = {
   getHealth: 'public',
@@ -31,7 +31,7 @@ export const OPERATIONS = {
   deleteSchedule: 'editor',
   pauseSchedule: 'operator',
   resumeSchedule: 'operator',
-  triggerSchedule: 'operator',
+  triggerSchedule: TO_RUN,
   listOccurrences: 'viewer',
   listUpcoming: 'viewer',
   listScheduleRuns: 'viewer',
@@ -43,7 +43,7 @@ export const OPERATIONS = {
   getBackfill: 'viewer',
   cancelBackfill: 'operator',
 
-  createRun: 'operator',
+  createRun: TO_RUN,
   listRuns: 'viewer',
   getRun: 'viewer',
   cancelRun: 'operator',
@@ -58,6 +58,16 @@ export const OPERATIONS = {
   listVms: 'viewer',
   getVm: 'viewer',
   drainVm: 'operator',
+
+  getMe: 'viewer',
+  listPrincipals: 'admin',
+  createPrincipal: 'admin',
+  getPrincipal: 'admin',
+  updatePrincipal: 'admin',
+  listKeys: 'admin',
+  createKey: 'admin',
+  rotateKey: 'admin',
+  revokeKey: 'admin',
 
   registerRunner: 'runner',
   heartbeat: 'runner',

@@ -1,4 +1,5 @@
 /** What callers do with agents. Every change is conditional on the version that it was decided on. */
+import { checkWhole, isSeen, type Reach, reached } from '../access/grants.ts';
 import type { AgentBody, AgentCreate, AgentPatch } from '../contract/agents.ts';
 import { isoTime, type Json, type ListBody } from '../contract/common.ts';
 import { CandorError, NotFound } from '../errors.ts';
@@ -17,8 +18,7 @@ import { letGoOfFormer } from '../vms/makeRoom.ts';
 import { agentBody } from './body.ts';
 import { type AgentDefinition, type AgentRow, type AgentVersionRow, OPTIONAL_PARTS, optionalParts } from './model.ts';
 
-export interface PrincipalCaller {
-  readonly tenantId: string;
+export interface PrincipalCaller extends Reach {
   readonly principalId: string;
 }
 
@@ -56,6 +56,7 @@ const nameTaken = (name: string) =>
 
 /** @throws CandorError `name_taken` */
 export async function createAgent(ports: Ports, caller: PrincipalCaller, request: AgentCreate): Promise<AgentBody> {
+  checkWhole(caller);
   checkMetadata(ports.config, request.metadata);
   checkDefinitionSize(request);
   const now = ports.time.now();
@@ -129,16 +130,16 @@ const changeEvent = (
     writer,
   });
 
-/** @throws NotFound for what is absent, deleted or another tenant's */
-export async function loadAgent(ports: Ports, tenantId: string, agentId: string): Promise<AgentRow> {
+/** @throws NotFound for what is absent, deleted or not seen; CandorError `forbidden` */
+export async function loadAgent(ports: Ports, caller: Reach, agentId: string): Promise<AgentRow> {
   const agent = asRow<AgentRow>(await ports.store.get(keys.agent(agentId)));
-  if (agent === undefined || agent.tenantId !== tenantId || agent.status === 'deleted')
-    throw new NotFound('agent', agentId);
+  if (agent === undefined || agent.status === 'deleted') throw new NotFound('agent', agentId);
+  reached(caller, { tenantId: agent.tenantId, agentId }, 'agent', agentId);
   return agent;
 }
 
 export async function getAgent(ports: Ports, caller: PrincipalCaller, agentId: string): Promise<AgentBody> {
-  return agentBody(await loadAgent(ports, caller.tenantId, agentId), ports.time.now());
+  return agentBody(await loadAgent(ports, caller, agentId), ports.time.now());
 }
 
 export async function listAgents(
@@ -155,7 +156,10 @@ export async function listAgents(
   const names = page.items.map((item) => asRow<NameRow>(item)).filter((row) => row !== undefined);
   const rows = await ports.store.getMany(names.map((row) => keys.agent(row.id)));
   const now = ports.time.now();
-  const agents = rows.map((item) => asRow<AgentRow>(item)).filter((row) => row !== undefined);
+  const agents = rows
+    .map((item) => asRow<AgentRow>(item))
+    .filter((row) => row !== undefined)
+    .filter(({ tenantId, id }) => isSeen(caller, { tenantId, agentId: id }));
   return {
     items: agents.map((agent) => agentBody(agent, now)),
     ...(page.next !== undefined && { nextCursor: page.next }),
@@ -192,7 +196,7 @@ function commitPatch(
   precondition: Precondition,
 ): Promise<AgentBody> {
   return commit<AgentBody>(ports, async (writer) => {
-    const agent = await loadAgent(ports, caller.tenantId, agentId);
+    const agent = await loadAgent(ports, caller, agentId);
     requireVersion('agent', agent.id, agent.version, precondition);
     const now = ports.time.now();
     const after = patched(agent, patch, now);
@@ -269,7 +273,7 @@ export async function deleteAgent(
   precondition: Precondition,
   options: { readonly cancelRuns: boolean },
 ): Promise<void> {
-  const agent = await loadAgent(ports, caller.tenantId, agentId);
+  const agent = await loadAgent(ports, caller, agentId);
   requireVersion('agent', agent.id, agent.version, precondition);
   await refuseLiveSchedules(ports, agent);
   const live = await liveRunsOf(ports, agentId);
@@ -282,7 +286,7 @@ export async function deleteAgent(
       },
     });
   await commit<void>(ports, async (writer) => {
-    const row = await loadAgent(ports, caller.tenantId, agentId);
+    const row = await loadAgent(ports, caller, agentId);
     requireVersion('agent', row.id, row.version, precondition);
     if (row.scheduleCount > 0) await refuseLiveSchedules(ports, row);
     const now = ports.time.now();

@@ -2,6 +2,7 @@
  * Cancel, with proof (design.md §5.7). Before a VM holds the marker the run ends at once: no process can exist. After
  * that the runner is told in the same transaction that says `cancelling`, and the run ends by what the runner reports.
  */
+import type { Reach } from '../access/grants.ts';
 import { isTerminal } from '../contract/runs.ts';
 import { CandorError, NotFound } from '../errors.ts';
 import { attemptVmId } from '../ids.ts';
@@ -35,7 +36,12 @@ type Step = { readonly kind: 'asked' | 'undispatched'; readonly run: RunRow };
  * @throws CandorError `run_ended` naming the outcome, when there is nothing left to cancel
  * @throws NotFound, VersionConflict
  */
-export async function cancelRun(ports: Ports, tenantId: string, runId: string, order: CancelOrder): Promise<RunRow> {
+export async function cancelRun(
+  ports: Ports,
+  { tenantId }: Pick<Reach, 'tenantId'>,
+  runId: string,
+  order: CancelOrder,
+): Promise<RunRow> {
   const step = await commit<Step>(ports, async (writer) => {
     const run = asRow<RunRow>(await ports.store.get(keys.run(runId)));
     if (run === undefined || run.tenantId !== tenantId) throw new NotFound('run', runId);
@@ -119,7 +125,7 @@ async function endUndispatched(ports: Ports, run: RunRow, order: CancelOrder): P
     { attempt: run.attempt, onlyUndispatched: true },
   );
   // A VM took the marker in between: the cancel goes to that VM now.
-  if (finished === undefined) return cancelRun(ports, run.tenantId, run.id, order);
+  if (finished === undefined) return cancelRun(ports, run, run.id, order);
   if (finished.outcome === 'already' && finished.run.status !== 'cancelled') throw ended(finished.run);
   await abandonAttempt(ports, run);
   return finished.run;

@@ -13,7 +13,7 @@ export async function cancelForDelete(
 ): Promise<void> {
   const failures: unknown[] = [];
   for (const run of runs)
-    await cancelRun(ports, run.tenantId, run.id, { by, reason: `the ${what} was deleted`, cause: 'request' }).catch(
+    await cancelRun(ports, run, run.id, { by, reason: `the ${what} was deleted`, cause: 'request' }).catch(
       (error: unknown) => {
         // It ended by itself in between: then there is nothing to cancel.
         if (!(error instanceof CandorError && error.code === 'run_ended')) failures.push(error);

@@ -9,7 +9,7 @@ import type { EventRow } from './model.ts';
 
 export interface EventFacts {
   readonly tenantId: string;
-  readonly subject: 'run' | 'schedule' | 'vm' | 'agent';
+  readonly subject: EventRow['subject'];
   readonly subjectId: string;
   /** The version that the change makes. */
   readonly sequence: number;
@@ -26,6 +26,7 @@ export const eventKey = (subject: EventFacts['subject'], subjectId: string, sequ
     schedule: keys.scheduleEvent,
     vm: keys.vmEvent,
     agent: keys.agentEvent,
+    principal: keys.principalEvent,
   })[subject](subjectId, sequence);
 
 export function appendEvent(config: CoreConfig, facts: EventFacts): Write {

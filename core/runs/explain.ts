@@ -1,4 +1,5 @@
 /** One answer to "why is it not running" and "why did it end so": what stands on the run, its VM and its queue, in words. */
+import type { Reach } from '../access/grants.ts';
 import { isoTime } from '../contract/common.ts';
 import { isTerminal, type RunExplainBody } from '../contract/runs.ts';
 import { placeInQueue } from '../limits/next.ts';
@@ -22,12 +23,8 @@ interface Answer {
 }
 
 /** @throws NotFound */
-export async function explainRun(
-  ports: Ports,
-  caller: { readonly tenantId: string },
-  runId: string,
-): Promise<RunExplainBody> {
-  const run = await loadRun(ports, caller.tenantId, runId);
+export async function explainRun(ports: Ports, caller: Reach, runId: string): Promise<RunExplainBody> {
+  const run = await loadRun(ports, caller, runId);
   const vm = run.vmId === undefined ? undefined : asRow<VmRow>(await ports.store.get(keys.vm(run.vmId)));
   const now = ports.time.now();
   const answer = isTerminal(run.status) ? ended(run) : await live(ports, run, vm, now);

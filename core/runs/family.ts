@@ -1,4 +1,5 @@
 /** Reading and sealing the runs that a run has started. */
+import { isSeen, type Reach } from '../access/grants.ts';
 import { isoTime } from '../contract/common.ts';
 import { type ChildrenBody, isTerminal } from '../contract/runs.ts';
 import { CandorError } from '../errors.ts';
@@ -13,11 +14,11 @@ import { loadRun, type PageRequest } from './service.ts';
 /** In the order of their creation. */
 export async function listChildren(
   ports: Ports,
-  caller: { readonly tenantId: string },
+  caller: Reach,
   runId: string,
   page: PageRequest,
 ): Promise<ChildrenBody> {
-  const parent = await loadRun(ports, caller.tenantId, runId);
+  const parent = await loadRun(ports, caller, runId);
   const found = await ports.store.query({
     pk: keys.run(runId).pk,
     prefix: CHILD_PREFIX,
@@ -29,7 +30,10 @@ export async function listChildren(
     ...found.items.map((item) => keys.run(item.sk.slice(CHILD_PREFIX.length))),
   ]);
   const count = asRow<ChildrenRow>(countItem);
-  const runs = rows.map((item) => asRow<RunRow>(item)).filter((run) => run !== undefined);
+  const runs = rows
+    .map((item) => asRow<RunRow>(item))
+    .filter((run) => run !== undefined)
+    .filter((run) => isSeen(caller, run));
   return {
     items: await bodiesOf(ports, runs),
     created: count?.created ?? 0,
@@ -44,10 +48,10 @@ export async function listChildren(
 /** @throws CandorError `forbidden` for the token of an attempt that was given up */
 export async function sealFamily(
   ports: Ports,
-  caller: { readonly tenantId: string; readonly by: string; readonly attempt?: number },
+  caller: Reach & { readonly by: string; readonly attempt?: number },
   runId: string,
 ): Promise<ChildrenBody> {
-  const run = await loadRun(ports, caller.tenantId, runId);
+  const run = await loadRun(ports, caller, runId);
   if (caller.attempt !== undefined && caller.attempt !== run.attempt)
     throw new CandorError('forbidden', `The token is of attempt ${caller.attempt} of ${runId}, which was given up.`);
   await sealChildren(ports, run, caller.by);

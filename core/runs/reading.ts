@@ -1,4 +1,5 @@
 /** What a run has left to read: its events, its captured output. */
+import type { Reach } from '../access/grants.ts';
 import { isoTime, type ListBody } from '../contract/common.ts';
 import { type EventBody, isTerminal, type LogPageBody } from '../contract/runs.ts';
 import { NotFound } from '../errors.ts';
@@ -13,11 +14,11 @@ import { loadRun, type PageRequest } from './service.ts';
 /** In order of their sequence, which has no gaps. */
 export async function listRunEvents(
   ports: Ports,
-  caller: { readonly tenantId: string },
+  caller: Reach,
   runId: string,
   page: PageRequest,
 ): Promise<ListBody<EventBody>> {
-  await loadRun(ports, caller.tenantId, runId);
+  await loadRun(ports, caller, runId);
   const found = await ports.store.query({
     pk: keys.run(runId).pk,
     prefix: EVENT_PREFIX,
@@ -49,12 +50,12 @@ const LOG_BYTES_PER_PAGE = 4 * 1024 * 1024;
 /** Captured output from a cursor on; the cursor of an unfinished log can be asked again. */
 export async function readRunLogs(
   ports: Ports,
-  caller: { readonly tenantId: string },
+  caller: Reach,
   runId: string,
   query: { readonly cursor?: string | undefined; readonly attempt?: number | undefined },
 ): Promise<LogPageBody> {
   // The run is read first: what it says of its end was true before the log was read, so `complete` never comes too early.
-  const run = await loadRun(ports, caller.tenantId, runId);
+  const run = await loadRun(ports, caller, runId);
   const attempt = query.attempt ?? run.attempt;
   const from = decodeChunk(query.cursor) ?? 0;
   const address = { tenantId: run.tenantId, runId, attempt };
@@ -76,8 +77,8 @@ function decodeChunk(cursor: string | undefined): number | undefined {
 }
 
 /** @throws NotFound for a path that is none of its artifacts, or whose bytes are not there any more */
-export async function readArtifact(ports: Ports, caller: { readonly tenantId: string }, runId: string, path: string) {
-  const run = await loadRun(ports, caller.tenantId, runId);
+export async function readArtifact(ports: Ports, caller: Reach, runId: string, path: string) {
+  const run = await loadRun(ports, caller, runId);
   const artifact = (await artifactsOf(ports, run))?.find((each) => each.path === path);
   const address = { tenantId: run.tenantId, runId, attempt: run.attempt };
   const content = artifact === undefined ? undefined : await ports.artifacts.get(address, artifact);

@@ -28,7 +28,7 @@ export async function retryRun(
   precondition: Precondition,
 ): Promise<RunBody> {
   if (input !== undefined) checkInput(ports.config, input);
-  const old = await loadRun(ports, caller.tenantId, runId);
+  const old = await loadRun(ports, caller, runId);
   honourVersion('run', runId, old.version, precondition);
   if (!isTerminal(old.status))
     throw new CandorError('run_live', `Run ${runId} has not ended: it is ${old.status}.`, {
@@ -39,7 +39,7 @@ export async function retryRun(
   const now = ports.time.now();
   const id = ports.ids.next('run_', now);
   const run = await commit<RunRow>(ports, async (writer) => {
-    const agent = await loadAgent(ports, caller.tenantId, old.agentId);
+    const agent = await loadAgent(ports, caller, old.agentId);
     const created = newRun(
       ports.config,
       {

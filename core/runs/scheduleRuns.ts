@@ -1,9 +1,10 @@
 /** A schedule's runs: those of its ledger, backfilled ones included, and those triggered by hand, as one list. */
+import { type Reach, reached } from '../access/grants.ts';
 import { isoTime, type ListBody } from '../contract/common.ts';
 import type { RunBody } from '../contract/runs.ts';
-import { NotFound } from '../errors.ts';
 import { foreignCursor } from '../lists.ts';
 import type { Ports } from '../ports.ts';
+import type { ScheduleRow } from '../schedules/model.ts';
 import { keys, OCCURRENCE_PREFIX, SCHEDULE_RUN_PREFIX } from '../table/keys.ts';
 import { asRow, type RowBase } from '../table/rows.ts';
 import { bodiesOf } from './body.ts';
@@ -24,12 +25,11 @@ const BATCH = 100;
 /** By the time that they are for, the latest first; a run by hand is for the time at which it was ordered. */
 export async function listScheduleRuns(
   ports: Ports,
-  caller: { readonly tenantId: string },
+  caller: Reach,
   scheduleId: string,
   page: PageRequest,
 ): Promise<ListBody<RunBody>> {
-  const schedule = await ports.store.get(keys.schedule(scheduleId));
-  if (schedule === undefined || schedule.tenantId !== caller.tenantId) throw new NotFound('schedule', scheduleId);
+  reached(caller, asRow<ScheduleRow>(await ports.store.get(keys.schedule(scheduleId))), 'schedule', scheduleId);
   const position = decodePosition(page.cursor);
   const { pk } = keys.schedule(scheduleId);
   const ledger = new Descent(ports, pk, OCCURRENCE_PREFIX, position.ledger);

@@ -1,4 +1,5 @@
 /** What callers do with runs: create, list, read. Cancelling is in `cancel.ts`, doing one again in `retry.ts`. */
+import { isSeen, type Reach, reached } from '../access/grants.ts';
 import type { AgentRow } from '../agents/model.ts';
 import { loadAgent, type PrincipalCaller } from '../agents/service.ts';
 import { isoSecond, isoTime, type Json, type ListBody } from '../contract/common.ts';
@@ -29,7 +30,7 @@ export interface PageRequest {
 /** Who starts a run: a principal, or a run by its own token, whose child the new one is. */
 export type Starter =
   | (PrincipalCaller & { readonly kind?: 'principal' })
-  | { readonly kind: 'run'; readonly tenantId: string; readonly runId: string; readonly attempt: number };
+  | (Reach & { readonly kind: 'run'; readonly runId: string; readonly attempt: number });
 
 /** @throws InvalidRequest, NotFound for the agent; CandorError where a run may start no (further) runs */
 export async function createRun(
@@ -44,7 +45,7 @@ export async function createRun(
   const id = ports.ids.next('run_', now);
   const by = caller.kind === 'run' ? caller.runId : caller.principalId;
   const run = await commit<RunRow>(ports, async (writer) => {
-    const agent = await loadAgent(ports, caller.tenantId, agentId);
+    const agent = await loadAgent(ports, caller, agentId);
     const family = caller.kind === 'run' ? await readFamily(ports, caller) : undefined;
     const created = newRun(
       ports.config,
@@ -96,16 +97,15 @@ async function readFamily(ports: Ports, caller: Extract<Starter, { kind: 'run' }
   return { parent, children };
 }
 
-/** @throws NotFound for what is absent or another tenant's */
-export async function loadRun(ports: Ports, tenantId: string, runId: string): Promise<RunRow> {
+/** @throws NotFound for what is absent or not seen; CandorError `forbidden` */
+export async function loadRun(ports: Ports, caller: Reach, runId: string): Promise<RunRow> {
   const run = asRow<RunRow>(await ports.store.get(keys.run(runId)));
-  if (run === undefined || run.tenantId !== tenantId) throw new NotFound('run', runId);
-  return run;
+  return reached(caller, run, 'run', runId);
 }
 
 /** A run in full: with its place in a queue, its artifacts, and what its VM cost after a cancel. */
-export async function getRun(ports: Ports, caller: { readonly tenantId: string }, runId: string): Promise<RunBody> {
-  const run = await loadRun(ports, caller.tenantId, runId);
+export async function getRun(ports: Ports, caller: Reach, runId: string): Promise<RunBody> {
+  const run = await loadRun(ports, caller, runId);
   const [body, place, artifacts, billed] = await Promise.all([
     runBody(ports, run),
     run.waiting?.limit === undefined ? undefined : placeInQueue(ports, run.waiting.limit, run),
@@ -132,12 +132,12 @@ const matches = (run: RunRow, filter: RunFilter): boolean =>
 /** Newest first. */
 export async function listRuns(
   ports: Ports,
-  caller: { readonly tenantId: string },
+  caller: Reach,
   filter: RunFilter,
   page: PageRequest,
 ): Promise<ListBody<RunBody>> {
   const partitions = Array.from({ length: LIST_SHARDS }, (_, shard) => lists.runs(caller.tenantId, shard));
-  const found = await mergedPage<RunRow>(ports, partitions, page, (run) => matches(run, filter));
+  const found = await mergedPage<RunRow>(ports, partitions, page, (run) => isSeen(caller, run) && matches(run, filter));
   return {
     items: await bodiesOf(ports, found.rows),
     ...(found.next !== undefined && { nextCursor: found.next }),

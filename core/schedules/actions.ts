@@ -25,7 +25,7 @@ export async function pauseSchedule(
   precondition: Precondition,
 ): Promise<ScheduleBody> {
   await commit<void>(ports, async (writer) => {
-    const schedule = await loadLiveSchedule(ports, caller.tenantId, scheduleId);
+    const schedule = await loadLiveSchedule(ports, caller, scheduleId);
     honourVersion('schedule', scheduleId, schedule.version, precondition);
     if (schedule.status === 'paused') return { done: undefined };
     if (schedule.status !== 'active') throw illegal(schedule, 'paused');
@@ -52,7 +52,7 @@ export async function pauseSchedule(
     };
   });
   refuseRejected(await syncClock(ports, scheduleId));
-  return bodyOf(ports, await loadSchedule(ports, caller.tenantId, scheduleId));
+  return bodyOf(ports, await loadSchedule(ports, caller, scheduleId));
 }
 
 /**
@@ -66,7 +66,7 @@ export async function resumeSchedule(
   precondition: Precondition,
 ): Promise<ScheduleBody> {
   await commit<void>(ports, async (writer) => {
-    const schedule = await loadLiveSchedule(ports, caller.tenantId, scheduleId);
+    const schedule = await loadLiveSchedule(ports, caller, scheduleId);
     honourVersion('schedule', scheduleId, schedule.version, precondition);
     if (schedule.status === 'active') return { done: undefined };
     if (schedule.status !== 'paused') throw illegal(schedule, 'resumed');
@@ -102,7 +102,7 @@ export async function resumeSchedule(
     };
   });
   refuseRejected(await syncClock(ports, scheduleId));
-  return bodyOf(ports, await loadSchedule(ports, caller.tenantId, scheduleId));
+  return bodyOf(ports, await loadSchedule(ports, caller, scheduleId));
 }
 
 const revisionOf = (schedule: ScheduleRow, now: number, active: boolean, caller: PrincipalCaller) => ({
@@ -134,7 +134,7 @@ export async function deleteSchedule(
   options: { readonly cancelRuns: boolean },
 ): Promise<'deleted' | 'deleting'> {
   const live = await commit<readonly string[]>(ports, async (writer) => {
-    const schedule = await loadLiveSchedule(ports, caller.tenantId, scheduleId);
+    const schedule = await loadLiveSchedule(ports, caller, scheduleId);
     requireVersion('schedule', scheduleId, schedule.version, precondition);
     if (schedule.liveRuns.length > 0 && !options.cancelRuns)
       throw new CandorError('live_runs', `Schedule ${scheduleId} has ${schedule.liveRuns.length} live runs.`, {

@@ -72,7 +72,7 @@ async function letGo(
   const [older] = schedule.waitingRuns;
   if (older !== undefined && older !== runId) {
     const order = { by: runId, reason: 'displaced by a later occurrence', cause: 'overlap' } as const;
-    await cancelRun(ports, schedule.tenantId, older, order).catch((error: unknown) => {
+    await cancelRun(ports, schedule, older, order).catch((error: unknown) => {
       if (!(error instanceof CandorError && error.code === 'run_ended')) throw error;
     });
     return { done: { more: true } };

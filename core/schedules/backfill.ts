@@ -2,6 +2,7 @@
  * Backfill: runs for past occurrences, each at most once per backfill, and none for one that has had its run unless asked.
  * The list is made once, bounded, and stands on the schedule; `advance` works it off, one step per transaction.
  */
+import type { Reach } from '../access/grants.ts';
 import { loadAgent, type PrincipalCaller } from '../agents/service.ts';
 import { isoSecond, isoTime } from '../contract/common.ts';
 import { BACKFILL_LIMIT, type BackfillBody, type BackfillRequest } from '../contract/schedules.ts';
@@ -33,9 +34,9 @@ export async function startBackfill(
   const createdAt = ports.time.now();
   const id = ports.ids.next('bkf_', createdAt);
   const row = await commit<BackfillRow>(ports, async (writer) => {
-    const schedule = await loadLiveSchedule(ports, caller.tenantId, scheduleId);
+    const schedule = await loadLiveSchedule(ports, caller, scheduleId);
     honourVersion('schedule', scheduleId, schedule.version, precondition);
-    await loadAgent(ports, caller.tenantId, schedule.agentId);
+    await loadAgent(ports, caller, schedule.agentId);
     if (schedule.backfill !== undefined) throw underWay(schedule);
     const now = ports.time.now();
     const times = timesOf(schedule, await allRevisions(ports, scheduleId), request, now);
@@ -138,11 +139,11 @@ async function dispatchedIn(
 /** @throws NotFound */
 export async function getBackfill(
   ports: Ports,
-  caller: { readonly tenantId: string },
+  caller: Reach,
   scheduleId: string,
   backfillId: string,
 ): Promise<BackfillBody> {
-  const schedule = await loadSchedule(ports, caller.tenantId, scheduleId);
+  const schedule = await loadSchedule(ports, caller, scheduleId);
   return bodyOf(ports, await loadBackfill(ports, schedule, backfillId), schedule);
 }
 
@@ -166,7 +167,7 @@ export async function cancelBackfill(
   precondition: Precondition,
 ): Promise<BackfillBody> {
   await commit<void>(ports, async (writer) => {
-    const schedule = await loadLiveSchedule(ports, caller.tenantId, scheduleId);
+    const schedule = await loadLiveSchedule(ports, caller, scheduleId);
     honourVersion('schedule', scheduleId, schedule.version, precondition);
     await loadBackfill(ports, schedule, backfillId);
     if (schedule.backfill?.id !== backfillId) return { done: undefined };

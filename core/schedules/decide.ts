@@ -1,5 +1,7 @@
 /** What becomes of one expected occurrence. Pure: the same rows and the same `now` give the same answer everywhere. */
-import type { PrincipalRow } from '../access/principals.ts';
+import { isAtLeast, roleOver } from '../access/grants.ts';
+import { TO_RUN } from '../access/operations.ts';
+import { grantsOf, type PrincipalRow } from '../access/principals.ts';
 import type { AgentRow } from '../agents/model.ts';
 import type { CoreConfig } from '../config.ts';
 import { secondShowing } from './expected.ts';
@@ -92,6 +94,7 @@ export function statusReason(schedule: Pick<ScheduleRow, 'status'>): SkipReason 
 export function accessReason({ schedule, principal, agent }: FireRows): SkipReason | undefined {
   if (principal === undefined || principal.status !== 'active' || principal.tenantId !== schedule.tenantId)
     return 'unauthorized';
+  if (!isAtLeast(roleOver(grantsOf(principal), schedule.agentId), TO_RUN)) return 'unauthorized';
   if (agent === undefined || agent.status !== 'active') return 'agent_deleted';
   return undefined;
 }

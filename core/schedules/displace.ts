@@ -17,7 +17,7 @@ export async function displace(ports: Ports, run: RunRow, { runIds, how }: Displ
       cause: 'overlap',
       force: how === 'terminate',
     } as const;
-    await cancelRun(ports, run.tenantId, runId, order).catch((error: unknown) => {
+    await cancelRun(ports, run, runId, order).catch((error: unknown) => {
       // It ended by itself in between: then it is out of the way.
       if (!(error instanceof CandorError && error.code === 'run_ended')) throw error;
     });

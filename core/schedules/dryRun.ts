@@ -29,7 +29,7 @@ export async function dryRunPatch(
 ): Promise<DryRunBody> {
   if (patch.input !== undefined) checkInput(ports.config, patch.input);
   checkMetadata(ports.config, patch.metadata ?? undefined);
-  const schedule = await loadLiveSchedule(ports, caller.tenantId, scheduleId);
+  const schedule = await loadLiveSchedule(ports, caller, scheduleId);
   honourVersion('schedule', scheduleId, schedule.version, precondition);
   const now = ports.time.now();
   const to = now + RANGE_DAYS * 86_400_000;

@@ -1,5 +1,6 @@
 /** "Why did it run, or not run, at …": one answer from the revision in force, the ledger and the runs. */
 
+import type { Reach } from '../access/grants.ts';
 import { nextOccurrence } from '../cadence/occurrences.ts';
 import { formatDuration, isoSecond, isoTime } from '../contract/common.ts';
 import type { ExplainBody } from '../contract/schedules.ts';
@@ -15,11 +16,11 @@ import { loadSchedule } from './service.ts';
 
 export async function explainOccurrence(
   ports: Ports,
-  caller: { readonly tenantId: string },
+  caller: Reach,
   scheduleId: string,
   at: number,
 ): Promise<ExplainBody> {
-  const schedule = await loadSchedule(ports, caller.tenantId, scheduleId);
+  const schedule = await loadSchedule(ports, caller, scheduleId);
   const revisions = await allRevisions(ports, scheduleId);
   const revision = revisions.findLast((each) => each.from <= at);
   const planned = { revisions };

@@ -1,4 +1,5 @@
 /** Reading a schedule's ledger, its revisions, and what is to come. */
+import type { Reach } from '../access/grants.ts';
 import { isoSecond, isoTime, type ListBody } from '../contract/common.ts';
 import type { Disposition, OccurrenceBody, RevisionBody } from '../contract/schedules.ts';
 import type { Ports } from '../ports.ts';
@@ -23,12 +24,12 @@ const LEDGER_SCAN = 1000;
 /** The ledger, newest first. */
 export async function listOccurrences(
   ports: Ports,
-  caller: { readonly tenantId: string },
+  caller: Reach,
   scheduleId: string,
   page: PageRequest,
   filter: OccurrenceFilter = {},
 ): Promise<ListBody<OccurrenceBody>> {
-  await loadSchedule(ports, caller.tenantId, scheduleId);
+  await loadSchedule(ports, caller, scheduleId);
   const items: OccurrenceBody[] = [];
   // A range that began before the bound may reach into it.
   const covering = filter.from === undefined ? undefined : await entryCovering(ports, scheduleId, filter.from);
@@ -61,11 +62,11 @@ const LAST_INSTANT = 999_999_999_999_000;
 /** The next expected occurrences, those included that somebody has taken out. A schedule that is not active has none. */
 export async function listUpcoming(
   ports: Ports,
-  caller: { readonly tenantId: string },
+  caller: Reach,
   scheduleId: string,
   count: number,
 ): Promise<ListBody<{ readonly occurrence: string; readonly skipped?: boolean }>> {
-  const schedule = await loadSchedule(ports, caller.tenantId, scheduleId);
+  const schedule = await loadSchedule(ports, caller, scheduleId);
   const now = ports.time.now();
   const times = schedule.status === 'active' ? upcoming(schedule, Math.max(now, schedule.decidedThrough), count) : [];
   return {
@@ -77,11 +78,11 @@ export async function listUpcoming(
 /** Every edit of what the clock follows, oldest first. */
 export async function listRevisions(
   ports: Ports,
-  caller: { readonly tenantId: string },
+  caller: Reach,
   scheduleId: string,
   page: PageRequest,
 ): Promise<ListBody<RevisionBody>> {
-  await loadSchedule(ports, caller.tenantId, scheduleId);
+  await loadSchedule(ports, caller, scheduleId);
   const found = await ports.store.query({
     pk: keys.schedule(scheduleId).pk,
     prefix: REVISION_PREFIX,

@@ -1,5 +1,6 @@
 /** Create, read and edit schedules. Pausing, triggering and deleting are in `actions.ts`. */
 
+import { isSeen, type Reach, reached } from '../access/grants.ts';
 import type { AgentRow } from '../agents/model.ts';
 import { loadAgent, type NameRow, type PrincipalCaller } from '../agents/service.ts';
 import { isoTime, type Json, type ListBody } from '../contract/common.ts';
@@ -56,13 +57,13 @@ export async function createSchedule(
   checkInput(ports.config, request.input);
   checkMetadata(ports.config, request.metadata);
   const now = ports.time.now();
-  const agent = await loadAgent(ports, caller.tenantId, agentId);
+  const agent = await loadAgent(ports, caller, agentId);
   const schedule = newSchedule(ports, caller, agent, request, now);
   await commit<void>(ports, async (writer) => {
     const name = nameRow(schedule);
     if ((await ports.store.get(name)) !== undefined) throw nameTaken(request.name);
     // The agent may have been deleted since it was read.
-    await loadAgent(ports, caller.tenantId, agentId);
+    await loadAgent(ports, caller, agentId);
     return {
       writes: [
         { kind: 'put', item: asItem(schedule), guards: [guard('schedule.createdOnce', absent)] },
@@ -90,7 +91,7 @@ export async function createSchedule(
 /** A schedule whose clock will not have it was never in service: it is taken back, and its name is free. */
 function discard(ports: Ports, caller: PrincipalCaller, scheduleId: string): Promise<void> {
   return commit<void>(ports, async (writer) => {
-    const schedule = await loadSchedule(ports, caller.tenantId, scheduleId);
+    const schedule = await loadSchedule(ports, caller, scheduleId);
     if (schedule.status === 'deleted' || schedule.status === 'deleting') return { done: undefined };
     return {
       writes: deletionWrites(ports, schedule, caller.principalId, ports.time.now(), writer),
@@ -186,16 +187,15 @@ function newSchedule(
   return { ...row, ...derivedOf(ports.config, row, now) } as ScheduleRow;
 }
 
-/** @throws NotFound for what is absent, deleted or another tenant's */
-export async function loadSchedule(ports: Ports, tenantId: string, scheduleId: string): Promise<ScheduleRow> {
+/** @throws NotFound for what is absent or not seen; CandorError `forbidden` */
+export async function loadSchedule(ports: Ports, caller: Reach, scheduleId: string): Promise<ScheduleRow> {
   const schedule = asRow<ScheduleRow>(await ports.store.get(keys.schedule(scheduleId)));
-  if (schedule === undefined || schedule.tenantId !== tenantId) throw new NotFound('schedule', scheduleId);
-  return schedule;
+  return reached(caller, schedule, 'schedule', scheduleId);
 }
 
 /** As {@link loadSchedule}, but a deleted one is not there to be changed. */
-export async function loadLiveSchedule(ports: Ports, tenantId: string, scheduleId: string): Promise<ScheduleRow> {
-  const schedule = await loadSchedule(ports, tenantId, scheduleId);
+export async function loadLiveSchedule(ports: Ports, caller: Reach, scheduleId: string): Promise<ScheduleRow> {
+  const schedule = await loadSchedule(ports, caller, scheduleId);
   if (schedule.status === 'deleted' || schedule.status === 'deleting') throw new NotFound('schedule', scheduleId);
   return schedule;
 }
@@ -215,21 +215,17 @@ async function bodiesOf(ports: Ports, schedules: readonly ScheduleRow[]): Promis
 }
 
 /** A deleted schedule stays readable by its id, with the status `deleted`. */
-export async function getSchedule(
-  ports: Ports,
-  caller: { readonly tenantId: string },
-  scheduleId: string,
-): Promise<ScheduleBody> {
-  return bodyOf(ports, await loadSchedule(ports, caller.tenantId, scheduleId));
+export async function getSchedule(ports: Ports, caller: Reach, scheduleId: string): Promise<ScheduleBody> {
+  return bodyOf(ports, await loadSchedule(ports, caller, scheduleId));
 }
 
 export async function listAgentSchedules(
   ports: Ports,
-  caller: { readonly tenantId: string },
+  caller: Reach,
   agentId: string,
   page: PageRequest,
 ): Promise<ListBody<ScheduleBody>> {
-  await loadAgent(ports, caller.tenantId, agentId);
+  await loadAgent(ports, caller, agentId);
   const names = await ports.store.query({
     pk: keys.agent(agentId).pk,
     prefix: SCHEDULE_NAME_PREFIX,
@@ -246,14 +242,10 @@ export async function listAgentSchedules(
   };
 }
 
-export async function listSchedules(
-  ports: Ports,
-  caller: { readonly tenantId: string },
-  page: PageRequest,
-): Promise<ListBody<ScheduleBody>> {
+export async function listSchedules(ports: Ports, caller: Reach, page: PageRequest): Promise<ListBody<ScheduleBody>> {
   const partitions = Array.from({ length: LIST_SHARDS }, (_, shard) => lists.schedules(caller.tenantId, shard));
   // As in the agent's list: what is being deleted is readable by its id.
-  const keep = (row: ScheduleRow) => row.status !== 'deleted' && row.status !== 'deleting';
+  const keep = (row: ScheduleRow) => isSeen(caller, row) && row.status !== 'deleted' && row.status !== 'deleting';
   const found = await mergedPage<ScheduleRow>(ports, partitions, page, keep);
   return {
     items: await bodiesOf(ports, found.rows),
@@ -279,7 +271,7 @@ export async function patchSchedule(
   if (patch.input !== undefined) checkInput(ports.config, patch.input);
   checkMetadata(ports.config, patch.metadata ?? undefined);
   await commit<void>(ports, async (writer) => {
-    const schedule = await loadLiveSchedule(ports, caller.tenantId, scheduleId);
+    const schedule = await loadLiveSchedule(ports, caller, scheduleId);
     requireVersion('schedule', schedule.id, schedule.version, precondition);
     const now = ports.time.now();
     const after = patchedSchedule(schedule, patch, caller.principalId, now);

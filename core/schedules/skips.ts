@@ -56,7 +56,7 @@ async function changeSkips(
   change: (schedule: ScheduleRow) => readonly number[] | undefined,
 ): Promise<ScheduleBody> {
   await commit<void>(ports, async (writer) => {
-    const schedule = await loadLiveSchedule(ports, caller.tenantId, scheduleId);
+    const schedule = await loadLiveSchedule(ports, caller, scheduleId);
     honourVersion('schedule', scheduleId, schedule.version, precondition);
     const now = ports.time.now();
     // What was taken out may be put back even where it is expected no longer: in a pause, or after an edit.
@@ -72,7 +72,7 @@ async function changeSkips(
       result: undefined,
     };
   });
-  return bodyOf(ports, await loadSchedule(ports, caller.tenantId, scheduleId));
+  return bodyOf(ports, await loadSchedule(ports, caller, scheduleId));
 }
 
 function refuseUndecidable(schedule: ScheduleRow, occurrence: number, now: number): void {

@@ -47,7 +47,7 @@ export async function triggerSchedule(
   const { run, displaces } = await commit<{ readonly run: RunRow; readonly displaces?: Displacement | undefined }>(
     ports,
     async (writer) => {
-      const schedule = await loadLiveSchedule(ports, caller.tenantId, scheduleId);
+      const schedule = await loadLiveSchedule(ports, caller, scheduleId);
       honourVersion('schedule', scheduleId, schedule.version, precondition);
       const agent = asRow<AgentRow>(await ports.store.get(keys.agent(schedule.agentId)));
       if (agent === undefined || agent.status !== 'active') throw illegal(schedule, 'triggered: its agent is gone');

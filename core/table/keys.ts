@@ -6,6 +6,11 @@ const pad = (number: number) => String(number).padStart(10, '0');
 
 export const keys = {
   principal: (principalId: string): Key => ({ pk: `PRN#${principalId}`, sk: META }),
+  principalEvent: (principalId: string, sequence: number): Key => ({
+    pk: `PRN#${principalId}`,
+    sk: `EVT#${pad(sequence)}`,
+  }),
+  apiKey: (principalId: string, keyId: string): Key => ({ pk: `PRN#${principalId}`, sk: `${API_KEY_PREFIX}${keyId}` }),
   agent: (agentId: string): Key => ({ pk: `AGT#${agentId}`, sk: META }),
   agentEvent: (agentId: string, sequence: number): Key => ({ pk: `AGT#${agentId}`, sk: `EVT#${pad(sequence)}` }),
   agentVersion: (agentId: string, version: number): Key => ({ pk: `AGT#${agentId}`, sk: `V#${pad(version)}` }),
@@ -101,6 +106,7 @@ export const keys = {
 
 export const STRAY_INSTANCES = 'FLEET#STRAY';
 export const UNAVAILABLE_PREFIX = 'NONE#';
+export const API_KEY_PREFIX = 'KEY#';
 export const AGENT_NAME_PREFIX = 'AGTNAME#';
 export const SCHEDULE_NAME_PREFIX = 'SCHNAME#';
 export const CHILD_PREFIX = 'CHILD#';
@@ -127,6 +133,8 @@ export const lists = {
   schedules: (tenantId: string, shard: number) => `TEN#${tenantId}#SCH#${shard}`,
   runs: (tenantId: string, shard: number) => `TEN#${tenantId}#RUN#${shard}`,
   vms: (tenantId: string, shard: number) => `TEN#${tenantId}#VM#${shard}`,
+  /** Few, and seldom written: one partition. */
+  principals: (tenantId: string) => `TEN#${tenantId}#PRN`,
 } as const;
 
 export type CheckKind = 'RUN' | 'VM' | 'SCH' | 'EVT';

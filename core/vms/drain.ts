@@ -1,5 +1,6 @@
 /** The beginning of a VM's end: it takes no further run, and with nothing left on it its runner is told to stop. */
-import { CandorError, NotFound } from '../errors.ts';
+import { type Reach, reached } from '../access/grants.ts';
+import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { honourVersion, type Precondition } from '../rules.ts';
 import { evidence } from '../runs/change.ts';
@@ -39,13 +40,12 @@ export function drainIdle(ports: Ports, vmId: string, why: string): Promise<VmRo
  */
 export async function requestDrain(
   ports: Ports,
-  caller: { readonly tenantId: string; readonly principalId: string },
+  caller: Reach & { readonly principalId: string },
   vmId: string,
   precondition: Precondition,
 ): Promise<VmRow> {
   const drained = await commit<VmRow>(ports, async (writer) => {
-    const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
-    if (vm === undefined || vm.tenantId !== caller.tenantId) throw new NotFound('VM', vmId);
+    const vm = reached(caller, asRow<VmRow>(await ports.store.get(keys.vm(vmId))), 'VM', vmId);
     honourVersion('VM', vmId, vm.version, precondition);
     if (vm.status === 'terminated')
       throw new CandorError('illegal_transition', `${vmId} has been seen to be gone: there is nothing to drain.`);

@@ -86,7 +86,7 @@ async function endIdle(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEntr
   const seconds = Math.round((entry.idleForMs ?? 0) / 1000);
   const reason = `no output and no CPU time for ${seconds} s; its idleTimeout is ${idleTimeoutSeconds} s`;
   try {
-    await cancelRun(ports, run.tenantId, run.id, { by: `runner ${vm.id}`, reason, cause: 'idle' });
+    await cancelRun(ports, run, run.id, { by: `runner ${vm.id}`, reason, cause: 'idle' });
     recovered(ports, 'idle_timeout');
     return true;
   } catch (error) {

@@ -1,27 +1,26 @@
 /** Reading VMs. */
+import { isSeen, type Reach, reached } from '../access/grants.ts';
 import { isoTime, type ListBody } from '../contract/common.ts';
 import type { VmBody } from '../contract/runs.ts';
-import { NotFound } from '../errors.ts';
 import { mergedPage } from '../lists.ts';
 import type { Ports } from '../ports.ts';
 import { keys, LIST_SHARDS, lists } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 import type { VmRow } from './model.ts';
 
-export async function getVm(ports: Ports, caller: { readonly tenantId: string }, vmId: string): Promise<VmBody> {
-  const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
-  if (vm === undefined || vm.tenantId !== caller.tenantId) throw new NotFound('VM', vmId);
+export async function getVm(ports: Ports, caller: Reach, vmId: string): Promise<VmBody> {
+  const vm = reached(caller, asRow<VmRow>(await ports.store.get(keys.vm(vmId))), 'VM', vmId);
   return vmBody(vm, ports.time.now());
 }
 
 /** Newest first. */
 export async function listVms(
   ports: Ports,
-  caller: { readonly tenantId: string },
+  caller: Reach,
   page: { readonly limit: number; readonly cursor?: string | undefined },
 ): Promise<ListBody<VmBody>> {
   const partitions = Array.from({ length: LIST_SHARDS }, (_, shard) => lists.vms(caller.tenantId, shard));
-  const found = await mergedPage<VmRow>(ports, partitions, page, () => true);
+  const found = await mergedPage<VmRow>(ports, partitions, page, (vm) => isSeen(caller, vm));
   const now = ports.time.now();
   return {
     items: found.rows.map((vm) => vmBody(vm, now)),

@@ -20,6 +20,8 @@ import type { CandorStack } from '../stacks/candorStack.ts';
 import type { CandorFunction } from './function.ts';
 
 const REGISTER_PATH = '/runner/v1/register';
+/** The API for callers with AWS credentials: `execute-api:Invoke` lets them through, their principal says what they may. */
+const SIGNED_PATH = '/iam/v1/{proxy+}';
 /** API Gateway gives up after 30 seconds; the API's own long polls last up to 20. */
 const INTEGRATION_SECONDS = 29;
 
@@ -45,6 +47,12 @@ export function createDoor(stack: CandorStack, api: CandorFunction, register: Ca
     path: REGISTER_PATH,
     methods: [HttpMethod.POST],
     integration: integration('Register', register),
+    authorizer: new HttpIamAuthorizer(),
+  });
+  httpApi.addRoutes({
+    path: SIGNED_PATH,
+    methods: [HttpMethod.ANY],
+    integration: integration('SignedApi', api),
     authorizer: new HttpIamAuthorizer(),
   });
   new HttpRoute(stack, 'EverythingElse', {

@@ -138,8 +138,10 @@ const signing: Give = (target, around) => {
 /** Who may call the API. */
 const authentication: Give = (target, around) => {
   const { adminToken } = around.data;
+  const { oidc } = around.stack.installation.config;
   target.set({
     CANDOR_ADMIN_TOKEN_SECRET_ARN: adminToken.secretArn,
+    ...(oidc !== undefined && { CANDOR_OIDC: JSON.stringify(oidc) }),
   });
   target.allow('AdminToken', ['secretsmanager:GetSecretValue'], [adminToken.secretArn]);
 };

@@ -43,7 +43,7 @@ export const CHILD_RACES: readonly Race[] = [
     held: async (world) => {
       const parent = await parentOf(world);
       const order = { by: 'me', reason: '', cause: 'request' } as const;
-      const cancel = () => cancelRun(world.ports, world.caller.tenantId, parent.id, order);
+      const cancel = () => cancelRun(world.ports, world.caller, parent.id, order);
       await refused(child(world, parent.id, interleaved(world, cancel)));
       return (await count(world, parent.id))?.created === 1;
     },

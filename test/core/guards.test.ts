@@ -9,6 +9,7 @@ import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ensurePrincipal } from '../../core/access/principals.ts';
+import { createPrincipal, getPrincipal, patchPrincipal } from '../../core/access/service.ts';
 import { createAgent, deleteAgent, getAgent, patchAgent } from '../../core/agents/service.ts';
 import { AgentCreate } from '../../core/contract/agents.ts';
 import { ScheduleCreate } from '../../core/contract/schedules.ts';
@@ -540,7 +541,7 @@ const RACES: readonly Race[] = [
       const { id, vmId, runner } = await runningRun(world, { slots: 2 });
       const other = (await createRun(world.ports, world.caller, (await runRow(world, id)).agentId, {})).id;
       await claimDispatch(world.ports, other, 1, vmId);
-      await cancelRun(world.ports, world.caller.tenantId, id, { by: 'me', reason: '', cause: 'request' });
+      await cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
       const both = () => runner.beat([running(id), running(other)]);
       await both();
       await both();
@@ -701,6 +702,21 @@ const RACES: readonly Race[] = [
     },
   },
   {
+    without: ['principal.unchanged', 'event.appendedOnce'],
+    when: 'an administrator renames a service account while another revokes it',
+    breaks: 'two changes share one version (I8), and one of them leaves no event (I13)',
+    held: async (world) => {
+      const { ports, caller } = world;
+      const { id } = await createPrincipal(ports, caller, { name: 'ci' });
+      const any = { kind: 'any' } as const;
+      const revoke = () => patchPrincipal(ports, caller, id, { status: 'revoked' }, any);
+      const late = afterRead(world, keys.principal(id), revoke);
+      await patchPrincipal(late, caller, id, { name: 'builds' }, any);
+      const after = await getPrincipal(ports, caller, id);
+      return after.version === 3 && (await ports.store.get(keys.principalEvent(id, 3))) !== undefined;
+    },
+  },
+  {
     without: ['principal.createdOnce'],
     when: 'a program that ensures its principal starts again after the principal was revoked',
     breaks: 'a revocation stands',
@@ -722,6 +738,8 @@ const COVERED: Readonly<Record<string, string>> = {
   'dispatch.noMarker': 'run.unchanged: the marker is set with a new version',
   'correction.once': 'run.unchanged: the correction is stored with a new version',
   'withheld.rangeOnce': 'schedule.unchanged: two resumes collide there first',
+  'principal.asSeen': 'event.appendedOnce: two first calls of one user append the same event',
+  'key.createdOnce': 'the id is new',
   'agent.createdOnce': 'the id is new',
   'agent.versionOnce': 'agent.unchanged',
   'agent.nameOurs': 'agent.unchanged: a rename is a new version',
@@ -798,7 +816,7 @@ function atAlign(world: World, scheduleId: string, rival: () => Promise<unknown>
 async function addCancel(world: World, vmId: string): Promise<void> {
   const vm = await vmRow(world, vmId);
   const [slot] = vm.slots;
-  await cancelRun(world.ports, world.caller.tenantId, slot?.runId ?? '', { by: 'me', reason: '', cause: 'request' });
+  await cancelRun(world.ports, world.caller, slot?.runId ?? '', { by: 'me', reason: '', cause: 'request' });
 }
 
 describe.each(RACES)('$without.0, when $when', ({ without, breaks, held }) => {

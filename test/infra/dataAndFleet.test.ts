@@ -24,7 +24,7 @@ describe('every environment', () => {
       'AWS::S3::BucketPolicy',
       'AWS::KMS::Alias',
       'AWS::CloudWatch::Dashboard',
-      'AWS::Logs::MetricFilter',
+      'AWS::Logs::QueryDefinition',
       'AWS::ApiGatewayV2::Route',
       'AWS::ApiGatewayV2::Integration',
       'AWS::EC2::SubnetRouteTableAssociation',

@@ -123,8 +123,11 @@ describe('the states of provision-vm', () => {
 });
 
 describe('the API handler', () => {
-  const request = (path: string, more: { method?: string; bearer?: string; body?: object } = {}): LambdaEvent => {
-    const { method = 'GET', bearer, body } = more;
+  const request = (
+    path: string,
+    more: { method?: string; bearer?: string; body?: object; signer?: string } = {},
+  ): LambdaEvent => {
+    const { method = 'GET', bearer, body, signer } = more;
     return {
       version: '2.0',
       routeKey: '$default',
@@ -136,7 +139,10 @@ describe('the API handler', () => {
       },
       isBase64Encoded: false,
       ...(body !== undefined && { body: JSON.stringify(body) }),
-      requestContext: { http: { method, path, protocol: 'HTTP/1.1', sourceIp: '127.0.0.1', userAgent: 'test' } },
+      requestContext: {
+        http: { method, path, protocol: 'HTTP/1.1', sourceIp: '127.0.0.1', userAgent: 'test' },
+        ...(signer !== undefined && { authorizer: { iam: { userArn: signer } } }),
+      },
     } as unknown as LambdaEvent;
   };
   const call = async (...args: Parameters<typeof request>) => {
@@ -185,6 +191,21 @@ describe('the API handler', () => {
     const run = await tokens.sign({ kind: 'run', tenantId: 'default', vmId, runId, attempt: 1 }, later);
     expect(await call(`/v1/runs/${runId}`, { bearer: run })).toMatchObject({ status: 404 });
     expect(await call('/v1/runs', { bearer: run })).toMatchObject({ status: 403 });
+  });
+
+  it('knows an AWS role by the signature that API Gateway has checked, once its principal is entered', async () => {
+    const signer = 'arn:aws:sts::111122223333:assumed-role/deploy/somebody';
+    const me = () => call('/iam/v1/me', { signer });
+    expect(await me()).toMatchObject({ status: 401 });
+    const body = { name: 'deploy', arn: 'arn:aws:iam::111122223333:role/teams/red/deploy', role: 'viewer' };
+    const made = await call('/v1/principals', { method: 'POST', bearer: ADMIN_TOKEN, body });
+    expect(made).toMatchObject({ status: 201, body: { kind: 'aws' } });
+    expect(await me()).toMatchObject({ status: 200, body: { principalId: made.body.id, role: 'viewer' } });
+    expect(await call('/iam/v1/principals', { signer })).toMatchObject({ status: 403 });
+    // Whoever comes through the other door may say what they like: only the context counts.
+    expect(await call('/v1/me', { bearer: signer })).toMatchObject({ status: 401 });
+    const again = await call('/v1/principals', { method: 'POST', bearer: ADMIN_TOKEN, body });
+    expect(again).toMatchObject({ status: 409, body: { code: 'name_taken' } });
   });
 
   it('asks for its secrets once, not at every request', async () => {

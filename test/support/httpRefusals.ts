@@ -1,6 +1,6 @@
 /** Rows of the tables of refusals: a request, and the problem that it must be answered with. */
 import { expect, test } from 'vitest';
-import { ERROR_CODES, type ErrorCode } from '../../core/errors.ts';
+import { ERROR_CODES, type ErrorCode, isRetryable } from '../../core/errors.ts';
 import { type Answer, type HttpWorld, makeAgent, makeSchedule, OTHER_TOKEN, type SendOptions } from './httpWorld.ts';
 
 /** What stands before a row is sent: ids of tenant A's resources, and `foreign` ones of tenant B. */
@@ -48,7 +48,8 @@ const SAYS_WHAT =
 /** What every problem must be, whatever its cause. */
 export function expectProblem(answer: Answer, code: ErrorCode, path: string): void {
   expect(answer.body?.code, answer.text).toBe(code);
-  const { status, title, retryable } = ERROR_CODES[code];
+  const { status, title } = ERROR_CODES[code];
+  const retryable = isRetryable(code);
   expect(answer.status).toBe(status);
   expect(answer.headers.get('content-type')).toBe('application/problem+json');
   expect(answer.headers.get('cache-control')).toBe('no-store');

@@ -138,12 +138,12 @@ export async function createHttpWorld(
   const first = composeAuthenticate({
     ports,
     adminToken: ADMIN_TOKEN,
-    adminCaller: { kind: 'principal', tenantId: 'tenant_a', principalId: 'usr_a' },
+    admin: { tenantId: 'tenant_a', principalId: 'usr_a' },
   });
   const second = composeAuthenticate({
     ports,
     adminToken: OTHER_TOKEN,
-    adminCaller: { kind: 'principal', tenantId: 'tenant_b', principalId: 'usr_b' },
+    admin: { tenantId: 'tenant_b', principalId: 'usr_b' },
   });
   const app = createApp({
     ports,

@@ -9,7 +9,7 @@ import { explainRun } from '../../../core/runs/explain.ts';
 import { listChildren, sealFamily } from '../../../core/runs/family.ts';
 import { listRunEvents, readArtifact, readRunLogs } from '../../../core/runs/reading.ts';
 import { retryRun } from '../../../core/runs/retry.ts';
-import { createRun, getRun, listRuns } from '../../../core/runs/service.ts';
+import { createRun, getRun, listRuns, loadRun } from '../../../core/runs/service.ts';
 import { changed, created, json, resource } from '../answers.ts';
 import { readIfMatch } from '../parse.ts';
 import { type Route, route } from '../route.ts';
@@ -74,7 +74,8 @@ export const runRoutes: readonly Route[] = [
     access: 'principal',
     body: { schema: CancelRequest, optional: true },
     handle: async ({ ports, caller, request, param, body }) => {
-      await cancelRun(ports, caller.tenantId, param('runId'), {
+      await loadRun(ports, caller, param('runId'));
+      await cancelRun(ports, caller, param('runId'), {
         by: caller.principalId,
         reason: body.reason,
         cause: 'request',
@@ -117,7 +118,7 @@ export const runRoutes: readonly Route[] = [
     handle: async ({ ports, caller, param }) => {
       const by = caller.kind === 'run' ? caller.runId : caller.principalId;
       const attempt = caller.kind === 'run' ? { attempt: caller.attempt } : {};
-      return json(await sealFamily(ports, { tenantId: caller.tenantId, by, ...attempt }, param('runId')));
+      return json(await sealFamily(ports, { ...caller, by, ...attempt }, param('runId')));
     },
   }),
   route({

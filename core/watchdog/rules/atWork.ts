@@ -67,7 +67,7 @@ async function end(
   // Only the run that was judged: one that has moved on since (it started, it ended) has a deadline of its own.
   const precondition = { kind: 'version', version: run.version } as const;
   try {
-    await cancelRun(ports, run.tenantId, run.id, { by: 'watchdog', reason: because, cause: 'timeout', precondition });
+    await cancelRun(ports, run, run.id, { by: 'watchdog', reason: because, cause: 'timeout', precondition });
   } catch (error) {
     if (error instanceof CandorError && MOVED_ON.has(error.code)) return [];
     throw error;

@@ -4,8 +4,8 @@ import type { AlarmSpec } from '../alarm.ts';
 
 const quarter = 900;
 
-const launchVmLog = (message: string) =>
-  `aws logs tail /aws/lambda/{id}-launch-vm --since 1h --filter-pattern '{ $.message = "${message}" }'`;
+const launchVmLog = (message: string, since = '1h') =>
+  `aws logs tail /aws/lambda/{id}-launch-vm --since ${since} --filter-pattern '{ $.message = "${message}" }'`;
 
 export const runAlarms = (thresholds: AlarmThresholds): readonly AlarmSpec[] => [
   {
@@ -67,8 +67,7 @@ export const runAlarms = (thresholds: AlarmThresholds): readonly AlarmSpec[] => 
     severity: 'ticket',
     impact:
       'No pool that some runs could use has had room for a quarter of an hour: they wait for VMs until their start deadline.',
-    firstCommand:
-      'aws logs tail /aws/lambda/{id}-launch-vm --since 30m --filter-pattern \'{ $.LaunchFailures = 1 && $.class = "CapacityUnavailable" }\'',
+    firstCommand: launchVmLog('launch.refused', '30m'),
     measure: {
       from: 'candor',
       metric: 'LaunchFailures',

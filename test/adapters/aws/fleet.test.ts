@@ -35,10 +35,18 @@ beforeEach(async () => {
   world = await engine.world();
   ec2 = new FakeEc2();
   errors = [];
+  refusals = [];
   fleet = makeFleet();
 });
 
-const log: Log = { info: () => {}, warn: () => {}, error: (event) => void errors.push(event) };
+let refusals: object[];
+const log: Log = {
+  info: (event, facts = {}) => {
+    if (event === 'launch.refused') refusals.push(facts);
+  },
+  warn: () => {},
+  error: (event) => void errors.push(event),
+};
 
 const makeFleet = (more: object = {}) =>
   new Ec2Fleet({
@@ -162,6 +170,28 @@ describe('an answer without an instance', () => {
       await failure();
       expect(new Set(errors)).toEqual(new Set([event]));
     }
+  });
+
+  it('is counted and written down pool by pool, in EC2’s own words', async () => {
+    ec2.refuse = ({ subnetId }) =>
+      subnetId === 'subnet-a' ? 'InsufficientInstanceCapacity' : { code: 'SomethingNew', message: 'we do not say' };
+    await failure();
+    const counted = (name: string) =>
+      world.measured.filter((each) => each.name === 'LaunchRefusals' && Object.values(each.dimensions).includes(name))
+        .length;
+    expect([counted('POOL'), counted('UNKNOWN')]).toEqual([2, 2]);
+    expect(refusals).toHaveLength(4);
+    expect(refusals).toContainEqual({
+      vmId: 'vm_1',
+      runId: 'run_1',
+      code: 'SomethingNew',
+      class: 'UNKNOWN',
+      said: 'we do not say',
+      type: 'm7i.4xlarge',
+      availabilityZone: 'eu-central-1b',
+      subnetId: 'subnet-b',
+      market: 'on_demand',
+    });
   });
 
   it('about a profile that was just made is a throttle for the first tries, and then wrong', async () => {

@@ -70,8 +70,9 @@ describe('without a valid credential', () => {
   );
 
   test('an empty admin token is refused when the program starts', () => {
-    const adminCaller = { kind: 'principal', tenantId: 't', principalId: 'p' } as const;
-    expect(() => composeAuthenticate({ ports: world.ports, adminToken: '', adminCaller })).toThrow(RangeError);
+    expect(() =>
+      composeAuthenticate({ ports: world.ports, adminToken: '', admin: { tenantId: 't', principalId: 'p' } }),
+    ).toThrow(RangeError);
   });
 });
 

@@ -6,7 +6,12 @@ import { keys } from '../../../core/table/keys.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 
 const TOKEN = 'a-token-that-the-stack-has-generated';
-const ADMIN = { kind: 'principal', tenantId: BOOTSTRAP_TENANT, principalId: LOCAL_ADMIN };
+const ADMIN = {
+  kind: 'principal',
+  tenantId: BOOTSTRAP_TENANT,
+  principalId: LOCAL_ADMIN,
+  grants: { role: 'admin' },
+};
 
 let engine: TestEngine;
 let world: World;

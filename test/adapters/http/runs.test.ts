@@ -146,7 +146,7 @@ describe('artifacts', () => {
     const ports = { ...world.ports, artifacts };
     const app = createApp({
       ports,
-      authenticate: async () => ({ kind: 'principal', tenantId: TENANT, principalId: 'u' }),
+      authenticate: async () => ({ kind: 'principal', tenantId: TENANT, principalId: 'u', grants: { role: 'admin' } }),
     });
     send = (method, url, body, token = 'x') =>
       Promise.resolve(

@@ -132,7 +132,7 @@ describe('a limit of an agent', () => {
       await create(agent.id),
       await create(agent.id),
     ];
-    await cancelRun(world.ports, world.caller.tenantId, second, order);
+    await cancelRun(world.ports, world.caller, second, order);
     expect(await places(agentLimit(agent.id))).toEqual({ used: 1, holders: [first], waiters: [third] });
     await finishAs(world, first);
     await finishAs(world, first);
@@ -234,7 +234,7 @@ describe('many runs at once', () => {
         ...holders.map((id) => finishAs(busy, id)),
         ...(cancelled === undefined
           ? []
-          : [cancelRun(busy.ports, world.caller.tenantId, cancelled, order).catch(() => undefined)]),
+          : [cancelRun(busy.ports, world.caller, cancelled, order).catch(() => undefined)]),
       ]);
       for (const id of open) if ((await runRow(world, id)).endedAt !== undefined) open.delete(id);
     }

@@ -206,7 +206,7 @@ export class Storm {
     if (run === undefined) return;
     this.count(`cancelled while ${run.status}`);
     const order = { by: 'storm', reason: 'a whim', cause: 'request', force: this.chance(0.2) } as const;
-    await this.tried(cancelRun(this.ports, run.tenantId, run.id, order));
+    await this.tried(cancelRun(this.ports, run, run.id, order));
   }
 
   /** A VM dies: some are seen to be gone at once (one machine hears of the exit), the others only fall silent. */

@@ -134,7 +134,7 @@ describe('a start that was refused', () => {
 
   it('is no next attempt once somebody wants it ended', async () => {
     const { id, runner } = await startingRun(world);
-    await cancelRun(world.ports, world.caller.tenantId, id, { by: 'me', reason: '', cause: 'request' });
+    await cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
     await refuse(runner, id, 'refused');
     expect(await runRow(world, id)).toMatchObject({ status: 'cancelled', reason: 'cancelled_before_start' });
   });
@@ -216,7 +216,7 @@ describe('between two attempts', () => {
   it('it can be cancelled, and ends at once', async () => {
     const { id, runner } = await startingRun(world);
     await refuse(runner, id, 'refused');
-    await cancelRun(world.ports, world.caller.tenantId, id, { by: 'me', reason: '', cause: 'request' });
+    await cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
     expect(await runRow(world, id)).toMatchObject({ status: 'cancelled', attempt: 2 });
     await pass(5 * MINUTE);
     expect(placed(id, 2)).toBe(0);

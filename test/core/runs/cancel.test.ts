@@ -37,7 +37,7 @@ beforeEach(async () => {
 
 const order = { by: 'usr_me', reason: 'not needed', cause: 'request' } as const;
 const cancel = (runId: string, more: Partial<Parameters<typeof cancelRun>[3]> = {}, ports = world.ports) =>
-  cancelRun(ports, world.caller.tenantId, runId, { ...order, ...more });
+  cancelRun(ports, world.caller, runId, { ...order, ...more });
 const iso = (time: number) => new Date(time).toISOString();
 
 describe('a cancel before any VM has the marker', () => {
@@ -206,7 +206,7 @@ describe('a cancel of what has ended', () => {
   it('is a 404 for what is not there, or another tenant’s', async () => {
     const { id } = await apiRun(world);
     await expect(cancel('run_nowhere')).rejects.toMatchObject({ code: 'not_found' });
-    await expect(cancelRun(world.ports, 'other', id, order)).rejects.toMatchObject({ code: 'not_found' });
+    await expect(cancelRun(world.ports, { tenantId: 'other' }, id, order)).rejects.toMatchObject({ code: 'not_found' });
     expect((await runRow(world, id)).status).toBe('queued');
   });
 

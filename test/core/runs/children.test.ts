@@ -108,7 +108,7 @@ describe('a run that starts runs', () => {
     await done.runner.beat([ended(done.id)]);
     await expect(child(done.id)).rejects.toMatchObject({ code: 'run_ended' });
     const leaving = await runningRun(world);
-    await cancelRun(world.ports, world.caller.tenantId, leaving.id, { by: 'me', reason: '', cause: 'request' });
+    await cancelRun(world.ports, world.caller, leaving.id, { by: 'me', reason: '', cause: 'request' });
     await expect(child(leaving.id)).rejects.toMatchObject({ code: 'illegal_transition' });
     const other = await runningRun(world);
     const { agentId } = await runRow(world, other.id);

@@ -67,7 +67,7 @@ describe('idleness', () => {
 
   it('does not end work that is being ended for another reason', async () => {
     const { id, runner } = await runningRun(world, { limits: { idleTimeout: 'PT30S' } });
-    await cancelRun(world.ports, world.caller.tenantId, id, { by: 'me', reason: '', cause: 'request' });
+    await cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
     await runner.beat([idle(id, 60_000)]);
     expect((await runRow(world, id)).cancel).toMatchObject({ cause: 'request' });
   });

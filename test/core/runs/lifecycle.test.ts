@@ -202,7 +202,7 @@ describe('registration, dispatch and AwaitReady in any order', () => {
     world.launchFault = new Error('the answer was lost');
     await expect(launchVm(world.ports, input)).rejects.toThrow('lost');
     const vmId = world.launches[0]?.vmId ?? '';
-    await cancelRun(world.ports, world.caller.tenantId, id, { by: 'me', reason: '', cause: 'request' });
+    await cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
     world.observations.set(vmId, { status: 'terminated', detail: 'no such instance' });
     world.now += 61 * SECOND;
     await releaseVm(world.ports, vmId, 'looked again');
@@ -348,7 +348,7 @@ describe('launching', () => {
         ...world.ports.fleet,
         launch: async (spec: Parameters<typeof world.ports.fleet.launch>[0]) => {
           const answer = await world.ports.fleet.launch(spec);
-          await cancelRun(world.ports, world.caller.tenantId, id, { by: 'me', reason: '', cause: 'request' });
+          await cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
           world.terminations.length = 0;
           return answer;
         },
@@ -481,7 +481,7 @@ describe('verdicts', () => {
   ];
   it.each(cancelled)('while cancelling, of work that %s', async (_name, state, more, expected) => {
     const { id, runner } = await runningRun(world);
-    await cancelRun(world.ports, world.caller.tenantId, id, { by: 'me', reason: '', cause: 'request' });
+    await cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
     await runner.beat([entry(id, state, more)]);
     const run = await runRow(world, id);
     expect(run).toMatchObject(expected);

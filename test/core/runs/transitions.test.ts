@@ -54,7 +54,7 @@ async function scene(status: RunStatus): Promise<Scene> {
 
 const seen = (world: World) => ({ source: 'test', observedAt: new Date(world.now).toISOString(), detail: 'the test' });
 const cancel = ({ world, id }: Scene) =>
-  cancelRun(world.ports, world.caller.tenantId, id, { by: 'me', reason: '', cause: 'request' });
+  cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
 const finish = ({ world, id }: Scene, status: TerminalStatus) =>
   finishRun(world.ports, id, { status, evidence: seen(world) }, { attempt: 1 });
 

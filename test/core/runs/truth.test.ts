@@ -95,7 +95,7 @@ describe('a run that waits', () => {
     await first.runner.beat();
     await refusalOf(first.runner, first.id);
     expect(await runRow(world, first.id)).toMatchObject({ attempt: 2, waiting: { reason: 'agent_vm_limit' } });
-    await cancelRun(world.ports, world.caller.tenantId, first.id, CANCEL);
+    await cancelRun(world.ports, world.caller, first.id, CANCEL);
     expect(await places(world, `agent#${agent.id}`)).toEqual({ used: 0, holders: [], waiters: [] });
     expect((await body(second)).waiting).toMatchObject({ reason: 'agent_vm_limit' });
   });
@@ -169,7 +169,7 @@ describe('what was billed after a cancel', () => {
   it('is final where it says so: a VM that is kept warm afterwards is not the run’s any more', async () => {
     const agent = await world.agent({ warmFor: 'PT10M' });
     const { id, vmId, runner } = await atWork(world, agent.id);
-    await cancelRun(world.ports, world.caller.tenantId, id, CANCEL);
+    await cancelRun(world.ports, world.caller, id, CANCEL);
     world.now += 6 * SECOND;
     await runner.beat([ended(id, { signal: 'SIGINT', terminatedBy: 'cancel' })]);
     const billed = (await body(id)).cancel?.billed;

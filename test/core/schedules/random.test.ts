@@ -200,7 +200,7 @@ const OPERATIONS: readonly Operation[] = [
     run: async (ports, { world, dice }, row) => {
       const runId = dice.pick(row.liveRuns);
       const order = { by: 'me', reason: '', cause: 'request' } as const;
-      if (runId !== undefined) await cancelRun(ports, world.caller.tenantId, runId, order);
+      if (runId !== undefined) await cancelRun(ports, world.caller, runId, order);
     },
   },
   {

@@ -76,7 +76,7 @@ describe('commit', () => {
         return ports.store.transact(writes);
       },
     });
-    await expect(cancelRun({ ...ports, store: rivalled }, world.caller.tenantId, id, order)).rejects.toMatchObject({
+    await expect(cancelRun({ ...ports, store: rivalled }, world.caller, id, order)).rejects.toMatchObject({
       code: 'store_unavailable',
     });
     expect((await runRow(world, id)).status).toBe('failed');
@@ -132,7 +132,7 @@ describe('commit', () => {
   it('leaves no gap and no double in a run’s events, whatever was lost on the way', async () => {
     const { id } = await runningRun(world);
     const lost = { applied: true, error: unavailable };
-    await cancelRun(answering([{ applied: false, error: contended }, lost]), world.caller.tenantId, id, order);
+    await cancelRun(answering([{ applied: false, error: contended }, lost]), world.caller, id, order);
     const events = await eventsOf(world, keys.run(id).pk);
     expect(events.map((each) => each.sequence)).toEqual(upTo((await runRow(world, id)).version));
     expect(events.at(-1)?.type).toBe('run.cancelling');

@@ -22,7 +22,7 @@ beforeEach(async () => {
 async function stuck() {
   const agent = await world.agent({ slots: 2 });
   const { id, vmId, runner } = await atWork(world, agent.id);
-  await cancelRun(world.ports, world.caller.tenantId, id, CANCEL);
+  await cancelRun(world.ports, world.caller, id, CANCEL);
   return { agentId: agent.id, id, vmId, runner };
 }
 

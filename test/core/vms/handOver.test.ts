@@ -158,7 +158,7 @@ describe('a run that waits for capacity', () => {
     const first = await atWork(world, agent.id);
     const waiting = [await wantingRun(agent.id), await wantingRun(agent.id), await wantingRun(agent.id)];
     expect(await wantMarks(world, agent.id)).toEqual(waiting);
-    await cancelRun(world.ports, world.caller.tenantId, waiting[0] ?? '', CANCEL);
+    await cancelRun(world.ports, world.caller, waiting[0] ?? '', CANCEL);
     expect(await wantMarks(world, agent.id)).toEqual(waiting.slice(1));
     await endOf(first.runner, first.id);
     expect(await runsOn(world, first.vmId)).toEqual([waiting[1]]);

@@ -58,7 +58,7 @@ describe('an end that a dead VM has left untold', () => {
 
   it('ends one that was being cancelled by what ended it', async () => {
     const { id, vmId } = await runningRun(world);
-    await cancelRun(world.ports, world.caller.tenantId, id, CANCEL);
+    await cancelRun(world.ports, world.caller, id, CANCEL);
     await left(vmId, ended(id, { exitCode: 0, terminatedBy: 'self' }));
     expect(await runRow(world, id)).toMatchObject({ status: 'succeeded' });
   });

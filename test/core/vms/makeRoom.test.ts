@@ -77,7 +77,7 @@ describe('a start whose secrets cannot be read just now', () => {
     secretsAway();
     const { id, runner } = await startingFrom(world, await newRun(world, agent.id));
     await runner.beat();
-    await cancelRun(world.ports, world.caller.tenantId, id, CANCEL);
+    await cancelRun(world.ports, world.caller, id, CANCEL);
     expect((await runner.beat()).commands).toMatchObject([
       { kind: 'start', runId: id, impossible: expect.stringContaining('cancelled before') },
       { kind: 'cancel', runId: id },

@@ -107,9 +107,9 @@ describe('maxConcurrentVms', () => {
   it('gives back the place of a run that is cancelled before its launch, and once', async () => {
     const agent = await limited(1);
     const [first, second] = [await newRun(world, agent.id), await newRun(world, agent.id)];
-    await cancelRun(world.ports, world.caller.tenantId, first, CANCEL);
+    await cancelRun(world.ports, world.caller, first, CANCEL);
     expect(await places(world, vmLimit(agent.id))).toEqual({ used: 1, holders: [second], waiters: [] });
-    await cancelRun(world.ports, world.caller.tenantId, second, CANCEL);
+    await cancelRun(world.ports, world.caller, second, CANCEL);
     expect(await places(world, vmLimit(agent.id))).toEqual(nothing);
   });
 
@@ -205,8 +205,8 @@ describe('a next attempt', () => {
     expect(placed(world)).toEqual([`${id}-1`, `${id}-2`]);
     expect(await places(world, vmLimit(agent.id))).toEqual({ used: 1, holders: [id], waiters: [] });
     expect((await runRow(world, id)).admitted).toEqual([`agent#${agent.id}`, vmLimit(agent.id)]);
-    await cancelRun(world.ports, world.caller.tenantId, later, CANCEL);
-    await cancelRun(world.ports, world.caller.tenantId, id, CANCEL);
+    await cancelRun(world.ports, world.caller, later, CANCEL);
+    await cancelRun(world.ports, world.caller, id, CANCEL);
     expect(await places(world, `agent#${agent.id}`)).toEqual(nothing);
     expect(await places(world, vmLimit(agent.id))).toEqual(nothing);
     const events = await eventsOf(world, keys.run(id).pk);
@@ -219,7 +219,7 @@ describe('a next attempt', () => {
     const first = await startingFrom(world, id);
     await first.runner.beat();
     await refusalOf(first.runner, id);
-    await cancelRun(world.ports, world.caller.tenantId, id, CANCEL);
+    await cancelRun(world.ports, world.caller, id, CANCEL);
     expect(await places(world, `agent#${agent.id}`)).toEqual(nothing);
     expect(await places(world, vmLimit(agent.id))).toEqual({ used: 1, holders: [first.vmId], waiters: [] });
   });
@@ -253,7 +253,7 @@ describe('a crash after a place was taken', () => {
     await expect(launchVm({ ...world.ports, fleet }, executionOf(id))).rejects.toThrow('crash');
     const [vmId = ''] = (await places(world, vmLimit(agent.id))).holders;
     dies(world, vmId);
-    await cancelRun(world.ports, world.caller.tenantId, id, CANCEL);
+    await cancelRun(world.ports, world.caller, id, CANCEL);
     // Its launch was never answered: an instance may yet appear, so its place is not given to another one at once.
     expect((await places(world, vmLimit(agent.id))).holders).toEqual([vmId]);
     await passes(world, 120);

@@ -167,7 +167,7 @@ describe('a promise that is broken is noticed within a minute of its deadline, w
     const { world } = scene;
     const late = await secondsLate(scene, async () => {
       const { id, vmId } = await runningRun(world);
-      await cancelRun(world.ports, world.caller.tenantId, id, CANCEL);
+      await cancelRun(world.ports, world.caller, id, CANCEL);
       const deadlineAt = world.now + world.ports.config.cancelEscalateSeconds * SECOND;
       return { deadlineAt, over: async () => world.terminations.includes(vmId) };
     });

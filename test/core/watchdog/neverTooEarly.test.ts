@@ -25,7 +25,7 @@ async function everythingWell(world: World) {
   const atWork = await runningRun(world);
   const starting = await startingRun(world);
   const cancelling = await runningRun(world);
-  await cancelRun(world.ports, world.caller.tenantId, cancelling.id, CANCEL);
+  await cancelRun(world.ports, world.caller, cancelling.id, CANCEL);
   const drained = await runningRun(world);
   await requestDrain(world.ports, world.caller, drained.vmId, { kind: 'none' });
   const warm = await warmVm(world, { warmFor: 'PT4H' });

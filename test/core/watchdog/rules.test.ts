@@ -90,7 +90,7 @@ describe('an instance that no VM accounts for', () => {
     await expect(launchVm(world.ports, input)).rejects.toThrow('no answer');
     const vmId = world.launches[0]?.vmId ?? '';
     world.observations.set(vmId, { status: 'terminated', detail: 'no instance has its tag' });
-    await cancelRun(world.ports, world.caller.tenantId, id, { by: 'me', reason: '', cause: 'request' });
+    await cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
     await pass(2 * MINUTE);
     expect((await vmRow(world, vmId)).status).toBe('terminated');
     world.instances.set('i-late', instance(vmId));

@@ -241,7 +241,7 @@ describe('a VM that serves nothing', () => {
     await expect(launchVm(world.ports, input)).rejects.toThrow('no answer');
     const vmId = world.launches[0]?.vmId ?? '';
     world.observations.set(vmId, { status: 'terminated', detail: 'no instance has its tag' });
-    await cancelRun(world.ports, world.caller.tenantId, id, { by: 'me', reason: '', cause: 'request' });
+    await cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
     expect((await vmRow(world, vmId)).status).toBe('draining');
     await pass(50 * SECOND);
     expect((await vmRow(world, vmId)).status).toBe('draining');
@@ -251,8 +251,7 @@ describe('a VM that serves nothing', () => {
 });
 
 describe('a cancel', () => {
-  const ask = (id: string) =>
-    cancelRun(world.ports, world.caller.tenantId, id, { by: 'me', reason: '', cause: 'request' });
+  const ask = (id: string) => cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
 
   it('is not sent again while it waits for its delivery, or when it has been acknowledged', async () => {
     const { id, runner } = await runningRun(world);

@@ -11,7 +11,7 @@ import { ended, entry, MINUTE, running, runningRun, runRow, SECOND, vmRow } from
 import { atWork, CANCEL, dies, newRun } from '../../vms/support.ts';
 import { keyOf, losing, type RuleCase, type Scene } from '../scene.ts';
 
-const cancel = (world: World, id: string) => cancelRun(world.ports, world.caller.tenantId, id, CANCEL);
+const cancel = (world: World, id: string) => cancelRun(world.ports, world.caller, id, CANCEL);
 
 /** The VM's end is recorded, and what would have ended its run is lost on the way. */
 async function vmGoneRunLeft({ world }: Scene, { id, vmId }: { readonly id: string; readonly vmId: string }) {

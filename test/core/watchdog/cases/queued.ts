@@ -280,7 +280,7 @@ export const QUEUED_CASES = {
       almost: 'its run was cancelled, which is why its execution ended',
       leftAlone: async (scene) => {
         const { id } = await apiRun(scene.world);
-        await cancelRun(scene.world.ports, scene.world.caller.tenantId, id, { by: 'me', reason: '', cause: 'request' });
+        await cancelRun(scene.world.ports, scene.world.caller, id, { by: 'me', reason: '', cause: 'request' });
         scene.world.executionLooks.set(`${id}-1`, { status: 'failed', error: 'aborted', detail: 'it was stopped' });
         await scene.pass(2 * MINUTE);
         expect(await runRow(scene.world, id)).toMatchObject({ status: 'cancelled', attempt: 1 });

@@ -146,7 +146,7 @@ const stray: RuleCase = {
     await expect(launchVm(world.ports, input)).rejects.toThrow('no answer');
     const vmId = world.launches[0]?.vmId ?? '';
     dies(world, vmId);
-    await cancelRun(world.ports, world.caller.tenantId, id, CANCEL);
+    await cancelRun(world.ports, world.caller, id, CANCEL);
     await scene.pass(2 * MINUTE);
     expect((await vmRow(world, vmId)).status).toBe('terminated');
     world.instances.set('i-late', instanceOf(vmId));
@@ -330,7 +330,7 @@ export const VM_CASES = {
       leftAlone: async (scene) => {
         const { id, vmId, runner } = await runningRun(scene.world);
         await scene.pass(2 * MINUTE, () => runner.beat([running(id)]));
-        await cancelRun(scene.world.ports, scene.world.caller.tenantId, id, CANCEL);
+        await cancelRun(scene.world.ports, scene.world.caller, id, CANCEL);
         await scene.pass(50 * SECOND, () => runner.beat([running(id)]));
         expect((await vmRow(scene.world, vmId)).slots).toHaveLength(1);
       },
