@@ -34,7 +34,7 @@ export const unregisteredRule = rule<VmRow, Evidence, Decision>({
   act: async ({ ports }, vm, decision) => {
     if (decision.do === 'release') {
       const because = `run ${vm.purpose.runId} needs it no more`;
-      await releaseVm(ports, vm.id, because);
+      if ((await releaseVm(ports, vm.id, because)) !== 'released') return [];
       return [{ rule: 'vm_unneeded', subject: vm.id, did: 'released it', because }];
     }
     // It is looked at once more: only what is seen twice is gone.
