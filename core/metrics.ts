@@ -40,7 +40,7 @@ export const METRICS = {
   },
   QueueAgeSeconds: { dimensions: [], meaning: 'how long a run that is not yet let in or placed has been queued' },
   RunsEnded: { dimensions: ['status'], meaning: 'runs by how they ended' },
-  Recoveries: { dimensions: ['rule'], meaning: 'what the watchdog put right, by its rule' },
+  Recoveries: { dimensions: ['rule'], meaning: 'what was put right without anybody asking, by its rule' },
   OldestOverdueSeconds: {
     dimensions: [],
     meaning: 'how long the most overdue promise that a tick met has been broken; 0 where none was',

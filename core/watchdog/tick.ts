@@ -108,10 +108,26 @@ class Tick {
         this.#leftOver = true;
         return;
       }
-      const key = await queue.take();
+      const key = await this.#next(queue);
       if (key === undefined) return;
       await this.#one(key);
     }
+  }
+
+  /** The index of one kind that cannot be read costs the other kinds nothing. */
+  async #next(queue: DueQueue): Promise<Key | undefined> {
+    try {
+      return await queue.take();
+    } catch (error) {
+      this.#failed(error);
+      this.#ports.log.error('watchdog.index_failed', { error: textOf(error) });
+      return undefined;
+    }
+  }
+
+  #failed(error: unknown): void {
+    this.#failures++;
+    if (error instanceof StoreUnavailable) this.blind = true;
   }
 
   async #one(key: Key): Promise<void> {
@@ -127,10 +143,9 @@ class Tick {
       for (const action of await look(context, item)) await this.#record(item, action);
       await forgetFailures(this.#ports, item);
     } catch (error) {
-      this.#failures++;
-      if (error instanceof StoreUnavailable) this.blind = true;
+      this.#failed(error);
       if (this.#poison.length < POISON_SHOWN) this.#poison.push(key.pk);
-      log.error('watchdog.item_failed', { key: key.pk, error: error instanceof Error ? error.message : String(error) });
+      log.error('watchdog.item_failed', { key: key.pk, error: textOf(error) });
       if (item !== undefined)
         await postpone(this.#ports, item, time.now()).catch((failure: unknown) =>
           log.error('watchdog.postpone_failed', { key: key.pk, error: String(failure) }),
@@ -196,6 +211,8 @@ class Tick {
       .catch((error: unknown) => log.error('watchdog.note_failed', { key: item.pk, error: String(error) }));
   }
 }
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 const SUBJECTS: Readonly<Record<string, 'run' | 'vm' | 'schedule'>> = {
   'RUN#': 'run',

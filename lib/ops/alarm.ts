@@ -88,3 +88,21 @@ export const metricsNamespaceOf = (installationId: string): string => `Candor/${
 
 export const metricsOf = (measure: Measure): readonly OneMetric[] =>
   measure.from === 'formula' ? Object.values(measure.metrics) : [measure];
+
+/** A metric of a minute may come minutes late; of five minutes' worth, it then lacks little. */
+const FILLED_SECONDS_MIN = 300;
+
+/**
+ * What an alarm is evaluated on. CloudWatch reads more periods than an alarm evaluates, and takes whatever real data points it
+ * finds there, however old, before it treats any as missing: a sign of life would be believed for two periods more after its
+ * end, and what went wrong once would stand for as long. Filled with zeros, no data means zero in its own period.
+ *
+ * Not where the last minute alone decides: its data may not have come yet, and the zero in its place would hide it for ever.
+ */
+export function evaluatedOn({ measure, missing, breaches, periodSeconds }: AlarmSpec): Measure {
+  if (measure.from === 'formula') return measure;
+  const zeroIsWell = missing === 'notBreaching' && breaches === 'at_least' && periodSeconds >= FILLED_SECONDS_MIN;
+  const zeroIsDeath = missing === 'breaching' && breaches === 'less_than';
+  if (!zeroIsWell && !zeroIsDeath) return measure;
+  return { from: 'formula', formula: 'FILL(measured, 0)', label: measure.metric, metrics: { measured: measure } };
+}

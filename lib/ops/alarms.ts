@@ -2,7 +2,7 @@
 import { Alarm, ComparisonOperator, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
 import type { CandorStack } from '../stacks/candorStack.ts';
 import type { ControlStack } from '../stacks/control.ts';
-import { type AlarmSpec, alarmNameOf } from './alarm.ts';
+import { type AlarmSpec, alarmNameOf, evaluatedOn } from './alarm.ts';
 import { alarmCatalogue } from './catalogue.ts';
 import { dashboardOf, runbookOf } from './links.ts';
 import { metricFrom } from './metrics.ts';
@@ -50,7 +50,7 @@ export function createAlarms(stack: CandorStack, control: ControlStack): readonl
     alarm: new Alarm(stack, spec.name, {
       alarmName: alarmNameOf(id, spec.name),
       alarmDescription: descriptionOf(stack, spec),
-      metric: metricFrom(spec.measure, control, { periodSeconds: spec.periodSeconds }),
+      metric: metricFrom(evaluatedOn(spec), control, { periodSeconds: spec.periodSeconds }),
       threshold: spec.threshold,
       comparisonOperator: OPERATORS[spec.breaches],
       datapointsToAlarm: spec.points.breaching,

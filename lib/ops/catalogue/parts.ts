@@ -138,7 +138,7 @@ export const partAlarms = (thresholds: AlarmThresholds): readonly AlarmSpec[] =>
     firstCommand: 'aws logs tail /aws/lambda/{id}-api --since 15m --filter-pattern \'{ $.level = "ERROR" }\'',
     measure: {
       from: 'formula',
-      formula: 'IF(failures >= 5, 100 * failures / requests, 0)',
+      formula: 'IF(FILL(failures, 0) >= 5, 100 * failures / requests, 0)',
       label: 'percent of requests that failed, where five did',
       // No request, or none that failed, is no failure.
       metrics: {
