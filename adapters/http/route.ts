@@ -139,7 +139,15 @@ export function route<
       const { repeat } = spec;
       if (key === undefined || repeat === undefined || repeat === 'harmless') return spec.handle(call);
       const problem = { requestId: context.get('requestId'), method, path: context.req.path, log: ports.log };
-      const keyed = { key, operation, caller: holderOf(caller), request, body: value, problem, secret: 'secret' in repeat };
+      const keyed = {
+        key,
+        operation,
+        caller: holderOf(caller),
+        request,
+        body: value,
+        problem,
+        secret: 'secret' in repeat,
+      };
       return respondOnce(ports, keyed, {
         handle: (own) => spec.handle({ ...call, ports: own }),
         again: (created) => againOf(repeat, call, created),

@@ -124,9 +124,13 @@ function takingAlong(ports: Ports, request: KeyedRequest, requestId: string): Ta
 
 async function repeat(ports: Ports, request: KeyedRequest, record: IdempotencyRow, again: Again): Promise<Answered> {
   if (record.payload !== request.payload)
-    throw new CandorError('idempotency_key_reused', 'This Idempotency-Key was sent before, with another request or other rights.', {
-      remedy: 'Send a new key with a new request; send the very same request with the same key.',
-    });
+    throw new CandorError(
+      'idempotency_key_reused',
+      'This Idempotency-Key was sent before, with another request or other rights.',
+      {
+        remedy: 'Send a new key with a new request; send the very same request with the same key.',
+      },
+    );
   if (record.answer !== undefined) return { answer: record.answer, replayed: true };
   if (ports.time.now() < record.busyUntil)
     throw new CandorError('idempotency_in_flight', 'The first request with this Idempotency-Key is still at work.', {
@@ -150,8 +154,7 @@ async function storeAnswer(
   answer: Answer,
 ): Promise<IdempotencyRow | undefined> {
   const isSecret = secret === true && answer.status < 400;
-  const isKept =
-    !isSecret && answer.status < 500 && new TextEncoder().encode(answer.body).length <= ANSWER_BYTES_MAX;
+  const isKept = !isSecret && answer.status < 500 && new TextEncoder().encode(answer.body).length <= ANSWER_BYTES_MAX;
   const set = isKept ? { answer: asValue(answer) } : { busyUntil: 0 };
   const guards = [
     guard('idempotency.ours', eq('requestId', requestId)),
