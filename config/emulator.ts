@@ -20,4 +20,5 @@ export const emulator: EnvironmentInput = {
   limits: { maxRequestsPerMinute: 60_000 },
   retention: { logObjectsDays: 14, functionLogsDays: 1, keepData: false },
   features: { dashboard: false },
+  tags: { 'cost-center': '4711' },
 };

@@ -7,23 +7,23 @@ import { webhookPorts } from './ports/webhooks.ts';
 import { wrap } from './wrap.ts';
 
 const StreamEvent = z.looseObject({
-  Records: z.optional(
-    z.array(
-      z.looseObject({ dynamodb: z.looseObject({ Keys: z.looseObject({ pk: z.looseObject({ S: z.string() }) }) }) }),
-    ),
+  Records: z.array(
+    z.looseObject({ dynamodb: z.looseObject({ Keys: z.looseObject({ pk: z.looseObject({ S: z.string() }) }) }) }),
   ),
 });
+const Minute = z.looseObject({ source: z.literal('aws.events') });
 
 /** For the last tries to end in, and to be told of. */
 const MARGIN_MS = 5000;
 
 const ports = composed(() => webhookPorts());
 
-export const handler = wrap(StreamEvent, async ({ Records: records }, context) => {
+export const handler = wrap(z.union([StreamEvent, Minute]), async (event, context) => {
   const { time, config } = ports();
   const left = context.getRemainingTimeInMillis() - config.webhookTimeoutSeconds * 1000 - MARGIN_MS;
   const budgetMs = Math.max(1000, left);
-  if (records === undefined) return sendDue(ports(), { budgetMs });
+  if ('source' in event) return sendDue(ports(), { budgetMs });
+  const records = (event as z.output<typeof StreamEvent>).Records;
   const keys = records.map(({ dynamodb }) => dynamodb.Keys.pk.S).filter((pk) => pk.startsWith(DELIVERY_PREFIX));
   // What there is no time for is in the index, and due.
   return { leftOver: await sendAll(ports(), keys.map(idOf), time.now() + budgetMs) };

@@ -72,6 +72,8 @@ export const optional = (source: Environment = process.env) => ({
   adminTokenSecretArn: source.CANDOR_ADMIN_TOKEN_SECRET_ARN,
   metricsNamespace: source.CANDOR_METRICS_NAMESPACE ?? 'Candor',
   launchTemplateVersion: source.CANDOR_LAUNCH_TEMPLATE_VERSION ?? '$Latest',
+  /** Of the environment's own, for instances: a JSON object. */
+  instanceTags: source.CANDOR_INSTANCE_TAGS ?? '{}',
   /** S3 is reached at another endpoint than its own: an emulator. */
   emulatesS3: (source.AWS_ENDPOINT_URL_S3 ?? source.AWS_ENDPOINT_URL) !== undefined,
 });

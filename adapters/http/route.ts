@@ -9,18 +9,20 @@ import { checkAnywhere, checkWhole } from '../../core/access/grants.ts';
 import { OF_THE_TENANT, OPERATIONS, type Operation } from '../../core/access/operations.ts';
 import type { Caller, Identity } from '../../core/access/principals.ts';
 import type { PrincipalCaller } from '../../core/agents/service.ts';
+import { isChange, recorded } from '../../core/auditLog/record.ts';
 import type { CoreConfig } from '../../core/config.ts';
 import { CandorError, NotFound } from '../../core/errors.ts';
 import { type IdPrefix, idPattern } from '../../core/ids.ts';
 import type { Ports, Rates, TokenClaims } from '../../core/ports.ts';
 import { type Authenticate, readIdentity, readRunner } from './authenticate.ts';
 import { type KeyHolder, respondOnce } from './idempotency.ts';
+import { originOf } from './origin.ts';
 import { type ReadBody, readBody, readIdempotencyKey, readQuery } from './parse.ts';
 
 /** Who may call, and what the handler learns of the caller. */
 export interface Callers {
   readonly public: undefined;
-  readonly principal: PrincipalCaller & { readonly keyId?: string };
+  readonly principal: PrincipalCaller & { readonly credentialId?: string };
   /** Principals, and the run that the path names. */
   readonly own_run: Caller;
   /** Principals, and runs: what they may start here, the use case says. */
@@ -135,23 +137,14 @@ export function route<
       const query = readQuery(new URL(request.url), spec.query ?? NoQuery) as z.output<Query>;
       const { body, value } = (await bodyOf(request, spec.body, ports.config)) as ReadBody<z.output<Body>>;
       const call = { ports, caller, request, param: (name: string) => paramOf(context, name), query, body };
+      const handle = (own: Ports) => spec.handle({ ...call, ports: ownPorts(own, operation, caller, context) });
       const key = method === 'POST' && path.startsWith('/v1/') ? readIdempotencyKey(request) : undefined;
       const { repeat } = spec;
-      if (key === undefined || repeat === undefined || repeat === 'harmless') return spec.handle(call);
+      if (key === undefined || repeat === undefined || repeat === 'harmless') return handle(ports);
       const problem = { requestId: context.get('requestId'), method, path: context.req.path, log: ports.log };
-      const keyed = {
-        key,
-        operation,
-        caller: holderOf(caller),
-        request,
-        body: value,
-        problem,
-        secret: 'secret' in repeat,
-      };
-      return respondOnce(ports, keyed, {
-        handle: (own) => spec.handle({ ...call, ports: own }),
-        again: (created) => againOf(repeat, call, created),
-      });
+      const secret = 'secret' in repeat;
+      const keyed = { key, operation, caller: holderOf(caller), request, body: value, problem, secret };
+      return respondOnce(ports, keyed, { handle, again: (created) => againOf(repeat, call, created) });
     },
   };
 }
@@ -175,6 +168,13 @@ async function againOf<C>(
 function holderOf(caller: Callers[Access]): KeyHolder {
   if (caller !== undefined && ('principalId' in caller || 'runId' in caller)) return caller;
   throw new Error('only principals and runs send idempotency keys');
+}
+
+/** Where the request may change something, its ports write down that it did. */
+function ownPorts(ports: Ports, operation: Operation, caller: Callers[Access], context: Context): Ports {
+  if (!isChange(operation) || caller === undefined || !('kind' in caller)) return ports;
+  if (caller.kind !== 'principal' && caller.kind !== 'run') return ports;
+  return recorded(ports, { requestId: context.get('requestId'), operation, caller, from: originOf(context) });
 }
 
 /** Room for everything beside the input: names, environment, metadata. */

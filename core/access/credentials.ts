@@ -40,7 +40,7 @@ export async function identityOfKey(
     ...(key.agents !== undefined && { agents: key.agents }),
   };
   const { tenantId } = principal;
-  return { kind: 'principal', tenantId, principalId, keyId, grants: narrowed(grantsOf(principal), cut) };
+  return { kind: 'principal', tenantId, principalId, credentialId: keyId, grants: narrowed(grantsOf(principal), cut) };
 }
 
 /** For whoever asks which keys are still in use. Nobody waits for it, nobody fails by it. */

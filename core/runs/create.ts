@@ -12,7 +12,10 @@ import type { RetryRule, RunRow } from './model.ts';
 
 export interface NewRun {
   readonly id: string;
-  readonly agent: Pick<AgentRow, 'tenantId' | 'id' | 'version' | 'limits' | 'retry' | 'reuse' | 'warmFor' | 'slots'>;
+  readonly agent: Pick<
+    AgentRow,
+    'tenantId' | 'id' | 'version' | 'limits' | 'retry' | 'reuse' | 'warmFor' | 'slots' | 'successCriteria'
+  >;
   readonly trigger: RunRow['trigger'];
   readonly displayName: string;
   readonly inputKey: Key;
@@ -56,6 +59,7 @@ export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
     ...(limited && { limited }),
     ...(limits.some((limit) => limit.kind === 'vms') && { vmLimited: true }),
     ...(mayReuse(agent, limited) && { mayReuse: true }),
+    hasCriteria: agent.successCriteria !== undefined,
     trigger: facts.trigger,
     displayName: facts.displayName,
     status: 'queued',

@@ -19,7 +19,8 @@ const VMS_TRIED = 5;
 
 export async function giveVm(ports: Ports, seen: RunRow): Promise<Given> {
   if (seen.mayReuse !== true) return { placement: await startExecution(ports, seen), freed: [] };
-  const run = asRow<RunRow>(await ports.store.get(keys.run(seen.id))) ?? seen;
+  // Its admission has changed a limited run since it was read.
+  const run = seen.limited === true ? (asRow<RunRow>(await ports.store.get(keys.run(seen.id))) ?? seen) : seen;
   for (const vmId of await freeVms(ports, run, VMS_TRIED)) {
     const claim = await claimDispatch(ports, run.id, run.attempt, vmId);
     if (claim === 'claimed') return { placement: 'started', freed: (run.admitted ?? []).filter(countsVms) };

@@ -76,6 +76,8 @@ export const keys = {
     sk: `${wantingPrefix(version)}${String(queuedAt).padStart(14, '0')}#${runId}`,
   }),
   vm: (vmId: string): Key => ({ pk: `VM#${vmId}`, sk: META }),
+  /** The token of the state that waits for its registration. */
+  vmTaskToken: (vmId: string): Key => ({ pk: `VM#${vmId}`, sk: 'TOKEN' }),
   vmEvent: (vmId: string, sequence: number): Key => ({ pk: `VM#${vmId}`, sk: `EVT#${pad(sequence)}` }),
   /** A limit's counter; below it, who holds a place and who waits for one, the longest waiting first. */
   limit: (limitId: string): Key => ({ pk: `LIM#${limitId}`, sk: META }),

@@ -72,6 +72,9 @@ const fleet: Give = (target, around) => {
 /** Fleet, launching: into our subnets, from our template, with our tag on whatever comes of it. */
 const launch: Give = (target, around) => {
   const { network, launchTemplate, vmRole } = around.fleet;
+  const { tags } = around.stack.installation.config;
+  // They stand in the launch template as well; EC2 does not say what becomes of those where a request names tags itself.
+  if (Object.keys(tags).length > 0) target.set({ CANDOR_INSTANCE_TAGS: JSON.stringify(tags) });
   const actions = ['ec2:CreateFleet', 'ec2:RunInstances'];
   target.allow('LaunchFrom', actions, [around.ec2(`launch-template/${launchTemplate.ref}`)], around.ownResource);
   const securityGroup = around.ec2(`security-group/${network.securityGroup.securityGroupId}`);

@@ -10,6 +10,7 @@ const ADMIN = {
   kind: 'principal',
   tenantId: BOOTSTRAP_TENANT,
   principalId: LOCAL_ADMIN,
+  credentialId: 'admin_token',
   grants: { role: 'admin' },
 };
 

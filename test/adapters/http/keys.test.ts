@@ -43,7 +43,7 @@ it('says who it is and what it opens, and when it was last used', async () => {
   const me = await world.send('GET', '/v1/me', { token: made.key });
   expect(me.body).toMatchObject({
     principalId: id,
-    keyId: made.id,
+    credentialId: made.id,
     kind: 'service_account',
     name: 'ci',
     role: 'operator',
