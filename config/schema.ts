@@ -303,9 +303,9 @@ export const EnvironmentConfig = Shape.superRefine((config, context) => {
   checkImages(config, complain);
   checkLimits(config, complain);
   checkSize(config, complain);
-  checkThrottle(config, complain);
   checkTags(config, complain);
   checkEgress(config, complain);
+  checkThrottle(config, complain);
   if (config.production && config.account === 'current')
     complain(['account'], 'production names its account: give its twelve digits');
   if (config.production && !config.retention.keepData)

@@ -137,16 +137,34 @@ export function route<
       const query = readQuery(new URL(request.url), spec.query ?? NoQuery) as z.output<Query>;
       const { body, value } = (await bodyOf(request, spec.body, ports.config)) as ReadBody<z.output<Body>>;
       const call = { ports, caller, request, param: (name: string) => paramOf(context, name), query, body };
-      const handle = (own: Ports) => spec.handle({ ...call, ports: ownPorts(own, operation, caller, context) });
+      const noted = (own: Ports) => notingChanges(own, operation, caller, context);
       const key = method === 'POST' && path.startsWith('/v1/') ? readIdempotencyKey(request) : undefined;
       const { repeat } = spec;
-      if (key === undefined || repeat === undefined || repeat === 'harmless') return handle(ports);
+      if (key === undefined || repeat === undefined || repeat === 'harmless')
+        return spec.handle({ ...call, ports: noted(ports) });
       const problem = { requestId: context.get('requestId'), method, path: context.req.path, log: ports.log };
-      const secret = 'secret' in repeat;
-      const keyed = { key, operation, caller: holderOf(caller), request, body: value, problem, secret };
-      return respondOnce(ports, keyed, { handle, again: (created) => againOf(repeat, call, created) });
+      const keyed = {
+        key,
+        operation,
+        caller: holderOf(caller),
+        request,
+        body: value,
+        problem,
+        secret: 'secret' in repeat,
+      };
+      return respondOnce(ports, keyed, {
+        handle: (own) => spec.handle({ ...call, ports: noted(own) }),
+        again: (created) => againOf(repeat, call, created),
+      });
     },
   };
+}
+
+/** Where the request may change something, its ports write down that it did. */
+function notingChanges(ports: Ports, operation: Operation, caller: Callers[Access], context: Context): Ports {
+  if (!isChange(operation) || caller === undefined || !('kind' in caller)) return ports;
+  if (caller.kind !== 'principal' && caller.kind !== 'run') return ports;
+  return recorded(ports, { requestId: context.get('requestId'), operation, caller, from: originOf(context) });
 }
 
 async function againOf<C>(
@@ -168,13 +186,6 @@ async function againOf<C>(
 function holderOf(caller: Callers[Access]): KeyHolder {
   if (caller !== undefined && ('principalId' in caller || 'runId' in caller)) return caller;
   throw new Error('only principals and runs send idempotency keys');
-}
-
-/** Where the request may change something, its ports write down that it did. */
-function ownPorts(ports: Ports, operation: Operation, caller: Callers[Access], context: Context): Ports {
-  if (!isChange(operation) || caller === undefined || !('kind' in caller)) return ports;
-  if (caller.kind !== 'principal' && caller.kind !== 'run') return ports;
-  return recorded(ports, { requestId: context.get('requestId'), operation, caller, from: originOf(context) });
 }
 
 /** Room for everything beside the input: names, environment, metadata. */
