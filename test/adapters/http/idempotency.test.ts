@@ -36,8 +36,13 @@ const isRecord = (write: Write) => keyOf(write).startsWith('IDEM#');
 const isAnswer = (writes: readonly Write[]) => writes.length === 1 && writes.every(isRecord);
 const takesRecord = (writes: readonly Write[]) => writes.length > 1 && writes.some(isRecord);
 
+type Content = Readonly<Record<string, unknown>>;
+
 /** Everything in the table but the records of keys. */
-async function contentOf(world: HttpWorld): Promise<Readonly<Record<string, unknown>>> {
+const contentOf = (world: HttpWorld): Promise<Content> => scanned(world, (pk) => !pk.startsWith('IDEM#'));
+const recordsOf = (world: HttpWorld): Promise<Content> => scanned(world, (pk) => pk.startsWith('IDEM#'));
+
+async function scanned(world: HttpWorld, wanted: (pk: string) => boolean): Promise<Content> {
   const content: Record<string, unknown> = {};
   let from: Record<string, AttributeValue> | undefined;
   do {
@@ -45,7 +50,7 @@ async function contentOf(world: HttpWorld): Promise<Readonly<Record<string, unkn
       new ScanCommand({ TableName: world.tableName, ConsistentRead: true, ExclusiveStartKey: from }),
     );
     for (const item of (page.Items ?? []).map(unmarshallItem))
-      if (!item.pk.startsWith('IDEM#')) content[`${item.pk} ${item.sk}`] = item;
+      if (wanted(item.pk)) content[`${item.pk} ${item.sk}`] = item;
     from = page.LastEvaluatedKey;
   } while (from !== undefined);
   return content;
@@ -86,8 +91,29 @@ test('every POST of the API that has an effect of its own is in the list', () =>
   expect(KEYED_POSTS.map(({ operation }) => operation).sort()).toEqual(operations.sort());
 });
 
-describe.each(KEYED_POSTS)('$operation', ({ status, prepare, other }) => {
-  test('has one effect and one answer, however often it is sent', async () => {
+const SECRETS = KEYED_POSTS.filter(({ secret }) => secret !== undefined);
+
+describe.each(SECRETS)('$operation, which shows a secret', ({ status, prepare, secret = '' }) => {
+  test('shows it once: a repeat has no effect and learns what to do, and nothing of it is kept', async () => {
+    const world = await createHttpWorld(engine);
+    const { path, body } = await prepare(world);
+    const request = { headers: KEY, ...(body && { body }) };
+    const first = await world.send('POST', path, request);
+    expect([first.status, typeof first.body[secret]], first.text).toEqual([status, 'string']);
+    const stands = await contentOf(world);
+    for (let times = 0; times < 2; times++) {
+      const again = await world.send('POST', path, request);
+      expect([again.status, again.body.code, isReplay(again)], again.text).toEqual([409, 'shown_once', true]);
+      if (status === 201) expect(again.body.id).toBe(first.body.id);
+      expect(again.text).not.toContain(first.body[secret]);
+    }
+    expect(await contentOf(world)).toEqual(stands);
+    expect(JSON.stringify(await recordsOf(world))).not.toContain(first.body[secret].slice(-20));
+  });
+});
+
+describe.each(KEYED_POSTS)('$operation', ({ status, prepare, other, secret }) => {
+  test.skipIf(secret)('has one effect and one answer, however often it is sent', async () => {
     const world = await createHttpWorld(engine);
     const { path, body } = await prepare(world);
     const request = { headers: KEY, ...(body && { body }) };
@@ -129,7 +155,7 @@ describe.each(KEYED_POSTS)('$operation', ({ status, prepare, other }) => {
     ]);
     world.now.ms += REQUEST_MS;
     const late = await world.send('POST', path, request);
-    expect([late.status, isReplay(late)], late.text).toEqual([status, true]);
+    expect([late.status, isReplay(late)], late.text).toEqual([secret === undefined ? status : 409, true]);
     expect(await contentOf(world)).toEqual(stands);
     world.now.ms += 60_000;
     expect(answerOf(await world.send('POST', path, request))).toEqual(answerOf(late));
@@ -192,6 +218,23 @@ describe('a key', () => {
     const paused = await world.send('POST', `/v1/schedules/${schedule.id}/pause`, { headers: KEY });
     const resumed = await world.send('POST', `/v1/schedules/${schedule.id}/resume`, { headers: KEY });
     expect([paused.body.status, resumed.body.status]).toEqual(['paused', 'active']);
+  });
+
+  test('gives no answer of before to who may not ask for it now', async () => {
+    const [mine, yours] = [await makeAgent(world), await makeAgent(world)];
+    const agents = { [mine.id]: 'operator', [yours.id]: 'operator' };
+    const { id } = (await world.send('POST', '/v1/principals', { body: { name: 'two', agents } })).body;
+    const keyFor = async (agent: string) => {
+      const body = { name: agent, agents: [agent] };
+      return (await world.send('POST', `/v1/principals/${id}/keys`, { body })).body.key;
+    };
+    const start = (token: string) => world.send('POST', `/v1/agents/${mine.id}/runs`, { headers: KEY, token });
+    const [mayAsk, mayNot] = [await keyFor(mine.id), await keyFor(yours.id)];
+    const first = await start(mayAsk);
+    expect([first.status, answerOf(await start(mayAsk))]).toEqual([202, answerOf(first)]);
+    const refused = await start(mayNot);
+    expect([refused.status, refused.body.code]).toEqual([422, 'idempotency_key_reused']);
+    expect(refused.text).not.toContain(first.body.id);
   });
 
   test('stands for the same request whatever the order of its fields and the space between them', async () => {

@@ -9,6 +9,8 @@ export interface KeyedPost {
   /** What must stand before, and then the request; `other` is another body for the same path. */
   readonly prepare: (world: HttpWorld) => Promise<{ readonly path: string; readonly body?: object }>;
   readonly other?: object;
+  /** Its answer says a secret: no repeat gets it. */
+  readonly secret?: 'key' | 'secret';
 }
 
 const QUARTERS = { cadence: { cron: '*/15 * * * *', timezone: 'UTC' } };
@@ -24,6 +26,17 @@ async function run(world: HttpWorld): Promise<string> {
   const agent = await makeAgent(world);
   const answer = await world.send('POST', `/v1/agents/${agent.id}/runs`);
   return answer.body.id;
+}
+
+const ACCOUNT = { name: 'once', role: 'viewer' };
+const WEBHOOK = { url: 'https://hooks.example.com/once', events: ['run.*'] };
+
+async function account(world: HttpWorld): Promise<string> {
+  return (await world.send('POST', '/v1/principals', { body: { ...ACCOUNT, name: 'of keys' } })).body.id;
+}
+
+async function webhook(world: HttpWorld): Promise<string> {
+  return (await world.send('POST', '/v1/webhooks', { body: WEBHOOK })).body.id;
 }
 
 const backfill = { from: '2026-12-31T22:00:00Z', to: '2026-12-31T23:00:00Z' };
@@ -134,6 +147,59 @@ export const KEYED_POSTS: readonly KeyedPost[] = [
       const { vmId } = await launchVm(world.ports, { tenantId: 'tenant_a', runId, attempt: 1 });
       if ((await world.ports.store.get(keys.vm(vmId))) === undefined) throw new Error('no VM was made');
       return { path: `/v1/vms/${vmId}/drain` };
+    },
+  },
+  {
+    operation: 'createPrincipal',
+    status: 201,
+    prepare: async () => ({ path: '/v1/principals', body: ACCOUNT }),
+    other: { ...ACCOUNT, role: 'admin' },
+  },
+  {
+    operation: 'createKey',
+    status: 201,
+    secret: 'key',
+    prepare: async (world) => ({ path: `/v1/principals/${await account(world)}/keys`, body: { name: 'once' } }),
+    other: { name: 'another' },
+  },
+  {
+    operation: 'rotateKey',
+    status: 201,
+    secret: 'key',
+    prepare: async (world) => {
+      const path = `/v1/principals/${await account(world)}/keys`;
+      const key = await world.send('POST', path, { body: { name: 'old' } });
+      return { path: `${path}/${key.body.id}/rotate` };
+    },
+    other: { overlap: '1h' },
+  },
+  {
+    operation: 'createWebhook',
+    status: 201,
+    secret: 'secret',
+    prepare: async () => ({ path: '/v1/webhooks', body: WEBHOOK }),
+    other: { ...WEBHOOK, events: ['run.failed'] },
+  },
+  {
+    operation: 'rotateWebhookSecret',
+    status: 200,
+    secret: 'secret',
+    prepare: async (world) => ({ path: `/v1/webhooks/${await webhook(world)}/rotate-secret` }),
+    other: { overlap: '1h' },
+  },
+  {
+    operation: 'testWebhook',
+    status: 202,
+    prepare: async (world) => ({ path: `/v1/webhooks/${await webhook(world)}/test` }),
+  },
+  {
+    operation: 'redeliver',
+    status: 202,
+    prepare: async (world) => {
+      const path = `/v1/webhooks/${await webhook(world)}`;
+      const delivery = await world.send('POST', `${path}/test`);
+      world.now.ms += 60_000;
+      return { path: `${path}/deliveries/${delivery.body.id}/redeliver` };
     },
   },
 ];
