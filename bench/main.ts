@@ -2,6 +2,7 @@
 import { benchBundle } from './bundle.ts';
 import { benchCadence } from './cadence.ts';
 import { benchCost } from './cost.ts';
+import { benchDetection } from './detection.ts';
 import { benchDue } from './due.ts';
 import { benchFire } from './fire.ts';
 import { benchReady } from './ready.ts';
@@ -14,6 +15,10 @@ const BENCHES: Readonly<
   bundle: { run: benchBundle, what: "each Lambda's size and load time, against its bare AWS clients" },
   cadence: { run: benchCadence, what: 'the next occurrence of a cadence, against croner alone' },
   cost: { run: benchCost, what: 'what a cold and a warm run cost beside their VM: counted calls and units, priced' },
+  detection: {
+    run: benchDetection,
+    what: 'how soon a run whose VM was killed has a verdict, against the settings of candor dev',
+  },
   due: { run: benchDue, what: 'many schedules due in one second, against the raw transactions (--peer: and BullMQ)' },
   fire: { run: benchFire, what: 'from a delivery to a committed run, against the bare SDK calls' },
   ready: { run: benchReady, what: 'how soon candor dev is ready, and its memory when idle' },

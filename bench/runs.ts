@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { ListBody } from '../core/contract/common.ts';
 import type { RunBody, VmBody } from '../core/contract/runs.ts';
-import { type Dev, startDev, stopDev } from './dev.ts';
+import { DevServer } from './devServer.ts';
 import { percentile } from './stats.ts';
 
 const COMMAND = 'true';
@@ -45,23 +45,23 @@ export async function benchRuns(args: readonly string[]): Promise<void> {
     slots: Number(values.slots),
   };
   const folder = mkdtempSync(path.join(tmpdir(), 'candor-bench-'));
-  const server = new Server(folder);
+  const server = new DevServer(folder);
   try {
     await server.start();
-    await measure(server, options);
+    await measure(server, folder, options);
   } finally {
     await server.stop();
     rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 }
 
-async function measure(server: Server, options: Options): Promise<void> {
-  const agentId = await server.agent(options);
+async function measure(server: DevServer, folder: string, options: Options): Promise<void> {
+  const agentId = await agentOf(server, options);
   await warmUp(server, agentId, options);
   const paced = await onePerTime(server, agentId, options.paced);
-  const before = server.cpu();
+  const before = cpuOf(server, folder);
   const burst = await allAtOnce(server, agentId, options.count);
-  const used = server.cpu();
+  const used = cpuOf(server, folder);
   const floor = await spawnDirectly(options.count, options.vms * options.slots);
   const spent = {
     control: used.control - before.control,
@@ -71,15 +71,21 @@ async function measure(server: Server, options: Options): Promise<void> {
   report(options, { paced, burst, floor, spent });
 }
 
+async function agentOf(server: DevServer, { vms, slots }: Options): Promise<string> {
+  const limits = { maxConcurrentVms: vms, maxConcurrentRuns: vms * slots };
+  const agent = { name: 'nothing', command: [COMMAND], warmFor: 'PT1H', slots, limits };
+  return (await server.post<{ readonly id: string }>('/v1/agents', agent)).id;
+}
+
 /** As many runs as there are slots, so that every VM stands there and has done one. */
-async function warmUp(server: Server, agentId: string, { vms, slots }: Options): Promise<void> {
+async function warmUp(server: DevServer, agentId: string, { vms, slots }: Options): Promise<void> {
   await allAtOnce(server, agentId, vms * slots);
   const found = await server.get<ListBody<VmBody>>('/v1/vms?limit=100');
   const warm = found.items.filter(({ status, runs }) => status === 'ready' && runs.length === 0).length;
   process.stdout.write(`${warm} warm VM(s) with ${slots} slots each\n`);
 }
 
-async function onePerTime(server: Server, agentId: string, count: number): Promise<readonly RunBody[]> {
+async function onePerTime(server: DevServer, agentId: string, count: number): Promise<readonly RunBody[]> {
   const ended: RunBody[] = [];
   for (let each = 0; each < count; each++) {
     const { id } = await server.run(agentId);
@@ -101,7 +107,7 @@ interface Burst {
   readonly runs: readonly RunBody[];
 }
 
-async function allAtOnce(server: Server, agentId: string, count: number): Promise<Burst> {
+async function allAtOnce(server: DevServer, agentId: string, count: number): Promise<Burst> {
   const ids: string[] = [];
   let posted = 0;
   const startedAt = performance.now();
@@ -195,58 +201,13 @@ interface Cpu {
   readonly runners: number;
 }
 
-/** A `candor dev` on a folder of its own. */
-class Server {
-  readonly #folder: string;
-  #dev: Dev | undefined;
-
-  constructor(folder: string) {
-    this.#folder = folder;
-  }
-
-  async start(): Promise<void> {
-    this.#dev = await startDev(this.#folder, '--port', '0');
-  }
-
-  async stop(): Promise<void> {
-    if (this.#dev !== undefined) await stopDev(this.#dev.child);
-  }
-
-  async agent({ vms, slots }: Options): Promise<string> {
-    const limits = { maxConcurrentVms: vms, maxConcurrentRuns: vms * slots };
-    const { id } = await this.#ask<{ readonly id: string }>('POST', '/v1/agents', {
-      name: 'nothing',
-      command: [COMMAND],
-      warmFor: 'PT1H',
-      slots,
-      limits,
-    });
-    return id;
-  }
-
-  run = (agentId: string) => this.#ask<RunBody>('POST', `/v1/agents/${agentId}/runs`, { input: null });
-  get = <T>(url: string) => this.#ask<T>('GET', url);
-
-  async #ask<T>(method: string, url: string, body?: unknown): Promise<T> {
-    const response = await fetch(`${this.#dev?.url}${url}`, {
-      method,
-      headers: { authorization: `Bearer ${this.#dev?.token}`, 'content-type': 'application/json' },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    });
-    const answer = await response.text();
-    if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${answer}`);
-    return JSON.parse(answer) as T;
-  }
-
-  /** What each part has used so far; the shims and the work are the runners' children, counted when they have ended. */
-  cpu(): Cpu {
-    const runners = runnersOf(this.#folder);
-    return {
-      control: cpuSeconds(this.#dev?.child.pid ?? 0, false),
-      engine: cpuSeconds(this.#dev?.enginePid ?? 0, false),
-      runners: runners.reduce((sum, pid) => sum + cpuSeconds(pid, true), 0),
-    };
-  }
+/** What each part has used so far; the shims and the work are the runners' children, counted when they have ended. */
+function cpuOf(server: DevServer, folder: string): Cpu {
+  return {
+    control: cpuSeconds(server.pid, false),
+    engine: cpuSeconds(server.enginePid, false),
+    runners: runnersOf(folder).reduce((sum, pid) => sum + cpuSeconds(pid, true), 0),
+  };
 }
 
 /** User and system time of a process, with that of its ended children if wanted (Linux, proc(5)). */

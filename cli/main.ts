@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { addAgentCommands } from './commands/agents.ts';
 import { addDeadLetterCommands } from './commands/deadLetters.ts';
+import { addEventsCommand } from './commands/events.ts';
 import { addDevCommand, addSystemCommands, addVmCommands } from './commands/machine.ts';
 import { addRunCommands } from './commands/runs.ts';
 import { addScheduleCommands } from './commands/schedules.ts';
@@ -32,7 +33,8 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-function programOf(host: Host): Command {
+/** Every command that there is. */
+export function programOf(host: Host): Command {
   const program = new Command('candor')
     .description('Schedules background AI-agent runs, puts each on a VM, and says no more about it than it can prove.')
     .version(VERSION)
@@ -48,6 +50,7 @@ function programOf(host: Host): Command {
   addScheduleCommands(program, host);
   addRunCommands(program, host);
   addVmCommands(program, host);
+  addEventsCommand(program, host);
   addSystemCommands(program, host);
   addSecretCommands(program, host);
   addWebhookCommands(program, host);

@@ -18,4 +18,5 @@ export const emulator: EnvironmentInput = {
   vm: { images: { x86_64: { amiId: 'ami-12345678' } } },
   retention: { logObjectsDays: 14, functionLogsDays: 1, keepData: false },
   features: { dashboard: false },
+  tags: { 'cost-center': '4711' },
 };

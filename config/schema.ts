@@ -2,8 +2,11 @@
  * What an environment of Candor says of itself, validated as a whole before anything is synthesized. A file beside this
  * one holds each environment; `docs/deploy.md` explains the choices.
  */
+
 import * as z from 'zod';
 import { CoreConfig } from '../core/config.ts';
+import { ROLES } from '../core/contract/roles.ts';
+import { AlarmConfig } from './alarms.ts';
 
 export const ARCHITECTURES = ['arm64', 'x86_64'] as const;
 export type Architecture = (typeof ARCHITECTURES)[number];
@@ -14,6 +17,11 @@ const text = (pattern: RegExp, remedy: string) => z.string({ error: remedy }).re
 
 const AvailabilityZone = text(/^[a-z]{2}(-[a-z]+)+-\d[a-z]$/, 'name an availability zone, such as eu-central-1a');
 const Cidr = text(/^(\d{1,3}\.){3}\d{1,3}\/\d{1,2}$/, 'give an IPv4 range, such as 10.20.0.0/16');
+/** As an instance's metadata can show it, and none that EC2 or Candor gives a meaning to. */
+const TagName = text(
+  /^(?![aA][wW][sS]:|candor:|Name$|\.{1,2}$|_index$)[\w+\-=.,:@]{1,127}$/,
+  'name a tag with letters, digits and + - = . , _ : @ (127 characters at most), and not Name, aws:… or candor:…',
+);
 const Sha256 = text(/^[0-9a-f]{64}$/, 'give the file’s SHA-256 as 64 hexadecimal digits');
 const days = (fallback: number) => z.int().min(1).max(3650).default(fallback);
 
@@ -140,20 +148,21 @@ const Shape = z.strictObject({
   limits: z.record(z.string(), z.unknown()).default({}),
   retention: Retention,
   features: Features,
-  alarms: z
-    .strictObject({
-      emails: z.array(z.email({ error: 'give an e-mail address' })).default([]),
-      /** Topics that exist already and shall hear of alarms too. */
-      topicArns: z.array(text(/^arn:[\w-]+:sns:/, 'give the ARN of an SNS topic')).default([]),
-    })
-    .prefault({}),
-  /** Not connected yet: who names one must not believe that it lets anybody in. */
+  alarms: AlarmConfig,
+  /** Whose users may call the API, beside service accounts and the administrator's token. */
   oidc: z
-    .undefined({ error: 'identity providers are not connected yet: take it out, and use the administrator’s token' })
+    .strictObject({
+      issuer: z.url({ protocol: /^https$/, error: 'give the https URL that stands in the tokens as `iss`' }),
+      audience: z.string({ error: 'give the `aud` that the tokens are made for' }).min(1),
+      jwksUri: z.url({ protocol: /^https$/, error: 'give an https URL' }).optional(),
+      tenantClaim: z.string().min(1).optional(),
+      roleClaim: z.string().min(1).optional(),
+      defaultRole: z.enum(ROLES, { error: `must be one of ${ROLES.join(', ')}` }).optional(),
+    })
     .optional(),
   domain: Domain.optional(),
-  /** Put on every resource. */
-  tags: z.record(z.string().min(1).max(128), z.string().max(256)).default({}),
+  /** Put on every resource, and on VMs with their volumes and network interfaces. */
+  tags: z.record(TagName, z.string().max(256)).default({}),
 });
 
 /** The zones in which VMs can be launched. */
@@ -193,23 +202,51 @@ function checkImages(config: z.output<typeof Shape>, complain: Complain): void {
   });
 }
 
-/** A Lambda's environment holds 4 KiB, and the pools are one variable of several. */
-const POOLS_BYTES_MAX = 3000;
+/** A Lambda's environment holds 4 KiB: names and ARNs in it take the rest. */
+const VARIABLE_BYTES_MAX = 3000;
 /** Of an entry for one zone, besides its instance types: ids, names of fields, markets. */
 const POOL_BYTES = 200;
 
 function checkSize(config: z.output<typeof Shape>, complain: Complain): void {
   const zones = zonesOf(config.network).length;
-  const bytes = config.pools.reduce(
-    (sum, pool) =>
-      sum + (pool.availabilityZones?.length ?? zones) * (POOL_BYTES + JSON.stringify(pool.instanceTypes).length),
+  const bytesOf = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
+  const pools = config.pools.reduce(
+    (sum, pool) => sum + (pool.availabilityZones?.length ?? zones) * (POOL_BYTES + bytesOf(pool.instanceTypes)),
     0,
   );
-  if (bytes > POOLS_BYTES_MAX)
-    complain(
-      ['pools'],
-      `come to about ${bytes} bytes over ${zones} zones, ${POOLS_BYTES_MAX} fit; name fewer instance types or zones`,
-    );
+  const limits = bytesOf(config.limits);
+  const tags = bytesOf(config.tags);
+  const bytes = pools + limits + tags;
+  if (bytes <= VARIABLE_BYTES_MAX) return;
+  const remedy =
+    pools >= tags ? `name fewer instance types or zones than these ${zones}` : 'give fewer tags, or shorter ones';
+  complain(
+    [pools >= tags ? 'pools' : 'tags'],
+    `pools (about ${pools} bytes), limits (${limits}) and tags (${tags}) come to ${bytes} of the ${VARIABLE_BYTES_MAX} bytes that fit into a function's variables; ${remedy}`,
+  );
+}
+
+/** Beside an instance's own tags, of which EC2 allows 50 in all. */
+const TAGS_MAX = 40;
+
+function checkTags(config: z.output<typeof Shape>, complain: Complain): void {
+  const count = Object.keys(config.tags).length;
+  if (count > TAGS_MAX) complain(['tags'], `are ${count}, ${TAGS_MAX} fit beside those of an instance; give fewer`);
+}
+
+/** As AWS publishes it, it has neither nft nor iptables, without which a VM cannot keep a list and powers itself off. */
+const AMAZON_LINUX_2023 = /\/ami-amazon-linux-latest\/al2023-/;
+
+function checkEgress(config: z.output<typeof Shape>, complain: Complain): void {
+  if (config.vm.egressAllowList === undefined || config.vm.egressAllowList.length === 0) return;
+  for (const architecture of new Set(config.pools.map((pool) => pool.architecture))) {
+    const image = config.vm.images[architecture];
+    if (image !== undefined && 'ssmParameter' in image && AMAZON_LINUX_2023.test(image.ssmParameter))
+      complain(
+        ['vm', 'egressAllowList'],
+        `needs nft or iptables, which the Amazon Linux 2023 of vm.images.${architecture} lacks: its VMs would power themselves off at boot; name an image that has one, or take the list out`,
+      );
+  }
 }
 
 function checkLimits(config: z.output<typeof Shape>, complain: Complain): void {
@@ -220,8 +257,16 @@ function checkLimits(config: z.output<typeof Shape>, complain: Complain): void {
     return;
   }
   if (limits.data.pollEvents) complain(['limits', 'pollEvents'], 'is for one machine; on AWS the table has a stream');
+  const { fireLatenessSeconds } = config.alarms.thresholds;
+  if (fireLatenessSeconds <= limits.data.clockPrecisionSeconds)
+    complain(
+      ['alarms', 'thresholds', 'fireLatenessSeconds'],
+      `must be more than limits.clockPrecisionSeconds (${limits.data.clockPrecisionSeconds}): so late is in time`,
+    );
   if (limits.data.sweepsGarbage)
     complain(['limits', 'sweepsGarbage'], 'is for one machine; on AWS the table has a time to live');
+  if (limits.data.feedRetentionDays > limits.data.retentionDays)
+    complain(['limits', 'feedRetentionDays'], 'must not be longer than limits.retentionDays');
   if (config.retention.logObjectsDays * 86_400 <= limits.data.runTimeoutSeconds)
     complain(['retention', 'logObjectsDays'], 'must be longer than limits.runTimeoutSeconds');
 }
@@ -232,6 +277,8 @@ export const EnvironmentConfig = Shape.superRefine((config, context) => {
   checkImages(config, complain);
   checkLimits(config, complain);
   checkSize(config, complain);
+  checkTags(config, complain);
+  checkEgress(config, complain);
   if (config.production && config.account === 'current')
     complain(['account'], 'production names its account: give its twelve digits');
   if (config.production && !config.retention.keepData)

@@ -94,6 +94,8 @@ const SETTINGS = {
   /** Runs that start runs that start runs: so many generations. */
   maxRunDepth: count(8),
   retentionDays: count(90),
+  /** How long the event feed can be resumed. */
+  feedRetentionDays: count(7),
   maxWebhooksPerTenant: within(1, 100, 20),
   /** For one try of a delivery, from the look-up of the name to the end of the answer. */
   webhookTimeoutSeconds: within(1, 30, 15),

@@ -32,6 +32,7 @@ export const ERROR_CODES = {
   try_again: { status: 503, title: 'Not yet' },
   stale_generation: { status: 409, title: 'A newer registration of this VM exists' },
   stale_heartbeat: { status: 409, title: 'A later heartbeat has been handled' },
+  cursor_expired: { status: 410, title: 'The cursor is too old' },
   internal_error: { status: 500, title: 'Something went wrong in Candor' },
 } as const satisfies Record<string, { status: number; title: string }>;
 

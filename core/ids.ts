@@ -15,6 +15,7 @@ export type IdPrefix =
   | 'bkf_'
   | 'usr_'
   | 'sac_'
+  | 'iam_'
   | 'key_'
   | 'msg_';
 

@@ -14,7 +14,8 @@ export interface MetricFacts {
 export const METRICS = {
   FireLatenessSeconds: {
     dimensions: [],
-    meaning: 'from the time of an occurrence to the decision on it, where it was dispatched or buffered',
+    meaning:
+      'from the time of an occurrence, or the end of its flexible window, to the decision on it, where it was dispatched or buffered',
   },
   OccurrencesDecided: {
     dimensions: ['disposition', 'reason'],
@@ -22,11 +23,24 @@ export const METRICS = {
   },
   OccurrencesMissed: { dimensions: [], meaning: 'occurrences that nobody fired within their catch-up window' },
   TimeToReadySeconds: { dimensions: [], meaning: 'from the request for a VM to the registration of its runner' },
-  LaunchFailures: { dimensions: ['class'], meaning: 'launches that brought no VM, by the class of the error' },
+  LaunchRefusals: {
+    dimensions: ['class'],
+    meaning:
+      'refusals of EC2, one for each pool that was asked for, by their class: `POOL`, `SUBNET`, `SPOT`, `QUOTA`, `THROTTLE`, `CONFIG` or `UNKNOWN`',
+  },
+  LaunchFailures: {
+    dimensions: ['class'],
+    meaning: 'launches that brought no VM from any pool, by the error that the state machine sees',
+  },
   ClockFailures: { dimensions: ['kind'], meaning: 'calls that set or delete a clock: `failed` or `rejected`' },
+  ClockMisses: {
+    dimensions: [],
+    meaning:
+      'occurrences in a row that the clock left to the watchdog; 0 where one has been fired in time since, or none was due',
+  },
   QueueAgeSeconds: { dimensions: [], meaning: 'how long a run that is not yet let in or placed has been queued' },
   RunsEnded: { dimensions: ['status'], meaning: 'runs by how they ended' },
-  Recoveries: { dimensions: ['rule'], meaning: 'what the watchdog put right, by its rule' },
+  Recoveries: { dimensions: ['rule'], meaning: 'what was put right without anybody asking, by its rule' },
   OldestOverdueSeconds: {
     dimensions: [],
     meaning: 'how long the most overdue promise that a tick met has been broken; 0 where none was',

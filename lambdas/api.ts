@@ -5,7 +5,10 @@ import type { Context } from 'aws-lambda';
 import { handle, type LambdaEvent } from 'hono/aws-lambda';
 import { createApp } from '../adapters/http/app.ts';
 import { bootstrapAuthenticate } from '../adapters/http/bootstrap.ts';
-import { optional } from './environment.ts';
+import { OidcConfig, oidcUsers } from '../adapters/http/oidc.ts';
+import { signerOf, unsignedPath } from '../adapters/http/signer.ts';
+import { BOOTSTRAP_TENANT } from '../core/access/principals.ts';
+import { jsonFrom, optional } from './environment.ts';
 import { logger } from './log.ts';
 import { composed } from './ports/base.ts';
 import { bucketPorts } from './ports/bucket.ts';
@@ -27,12 +30,14 @@ export const handler = middy<LambdaEvent, unknown, Error, Context>()
   .use(injectLambdaContext(logger, { resetKeys: true }))
   .handler(async (event, context) => {
     serve ??= handle(makeApp());
-    return serve(event, context);
+    return serve(unsignedPath(event), context);
   });
 
 function makeApp() {
   const parts = ports();
   const secret = adminTokenSecret();
-  const authenticate = bootstrapAuthenticate(parts, secret === undefined ? undefined : () => secret.read());
-  return createApp({ ports: parts, authenticate, features: optional().features });
+  const { features, oidc } = optional();
+  const users = oidc ? oidcUsers(parts, OidcConfig.parse(jsonFrom('CANDOR_OIDC', oidc)), BOOTSTRAP_TENANT) : undefined;
+  const authenticate = bootstrapAuthenticate(parts, secret && (() => secret.read()), users);
+  return createApp({ ports: parts, authenticate, features, signer: signerOf });
 }

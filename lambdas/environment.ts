@@ -66,10 +66,14 @@ export const optional = (source: Environment = process.env) => ({
   /** A DynamoDB-compatible endpoint, for tests; the SDK's own AWS_ENDPOINT_URL… work by themselves. */
   dynamodbEndpoint: source.CANDOR_DYNAMODB_ENDPOINT,
   features: { schedules: source.CANDOR_FEATURES_SCHEDULES !== 'off' },
-  /** The token of the first administrator, until identity providers are connected. */
+  /** The identity provider whose users may call, as JSON. */
+  oidc: source.CANDOR_OIDC,
+  /** The token of the first administrator. */
   adminTokenSecretArn: source.CANDOR_ADMIN_TOKEN_SECRET_ARN,
   metricsNamespace: source.CANDOR_METRICS_NAMESPACE ?? 'Candor',
   launchTemplateVersion: source.CANDOR_LAUNCH_TEMPLATE_VERSION ?? '$Latest',
+  /** Of the environment's own, for instances: a JSON object. */
+  instanceTags: source.CANDOR_INSTANCE_TAGS ?? '{}',
   /** S3 is reached at another endpoint than its own: an emulator. */
   emulatesS3: (source.AWS_ENDPOINT_URL_S3 ?? source.AWS_ENDPOINT_URL) !== undefined,
 });

@@ -2,12 +2,8 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import * as z from 'zod/mini';
 import { unmarshallItem } from '../adapters/aws/marshall.ts';
-import { handleEvent } from '../core/notifications/fanOut.ts';
-import type { EventRow } from '../core/runs/model.ts';
+import { type Delivered, deliver } from '../core/notifications/deliver.ts';
 import { firedInTime } from '../core/schedules/ledger.ts';
-import { EVENT_PREFIX, NOTE_PREFIX } from '../core/table/keys.ts';
-import { asRow } from '../core/table/rows.ts';
-import { logger } from './log.ts';
 import { composed } from './ports/base.ts';
 import { clockPort } from './ports/clock.ts';
 import { fleetPort } from './ports/fleet.ts';
@@ -32,23 +28,17 @@ interface BatchAnswer {
 const ports = composed((base) => ({ ...fleetPort(base), ...clockPort() }));
 
 export const handler = wrap(StreamEvent, async ({ Records: records }, { functionName }): Promise<BatchAnswer> => {
+  const delivered: Delivered[] = [];
   for (const { eventName, dynamodb } of records) {
     const image = dynamodb.NewImage;
     if (eventName !== 'INSERT' || image === undefined) continue;
     const item = unmarshallItem(image as Record<string, AttributeValue>);
     const firedAt = firedInTime(ports().config, item);
     if (firedAt !== undefined) await publishSeen(ports(), 'clock', CLOCK, { by: 'a fire in time' }, firedAt);
-    // Notes are handled like events, though they are no change of state and have no number.
-    if (!item.sk.startsWith(EVENT_PREFIX) && !item.sk.startsWith(NOTE_PREFIX)) continue;
-    try {
-      const event = asRow<EventRow>(item);
-      if (event !== undefined) await handleEvent(ports(), event);
-    } catch (error) {
-      logger.error('events.record_failed', { sequenceNumber: dynamodb.SequenceNumber, error: error as Error });
-      // Order per shard matters: this record and all after it come again.
-      return { batchItemFailures: [{ itemIdentifier: dynamodb.SequenceNumber }] };
-    }
+    delivered.push({ number: dynamodb.SequenceNumber, item });
   }
+  const failed = await deliver(ports(), delivered);
+  if (failed !== undefined) return { batchItemFailures: [{ itemIdentifier: failed }] };
   await publishSeen(ports(), 'events', functionName, { records: records.length });
   return { batchItemFailures: [] };
 });

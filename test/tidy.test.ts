@@ -3,6 +3,8 @@ import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { AlarmConfig } from '../config/alarms.ts';
+import { alarmCatalogue, COMPOSITES } from '../lib/ops/catalogue.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const FOLDERS = [
@@ -144,6 +146,46 @@ describe('logs', () => {
     expect(
       product.filter((file) => [...codeOf(file).matchAll(call)].some((match) => secret.test(match[1] ?? ''))),
     ).toEqual([]);
+  });
+});
+
+describe('runbooks', () => {
+  const catalogue = alarmCatalogue(AlarmConfig.parse(undefined).thresholds);
+  const composites = Object.entries(COMPOSITES).map(([name, texts]) => ({ name, severity: name, ...texts }));
+  const alarms = [...catalogue, ...composites];
+  const HEADINGS = ['Meaning', 'Impact', 'Verify', 'Mitigate and roll back', 'Escalate', 'When it clears'];
+  const words = (text: string) => text.replaceAll(/\s+/g, ' ').trim();
+  const sections = (text: string) =>
+    text
+      .split('\n## ')
+      .slice(1)
+      .map((section) => [section.split('\n', 1)[0] ?? '', words(section.slice(section.indexOf('\n')))] as const);
+
+  it('are there for every alarm, and for no other', () => {
+    const pages = globSync('docs/runbooks/*.md', { cwd: ROOT }).map((file) => path.basename(file, '.md'));
+    expect(pages.sort()).toEqual([...alarms.map(({ name }) => name), 'README'].sort());
+    const index = read('docs/runbooks/README.md');
+    expect(alarms.filter(({ name }) => !index.includes(`(${name}.md)`)).map(({ name }) => name)).toEqual([]);
+  });
+
+  it('have every heading, with something under it', () => {
+    for (const { name, severity } of alarms) {
+      const text = read(`docs/runbooks/${name}.md`);
+      expect(text.startsWith(`# ${name}\n\nSeverity: ${severity}.\n`), name).toBe(true);
+      expect([name, sections(text).map(([heading]) => heading)]).toEqual([name, HEADINGS]);
+      expect([name, sections(text).filter(([, body]) => body.length < 15)]).toEqual([name, []]);
+    }
+  });
+
+  it('say what the catalogue says: impact, first command, when it clears', () => {
+    for (const { name, impact, firstCommand, clears } of alarms) {
+      const said = Object.fromEntries(sections(read(`docs/runbooks/${name}.md`)));
+      expect([name, said.Impact]).toEqual([name, impact]);
+      expect([name, said['When it clears']?.toLowerCase()]).toEqual([name, `${clears}.`.toLowerCase()]);
+      // The dead letters' commands find the installation by the variable of the same name.
+      const pasted = firstCommand.replace(' --installation {id}', '').replaceAll('{id}', '$CANDOR_INSTALLATION');
+      expect(said.Verify).toContain(words(pasted));
+    }
   });
 });
 

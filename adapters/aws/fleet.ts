@@ -12,6 +12,7 @@ import {
   type EC2Client,
 } from '@aws-sdk/client-ec2';
 import type { Market } from '../../core/contract/agentParts.ts';
+import type { Metrics } from '../../core/metrics.ts';
 import type {
   Fleet,
   InstanceObservation,
@@ -37,8 +38,11 @@ export interface Ec2FleetOptions {
   readonly store: Store;
   readonly time: Pick<Time, 'now' | 'sleep'>;
   readonly log: Log;
+  readonly metrics: Metrics;
   /** What every instance of ours is tagged with, and every call that ends one is conditioned on. */
   readonly installation: string;
+  /** Further ones for instances. They never stand for one of our own. */
+  readonly tags?: Readonly<Record<string, string>>;
   readonly template: { readonly id: string; readonly version: string };
   readonly pools: readonly PoolConfig[];
   readonly launchesPerSecond: number;
@@ -154,6 +158,7 @@ export class Ec2Fleet implements Fleet {
 
   #tags(spec: LaunchSpec): { readonly Key: string; readonly Value: string }[] {
     const tags = {
+      ...this.#options.tags,
       [TAGS.installation]: this.#options.installation,
       [TAGS.vm]: spec.vmId,
       [TAGS.tenant]: spec.tenantId,
@@ -197,7 +202,7 @@ export class Ec2Fleet implements Fleet {
       ...answers.map(({ errorClass }) => errorClass),
       ...leftOut.map(({ code }) => classOf(code)),
     ]);
-    this.#report(answers, worst, spec.vmId);
+    this.#report(answers, worst, spec, market);
     const isHopeless = worst === 'CONFIG' || worst === 'UNKNOWN';
     for (const each of answers) {
       // A pool that is set up wrongly is left out while others may still have room; else everybody is to hear of it.
@@ -211,15 +216,19 @@ export class Ec2Fleet implements Fleet {
     return launchError(worst, [...leftOut, ...tried], telling, { othersLeft: OTHERS_LEFT.has(worst) });
   }
 
-  /** What an operator is to hear of by an alarm: these words are what its metric filters look for. */
-  #report(answers: readonly Heard[], worst: LaunchErrorClass, vmId: string): void {
-    const { log } = this.#options;
-    for (const { code, errorClass, message, pool } of answers) {
-      const facts = { vmId, code, message, type: pool?.type, subnetId: pool?.subnetId };
+  /** What an operator is to hear of: each refusal in numbers and by its pool, those that somebody has to act on by name too. */
+  #report(answers: readonly Heard[], worst: LaunchErrorClass, { vmId, runId }: LaunchSpec, market: Market): void {
+    const { log, metrics } = this.#options;
+    for (const { code, errorClass, message: said, pool } of answers) {
+      metrics.put('LaunchRefusals', 1, { class: errorClass });
+      const { type, availabilityZone, subnetId } = pool ?? {};
+      const facts = { vmId, runId, code, class: errorClass, said, type, availabilityZone, subnetId, market };
+      log.info('launch.refused', facts);
       if (errorClass === 'UNKNOWN') log.error('launch.unknown_code', facts);
       if (errorClass === 'CONFIG') log.error('launch.misconfigured', facts);
     }
-    if (worst === 'QUOTA') log.error('launch.quota', { vmId, codes: answers.map(({ code }) => code).join(', ') });
+    const codes = answers.map(({ code }) => code).join(', ');
+    if (worst === 'QUOTA') log.error('launch.quota', { vmId, runId, codes });
   }
 
   async #remember({ errorClass, code }: Heard, pools: readonly LaunchPool[], market: Market): Promise<void> {
@@ -252,7 +261,7 @@ export class Ec2Fleet implements Fleet {
     const settling = spec.number <= SETTLING_TRIES && SETTLING.test(error.message);
     const errorClass = settling ? 'THROTTLE' : classOf(code, status);
     const heard = { code, errorClass, message: error.message, pool: undefined };
-    this.#report([heard], errorClass, spec.vmId);
+    this.#report([heard], errorClass, spec, market);
     if (errorClass !== 'CONFIG' && errorClass !== 'UNKNOWN') await this.#remember(heard, spec.plan.pools, market);
     // A throttle was never begun; a failure within EC2 may have got as far as an instance.
     const unanswered = errorClass === 'THROTTLE' && status >= 500 && !THROTTLED.test(code);

@@ -7,9 +7,10 @@ import { json } from './answers.ts';
 import type { Authenticate } from './authenticate.ts';
 import { openApiDocument } from './openapi.ts';
 import { problemResponse } from './problem.ts';
-import { type Route, route } from './route.ts';
+import { type Route, route, type Server } from './route.ts';
 import { accessRoutes } from './routes/access.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { eventRoutes } from './routes/events.ts';
 import { occurrenceRoutes } from './routes/occurrences.ts';
 import { runnerRoutes } from './routes/runner.ts';
 import { runRoutes } from './routes/runs.ts';
@@ -24,6 +25,7 @@ export interface AppOptions {
   /** One id per request, shown in `X-Request-Id`, in problems and in the log. */
   readonly requestId?: () => string;
   readonly features?: Features;
+  readonly signer?: Server['signer'];
 }
 
 /** Parts of the API that an installation may go without. What is off does not exist: its paths are unknown. */
@@ -52,6 +54,7 @@ export const ROUTES: readonly Route[] = [
   ...vmRoutes,
   ...webhookRoutes,
   ...accessRoutes,
+  ...eventRoutes,
   ...runnerRoutes,
 ];
 
@@ -67,6 +70,7 @@ function routesOf(features: Features): readonly Route[] {
 export function createApp(options: AppOptions): Hono {
   const { ports, authenticate, requestId = randomUUID } = options;
   const served = routesOf(options.features ?? ALL_FEATURES);
+  const server = { ports, authenticate, ...(options.signer !== undefined && { signer: options.signer }) };
   const app = new Hono();
   const problem = (error: unknown, context: Context): Response =>
     problemResponse(error, {
@@ -88,7 +92,7 @@ export function createApp(options: AppOptions): Hono {
   });
   for (const path of new Set(served.map((route) => route.path))) {
     const routes = served.filter((route) => route.path === path);
-    for (const each of routes) app.on(each.method, path, (context) => each.serve({ ports, authenticate }, context));
+    for (const each of routes) app.on(each.method, path, (context) => each.serve(server, context));
     app.all(path, (context) => problem(methodNotAllowed(context.req.method, routes), context));
   }
   app.notFound((context) => problem(unknownPath(), context));

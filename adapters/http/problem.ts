@@ -50,6 +50,7 @@ const REMEDIES: Record<ErrorCode, string> = {
   chunk_conflict: 'Keep to what was sent first.',
   illegal_transition: 'Read the resource again and decide on its present state.',
   precondition_required: 'Send If-Match with the ETag of the resource as you read it.',
+  cursor_expired: 'Read the resources as they stand, then follow from ?after=latest.',
   version_conflict: 'Read the resource again and send its ETag in If-Match.',
   contended: 'Send the same request again.',
   store_unavailable: 'Send the same request again in a moment.',

@@ -4,8 +4,9 @@
  */
 import type { Context } from 'hono';
 import * as z from 'zod';
-import { checkAnywhere } from '../../core/access/grants.ts';
-import { OPERATIONS, type Operation } from '../../core/access/operations.ts';
+import { identityOfSigner } from '../../core/access/credentials.ts';
+import { checkAnywhere, checkWhole } from '../../core/access/grants.ts';
+import { OF_THE_TENANT, OPERATIONS, type Operation } from '../../core/access/operations.ts';
 import type { Caller, Identity } from '../../core/access/principals.ts';
 import type { PrincipalCaller } from '../../core/agents/service.ts';
 import type { CoreConfig } from '../../core/config.ts';
@@ -38,6 +39,8 @@ declare module 'hono' {
 export interface Server {
   readonly ports: Ports;
   readonly authenticate: Authenticate;
+  /** Who signed the request, by what stands before this server and has checked it: never by what the caller sends. */
+  readonly signer?: (environment: unknown) => string | undefined;
 }
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -103,9 +106,10 @@ export function route<
     ...(refusal !== undefined && { refusal }),
     ...(spec.query !== undefined && { query: spec.query }),
     ...(spec.body !== undefined && { body: { schema: spec.body.schema, optional: spec.body.optional === true } }),
-    serve: async ({ ports, authenticate }, context) => {
+    serve: async (server, context) => {
+      const { ports } = server;
       const request = context.req.raw;
-      const caller = (await callerOf({ ports, authenticate }, context, spec)) as Callers[A];
+      const caller = (await callerOf(server, context, spec)) as Callers[A];
       checkIds(context);
       const query = readQuery(new URL(request.url), spec.query ?? NoQuery) as z.output<Query>;
       const body = (await bodyOf(request, spec.body, ports.config)) as z.output<Body>;
@@ -134,7 +138,7 @@ async function callerOf(
   const request = context.req.raw;
   if (access === 'public') return undefined;
   if (access === 'registration' || access === 'vm') return readRunner(request, server.ports, access);
-  const identity = await readIdentity(request, server.authenticate);
+  const identity = await identityOf(server, context, request);
   if (identity.kind === 'principal') return principalCaller(identity, operation);
   const caller = identity;
   if (access === 'starter') return caller;
@@ -147,13 +151,29 @@ async function callerOf(
   return caller;
 }
 
+/** @throws CandorError `unauthenticated` */
+async function identityOf(
+  { ports, authenticate, signer }: Server,
+  context: Context,
+  request: Request,
+): Promise<Identity> {
+  const arn = signer?.(context.env);
+  if (arn === undefined) return readIdentity(request, authenticate);
+  const identity = await identityOfSigner(ports, arn);
+  if (identity !== undefined) return identity;
+  throw new CandorError('unauthenticated', `No principal is entered for ${arn}.`, {
+    remedy: 'Let an administrator create a principal with the ARN of this role or user.',
+  });
+}
+
 /** @throws CandorError `forbidden` where it may do so much nowhere; over one thing, the use case says */
 function principalCaller(identity: Extract<Identity, { kind: 'principal' }>, operation: Operation) {
   const needs = OPERATIONS[operation];
   if (needs === 'public' || needs === 'runner') throw new Error(`${operation} is not for principals`);
   const { grants, ...who } = identity;
   const asked = { ...grants, operation, needs };
-  checkAnywhere(asked);
+  if (OF_THE_TENANT.has(operation)) checkWhole(asked);
+  else checkAnywhere(asked);
   return { ...who, asked };
 }
 
@@ -167,7 +187,7 @@ const ID_KINDS: Readonly<Record<string, { readonly pattern: RegExp; readonly kin
   webhookId: idKind('whk_', 'webhook'),
   deliveryId: idKind('msg_', 'delivery'),
   // The first administrator's id is a word.
-  principalId: { pattern: /^(usr|sac)_[0-9a-z]{1,26}$/, kind: 'principal' },
+  principalId: { pattern: /^(usr|sac|iam)_[0-9a-z]{1,26}$/, kind: 'principal' },
 };
 
 function idKind(prefix: IdPrefix, kind: string) {

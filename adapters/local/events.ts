@@ -10,6 +10,8 @@ export interface EventReaderOptions {
   readonly time: Time;
   readonly log: Log;
   readonly checkShards: number;
+  /** Given each page of events before they are handled. Where it fails, they all come again. */
+  readonly append: (events: readonly EventRow[]) => Promise<void>;
   readonly handle: (event: EventRow) => Promise<void>;
   readonly onTurn?: (handled: number) => Promise<void>;
 }
@@ -65,16 +67,16 @@ export class EventReader {
 
   /** Answers whether there may be more right now. */
   private async turn(): Promise<boolean> {
-    const { store, time, checkShards, onTurn } = this.options;
+    const { store, time, checkShards, append, onTurn } = this.options;
     let handled = 0;
     let more = false;
     for (let shard = 0; shard < checkShards; shard++) {
       const partition = checkPartition('EVT', shard);
       const page = await store.queryIndex({ index: 'checks', partition, to: time.now(), limit: BATCH });
-      for (const item of await store.getMany(page.items)) {
-        const event = asRow<EventRow>(item);
-        if (event?.checkAt !== undefined) handled += await this.handleOne(event);
-      }
+      const found = (await store.getMany(page.items)).map((item) => asRow<EventRow>(item));
+      const events = found.filter((event) => event?.checkAt !== undefined) as readonly EventRow[];
+      await append(events.filter((event) => event.inFeed !== true));
+      for (const event of events) handled += await this.handleOne(event);
       more ||= page.next !== undefined;
     }
     if (onTurn !== undefined && handled > 0) await onTurn(handled);
@@ -91,7 +93,7 @@ export class EventReader {
       return 1;
     } catch (error) {
       log.warn('events.handle_failed', { event: event.type, subject: event.subjectId, error: String(error) });
-      await store.transact([{ kind: 'update', key, set: { checkAt: time.now() + RETRY_MS }, guards }]);
+      await store.transact([{ kind: 'update', key, set: { checkAt: time.now() + RETRY_MS, inFeed: true }, guards }]);
       return 0;
     }
   }

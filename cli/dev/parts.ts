@@ -19,6 +19,7 @@ import { HttpWebhookSender } from '../../adapters/webhooks/sender.ts';
 import { ensurePrincipal, LOCAL_ADMIN, LOCAL_TENANT } from '../../core/access/principals.ts';
 import { auditSlice } from '../../core/audit/slice.ts';
 import type { CoreConfig } from '../../core/config.ts';
+import { appendToFeed } from '../../core/feed/append.ts';
 import { handleEvent } from '../../core/notifications/fanOut.ts';
 import type { ExecutionInput, Log, Ports, Store } from '../../core/ports.ts';
 import { fire } from '../../core/schedules/fire.ts';
@@ -133,6 +134,7 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
     time: systemTime,
     log,
     checkShards: config.checkShards,
+    append: (appended) => appendToFeed(ports, appended),
     handle: (event) => handleEvent(ports, event),
     onTurn: (handled) => proof('events', { handled }),
   });

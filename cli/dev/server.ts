@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { type ServerType, serve } from '@hono/node-server';
 import { createApp, type Features } from '../../adapters/http/app.ts';
 import { composeAuthenticate } from '../../adapters/http/authenticate.ts';
+import { type OidcConfig, oidcUsers } from '../../adapters/http/oidc.ts';
 import { type DataDir, openDataDir, prepareDataDir } from '../../adapters/local/dataDir.ts';
 import { type Engine, endLeftoverEngine, startEngine } from '../../adapters/local/engine.ts';
 import { hasCode } from '../../adapters/local/files.ts';
@@ -15,7 +16,7 @@ import type { Log } from '../../core/ports.ts';
 import { placeRun } from '../../core/runs/place.ts';
 import type { DevArgs } from './main.ts';
 import { composeParts, type Parts } from './parts.ts';
-import { localConfig, localFeatures } from './settings.ts';
+import { localConfig, localFeatures, localOidc } from './settings.ts';
 import { endLiveWork } from './shutdown.ts';
 
 export interface StopOptions {
@@ -45,6 +46,7 @@ const WEBHOOKS_MS = 3000;
 export async function startDev(args: DevArgs & { readonly log: Log }): Promise<DevServer> {
   const config = localConfig(args.environment.CANDOR_CONFIG);
   const features = localFeatures(args.environment.CANDOR_FEATURES_SCHEDULES);
+  const oidc = localOidc(args.environment.CANDOR_OIDC);
   const dataDirPath = await prepareDataDir(args.dataDir);
   const lock = await acquireLock(dataDirPath);
   let engine: Engine | undefined;
@@ -62,7 +64,7 @@ export async function startDev(args: DevArgs & { readonly log: Log }): Promise<D
     }
     return await startParts(
       args,
-      { dataDir, lock, engine, endpoint: engine?.endpoint ?? external ?? '', config, features },
+      { dataDir, lock, engine, endpoint: engine?.endpoint ?? external ?? '', config, features, oidc },
       broken.promise,
     );
   } catch (error) {
@@ -79,6 +81,7 @@ interface Ground {
   readonly endpoint: string;
   readonly config: CoreConfig;
   readonly features: Features;
+  readonly oidc: OidcConfig | undefined;
 }
 
 async function startParts(
@@ -102,9 +105,10 @@ async function startParts(
     features: ground.features,
   });
   const admin = { tenantId: LOCAL_TENANT, principalId: LOCAL_ADMIN };
+  const users = ground.oidc && oidcUsers(parts.ports, ground.oidc, LOCAL_TENANT);
   const app = createApp({
     ports: parts.ports,
-    authenticate: composeAuthenticate({ ports: parts.ports, adminToken: token, admin }),
+    authenticate: composeAuthenticate({ ports: parts.ports, adminToken: token, admin, users }),
     features: ground.features,
   });
   const http = await listen(app.fetch, args.port ?? lastPort ?? 0);

@@ -1,5 +1,7 @@
 /** What one machine does differently: quicker paces, one shard, and events that are polled instead of streamed. */
+import * as z from 'zod';
 import type { Features } from '../../adapters/http/app.ts';
+import { OidcConfig } from '../../adapters/http/oidc.ts';
 import { LocalSetupError } from '../../adapters/local/setupError.ts';
 import { CoreConfig } from '../../core/config.ts';
 
@@ -30,7 +32,7 @@ const LOCAL = {
  * @throws LocalSetupError that names every mistake in it; none is ignored
  */
 export function localConfig(overrides: string | undefined): CoreConfig {
-  const config = CoreConfig.safeParse({ ...LOCAL, ...parseObject(overrides) });
+  const config = CoreConfig.safeParse({ ...LOCAL, ...parseObject(overrides, 'CANDOR_CONFIG') });
   if (config.success) return config.data;
   throw new LocalSetupError(`CANDOR_CONFIG cannot be used: ${config.error.message}`, REMEDY, config.error);
 }
@@ -47,9 +49,24 @@ export function localFeatures(schedules: string | undefined): Features {
   throw new LocalSetupError(`CANDOR_FEATURES_SCHEDULES is "${schedules}"`, 'Set it to on or off, or unset it.');
 }
 
+/**
+ * @param text `CANDOR_OIDC`: an OpenID Connect provider whose users may call, as JSON
+ * @throws LocalSetupError that names what is wrong
+ */
+export function localOidc(text: string | undefined): OidcConfig | undefined {
+  if (text === undefined || text === '') return undefined;
+  const config = OidcConfig.safeParse(parseObject(text, 'CANDOR_OIDC'));
+  if (config.success) return config.data;
+  throw new LocalSetupError(
+    `CANDOR_OIDC cannot be used: ${z.prettifyError(config.error)}`,
+    'Give it {"issuer": "https://…", "audience": "…"}, or unset it.',
+    config.error,
+  );
+}
+
 const REMEDY = 'Unset it, or give it a JSON object with fields of core/config.ts.';
 
-function parseObject(text: string | undefined): object {
+function parseObject(text: string | undefined, name: string): object {
   if (text === undefined || text === '') return {};
   try {
     const value: unknown = JSON.parse(text);
@@ -57,5 +74,5 @@ function parseObject(text: string | undefined): object {
   } catch {
     // Not JSON: then it is no object either.
   }
-  throw new LocalSetupError('CANDOR_CONFIG is not a JSON object', REMEDY);
+  throw new LocalSetupError(`${name} is not a JSON object`, REMEDY);
 }

@@ -202,18 +202,22 @@ export const eventTable = (paint: Paint, page: Page<EventBody>): string =>
     ]),
   );
 
-/** One line of a live timeline: it cannot be aligned with lines that are still to come. */
-export function eventLine(paint: Paint, event: EventBody): string {
+/**
+ * One line of a live timeline: it cannot be aligned with lines that are still to come.
+ * @param about whose event it is, where they are of several things
+ */
+export function eventLine(paint: Paint, event: Omit<EventBody, 'sequence'>, about = ''): string {
   // Most events are named after the status that they bring: saying it once is enough.
   const named = event.status !== undefined && event.type.endsWith(`.${event.status}`);
   const type = named ? statusPainted(paint, event.status, event.type) : inline(event.type);
   const word = event.status === undefined || named ? '' : ` ${status(paint, event.status)}`;
   const detail = detailText(event);
-  return `${paint('dim', absolute(event.at))}  ${type}${word}${detail === '' ? '' : `  ${inline(detail)}`}`;
+  const whose = about === '' ? '' : `  ${inline(about)}`;
+  return `${paint('dim', absolute(event.at))}  ${type}${word}${whose}${detail === '' ? '' : `  ${inline(detail)}`}`;
 }
 
 /** Facts of an event in a fixed order, what was seen and by whom first: the API does not order them. */
-function detailText(event: EventBody): string {
+function detailText(event: Pick<EventBody, 'detail'>): string {
   const { evidence, ...facts } = event.detail;
   const seen = Evidence.safeParse(evidence).data;
   const told = Object.entries(seen === undefined ? event.detail : facts)

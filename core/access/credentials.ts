@@ -1,12 +1,13 @@
 /** From a credential to an identity, by what stands in the table now: what was revoked is worth nothing from then on. */
 
+import { awsIdentity } from '../contract/awsIdentity.ts';
 import type { Role } from '../contract/roles.ts';
 import { derivedId, hashSecret } from '../ids.ts';
 import type { Ports } from '../ports.ts';
 import { appendEvent } from '../runs/events.ts';
 import { commit } from '../table/commit.ts';
 import { keys, lists } from '../table/keys.ts';
-import { absent, guard } from '../table/model.ts';
+import { absent, eq, guard } from '../table/model.ts';
 import { asItem, asRow, SCHEMA_VERSION } from '../table/rows.ts';
 import { narrowed } from './grants.ts';
 import { grantsOf, type Identity, type KeyRow, type PrincipalRow } from './principals.ts';
@@ -50,12 +51,27 @@ async function markUsed({ store }: Pick<Ports, 'store'>, key: KeyRow, now: numbe
     .catch(() => undefined);
 }
 
+/** One AWS role or user is one principal of one tenant. */
+export const awsPrincipalId = (identity: string): string => derivedId('iam_', 0, identity);
+
+/** Whoever signed a request, where an administrator has entered them. */
+export async function identityOfSigner(ports: Pick<Ports, 'store'>, signerArn: string): Promise<Identity | undefined> {
+  const identity = awsIdentity(signerArn);
+  if (identity === undefined) return undefined;
+  const principalId = awsPrincipalId(identity);
+  const principal = asRow<PrincipalRow>(await ports.store.get(keys.principal(principalId)));
+  if (principal?.status !== 'active') return undefined;
+  return { kind: 'principal', tenantId: principal.tenantId, principalId, grants: grantsOf(principal) };
+}
+
 /** What an identity provider says of a user, after its signature has been checked. */
 export interface UserClaims {
   readonly tenantId: string;
   readonly issuer: string;
   readonly subject: string;
   readonly name: string;
+  /** What the provider says that they may; absent: it leaves that to Candor's administrators. */
+  readonly role?: Role;
 }
 
 /** One id for one user of one provider in one tenant, whoever computes it. */
@@ -70,30 +86,34 @@ export async function identityOfUser(
 ): Promise<Identity | undefined> {
   const id = userId(user);
   const known = asRow<PrincipalRow>(await ports.store.get(keys.principal(id)));
-  const principal = known ?? (await enrol(ports, id, user, defaultRole));
+  const principal = known === undefined || differs(known, user) ? await enrol(ports, id, user, defaultRole) : known;
   if (principal.status !== 'active' || principal.tenantId !== user.tenantId) return undefined;
   return { kind: 'principal', tenantId: principal.tenantId, principalId: id, grants: grantsOf(principal) };
 }
+
+/** The provider has another opinion of what they may than the last time. */
+const differs = (known: PrincipalRow, { role }: UserClaims): boolean => role !== undefined && known.role !== role;
 
 function enrol(
   ports: Pick<Ports, 'store' | 'time' | 'ids' | 'config'>,
   id: string,
   user: UserClaims,
-  role: Role | undefined,
+  defaultRole: Role | undefined,
 ): Promise<PrincipalRow> {
   return commit<PrincipalRow>(ports, async (writer) => {
     const known = asRow<PrincipalRow>(await ports.store.get(keys.principal(id)));
-    if (known !== undefined) return { done: known };
+    if (known !== undefined && !differs(known, user)) return { done: known };
     const now = ports.time.now();
-    const row: PrincipalRow = {
+    const version = (known?.version ?? 0) + 1;
+    const role = user.role ?? defaultRole;
+    const fresh: PrincipalRow = {
       ...keys.principal(id),
       schemaVersion: SCHEMA_VERSION,
       ...user,
       id,
       kind: 'user',
       status: 'active',
-      ...(role !== undefined && { role }),
-      version: 1,
+      version,
       createdBy: id,
       createdAt: now,
       updatedAt: now,
@@ -101,17 +121,20 @@ function enrol(
       listAt: id,
       writer,
     };
+    const row = { ...fresh, ...known, ...(role !== undefined && { role }), version, updatedAt: now, writer };
     const event = appendEvent(ports.config, {
       tenantId: user.tenantId,
       subject: 'principal',
       subjectId: id,
-      sequence: 1,
-      type: 'principal.enrolled',
+      sequence: version,
+      type: known === undefined ? 'principal.enrolled' : 'principal.changed',
       at: now,
-      detail: { issuer: user.issuer, ...(role !== undefined && { role }) },
+      status: row.status,
+      detail: { by: id, issuer: user.issuer, ...(role !== undefined && { role }) },
       writer,
     });
-    const put = { kind: 'put', item: asItem(row), guards: [guard('principal.enrolledOnce', absent)] } as const;
-    return { writes: [put, event], proof: keys.principalEvent(id, 1), result: row };
+    const seen = known === undefined ? absent : eq('version', known.version ?? 1);
+    const put = { kind: 'put', item: asItem(row), guards: [guard('principal.asSeen', seen)] } as const;
+    return { writes: [put, event], proof: keys.principalEvent(id, version), result: row };
   });
 }

@@ -126,7 +126,7 @@ async function account(ports: Ports, caller: Admin, principalId: string): Promis
   if (principal.kind !== 'service_account')
     throw new CandorError(
       'illegal_transition',
-      `${principalId} is a person: people come through the identity provider.`,
+      `${principalId} is no service account: others bring credentials of their own.`,
       {
         remedy: 'Create a service account, and a key of it.',
       },

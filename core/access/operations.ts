@@ -55,6 +55,8 @@ export const OPERATIONS = {
   listRunEvents: 'viewer',
   getRunLogs: 'viewer',
 
+  listEvents: 'viewer',
+
   listVms: 'viewer',
   getVm: 'viewer',
   drainVm: 'operator',
@@ -87,3 +89,27 @@ export const OPERATIONS = {
 } as const satisfies Readonly<Record<string, Needs>>;
 
 export type Operation = keyof typeof OPERATIONS;
+
+/** What concerns the tenant as a whole: a role over single agents opens none of it. */
+export const OF_THE_TENANT: ReadonlySet<Operation> = new Set([
+  'getAudit',
+  'createAgent',
+  'listWebhooks',
+  'createWebhook',
+  'getWebhook',
+  'updateWebhook',
+  'deleteWebhook',
+  'rotateWebhookSecret',
+  'testWebhook',
+  'listDeliveries',
+  'getDelivery',
+  'redeliver',
+  'listPrincipals',
+  'createPrincipal',
+  'getPrincipal',
+  'updatePrincipal',
+  'listKeys',
+  'createKey',
+  'rotateKey',
+  'revokeKey',
+] satisfies readonly Operation[]);

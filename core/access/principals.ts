@@ -8,7 +8,7 @@ import { absent, guard } from '../table/model.ts';
 import { asItem, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 import type { Grants, Reach } from './grants.ts';
 
-export type PrincipalKind = 'user' | 'service_account';
+export type PrincipalKind = 'user' | 'service_account' | 'aws';
 
 export interface PrincipalRow extends RowBase, Grants {
   readonly id: string;
@@ -18,6 +18,8 @@ export interface PrincipalRow extends RowBase, Grants {
   /** Of a user: who vouches for it, and how it is called there. */
   readonly issuer?: string;
   readonly subject?: string;
+  /** Of an AWS identity: the role or user as it was named. */
+  readonly arn?: string;
   /** Absent on rows of before there were roles: then it is 1. */
   readonly version?: number;
   readonly createdBy?: string;

@@ -1,5 +1,6 @@
 /** What administrators do with principals: make service accounts, give and take roles, revoke. Keys are in `keys.ts`. */
 import type { MeBody, PrincipalBody, PrincipalCreate, PrincipalPatch } from '../contract/access.ts';
+import { awsIdentity } from '../contract/awsIdentity.ts';
 import { isoTime, type Json, type ListBody } from '../contract/common.ts';
 import { CandorError } from '../errors.ts';
 import { mergedPage } from '../lists.ts';
@@ -10,7 +11,8 @@ import { commit } from '../table/commit.ts';
 import { keys, lists } from '../table/keys.ts';
 import { absent, eq, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue, SCHEMA_VERSION } from '../table/rows.ts';
-import { checkWhole, type Reach, reached } from './grants.ts';
+import { awsPrincipalId } from './credentials.ts';
+import { type Reach, reached } from './grants.ts';
 import { grantsOf, type PrincipalRow } from './principals.ts';
 
 export interface Admin extends Reach {
@@ -19,7 +21,6 @@ export interface Admin extends Reach {
 
 /** @throws NotFound; CandorError `forbidden` */
 export async function loadPrincipal(ports: Ports, caller: Reach, id: string): Promise<PrincipalRow> {
-  checkWhole(caller);
   return reached(caller, asRow<PrincipalRow>(await ports.store.get(keys.principal(id))), 'principal', id);
 }
 
@@ -31,7 +32,6 @@ export async function listPrincipals(
   caller: Reach,
   page: { readonly limit: number; readonly cursor?: string | undefined },
 ): Promise<ListBody<PrincipalBody>> {
-  checkWhole(caller);
   type Listed = PrincipalRow & { readonly listAt: string };
   const found = await mergedPage<Listed>(ports, [lists.principals(caller.tenantId)], page, () => true);
   const now = ports.time.now();
@@ -42,21 +42,19 @@ export async function listPrincipals(
   };
 }
 
-export async function createServiceAccount(
-  ports: Ports,
-  caller: Admin,
-  request: PrincipalCreate,
-): Promise<PrincipalBody> {
-  checkWhole(caller);
+/** @throws CandorError `name_taken` where the AWS identity is somebody's already */
+export async function createPrincipal(ports: Ports, caller: Admin, request: PrincipalCreate): Promise<PrincipalBody> {
   const now = ports.time.now();
-  const id = ports.ids.next('sac_', now);
+  const identity = request.arn === undefined ? undefined : awsIdentity(request.arn);
+  const id = identity === undefined ? ports.ids.next('sac_', now) : awsPrincipalId(identity);
   const principal: PrincipalRow = {
     ...keys.principal(id),
     schemaVersion: SCHEMA_VERSION,
     tenantId: caller.tenantId,
     id,
-    kind: 'service_account',
+    kind: identity === undefined ? 'service_account' : 'aws',
     name: request.name,
+    ...(request.arn !== undefined && { arn: request.arn }),
     status: 'active',
     ...(request.role !== undefined && { role: request.role }),
     ...(request.agents !== undefined && { agents: request.agents }),
@@ -68,6 +66,7 @@ export async function createServiceAccount(
     listAt: id,
   };
   return commit<PrincipalBody>(ports, async (writer) => {
+    if (identity !== undefined && (await ports.store.get(keys.principal(id))) !== undefined) throw arnTaken();
     const put = { kind: 'put', item: asItem(principal), guards: [guard('principal.createdOnce', absent)] } as const;
     return {
       writes: [put, accessEvent(ports, principal, 'principal.created', caller, now, writer)],
@@ -76,6 +75,12 @@ export async function createServiceAccount(
     };
   });
 }
+
+const arnTaken = () =>
+  new CandorError('name_taken', 'This AWS identity is a principal already.', {
+    remedy: 'List the principals, and change the one that has this ARN.',
+    errors: [{ pointer: '/arn', message: 'belongs to a principal' }],
+  });
 
 /** @throws NotFound, VersionConflict; CandorError `illegal_transition` where the caller would lock itself out */
 export async function patchPrincipal(
@@ -161,6 +166,7 @@ export function principalBody(row: PrincipalRow, now: number): PrincipalBody {
     ...grantsOf(row),
     ...(row.issuer !== undefined && { issuer: row.issuer }),
     ...(row.subject !== undefined && { subject: row.subject }),
+    ...(row.arn !== undefined && { arn: row.arn }),
     version: versionOf(row),
     ...(row.createdBy !== undefined && { createdBy: row.createdBy }),
     ...(row.createdAt !== undefined && { createdAt: isoTime(row.createdAt) }),

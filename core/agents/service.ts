@@ -1,5 +1,5 @@
 /** What callers do with agents. Every change is conditional on the version that it was decided on. */
-import { checkWhole, isSeen, type Reach, reached } from '../access/grants.ts';
+import { isSeen, type Reach, reached } from '../access/grants.ts';
 import type { AgentBody, AgentCreate, AgentPatch } from '../contract/agents.ts';
 import { isoTime, type Json, type ListBody } from '../contract/common.ts';
 import { CandorError, NotFound } from '../errors.ts';
@@ -56,7 +56,6 @@ const nameTaken = (name: string) =>
 
 /** @throws CandorError `name_taken` */
 export async function createAgent(ports: Ports, caller: PrincipalCaller, request: AgentCreate): Promise<AgentBody> {
-  checkWhole(caller);
   checkMetadata(ports.config, request.metadata);
   checkDefinitionSize(request);
   const now = ports.time.now();

@@ -62,6 +62,8 @@ export async function auditSlice(ports: Ports, options: AuditOptions): Promise<A
     const page = await auditPage(ports, state, options.lookbackMs ?? LOOKBACK_MS);
     const next = await writeDown(ports, state, page);
     if (next === undefined) return 'going_on';
+    for (const { kind, tenantId, subject, detail, did } of page.findings)
+      ports.log.warn('audit.found', { kind, tenantId, subject, detail, did });
     state = next;
     if (state.completed?.cycle === state.cycle) {
       await publish(ports, state, options.owner, intervalMs);

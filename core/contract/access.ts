@@ -1,5 +1,6 @@
 /** Principals and their keys: what is sent and what is answered. */
 import * as z from 'zod';
+import { awsIdentity } from './awsIdentity.ts';
 import { Duration, Name } from './common.ts';
 import { ROLES, type Role } from './roles.ts';
 
@@ -13,9 +14,20 @@ const AgentRoles = z
   .record(AgentId, RoleName)
   .refine((roles) => Object.keys(roles).length <= AGENTS_MAX, `must name at most ${AGENTS_MAX} agents`);
 
-/** People come by themselves, through the identity provider; what is made here is a service account. */
+/**
+ * People come by themselves, through the identity provider; what is made here is a service account, or with `arn` the
+ * entry of an AWS role or user, which signs its requests.
+ */
 export const PrincipalCreate = z.strictObject({
   name: Name,
+  arn: z
+    .string()
+    .max(2048)
+    .refine(
+      (arn) => awsIdentity(arn) !== undefined,
+      'must be the ARN of an IAM role or user, such as arn:aws:iam::111122223333:role/ci',
+    )
+    .optional(),
   role: RoleName.optional(),
   agents: AgentRoles.optional(),
 });
@@ -62,12 +74,14 @@ export interface GrantsBody {
 
 export interface PrincipalBody extends GrantsBody {
   readonly id: string;
-  readonly kind: 'user' | 'service_account';
+  readonly kind: 'user' | 'service_account' | 'aws';
   readonly name: string;
   readonly status: 'active' | 'revoked';
   /** Of a user: the identity provider and its name for them. */
   readonly issuer?: string;
   readonly subject?: string;
+  /** Of an AWS role or user. */
+  readonly arn?: string;
   readonly version: number;
   readonly createdBy?: string;
   readonly createdAt?: string;
@@ -102,7 +116,7 @@ export interface MeBody extends GrantsBody {
   readonly tenantId: string;
   readonly principalId: string;
   readonly name: string;
-  readonly kind: 'user' | 'service_account';
+  readonly kind: 'user' | 'service_account' | 'aws';
   readonly keyId?: string;
   readonly asOf: string;
 }

@@ -13,7 +13,6 @@ import { syncClock } from '../schedules/clockSync.ts';
 import type { ScheduleRow } from '../schedules/model.ts';
 import { keys } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
-import type { VmRow } from '../vms/model.ts';
 import { tellWebhooks } from '../webhooks/fanOut.ts';
 
 export async function handleEvent(ports: Ports, event: EventRow): Promise<void> {
@@ -24,7 +23,6 @@ export async function handleEvent(ports: Ports, event: EventRow): Promise<void> 
 
 async function followUp(ports: Ports, event: EventRow): Promise<void> {
   if (event.subject === 'run') return afterRun(ports, event);
-  if (event.type === 'vm.terminated') return afterVm(ports, event);
   // A schedule that paused or completed by itself: nobody else tells its clock.
   if (event.subject === 'schedule' && event.status !== undefined) await syncClock(ports, event.subjectId);
   if (event.subject === 'schedule' && event.status === 'deleting') await cancelLiveRuns(ports, event);
@@ -39,16 +37,6 @@ async function afterRun(ports: Ports, event: EventRow): Promise<void> {
   // No VM may start it any more: what is still being launched for it must not wait for its timeout.
   if (run.vmId === undefined) await abandonAttempt(ports, run);
   if (run.scheduleId !== undefined) await advanceSchedule(ports, run.scheduleId);
-}
-
-/** How a VM's life was spent, told when it is over; twice where the event comes twice, which an account of hours survives. */
-async function afterVm({ store, metrics }: Ports, event: EventRow): Promise<void> {
-  const vm = asRow<VmRow>(await store.get(keys.vm(event.subjectId)));
-  if (vm === undefined) return;
-  const wholeMs = Math.max(0, event.at - vm.createdAt);
-  const busyMs = Math.min(wholeMs, (vm.busyMs ?? 0) + (vm.busySince === undefined ? 0 : event.at - vm.busySince));
-  metrics.put('VmSeconds', busyMs / 1000, { use: 'with_run' });
-  metrics.put('VmSeconds', (wholeMs - busyMs) / 1000, { use: 'without_run' });
 }
 
 /** The delete has been acknowledged with its runs, or died before it could cancel them: nobody else would. */

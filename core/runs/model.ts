@@ -153,4 +153,6 @@ export interface EventRow extends RowBase {
   /** On one machine, until fan-out has handled it. */
   readonly checkIn?: string;
   readonly checkAt?: number;
+  /** On one machine: it is in the feed already, though it has not been handled yet. */
+  readonly inFeed?: boolean;
 }

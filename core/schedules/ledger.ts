@@ -37,6 +37,7 @@ export function occurrenceRow(schedule: ScheduleRow, entry: Entry, now: number, 
     decidedUnder: {
       overlapPolicy: schedule.overlapPolicy,
       ...(schedule.catchupWindowSeconds !== undefined && { catchupWindowSeconds: schedule.catchupWindowSeconds }),
+      ...(schedule.flexibleWindowSeconds !== undefined && { flexibleWindowSeconds: schedule.flexibleWindowSeconds }),
     },
     specVersion: revisionAt(schedule, entry.at)?.specVersion ?? schedule.specVersion,
     decidedAt: now,
@@ -59,7 +60,9 @@ function countExpected(schedule: ScheduleRow, entry: Entry): number {
 export function firedInTime(config: Pick<CoreConfig, 'overdueGraceSeconds'>, item: Item): number | undefined {
   const { sk, at, decidedAt } = item;
   if (!sk.startsWith(OCCURRENCE_PREFIX) || typeof at !== 'number' || typeof decidedAt !== 'number') return undefined;
-  return decidedAt - at < config.overdueGraceSeconds * 1000 ? decidedAt : undefined;
+  const { flexibleWindowSeconds = 0 } = (item as unknown as OccurrenceRow).decidedUnder ?? {};
+  const promisedWithinMs = (config.overdueGraceSeconds + flexibleWindowSeconds) * 1000;
+  return decidedAt - at < promisedWithinMs ? decidedAt : undefined;
 }
 
 /** One entry per occurrence, whoever decides first (I1). */

@@ -141,7 +141,11 @@ export interface OccurrenceRow extends RowBase {
   readonly backfillId?: string;
   readonly bufferedAt?: number;
   /** The policy that the decision used: a later edit does not change why it was decided so. */
-  readonly decidedUnder?: { readonly overlapPolicy: OverlapPolicy; readonly catchupWindowSeconds?: number };
+  readonly decidedUnder?: {
+    readonly overlapPolicy: OverlapPolicy;
+    readonly catchupWindowSeconds?: number;
+    readonly flexibleWindowSeconds?: number;
+  };
   readonly specVersion: number;
   readonly decidedAt: number;
   readonly evidence: Evidence;

@@ -18,6 +18,8 @@ export interface Settled extends Entry {
   readonly run?: RunRow;
   /** How many occurrences it stands for. */
   readonly count: number;
+  /** The occurrence may be delivered so much later than its time, and is not late. */
+  readonly flexibleMs: number;
 }
 
 /** One range entry stands for at most this many occurrences, so that one call's work is bounded. */
@@ -28,12 +30,12 @@ export function decideStep(ports: Ports, rows: FireRows, due: number, now: numbe
   const { schedule, agent } = rows;
   const decision = decideOccurrence(ports.config, rows, due, now);
   if (decision.disposition !== 'dispatched' || agent === undefined)
-    return { at: due, ...rangeEnd(ports, schedule, due, decision, now), decision };
+    return { at: due, ...rangeEnd(ports, schedule, due, decision, now), decision, flexibleMs: flexibleMs(schedule) };
   const run = occurrenceRun(ports, schedule, agent, due, now, {
     evidence: latenessText(due, now),
     ...(decision.displaces !== undefined && { waitsFor: decision.displaces }),
   });
-  return { at: due, through: due, count: 1, decision, run, runId: run.id };
+  return { at: due, through: due, count: 1, decision, flexibleMs: flexibleMs(schedule), run, runId: run.id };
 }
 
 /**
@@ -120,12 +122,13 @@ function clockLooksWrong(
 }
 
 /** What a committed step decided, in numbers. */
-export function measure({ metrics, time }: Pick<Ports, 'metrics' | 'time'>, { at, decision, count }: Settled): void {
+export function measure({ metrics, time }: Pick<Ports, 'metrics' | 'time'>, settled: Settled): void {
+  const { at, decision, count, flexibleMs } = settled;
   const { disposition } = decision;
   const reason = 'reason' in decision ? decision.reason : 'none';
   metrics.put('OccurrencesDecided', count, { disposition, reason });
   if (disposition === 'missed') metrics.put('OccurrencesMissed', count);
-  if (reason === 'none') metrics.put('FireLatenessSeconds', (time.now() - at) / 1000);
+  if (reason === 'none') metrics.put('FireLatenessSeconds', Math.max(0, time.now() - at - flexibleMs) / 1000);
 }
 
 /** A run that displaces others waits for their end; any other is placed now. */

@@ -137,6 +137,19 @@ export const SCHEDULE_RUN_PREFIX = 'RUN#';
 export const occurrenceSort = (at: number): string =>
   `${OCCURRENCE_PREFIX}${String(Math.floor(at / 1000)).padStart(12, '0')}`;
 
+/** Apart, as what follows is: the functions that know nothing of it carry nothing of it. */
+export const feedKeys = {
+  /** One batch of a tenant's event feed. */
+  batch: (tenantId: string, shard: number, position: number): Key => ({
+    ...feedKeys.head(tenantId, shard),
+    sk: feedSort(position),
+  }),
+  /** Where a shard of the feed began again after it had been quiet for long. */
+  head: (tenantId: string, shard: number): Key => ({ pk: `FEED#${tenantId}#${shard}`, sk: 'HEAD' }),
+} as const;
+export const FEED_PREFIX = 'B#';
+export const feedSort = (position: number): string => `${FEED_PREFIX}${String(position).padStart(16, '0')}`;
+
 /** Names are unique without regard to case or surrounding space. */
 const fold = (name: string) => name.trim().toLowerCase();
 

@@ -67,10 +67,13 @@ async function launchOnce(ports: Ports, input: ExecutionInput, { heard, isLast }
   if (vm.instanceId !== undefined) return vmId;
   const launched = await ask(ports, input, vm).catch(async (error: unknown) => {
     if (!(error instanceof LaunchFailed)) throw error;
+    // Other pools are asked at once: there is nothing to wait for yet, and nothing to count.
+    if (error.othersLeft && !isLast && !error.unanswered) {
+      await closeIntent(ports, vm);
+      throw error;
+    }
     ports.metrics.put('LaunchFailures', 1, { class: error.name });
     if (error.unanswered) await noteWaiting(ports, input, error, heard);
-    // Other pools are asked at once: there is nothing to wait for yet.
-    else if (error.othersLeft && !isLast) await closeIntent(ports, vm);
     else await noteLaunchFailure(ports, input, vm, error, heard);
     throw error;
   });

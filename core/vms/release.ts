@@ -70,12 +70,24 @@ export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObs
     };
   });
   if (ended === undefined) return observation;
+  tellLife(ports, ended, now);
   await wakeExecution(ports, ended);
   for (const limitId of ended.places ?? [])
     await admitWaiting(ports, limitId).catch((error: unknown) =>
       ports.log.warn('vm.places_not_passed_on', { vmId, limitId, error: String(error) }),
     );
   return observation;
+}
+
+/**
+ * How a VM's life was spent: told by whoever's write ended it, so once; where that process dies just then, never. The row is
+ * as it was before that write.
+ */
+function tellLife({ metrics }: Pick<Ports, 'metrics'>, vm: VmRow, now: number): void {
+  const wholeMs = Math.max(0, now - vm.createdAt);
+  const busyMs = Math.min(wholeMs, (vm.busyMs ?? 0) + (vm.busySince === undefined ? 0 : now - vm.busySince));
+  metrics.put('VmSeconds', busyMs / 1000, { use: 'with_run' });
+  metrics.put('VmSeconds', (wholeMs - busyMs) / 1000, { use: 'without_run' });
 }
 
 /** It takes no further run from here on: the places that the ends of its runs free are not to lead to a VM that is gone. */

@@ -15,6 +15,7 @@ import { commit } from '../table/commit.ts';
 import { keys } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
+import type { Recovery } from '../watchdog/recoveries.ts';
 import { bounded } from './bounded.ts';
 import { changeVm, vmProof, withCommand } from './change.ts';
 import type { VmRow } from './model.ts';
@@ -68,6 +69,9 @@ async function becameNextAttempt(ports: Ports, vm: VmRow, run: RunRow, entry: Re
   return again !== undefined;
 }
 
+/** What the heartbeat puts right in the watchdog's place; the event is that of the run's change. */
+const recovered = (ports: Pick<Ports, 'metrics'>, rule: Recovery): void => ports.metrics.put('Recoveries', 1, { rule });
+
 async function criteriaOf(ports: Ports, run: RunRow, entry: RegistryEntry): Promise<Criteria | undefined> {
   if (entry.state !== 'ended') return undefined;
   return asRow<AgentVersionRow>(await ports.store.get(keys.agentVersion(run.agentId, run.agentVersion)))
@@ -83,6 +87,7 @@ async function endIdle(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEntr
   const reason = `no output and no CPU time for ${seconds} s; its idleTimeout is ${idleTimeoutSeconds} s`;
   try {
     await cancelRun(ports, run, run.id, { by: `runner ${vm.id}`, reason, cause: 'idle' });
+    recovered(ports, 'idle_timeout');
     return true;
   } catch (error) {
     if (error instanceof CandorError && error.code === 'run_ended') return false;
@@ -146,12 +151,12 @@ const waitsForCancel = (vm: VmRow | undefined, runId: string): boolean =>
 /** Proof of a `lost` run's true end that comes later stands beside the verdict, once (design.md §3). */
 async function lateTruth(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEntry): Promise<Taken> {
   if (run.status !== 'lost' || run.correction !== undefined || entry.state !== 'ended') return known;
-  await commit<void>(ports, async (writer) => {
+  const corrected = await commit<boolean>(ports, async (writer) => {
     const row = asRow<RunRow>(await ports.store.get(keys.run(run.id)));
-    if (row === undefined || row.correction !== undefined) return { done: undefined };
+    if (row === undefined || row.correction !== undefined) return { done: false };
     const now = ports.time.now();
     const verdict = verdictOf(row, entry, vm.id, now, await criteriaOf(ports, row, entry));
-    if (verdict === undefined) return { done: undefined };
+    if (verdict === undefined) return { done: false };
     const correction = {
       status: verdict.status satisfies TerminalStatus,
       ...(verdict.exitCode !== undefined && { exitCode: verdict.exitCode }),
@@ -167,8 +172,9 @@ async function lateTruth(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEn
       },
       guards: [guard('correction.once', { op: 'hasNot', attribute: 'correction' } as const)],
     };
-    return { writes: changeRun(ports.config, row, change, now, writer), proof: nextEventKey(row), result: undefined };
+    return { writes: changeRun(ports.config, row, change, now, writer), proof: nextEventKey(row), result: true };
   });
+  if (corrected) recovered(ports, 'outcome_corrected');
   return { acknowledge: true, changed: true };
 }
 
@@ -224,12 +230,9 @@ export async function noteMissing(
       now,
       `${missing} reports in a row do not name it, and none reported its end`,
     );
-    await finishRun(
-      ports,
-      run.id,
-      { status: 'lost', reason: 'ended_unreported', evidence: found },
-      { attempt: slot.attempt },
-    );
+    const verdict = { status: 'lost', reason: 'ended_unreported', evidence: found } as const;
+    const finished = await finishRun(ports, run.id, verdict, { attempt: slot.attempt });
+    if (finished?.outcome === 'finished') recovered(ports, 'ended_unreported');
     changed = true;
   }
   return changed;

@@ -10,6 +10,7 @@ import type { CoreConfig } from '../config.ts';
 import type { Ports } from '../ports.ts';
 import type { Key } from '../table/model.ts';
 import { dropCheck, moveCheck } from './checks.ts';
+import type { Recovery } from './recoveries.ts';
 
 /** All that a decision knows besides the row and its evidence. */
 export interface View {
@@ -30,7 +31,7 @@ export const isHolding = ({ now, holdUntil }: View): boolean => now < holdUntil;
 /** What was put right. */
 export interface Action {
   /** A stable word for the recovery: a metric's dimension and an event's type. */
-  readonly rule: string;
+  readonly rule: Recovery;
   readonly subject: string;
   readonly did: string;
   /** What was seen, and led to it. */

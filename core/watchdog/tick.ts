@@ -8,6 +8,7 @@ import { StoreUnavailable } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { appendNote } from '../runs/events.ts';
 import type { RunRow } from '../runs/model.ts';
+import { firstUndecided } from '../schedules/expected.ts';
 import type { ScheduleRow } from '../schedules/model.ts';
 import { type PartRow, publishProof } from '../system.ts';
 import { type CheckKind, keys } from '../table/keys.ts';
@@ -15,6 +16,7 @@ import type { Item, Key } from '../table/model.ts';
 import { asRow } from '../table/rows.ts';
 import type { VmRow } from '../vms/model.ts';
 import { forgetFailures, postpone } from './checks.ts';
+import { type ClockMisses, clockMisses } from './clockMisses.ts';
 import { DueQueue, type ResumePoint } from './due.ts';
 import type { Action, RuleContext } from './rule.ts';
 import { runRule } from './rules/run.ts';
@@ -47,6 +49,7 @@ interface Memory {
   /** When all instances were last compared with their rows. */
   readonly fleetLookedAt: number;
   readonly strays: number;
+  readonly clock: ClockMisses;
 }
 
 const KINDS: readonly CheckKind[] = ['RUN', 'VM', 'SCH'];
@@ -56,7 +59,7 @@ const FLEET_INTERVALS = 5;
 
 export async function tick(ports: Ports, options: TickOptions): Promise<TickReport> {
   const startedAt = ports.time.now();
-  const memory = await remember(ports, startedAt);
+  const { provenAt, ...memory } = await remember(ports, startedAt);
   const work = new Tick(ports, startedAt, startedAt + options.budgetMs, memory);
   const queues = KINDS.map((kind) => new DueQueue(ports, kind, startedAt, memory.resume));
   await Promise.all(
@@ -70,6 +73,7 @@ export async function tick(ports: Ports, options: TickOptions): Promise<TickRepo
     // Where the table did not answer, heartbeats were lost too: whoever seems silent has a lease to say something.
     holdUntil: work.blind ? Math.max(memory.holdUntil, ports.time.now() + leaseSeconds * 1000) : memory.holdUntil,
     resume: Object.assign({}, ...queues.map((queue) => queue.resumePoint())) as ResumePoint,
+    clock: clockMisses(memory.clock, provenAt, work.overdueOccurrences),
   };
   await publishTick(ports, options, report, next, work.overdueMs);
   return report;
@@ -88,6 +92,7 @@ class Tick {
   #leftOver = false;
   blind = false;
   overdueMs = 0;
+  readonly overdueOccurrences: number[] = [];
 
   constructor(ports: Ports, startedAt: number, until: number, { holdUntil }: Memory) {
     this.#ports = ports;
@@ -103,10 +108,26 @@ class Tick {
         this.#leftOver = true;
         return;
       }
-      const key = await queue.take();
+      const key = await this.#next(queue);
       if (key === undefined) return;
       await this.#one(key);
     }
+  }
+
+  /** The index of one kind that cannot be read costs the other kinds nothing. */
+  async #next(queue: DueQueue): Promise<Key | undefined> {
+    try {
+      return await queue.take();
+    } catch (error) {
+      this.#failed(error);
+      this.#ports.log.error('watchdog.index_failed', { error: textOf(error) });
+      return undefined;
+    }
+  }
+
+  #failed(error: unknown): void {
+    this.#failures++;
+    if (error instanceof StoreUnavailable) this.blind = true;
   }
 
   async #one(key: Key): Promise<void> {
@@ -118,13 +139,13 @@ class Tick {
       if (item === undefined) return;
       const context = this.#context();
       this.overdueMs = Math.max(this.overdueMs, overdueMs(this.#ports, item, context.now));
+      this.overdueOccurrences.push(...overdueOccurrence(this.#ports, item, context.now));
       for (const action of await look(context, item)) await this.#record(item, action);
       await forgetFailures(this.#ports, item);
     } catch (error) {
-      this.#failures++;
-      if (error instanceof StoreUnavailable) this.blind = true;
+      this.#failed(error);
       if (this.#poison.length < POISON_SHOWN) this.#poison.push(key.pk);
-      log.error('watchdog.item_failed', { key: key.pk, error: error instanceof Error ? error.message : String(error) });
+      log.error('watchdog.item_failed', { key: key.pk, error: textOf(error) });
       if (item !== undefined)
         await postpone(this.#ports, item, time.now()).catch((failure: unknown) =>
           log.error('watchdog.postpone_failed', { key: key.pk, error: String(failure) }),
@@ -191,6 +212,8 @@ class Tick {
   }
 }
 
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
 const SUBJECTS: Readonly<Record<string, 'run' | 'vm' | 'schedule'>> = {
   'RUN#': 'run',
   'VM#v': 'vm',
@@ -211,8 +234,18 @@ function overdueMs({ config }: Pick<Ports, 'config'>, item: Item, now: number): 
   return isOverdue(config, item as unknown as ScheduleRow, now) ? Math.max(0, now - item.checkAt) : 0;
 }
 
-async function remember(ports: Ports, now: number): Promise<Memory> {
-  const row = asRow<PartRow & { readonly memory?: Partial<Memory> }>(await ports.store.get(keys.system('watchdog')));
+/** What the clock should have fired by now. */
+function overdueOccurrence({ config }: Pick<Ports, 'config'>, item: Item, now: number): readonly number[] {
+  if (!item.pk.startsWith('SCH#')) return [];
+  const schedule = item as unknown as ScheduleRow;
+  const due = firstUndecided(schedule);
+  return due !== undefined && isOverdue(config, schedule, now) ? [due] : [];
+}
+
+/** With it: when the clock was last seen to fire in time. */
+async function remember(ports: Ports, now: number): Promise<Memory & { readonly provenAt: number | undefined }> {
+  const [own, clock] = await ports.store.getMany([keys.system('watchdog'), keys.system('clock')]);
+  const row = asRow<PartRow & { readonly memory?: Partial<Memory> }>(own);
   const { watchdogIntervalSeconds, leaseSeconds } = ports.config;
   // A first tick ever has missed nothing.
   const gap = row !== undefined && now - row.at > (2 * watchdogIntervalSeconds + 1) * 1000;
@@ -221,6 +254,8 @@ async function remember(ports: Ports, now: number): Promise<Memory> {
     resume: row?.memory?.resume ?? {},
     fleetLookedAt: row?.memory?.fleetLookedAt ?? 0,
     strays: row?.memory?.strays ?? 0,
+    clock: row?.memory?.clock ?? { count: 0, through: 0 },
+    provenAt: asRow<PartRow>(clock)?.at,
   };
 }
 
@@ -234,6 +269,7 @@ async function publishTick(
   const { metrics } = ports;
   const { looked, failures, poison, leftOver, holding } = report;
   metrics.put('OldestOverdueSeconds', overdue / 1000);
+  metrics.put('ClockMisses', memory.clock.count);
   metrics.put('WatchdogItemFailures', failures);
   metrics.put('WatchdogLeftOver', leftOver ? 1 : 0);
   const detail = {
@@ -242,11 +278,12 @@ async function publishTick(
     failures,
     oldestOverdueSeconds: Math.round(overdue / 1000),
     strayInstances: memory.strays,
+    ...(memory.clock.count > 0 && { clockMisses: memory.clock.count }),
     ...(poison.length > 0 && { poison: poison.join(' ') }),
     ...(leftOver && { leftOver: 'yes' }),
     ...(holding && { holdUntil: new Date(memory.holdUntil).toISOString() }),
   };
-  const more = { memory: { ...memory, resume: { ...memory.resume } } };
+  const more = { memory: { ...memory, resume: { ...memory.resume }, clock: { ...memory.clock } } };
   // A tick may take all the time that it has, and publishes at its end.
   const promisedWithinSeconds = 3 * ports.config.watchdogIntervalSeconds + budgetMs / 1000;
   await publishProof(ports, 'watchdog', { owner, detail, promisedWithinSeconds, more });

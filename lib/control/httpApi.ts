@@ -20,12 +20,15 @@ import type { CandorStack } from '../stacks/candorStack.ts';
 import type { CandorFunction } from './function.ts';
 
 const REGISTER_PATH = '/runner/v1/register';
+/** The API for callers with AWS credentials: `execute-api:Invoke` lets them through, their principal says what they may. */
+const SIGNED_PATH = '/iam/v1/{proxy+}';
 /** API Gateway gives up after 30 seconds; the API's own long polls last up to 20. */
 const INTEGRATION_SECONDS = 29;
 
 export interface Door {
   readonly api: HttpApi;
   readonly url: string;
+  readonly accessLog: LogGroup;
 }
 
 export function createDoor(stack: CandorStack, api: CandorFunction, register: CandorFunction): Door {
@@ -46,20 +49,27 @@ export function createDoor(stack: CandorStack, api: CandorFunction, register: Ca
     integration: integration('Register', register),
     authorizer: new HttpIamAuthorizer(),
   });
+  httpApi.addRoutes({
+    path: SIGNED_PATH,
+    methods: [HttpMethod.ANY],
+    integration: integration('SignedApi', api),
+    authorizer: new HttpIamAuthorizer(),
+  });
   new HttpRoute(stack, 'EverythingElse', {
     httpApi,
     routeKey: HttpRouteKey.DEFAULT,
     integration: integration('Api', api),
   });
   const url = domain === undefined ? httpApi.apiEndpoint : `https://${domain.name}`;
-  createStage(stack, httpApi);
+  const accessLog = createStage(stack, httpApi);
   new CfnOutput(stack, 'ApiUrl', { value: url });
-  return { api: httpApi, url };
+  return { api: httpApi, url, accessLog };
 }
 
-function createStage(stack: CandorStack, httpApi: HttpApi): void {
+function createStage(stack: CandorStack, httpApi: HttpApi): LogGroup {
   const { domain } = stack.installation.config;
   const logGroup = new LogGroup(stack, 'AccessLog', {
+    logGroupName: `/aws/vendedlogs/apigateway/${stack.installation.id}`,
     retention: stack.logRetention,
     removalPolicy: stack.dataRemoval,
   });
@@ -102,6 +112,7 @@ function createStage(stack: CandorStack, httpApi: HttpApi): void {
     },
     ...(domainName !== undefined && { domainMapping: { domainName } }),
   });
+  return logGroup;
 }
 
 /** The one call that a VM may sign. It stands here because the API does, and the role is older than the API. */

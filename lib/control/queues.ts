@@ -2,8 +2,8 @@
 import { Duration } from 'aws-cdk-lib';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import type { CandorStack } from '../stacks/candorStack.ts';
+import type { DEAD_LETTERS } from './deadLetters.ts';
 
-export const DEAD_LETTERS = ['schedule', 'fire', 'events', 'execution-ended'] as const;
 export type DeadLetters = Readonly<Record<(typeof DEAD_LETTERS)[number], Queue>>;
 
 export function createDeadLetters(stack: CandorStack): DeadLetters {

@@ -2,6 +2,7 @@
  * What a function may do, as capabilities: each is the rights and the environment for one port of the core, and is given
  * to the functions whose use cases reach that port. No function gets a variable or a right without the other.
  */
+import { metricsNamespaceOf } from '../ops/alarm.ts';
 import type { CandorFunction } from './function.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -36,6 +37,7 @@ const store: Give = (target, around) => {
     CANDOR_TABLE: table.tableName,
     CANDOR_CONFIG: around.limits,
     CANDOR_STATE_MACHINE_ARN: around.stateMachineArn,
+    CANDOR_METRICS_NAMESPACE: metricsNamespaceOf(around.stack.installation.id),
   });
   target.allow('Table', TABLE_ACTIONS, [table.tableArn]);
   target.allow('Indexes', ['dynamodb:Query'], around.indexArns);
@@ -70,6 +72,9 @@ const fleet: Give = (target, around) => {
 /** Fleet, launching: into our subnets, from our template, with our tag on whatever comes of it. */
 const launch: Give = (target, around) => {
   const { network, launchTemplate, vmRole } = around.fleet;
+  const { tags } = around.stack.installation.config;
+  // They stand in the launch template as well; EC2 does not say what becomes of those where a request names tags itself.
+  if (Object.keys(tags).length > 0) target.set({ CANDOR_INSTANCE_TAGS: JSON.stringify(tags) });
   const actions = ['ec2:CreateFleet', 'ec2:RunInstances'];
   target.allow('LaunchFrom', actions, [around.ec2(`launch-template/${launchTemplate.ref}`)], around.ownResource);
   const securityGroup = around.ec2(`security-group/${network.securityGroup.securityGroupId}`);
@@ -144,8 +149,10 @@ const sealing: Give = (target, around) => {
 /** Who may call the API. */
 const authentication: Give = (target, around) => {
   const { adminToken } = around.data;
+  const { oidc } = around.stack.installation.config;
   target.set({
     CANDOR_ADMIN_TOKEN_SECRET_ARN: adminToken.secretArn,
+    ...(oidc !== undefined && { CANDOR_OIDC: JSON.stringify(oidc) }),
   });
   target.allow('AdminToken', ['secretsmanager:GetSecretValue'], [adminToken.secretArn]);
 };

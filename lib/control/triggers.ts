@@ -6,14 +6,14 @@ import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import { CfnEventSourceMapping } from 'aws-cdk-lib/aws-lambda';
 import type { Queue } from 'aws-cdk-lib/aws-sqs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
-import { DELIVERY_PREFIX, EVENT_PREFIX, NOTE_PREFIX } from '../../core/table/keys.ts';
+import { DELIVERY_PREFIX, EVENT_PREFIX, NOTE_PREFIX, OCCURRENCE_PREFIX } from '../../core/table/keys.ts';
 import type { CandorStack } from '../stacks/candorStack.ts';
 import type { CandorFunction } from './function.ts';
 
-/** Events and notes, as they are appended; all other writes of the table wake nobody. */
+/** Events and notes, as they are appended, and entries of ledgers: those prove that the clock fires. All other writes wake nobody. */
 const STREAM_FILTER = {
   eventName: ['INSERT'],
-  dynamodb: { Keys: { sk: { S: [{ prefix: EVENT_PREFIX }, { prefix: NOTE_PREFIX }] } } },
+  dynamodb: { Keys: { sk: { S: [EVENT_PREFIX, NOTE_PREFIX, OCCURRENCE_PREFIX].map((prefix) => ({ prefix })) } } },
 };
 
 function allowStream(target: CandorFunction, table: Table): string {

@@ -39,8 +39,8 @@ export function createTable(scope: Construct, options: TableOptions): Table {
     stream: StreamViewType.NEW_IMAGE,
     pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
     deletionProtection: options.deletionProtection,
-    removalPolicy: options.removal,
     timeToLiveAttribute: TTL_ATTRIBUTE,
+    removalPolicy: options.removal,
     ...(options.key === undefined
       ? { encryption: TableEncryption.DEFAULT }
       : { encryption: TableEncryption.CUSTOMER_MANAGED, encryptionKey: options.key }),

@@ -1,5 +1,6 @@
 /** The control plane: API, functions, state machine, clock, and what calls them. */
 import type { HttpApi } from 'aws-cdk-lib/aws-apigatewayv2';
+import type { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import type { Construct } from 'constructs';
 import { lambdaNames } from '../bundle/lambdas.ts';
@@ -67,6 +68,7 @@ const functionOptions = (deadLetters: DeadLetters): Readonly<Record<string, Omit
 
 export class ControlStack extends CandorStack {
   readonly api: HttpApi;
+  readonly accessLog: LogGroup;
   readonly stateMachine: StateMachine;
   readonly deadLetters: DeadLetters;
   readonly functions: ReadonlyMap<string, CandorFunction>;
@@ -84,6 +86,7 @@ export class ControlStack extends CandorStack {
     );
     const door = createDoor(this, this.functionNamed('api'), this.functionNamed('register'));
     this.api = door.api;
+    this.accessLog = door.accessLog;
     allowRegistration(this, door, fleet.vmRole);
     const clock = createClock(this, this.functionNamed('fire'), this.deadLetters.schedule);
     this.stateMachine = createStateMachine(this, (name) => this.functionNamed(name));

@@ -9,7 +9,7 @@ import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ensurePrincipal } from '../../core/access/principals.ts';
-import { createServiceAccount, getPrincipal, patchPrincipal } from '../../core/access/service.ts';
+import { createPrincipal, getPrincipal, patchPrincipal } from '../../core/access/service.ts';
 import { createAgent, deleteAgent, getAgent, patchAgent } from '../../core/agents/service.ts';
 import { AgentCreate } from '../../core/contract/agents.ts';
 import { ScheduleCreate } from '../../core/contract/schedules.ts';
@@ -38,6 +38,7 @@ import { tick } from '../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../support/world.ts';
 import { CHILD_GUARDS_COVERED, CHILD_RACES } from './childRaces.ts';
 import { DEPOSIT_RACES } from './depositRaces.ts';
+import { FEED_RACES, GARBAGE_RACES } from './feedRaces.ts';
 import { tolerant as played, type Race } from './race.ts';
 import {
   afterRead,
@@ -97,6 +98,8 @@ async function checkIsRight(world: World, scheduleId: string): Promise<boolean> 
 const RACES: readonly Race[] = [
   ...CHILD_RACES,
   ...DEPOSIT_RACES,
+  ...FEED_RACES,
+  ...GARBAGE_RACES,
   ...WATCHDOG_RACES,
   ...WEBHOOK_RACES,
   {
@@ -709,7 +712,7 @@ const RACES: readonly Race[] = [
     breaks: 'two changes share one version (I8), and one of them leaves no event (I13)',
     held: async (world) => {
       const { ports, caller } = world;
-      const { id } = await createServiceAccount(ports, caller, { name: 'ci' });
+      const { id } = await createPrincipal(ports, caller, { name: 'ci' });
       const any = { kind: 'any' } as const;
       const revoke = () => patchPrincipal(ports, caller, id, { status: 'revoked' }, any);
       const late = afterRead(world, keys.principal(id), revoke);
@@ -741,7 +744,7 @@ const COVERED: Readonly<Record<string, string>> = {
   'dispatch.noMarker': 'run.unchanged: the marker is set with a new version',
   'correction.once': 'run.unchanged: the correction is stored with a new version',
   'withheld.rangeOnce': 'schedule.unchanged: two resumes collide there first',
-  'principal.enrolledOnce': 'event.appendedOnce: two first calls of one user append the same event',
+  'principal.asSeen': 'event.appendedOnce: two first calls of one user append the same event',
   'key.createdOnce': 'the id is new',
   'agent.createdOnce': 'the id is new',
   'agent.versionOnce': 'agent.unchanged',

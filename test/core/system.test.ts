@@ -1,10 +1,12 @@
 /** System status: what the parts said of themselves, how fresh that is, and nothing else. */
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { StoreUnavailable } from '../../core/errors.ts';
 import { handleEvent } from '../../core/notifications/fanOut.ts';
 import { fire } from '../../core/schedules/fire.ts';
 import { firedInTime } from '../../core/schedules/ledger.ts';
 import { proofPublisher, publishProof, readSystem } from '../../core/system.ts';
 import { keys } from '../../core/table/keys.ts';
+import { observeVm } from '../../core/vms/release.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import { MONDAY_NOON, silentLog, type TestEngine, testEngine, type World } from '../support/world.ts';
 import { ended, eventsOf, MINUTE, runningRun, SECOND, storeWith, vmRow } from './support.ts';
@@ -79,15 +81,30 @@ it('takes a fire in time for the clock’s sign of life, and one that the watchd
   expect(await occurrence(MONDAY_NOON + 10 * MINUTE)).toBeUndefined();
 });
 
-it('tells how a VM has spent its life, when that is over', async () => {
+it('tells how a VM has spent its life when that is over, once, whoever saw it and whatever was told twice', async () => {
   const { id, vmId, runner } = await runningRun(world);
   world.now += 5 * MINUTE;
   await runner.beat([ended(id)]);
   world.now += 2 * MINUTE;
   world.observations.set(vmId, { status: 'terminated', detail: 'powered off' });
+  const { store } = world.ports;
+  // The answer to the write that ends it is lost: it asks what became of it.
+  let lost = false;
+  const deaf = storeWith(store, {
+    transact: async (writes) => {
+      await store.transact(writes);
+      const ends = writes.some((write) => write.kind === 'update' && write.set?.status === 'terminated');
+      if (!ends || lost) return;
+      lost = true;
+      throw new StoreUnavailable();
+    },
+  });
+  const looks = [world.ports, { ...world.ports, store: deaf }, world.ports].map((ports) => observeVm(ports, vmId));
+  await Promise.all(looks);
   await tick(world.ports, { owner: 'test', budgetMs: 60_000 });
   expect((await vmRow(world, vmId)).status).toBe('terminated');
-  for (const event of await eventsOf(world, keys.vm(vmId).pk)) await handleEvent(world.ports, event);
+  for (const event of await eventsOf(world, keys.vm(vmId).pk))
+    for (let twice = 0; twice < 2; twice++) await handleEvent(world.ports, event);
   expect(world.measured.filter(({ name }) => name === 'VmSeconds')).toEqual([
     { name: 'VmSeconds', value: 300, dimensions: { use: 'with_run' } },
     { name: 'VmSeconds', value: 120, dimensions: { use: 'without_run' } },

@@ -252,8 +252,8 @@ export class Machine {
     return { status: response.status, body: (await response.json()) as T };
   }
 
-  async get<T>(url: string): Promise<T> {
-    const { status, body } = await this.request<T>('GET', url);
+  async get<T>(url: string, token?: string): Promise<T> {
+    const { status, body } = await this.request<T>('GET', url, undefined, token);
     expect(status, JSON.stringify(body)).toBe(200);
     return body;
   }
@@ -284,8 +284,8 @@ export class Machine {
     return this.post<RunBody>(`/v1/agents/${agent.id}/runs`, { input: input as Json });
   }
 
-  getRun(run: { readonly id: string }): Promise<RunBody> {
-    return this.get<RunBody>(`/v1/runs/${run.id}`);
+  getRun(run: { readonly id: string }, token?: string): Promise<RunBody> {
+    return this.get<RunBody>(`/v1/runs/${run.id}`, token);
   }
 
   /** Waits until the work has written its first line, and Candor has seen it running. */
@@ -298,9 +298,9 @@ export class Machine {
     });
   }
 
-  ended(run: { readonly id: string }): Promise<RunBody> {
+  ended(run: { readonly id: string }, token?: string): Promise<RunBody> {
     return until(`the end of ${run.id}`, async () => {
-      const body = await this.getRun(run);
+      const body = await this.getRun(run, token);
       return isTerminal(body.status) && body;
     });
   }

@@ -12,7 +12,7 @@ const control = () => environment('dev').control;
 const functions = () => functionsOf(environment('dev'), 'candor-dev');
 
 describe('the API', () => {
-  it('lets instances register by their signature, and hands everything else to the API function', () => {
+  it('lets instances register by their signature, and AWS identities in at a door of their own; the rest brings tokens', () => {
     const routes = control().ofType('AWS::ApiGatewayV2::Route');
     const integrations = new Map(
       control()
@@ -29,6 +29,7 @@ describe('the API', () => {
     });
     expect(shown.sort()).toEqual([
       ['$default', 'NONE', 'api'],
+      ['ANY /iam/v1/{proxy+}', 'AWS_IAM', 'api'],
       ['POST /runner/v1/register', 'AWS_IAM', 'register'],
     ]);
   });
@@ -188,7 +189,7 @@ describe('the stream', () => {
     });
     expect(JSON.parse(Properties.FilterCriteria.Filters[0].Pattern)).toEqual({
       eventName: ['INSERT'],
-      dynamodb: { Keys: { sk: { S: [{ prefix: 'EVT#' }, { prefix: 'NOTE#' }] } } },
+      dynamodb: { Keys: { sk: { S: [{ prefix: 'EVT#' }, { prefix: 'NOTE#' }, { prefix: 'OCC#' }] } } },
     });
     expect(textOf(Properties.DestinationConfig.OnFailure.Destination)).toMatch(/^<eventsdeadletters/);
   });

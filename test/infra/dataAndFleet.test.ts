@@ -1,7 +1,7 @@
 /** What holds data, and what VMs are launched from: each claim of docs/deploy.md as a property of the template. */
 import { describe, expect, it } from 'vitest';
 import { tableDefinition } from '../../adapters/aws/table.ts';
-import { environment, type Resource, textOf, userDataOf, variant } from './support.ts';
+import { environment, functionsOf, type Resource, textOf, userDataOf, variant } from './support.ts';
 
 const ENVIRONMENTS = ['dev', 'staging', 'prod', 'emulator'];
 
@@ -24,7 +24,7 @@ describe('every environment', () => {
       'AWS::S3::BucketPolicy',
       'AWS::KMS::Alias',
       'AWS::CloudWatch::Dashboard',
-      'AWS::Logs::MetricFilter',
+      'AWS::Logs::QueryDefinition',
       'AWS::ApiGatewayV2::Route',
       'AWS::ApiGatewayV2::Integration',
       'AWS::EC2::SubnetRouteTableAssociation',
@@ -192,6 +192,21 @@ describe('the launch template', () => {
       expect(Tags).toContainEqual({ Key: 'candor:installation', Value: 'candor-dev' });
       for (const { Key } of Tags) expect(Key).toMatch(/^[\w+\-=.,:@]+$/);
     }
+  });
+
+  it('gives instances, volumes and network interfaces the tags of the environment, and keeps its own', () => {
+    const tags = { 'cost-center': '4711', owner: 'agents@example.com' };
+    const stacks = variant({ tags });
+    const { TagSpecifications, LaunchTemplateData } = stacks.control.one('AWS::EC2::LaunchTemplate').Properties;
+    for (const { Tags } of [...TagSpecifications, ...LaunchTemplateData.TagSpecifications])
+      expect(Tags).toEqual([
+        { Key: 'cost-center', Value: '4711' },
+        { Key: 'owner', Value: 'agents@example.com' },
+        { Key: 'candor:installation', Value: 'candor-test' },
+        { Key: 'Name', Value: 'candor-test-vm' },
+      ]);
+    const { Variables } = functionsOf(stacks, 'candor-test').get('launch-vm')!.Properties.Environment;
+    expect(JSON.parse(Variables.CANDOR_INSTANCE_TAGS)).toEqual(tags);
   });
 
   it('puts VMs behind a group that lets nothing in', () => {

@@ -89,7 +89,7 @@ export const NAG: readonly Justified[] = [
   {
     rule: /^Serverless-LambdaAsyncFailureDestination$|^Serverless-EventBusDLQ$/,
     at: /-control\/(watchdog-function|EveryMinute|audit-function|EveryQuarter)\//,
-    because: 'A tick that failed is worth nothing a minute later; watchdog-silent tells of it.',
+    because: 'A tick that failed is worth nothing a minute later; watchdog-dead tells of it.',
   },
   {
     rule: /^Serverless-LambdaAsyncFailureDestination$|^Serverless-EventBusDLQ$|^Serverless-LambdaEventSourceMappingDestination$/,
@@ -98,7 +98,7 @@ export const NAG: readonly Justified[] = [
   },
   {
     rule: /^Serverless-SNSRedrivePolicy$/,
-    at: /-ops\/Alarms\//,
+    at: /-ops\/(Alarms|Tickets)\//,
     because: 'Mail cannot be delivered to a queue instead; alarms stay in CloudWatch.',
   },
 ];

@@ -112,7 +112,7 @@ describe('each function', () => {
   });
 
   it('finds the variables that its rights are about, and no others', () => {
-    const store = ['CANDOR_CONFIG', 'CANDOR_TABLE', 'CANDOR_STATE_MACHINE_ARN'];
+    const store = ['CANDOR_CONFIG', 'CANDOR_METRICS_NAMESPACE', 'CANDOR_TABLE', 'CANDOR_STATE_MACHINE_ARN'];
     const fleet = ['CANDOR_INSTALLATION', 'CANDOR_LAUNCH_TEMPLATE_ID', 'CANDOR_POOLS'];
     const clock = [
       'CANDOR_FIRE_FUNCTION_ARN',

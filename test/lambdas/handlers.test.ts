@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { marshallItem } from '../../adapters/aws/marshall.ts';
 import { sealsWith } from '../../adapters/system/seals.ts';
 import { systemTime } from '../../adapters/system/time.ts';
+import { feedShardOf } from '../../core/feed/model.ts';
 import { fire } from '../../core/schedules/fire.ts';
 import { keys } from '../../core/table/keys.ts';
 import { launchVm } from '../../core/vms/provision.ts';
@@ -147,8 +148,11 @@ describe('deliver', () => {
 });
 
 describe('the API handler', () => {
-  const request = (path: string, more: { method?: string; bearer?: string; body?: object } = {}): LambdaEvent => {
-    const { method = 'GET', bearer, body } = more;
+  const request = (
+    path: string,
+    more: { method?: string; bearer?: string; body?: object; signer?: string } = {},
+  ): LambdaEvent => {
+    const { method = 'GET', bearer, body, signer } = more;
     return {
       version: '2.0',
       routeKey: '$default',
@@ -160,7 +164,10 @@ describe('the API handler', () => {
       },
       isBase64Encoded: false,
       ...(body !== undefined && { body: JSON.stringify(body) }),
-      requestContext: { http: { method, path, protocol: 'HTTP/1.1', sourceIp: '127.0.0.1', userAgent: 'test' } },
+      requestContext: {
+        http: { method, path, protocol: 'HTTP/1.1', sourceIp: '127.0.0.1', userAgent: 'test' },
+        ...(signer !== undefined && { authorizer: { iam: { userArn: signer } } }),
+      },
     } as unknown as LambdaEvent;
   };
   const call = async (...args: Parameters<typeof request>) => {
@@ -211,6 +218,21 @@ describe('the API handler', () => {
     expect(await call('/v1/runs', { bearer: run })).toMatchObject({ status: 403 });
   });
 
+  it('knows an AWS role by the signature that API Gateway has checked, once its principal is entered', async () => {
+    const signer = 'arn:aws:sts::111122223333:assumed-role/deploy/somebody';
+    const me = () => call('/iam/v1/me', { signer });
+    expect(await me()).toMatchObject({ status: 401 });
+    const body = { name: 'deploy', arn: 'arn:aws:iam::111122223333:role/teams/red/deploy', role: 'viewer' };
+    const made = await call('/v1/principals', { method: 'POST', bearer: ADMIN_TOKEN, body });
+    expect(made).toMatchObject({ status: 201, body: { kind: 'aws' } });
+    expect(await me()).toMatchObject({ status: 200, body: { principalId: made.body.id, role: 'viewer' } });
+    expect(await call('/iam/v1/principals', { signer })).toMatchObject({ status: 403 });
+    // Whoever comes through the other door may say what they like: only the context counts.
+    expect(await call('/v1/me', { bearer: signer })).toMatchObject({ status: 401 });
+    const again = await call('/v1/principals', { method: 'POST', bearer: ADMIN_TOKEN, body });
+    expect(again).toMatchObject({ status: 409, body: { code: 'name_taken' } });
+  });
+
   it('asks for its secrets once, not at every request', async () => {
     const before = secretsManager.asked.length;
     for (let time = 0; time < 3; time++) await call('/v1/agents', { bearer: ADMIN_TOKEN });
@@ -231,6 +253,34 @@ describe('the stream handler', () => {
     expect(await handler({ Records: [harmless, newer] }, context)).toEqual({
       batchItemFailures: [{ itemIdentifier: '2' }],
     });
+  });
+
+  it('writes the feed up to the record that failed, and once where records come again', async () => {
+    const { handler } = await import('../../lambdas/events.ts');
+    const record = (sequence: number, schemaVersion = 1) => {
+      const key = keys.runEvent('run_x', sequence);
+      const facts = {
+        tenantId: 'fed',
+        subject: 'run',
+        subjectId: 'run_x',
+        sequence,
+        type: 'run.x',
+        at: 1,
+        writer: 'w',
+      };
+      const image = marshallItem({ ...key, schemaVersion, ...facts, detail: {} });
+      return { eventName: 'INSERT', dynamodb: { SequenceNumber: String(sequence), NewImage: image } };
+    };
+    const fed = async () =>
+      (await world.ports.store.query({ pk: `FEED#fed#${feedShardOf('run_x')}`, prefix: 'B#', limit: 10 })).items.map(
+        ({ refs }) => refs,
+      );
+    const batch = { Records: [record(1), record(2), record(3, 99), record(4)] };
+    expect(await handler(batch, context)).toEqual({ batchItemFailures: [{ itemIdentifier: '3' }] });
+    expect(await handler(batch, context)).toEqual({ batchItemFailures: [{ itemIdentifier: '3' }] });
+    expect(await fed()).toEqual([['RUN#run_x EVT#0000000001', 'RUN#run_x EVT#0000000002']]);
+    await handler({ Records: [record(3), record(4)] }, context);
+    expect((await fed()).flat()).toHaveLength(4);
   });
 });
 

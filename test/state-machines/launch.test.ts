@@ -80,6 +80,7 @@ beforeEach(async () => {
     store: world.ports.store,
     time: world.ports.time,
     log: silentLog,
+    metrics: world.ports.metrics,
     installation: 'candor-dev',
     template: { id: 'lt-1', version: '$Latest' },
     pools: [pool('a'), pool('b')],

@@ -1,12 +1,6 @@
 /** `/v1/me`, and for administrators `/v1/principals` with their keys. */
 import { createKey, listKeys, revokeKey, rotateKey } from '../../../core/access/keys.ts';
-import {
-  createServiceAccount,
-  getPrincipal,
-  listPrincipals,
-  patchPrincipal,
-  readMe,
-} from '../../../core/access/service.ts';
+import { createPrincipal, getPrincipal, listPrincipals, patchPrincipal, readMe } from '../../../core/access/service.ts';
 import { KeyCreate, KeyRotate, PrincipalCreate, PrincipalPatch } from '../../../core/contract/access.ts';
 import { PageQuery } from '../../../core/contract/common.ts';
 import { changed, created, json, noContent, resource } from '../answers.ts';
@@ -39,7 +33,7 @@ const principalRoutes: readonly Route[] = [
     access: 'principal',
     body: { schema: PrincipalCreate },
     handle: async ({ ports, caller, body }) => {
-      const principal = await createServiceAccount(ports, caller, body);
+      const principal = await createPrincipal(ports, caller, body);
       return created(principal, `/v1/principals/${principal.id}`);
     },
   }),

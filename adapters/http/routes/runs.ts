@@ -118,7 +118,7 @@ export const runRoutes: readonly Route[] = [
     handle: async ({ ports, caller, param }) => {
       const by = caller.kind === 'run' ? caller.runId : caller.principalId;
       const attempt = caller.kind === 'run' ? { attempt: caller.attempt } : {};
-      return json(await sealFamily(ports, { tenantId: caller.tenantId, by, ...attempt }, param('runId')));
+      return json(await sealFamily(ports, { ...caller, by, ...attempt }, param('runId')));
     },
   }),
   route({

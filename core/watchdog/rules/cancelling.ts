@@ -52,7 +52,7 @@ async function escalate({ ports, now, config }: RuleContext, run: RunRow, { vmId
   const given = await giveUp(ports, vmId, run.id);
   await moveCheck(ports, run, now + config.cancelResendSeconds * 1000);
   const because = `the cancel was not carried out within ${config.cancelEscalateSeconds} s`;
-  const escalated = (did: string) => [{ rule: 'cancel_escalated', subject: run.id, did, because }];
+  const escalated = (did: string) => [{ rule: 'cancel_escalated', subject: run.id, did, because } as const];
   if (given.kind === 'draining') return given.now ? escalated(`drains ${vmId}, which carries other work`) : [];
   if (given.kind === 'gone') return [];
   await terminateVm(ports, given.vm);

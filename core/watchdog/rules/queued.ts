@@ -1,6 +1,7 @@
 /** A run that is `queued`: its turn has not come, it waits for others, or nobody has placed it. */
 
 import { PLACEMENT_GRACE_SECONDS } from '../../limits/model.ts';
+import type { Ports } from '../../ports.ts';
 import { evidence } from '../../runs/change.ts';
 import { finishRun } from '../../runs/finish.ts';
 import type { RunRow } from '../../runs/model.ts';
@@ -10,13 +11,13 @@ import { keys } from '../../table/keys.ts';
 import { asRow } from '../../table/rows.ts';
 import { moveCheck } from '../checks.ts';
 import { repairLimit } from '../repairLimit.ts';
-import { type Action, backoff, isHolding, noEvidence, type RuleContext, rule } from '../rule.ts';
+import { type Action, backoff, isHolding, type RuleContext, rule } from '../rule.ts';
 import { endStart, judgeExecution } from './provisioning.ts';
 
 type Decision =
   | { readonly do: 'end_wait' }
   | { readonly do: 'end_start' }
-  | { readonly do: 'tell_others_again' }
+  | { readonly do: 'tell_others_again'; readonly runIds: readonly string[] }
   | { readonly do: 'place' };
 
 const GRACE_MS = PLACEMENT_GRACE_SECONDS * 1000;
@@ -25,14 +26,20 @@ const WAITING_LOOK_MAX_MS = 120_000;
 /** Step Functions answers 15 descriptions a second. */
 const PLACED_LOOK_MAX_MS = 300_000;
 
-export const queuedRule = rule<RunRow, undefined, Decision>({
-  evidence: noEvidence,
-  decide: (run, _none, view) => {
+/** Of the runs that it displaces, those that are not ending already; undefined where it displaces none. */
+type Untold = readonly string[] | undefined;
+
+export const queuedRule = rule<RunRow, Untold, Decision>({
+  evidence: ({ ports }, run) => untold(ports, run),
+  decide: (run, others, view) => {
     const { now } = view;
     const due = run.deadlineAt !== undefined && now >= run.deadlineAt;
     if (due && run.queueTimeoutSeconds !== undefined && awaitsItsTurn(run))
       return isHolding(view) ? { do: 'hold' } : { do: 'end_wait' };
-    if (run.waiting?.reason === 'overlap') return { do: 'tell_others_again' };
+    if (others !== undefined)
+      return others.length === 0 && (run.waiting?.blockedBy ?? []).length > 0
+        ? { do: 'look_again', at: now + GRACE_MS }
+        : { do: 'tell_others_again', runIds: others };
     if (due) return isHolding(view) ? { do: 'hold' } : { do: 'end_start' };
     const { nextTryAt } = run.waiting ?? {};
     if (nextTryAt !== undefined && now < nextTryAt) return { do: 'look_again', at: nextTryAt };
@@ -45,7 +52,7 @@ export const queuedRule = rule<RunRow, undefined, Decision>({
       case 'end_start':
         return endStart(context, run);
       case 'tell_others_again':
-        return tellOthersAgain(context, run);
+        return tellOthersAgain(context, run, decision.runIds);
       case 'place':
         return place(context, run);
     }
@@ -71,10 +78,21 @@ async function endWait({ ports, now }: RuleContext, run: RunRow): Promise<readon
   ];
 }
 
-/** It waits for the runs that it displaces: those are told again, and it is let go where they have ended. */
-async function tellOthersAgain({ ports, now }: RuleContext, run: RunRow): Promise<readonly Action[]> {
+async function untold({ store }: Pick<Ports, 'store'>, run: RunRow): Promise<Untold> {
+  if (run.waiting?.reason !== 'overlap') return undefined;
+  const others = run.waiting.blockedBy ?? [];
+  if (others.length === 0) return [];
+  const rows = await store.getMany(others.map((runId) => keys.run(runId)));
+  return others.filter((_, index) => asRow<RunRow>(rows[index])?.status !== 'cancelling');
+}
+
+/** It waits for the runs that it displaces: who was not told is told, and it is let go where all have ended. */
+async function tellOthersAgain(
+  { ports, now }: RuleContext,
+  run: RunRow,
+  runIds: readonly string[],
+): Promise<readonly Action[]> {
   const how = run.waiting?.force === true ? 'terminate' : 'cancel';
-  const runIds = run.waiting?.blockedBy ?? [];
   await displace(ports, run, { runIds, how });
   await moveCheck(ports, run, now + GRACE_MS);
   const because = `it still waits for ${runIds.join(', ')} to end`;

@@ -57,6 +57,8 @@ export const readyRule = rule<VmRow, Evidence, Decision>({
       case 'release': {
         const because = 'it carries no run';
         await releaseVm(ports, vm.id, because);
+        // Kept warm, its time is over: it goes as it was meant to, and nothing was put right.
+        if (vm.idleSince !== undefined) return [];
         return [{ rule: 'vm_idle', subject: vm.id, did: 'released it', because }];
       }
       case 'record_end':

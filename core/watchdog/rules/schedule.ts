@@ -39,7 +39,9 @@ export const scheduleRule = rule<ScheduleRow, readonly string[], Decision>({
     if (sync) {
       const { status } = await syncClock(ports, schedule.id);
       const because = `its clock is to follow version ${schedule.specVersion} of its times, and was not known to`;
-      actions.push({ rule: 'clock_drift', subject: schedule.id, did: `put its clock right: ${status}`, because });
+      // One that could not be reached is no recovery; it stays pending, and is tried again.
+      if (status !== 'pending')
+        actions.push({ rule: 'clock_drift', subject: schedule.id, did: `put its clock right: ${status}`, because });
     }
     if (repair) actions.push(...(await repairSchedule(context, schedule.id)));
     if (advance) actions.push(...(await callWaiting(context, schedule)));

@@ -35,10 +35,18 @@ beforeEach(async () => {
   world = await engine.world();
   ec2 = new FakeEc2();
   errors = [];
+  refusals = [];
   fleet = makeFleet();
 });
 
-const log: Log = { info: () => {}, warn: () => {}, error: (event) => void errors.push(event) };
+let refusals: object[];
+const log: Log = {
+  info: (event, facts = {}) => {
+    if (event === 'launch.refused') refusals.push(facts);
+  },
+  warn: () => {},
+  error: (event) => void errors.push(event),
+};
 
 const makeFleet = (more: object = {}) =>
   new Ec2Fleet({
@@ -46,6 +54,7 @@ const makeFleet = (more: object = {}) =>
     store: world.ports.store,
     time: world.ports.time,
     log,
+    metrics: world.ports.metrics,
     installation: 'candor-dev',
     template: { id: 'lt-1', version: '$Latest' },
     pools: [pool('a'), pool('b')],
@@ -163,6 +172,28 @@ describe('an answer without an instance', () => {
     }
   });
 
+  it('is counted and written down pool by pool, in EC2’s own words', async () => {
+    ec2.refuse = ({ subnetId }) =>
+      subnetId === 'subnet-a' ? 'InsufficientInstanceCapacity' : { code: 'SomethingNew', message: 'we do not say' };
+    await failure();
+    const counted = (name: string) =>
+      world.measured.filter((each) => each.name === 'LaunchRefusals' && Object.values(each.dimensions).includes(name))
+        .length;
+    expect([counted('POOL'), counted('UNKNOWN')]).toEqual([2, 2]);
+    expect(refusals).toHaveLength(4);
+    expect(refusals).toContainEqual({
+      vmId: 'vm_1',
+      runId: 'run_1',
+      code: 'SomethingNew',
+      class: 'UNKNOWN',
+      said: 'we do not say',
+      type: 'm7i.4xlarge',
+      availabilityZone: 'eu-central-1b',
+      subnetId: 'subnet-b',
+      market: 'on_demand',
+    });
+  });
+
   it('about a profile that was just made is a throttle for the first tries, and then wrong', async () => {
     ec2.refuse = () => ({
       code: 'InvalidParameterValue',
@@ -208,6 +239,14 @@ describe('no answer', () => {
 });
 
 describe('an instance in the answer', () => {
+  it('has the tags of the environment, none of which stands for one of ours', async () => {
+    fleet = makeFleet({ tags: { 'cost-center': '4711', 'candor:vm': 'vm_other' } });
+    const { instanceId } = await launch();
+    const tags = ec2.instances.get(instanceId)?.Tags;
+    expect(tags).toContainEqual({ Key: 'cost-center', Value: '4711' });
+    expect(tags?.filter(({ Key }) => Key === 'candor:vm')).toEqual([{ Key: 'candor:vm', Value: 'vm_1' }]);
+  });
+
   it('is success, with its tags and where it is', async () => {
     const launched = await launch();
     expect(launched.pool).toEqual({ type: 'm7i.large', availabilityZone: 'eu-central-1a', market: 'on_demand' });

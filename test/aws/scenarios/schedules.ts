@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { GetScheduleCommand, ResourceNotFoundException } from '@aws-sdk/client-scheduler';
+import { emulator } from '../../../config/emulator.ts';
 import type { ListBody } from '../../../core/contract/common.ts';
 import type { RunBody } from '../../../core/contract/runs.ts';
 import type { OccurrenceBody, ScheduleBody } from '../../../core/contract/schedules.ts';
@@ -51,6 +52,8 @@ const firesByItself: Scenario = {
     assert.equal(await world.stdout(run), 'line 1\nline 2\nline 3\nline 4\n');
     await world.endedOnce(run);
     await world.vmGone(run);
+    const [instance] = world.host.ofVm(run.vmId ?? '');
+    assert.equal(instance?.tags['cost-center'], emulator.tags?.['cost-center'], 'the tags of the environment');
 
     const { items } = await world.get<ListBody<OccurrenceBody>>(`/v1/schedules/${schedule.id}/occurrences`);
     const own = items.filter(({ runId }) => runId === run.id);

@@ -5,17 +5,29 @@ import { expectedBetween, twice, unaccounted } from '../../../core/audit/schedul
 import { type AuditProgress, auditSlice, following } from '../../../core/audit/slice.ts';
 import { occurrenceRunId } from '../../../core/ids.ts';
 import { agentLimitId } from '../../../core/limits/model.ts';
+import { handleEvent } from '../../../core/notifications/fanOut.ts';
 import type { Ports } from '../../../core/ports.ts';
 import { finishRun } from '../../../core/runs/finish.ts';
 import { createRun } from '../../../core/runs/service.ts';
-import { pauseSchedule } from '../../../core/schedules/actions.ts';
+import { deleteSchedule, pauseSchedule } from '../../../core/schedules/actions.ts';
 import { fire } from '../../../core/schedules/fire.ts';
 import { listOccurrences } from '../../../core/schedules/ledgerLists.ts';
 import { keys } from '../../../core/table/keys.ts';
 import type { Write } from '../../../core/table/model.ts';
 import { observeVm } from '../../../core/vms/release.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { MINUTE, page, running, runningRun, runRow, SECOND, storeWith, upTo } from '../support.ts';
+import {
+  eventsOf,
+  MINUTE,
+  page,
+  running,
+  runningRun,
+  runRow,
+  SECOND,
+  scheduleRow,
+  storeWith,
+  upTo,
+} from '../support.ts';
 
 const FIRST = MONDAY_NOON + 5 * MINUTE;
 
@@ -147,6 +159,32 @@ describe('an audit', () => {
     // What names no tenant is shown to none.
     expect((await report()).findings).toMatchObject([{ subject: schedule.id }]);
   });
+
+  it.each([
+    ['completed', async (id: string) => fire(world.ports, { scheduleId: id, scheduledTime: FIRST })],
+    [
+      'deleted',
+      async (id: string) => deleteSchedule(world.ports, world.caller, id, { kind: 'any' }, { cancelRuns: false }),
+    ],
+  ] satisfies [string, (id: string) => Promise<unknown>][])(
+    'deletes a clock that was left over from a schedule that is %s',
+    async (status, end) => {
+      const agent = await world.agent();
+      const { id } = await world.schedule(agent.id, { remainingRuns: 1 });
+      const spec = world.clocks.get(id);
+      if (spec === undefined) throw new Error('no clock');
+      world.now = FIRST;
+      await end(id);
+      for (const event of await eventsOf(world, keys.schedule(id).pk)) await handleEvent(world.ports, event);
+      expect((await scheduleRow(world, id)).status).toBe(status);
+      expect([...world.clocks.keys()]).toEqual([]);
+      // A put that was long on its way arrives after all.
+      world.clocks.set(id, spec);
+      await audit();
+      expect([...world.clocks.keys()]).toEqual([]);
+      expect(await report()).toMatchObject({ counts: { orphans: 1 }, findings: [{ subject: id }] });
+    },
+  );
 
   it('ends a run whose VM is gone and did not take it along', async () => {
     const { id, vmId } = await runningRun(world);

@@ -11,10 +11,12 @@ import { cancelBackfill, getBackfill, startBackfill } from '../../../core/schedu
 import { dryRunPatch } from '../../../core/schedules/dryRun.ts';
 import { explainOccurrence } from '../../../core/schedules/explain.ts';
 import { fire } from '../../../core/schedules/fire.ts';
+import { firedInTime } from '../../../core/schedules/ledger.ts';
 import { listOccurrences, listRevisions, listUpcoming } from '../../../core/schedules/ledgerLists.ts';
 import { getSchedule, patchSchedule } from '../../../core/schedules/service.ts';
 import { skipOccurrence, unskipOccurrence } from '../../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
+import { keys } from '../../../core/table/keys.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
 
@@ -157,6 +159,30 @@ describe('the seed story', () => {
     await fireAt(id, MONDAY_NOON + HOUR);
     expect(await entries(id)).toMatchObject([{ occurrence: isoSecond(MONDAY_NOON + HOUR), disposition: 'dispatched' }]);
     expect(world.clocks.get(id)).toMatchObject({ flexibleWindowSeconds: 900 });
+  });
+
+  it('the flexible window is no lateness: a fire within it is in time, and proves that the clock lives', async () => {
+    const { id } = await scheduled({
+      flexibleWindow: 'PT15M',
+      cadence: { cron: '0 * * * *', timezone: 'UTC' },
+      overlapPolicy: 'allow_all',
+    });
+    const lateness = () =>
+      world.measured.filter(({ name }) => name === 'FireLatenessSeconds').map(({ value }) => value);
+    const proven = async (at: number) => {
+      const item = await world.ports.store.get(keys.occurrence(id, at));
+      return item === undefined ? undefined : firedInTime(world.ports.config, item);
+    };
+    const first = MONDAY_NOON + HOUR;
+    world.now = first + 14 * MINUTE;
+    await fireAt(id, first);
+    expect(lateness()).toEqual([0]);
+    expect(await proven(first)).toBe(world.now);
+    const second = first + HOUR;
+    world.now = second + 17 * MINUTE;
+    await fireAt(id, second);
+    expect(lateness()).toEqual([0, 120]);
+    expect(await proven(second)).toBeUndefined();
   });
 });
 

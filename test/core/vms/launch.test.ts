@@ -67,6 +67,10 @@ const full = (type: string, othersLeft = true) => new CapacityUnavailable('no ro
 const typesOf = async (id: string) =>
   (await eventsOf(world, keys.run(id).pk)).map((event) => event.type).filter((type) => type !== 'run.queued');
 
+/** Launches that brought no VM from any pool. */
+const failuresCounted = () =>
+  world.measured.filter(({ name }) => name === 'LaunchFailures').map(({ dimensions }) => dimensions);
+
 describe('a launch', () => {
   it('goes on to the next pools at once, each request under a token of its own, and the run has not waited', async () => {
     const { ports, asked } = scripted([PLAN, OTHER], [full('small'), 'i-1']);
@@ -78,6 +82,7 @@ describe('a launch', () => {
     ]);
     expect(new Set(asked.map((spec) => spec.clientToken)).size).toBe(2);
     expect(await typesOf(id)).toEqual(['run.provisioning']);
+    expect(failuresCounted()).toEqual([]);
     expect(await vmRow(world, vmId)).toMatchObject({
       status: 'booting',
       intent: { number: 2, open: false },
@@ -99,6 +104,7 @@ describe('a launch', () => {
       tried: ['a', 'b', 'c', 'd'].map((type) => tried(type)),
     });
     expect(await typesOf(id)).toEqual(['run.provisioning', 'run.waiting']);
+    expect(failuresCounted()).toEqual([{ class: 'CapacityUnavailable' }]);
   });
 
   it('keeps what it asked for only until there is an answer', async () => {

@@ -1,11 +1,14 @@
 /** One tick among many things at once: poison, a service that hangs, a flood, a table that does not answer. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { StoreUnavailable } from '../../../core/errors.ts';
-import { keys } from '../../../core/table/keys.ts';
+import { checkPartition, keys } from '../../../core/table/keys.ts';
+import type { Key } from '../../../core/table/model.ts';
 import { DueQueue } from '../../../core/watchdog/due.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { apiRun, MINUTE, runningRun, runRow, SECOND, storeWith, upTo, vmRow } from '../support.ts';
+import { apiRun, MINUTE, running, runningRun, runRow, SECOND, storeWith, upTo, vmRow } from '../support.ts';
+import { dies } from '../vms/support.ts';
+import { type Line, Scene } from './scene.ts';
 
 const options = { owner: 'test', budgetMs: 60_000 };
 
@@ -19,10 +22,68 @@ beforeEach(async () => {
   world = await engine.world();
 });
 
+const keyOfLine = ({ detail }: Line): string => String(detail.key);
+
 const poison = (runId: string) =>
   world.ports.store.transact([{ kind: 'update', key: keys.run(runId), set: { schemaVersion: 99 }, guards: [] }]);
 
 describe('poison', () => {
+  /** What a fault, a newer program or a hand on the table may leave in the index; the row's rule cannot read it. */
+  const DAMAGE = {
+    'written by a newer Candor': { schemaVersion: 99 },
+    'without a version': { schemaVersion: undefined },
+    'of no known status': { status: 'asleep' },
+    'without a status': { status: undefined },
+    'with text where a list was': { slots: 'none', liveRuns: 'none', buffer: 3, waiting: 'soon' },
+    'with text where numbers were': { deadlineAt: 'tomorrow', attempt: 'one', version: 'new' },
+  } as const;
+
+  it.each(Object.entries(DAMAGE))('%s, of every kind, costs nothing of any kind its tick', async (_how, damage) => {
+    const scene = new Scene(world);
+    const damaged: string[] = [];
+    const spoil = async ({ pk, sk }: Key) => {
+      damaged.push(pk);
+      await world.ports.store.transact([{ kind: 'update', key: { pk, sk }, set: damage, guards: [] }]);
+    };
+    const spoiled = await runningRun(world);
+    const schedules = [await world.schedule((await world.agent()).id), await world.schedule((await world.agent()).id)];
+    await spoil(keys.run((await apiRun(world)).id));
+    await spoil(keys.vm(spoiled.vmId));
+    await spoil(keys.schedule(schedules[0]?.id ?? ''));
+    // An entry of the index that belongs to no kind.
+    const noKind = { pk: 'NOBODY#1', sk: 'META', checkIn: checkPartition('RUN', 0), checkAt: world.now };
+    await world.ports.store.transact([{ kind: 'put', item: { ...noKind, tenantId: 'local', schemaVersion: 1 } }]);
+    damaged.push(noKind.pk);
+    const due = await apiRun(world, { limits: { startTimeout: 'PT7M' } });
+    const dead = await runningRun(world);
+    dies(world, dead.vmId);
+    world.clocks.clear();
+    // Two minutes after the first occurrence all three are due in the same tick.
+    for (let tick = 0; tick < 7; tick++) {
+      world.now += 50 * SECOND;
+      await dead.runner.beat([running(dead.id)]);
+      await scene.look();
+    }
+    const well = [due.id, dead.vmId, schedules[1]?.id ?? ''];
+    const seenTo = () =>
+      scene.lines.flatMap(({ message, detail }) =>
+        message === 'watchdog.recovered' && well.includes(String(detail.subject)) ? [detail.subject] : [],
+      );
+    expect(seenTo()).toEqual([]);
+    world.now += 70 * SECOND;
+    await scene.look();
+    expect(seenTo().sort()).toEqual([...well].sort());
+    expect((await runRow(world, due.id)).status).toBe('failed');
+    expect((await runRow(world, dead.id)).status).toBe('lost');
+    // Reported by key: in the log, and counted.
+    const told = new Set(scene.lines.filter(({ message }) => message === 'watchdog.item_failed').map(keyOfLine));
+    const failures = world.measured.filter(({ name }) => name === 'WatchdogItemFailures');
+    expect(failures.some(({ value }) => value > 0)).toBe(true);
+    expect(damaged).toEqual(expect.arrayContaining([...told]));
+    expect([...told]).toContain(noKind.pk);
+    if ('schemaVersion' in damage && damage.schemaVersion === 99) expect(told).toEqual(new Set(damaged));
+  });
+
   it('of every kind costs the others nothing, is reported, and is looked at less and less often', async () => {
     const unreadable = await apiRun(world);
     await poison(unreadable.id);

@@ -3,15 +3,13 @@ import { handleEvent } from '../../../core/notifications/fanOut.ts';
 import { cancelRun } from '../../../core/runs/cancel.ts';
 import { claimDispatch } from '../../../core/runs/dispatch.ts';
 import { pauseSchedule, resumeSchedule } from '../../../core/schedules/actions.ts';
-import { fire } from '../../../core/schedules/fire.ts';
-import { listOccurrences } from '../../../core/schedules/ledgerLists.ts';
 import { getSchedule } from '../../../core/schedules/service.ts';
 import { readSystem } from '../../../core/system.ts';
 import { keys } from '../../../core/table/keys.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
 import { observeVm } from '../../../core/vms/release.ts';
 import { type TickReport, tick } from '../../../core/watchdog/tick.ts';
-import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
+import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 import {
   afterRead,
   apiRun,
@@ -20,9 +18,7 @@ import {
   eventsOf,
   FakeRunner,
   finishAs,
-  interleaved,
   MINUTE,
-  page,
   running,
   runningRun,
   runRow,
@@ -33,7 +29,6 @@ import {
   vmRow,
 } from '../support.ts';
 
-const FIRST = MONDAY_NOON + 5 * MINUTE;
 const options = { owner: 'test', budgetMs: 60_000 };
 
 let engine: TestEngine;
@@ -61,49 +56,7 @@ async function pass(milliseconds: number, each: () => Promise<unknown> = async (
   return rules;
 }
 
-describe('a queued run', () => {
-  it('is placed when nobody placed it', async () => {
-    const agent = await world.agent();
-    const schedule = await world.schedule(agent.id);
-    world.now = FIRST;
-    const broken = {
-      ...world.ports,
-      workflow: { ...world.ports.workflow, start: async () => Promise.reject(new Error('crash')) },
-    };
-    await expect(fire(broken, { scheduleId: schedule.id, scheduledTime: FIRST })).rejects.toThrow('crash');
-    world.now += 19 * SECOND;
-    expect(rulesOf(await look())).toEqual([]);
-    expect(world.executions).toEqual([]);
-    world.now += SECOND;
-    expect(rulesOf(await look())).toEqual(['queued_unplaced']);
-    expect(world.executions).toHaveLength(1);
-  });
-
-  it('that was placed is no finding, however long it waits before its deadline', async () => {
-    await apiRun(world);
-    expect(await pass(14 * MINUTE)).toEqual([]);
-  });
-});
-
 describe('a run without a VM', () => {
-  it.each(['queued', 'provisioning'] as const)(
-    'fails when its start deadline is over while it is %s',
-    async (status) => {
-      const { id, input } = await apiRun(world);
-      const vmId = status === 'provisioning' ? (await launchVm(world.ports, input)).vmId : undefined;
-      expect(await pass(15 * MINUTE - SECOND)).toEqual([]);
-      expect((await runRow(world, id)).status).toBe(status);
-      world.now += SECOND;
-      expect(rulesOf(await look())).toContain('start_timeout');
-      expect(await runRow(world, id)).toMatchObject({ status: 'failed', reason: 'start_timeout' });
-      expect(world.stopped).toEqual([`${id}-1`]);
-      if (vmId !== undefined) {
-        expect((await vmRow(world, vmId)).status).toBe('draining');
-        expect(world.terminations).toEqual([vmId]);
-      }
-    },
-  );
-
   it('is left to the VM that took its marker in the meantime', async () => {
     const { id, input } = await apiRun(world);
     const { vmId } = await launchVm(world.ports, input);
@@ -141,19 +94,6 @@ describe('a run that is starting', () => {
 });
 
 describe('a run that is running', () => {
-  it('is told to end when it is past its runTimeout, and not a second before', async () => {
-    const { id, runner } = await runningRun(world, { limits: { runTimeout: 'PT5M' } });
-    const { startedAt } = await runRow(world, id);
-    const beat = () => runner.beat([running(id)]);
-    expect(await pass((startedAt ?? 0) + 5 * MINUTE - SECOND - world.now, beat)).toEqual([]);
-    expect((await runRow(world, id)).status).toBe('running');
-    world.now += SECOND;
-    expect(rulesOf(await look())).toEqual(['run_timeout']);
-    expect((await beat()).commands).toMatchObject([{ kind: 'cancel', cause: 'timeout' }]);
-    await runner.beat([ended(id, { signal: 'SIGTERM', terminatedBy: 'timeout' })]);
-    expect(await runRow(world, id)).toMatchObject({ status: 'timed_out', reason: 'run_timeout' });
-  });
-
   it('that ends while the watchdog decides is no failure of the watchdog', async () => {
     const { id, runner } = await runningRun(world, { limits: { runTimeout: 'PT30S' } });
     world.now += 30 * SECOND;
@@ -195,44 +135,6 @@ describe('a VM whose lease has run out', () => {
     expect(events.map((each) => each.sequence)).toEqual(upTo(events.length));
   });
 
-  it.each([0, 7, 14, 29, 44, 59])(
-    'is known to be gone within three minutes, whenever in a minute it is killed (+%i s)',
-    async (offset) => {
-      const { id, vmId, runner } = await runningRun(world);
-      // Heartbeats come every 15 s, ticks every 60 s, as on AWS.
-      const start = world.now;
-      let killedAt: number | undefined;
-      for (let second = 1; second <= 400; second++) {
-        world.now = start + second * SECOND;
-        if (second === 120 + offset) {
-          killedAt = world.now;
-          world.observations.set(vmId, { status: 'terminated', detail: 'spot interruption' });
-        }
-        if (killedAt === undefined && second % 15 === 0) await runner.beat([running(id)]);
-        if (second % 60 === 30) await look();
-        if ((second % 60 === 30 || second % 60 === 31) && (await runRow(world, id)).status === 'lost') break;
-      }
-      expect((await runRow(world, id)).status).toBe('lost');
-      expect(world.now - (killedAt ?? 0)).toBeLessThanOrEqual(180 * SECOND);
-    },
-  );
-
-  it('is unresponsive while the fleet says that it runs, and terminated at the second deadline', async () => {
-    const { id, vmId } = await runningRun(world);
-    expect(await pass(60 * SECOND)).toEqual(['vm_silent']);
-    expect((await vmRow(world, vmId)).status).toBe('unresponsive');
-    expect(await pass(110 * SECOND)).toEqual([]);
-    expect(world.terminations).toEqual([]);
-    expect(await pass(20 * SECOND)).toEqual(['vm_unresponsive']);
-    expect(world.terminations).toEqual([vmId]);
-    // Asked for is not seen: the run is lost only when its VM’s end has been observed.
-    expect((await runRow(world, id)).status).toBe('running');
-    world.observations.set(vmId, { status: 'terminated', detail: 'terminated on request' });
-    await pass(60 * SECOND);
-    expect(await runRow(world, id)).toMatchObject({ status: 'lost', reason: 'vm_terminated' });
-    expect((await vmRow(world, vmId)).status).toBe('terminated');
-  });
-
   it('recovers when it reports again: the run goes on', async () => {
     const { id, vmId, runner } = await runningRun(world);
     await pass(60 * SECOND);
@@ -240,15 +142,6 @@ describe('a VM whose lease has run out', () => {
     expect((await vmRow(world, vmId)).status).toBe('ready');
     expect(await pass(5 * MINUTE, () => runner.beat([running(id)]))).toEqual([]);
     expect((await runRow(world, id)).status).toBe('running');
-  });
-
-  it('is not called silent when a heartbeat comes while the watchdog looks', async () => {
-    const { id, vmId, runner } = await runningRun(world);
-    await pass(50 * SECOND);
-    world.now += 10 * SECOND;
-    const report = await look(interleaved(world, () => runner.beat([running(id)]), keys.vm(vmId)));
-    expect(rulesOf(report)).toEqual([]);
-    expect((await vmRow(world, vmId)).status).toBe('ready');
   });
 
   it('is not terminated when a heartbeat comes just before its second deadline is judged (I9)', async () => {
@@ -342,15 +235,6 @@ describe('a VM that serves nothing', () => {
     expect((await vmRow(world, vmId)).status).toBe('terminated');
   });
 
-  it('that stopped by itself is recorded without being terminated', async () => {
-    const { id, vmId, runner } = await runningRun(world);
-    await runner.beat([ended(id)]);
-    world.observations.set(vmId, { status: 'terminated', detail: 'powered off' });
-    expect(await pass(40 * SECOND)).toEqual([]);
-    expect(world.terminations).toEqual([]);
-    expect((await vmRow(world, vmId)).status).toBe('terminated');
-  });
-
   it('whose launch was never answered is settled only by a second look after a while', async () => {
     const { id, input } = await apiRun(world);
     world.launchFault = new Error('no answer');
@@ -369,40 +253,12 @@ describe('a VM that serves nothing', () => {
 describe('a cancel', () => {
   const ask = (id: string) => cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
 
-  it('is sent again when the runner took it and has said nothing of the run for a minute', async () => {
-    const { id, runner } = await runningRun(world);
-    await ask(id);
-    await runner.beat([running(id)]);
-    await runner.beat([]);
-    world.now += 59 * SECOND;
-    expect(rulesOf(await look())).toEqual(['vm_silent']);
-    world.now += SECOND;
-    expect(rulesOf(await look())).toEqual(['cancel_resent']);
-    expect((await runner.beat([running(id)])).commands).toMatchObject([{ kind: 'cancel', runId: id }]);
-  });
-
   it('is not sent again while it waits for its delivery, or when it has been acknowledged', async () => {
     const { id, runner } = await runningRun(world);
     await ask(id);
     await runner.beat([running(id)]);
     await runner.beat([entry(id, 'ending', { signalsSent: ['SIGINT'] })]);
     expect(await pass(90 * SECOND, () => runner.beat([entry(id, 'ending')]))).toEqual([]);
-  });
-
-  it('terminates the VM at the second deadline, and the VM’s observed end is the proof', async () => {
-    const { id, vmId, runner } = await runningRun(world);
-    await ask(id);
-    const beat = () => runner.beat([running(id)]);
-    expect(await pass(119 * SECOND, beat)).toEqual([]);
-    expect(world.terminations).toEqual([]);
-    await pass(SECOND, beat);
-    expect(world.terminations).toEqual([vmId]);
-    expect((await runRow(world, id)).status).toBe('cancelling');
-    world.observations.set(vmId, { status: 'terminated', detail: 'terminated on request' });
-    await pass(70 * SECOND);
-    const run = await runRow(world, id);
-    expect(run).toMatchObject({ status: 'cancelled', reason: 'vm_terminated_after_cancel' });
-    expect(run.cancel?.vmTerminatedAt).toBeDefined();
   });
 
   it('of a timeout ends as timed_out when it had to be escalated', async () => {
@@ -417,19 +273,6 @@ describe('a cancel', () => {
 });
 
 describe('a schedule', () => {
-  it('whose occurrence nobody fired is caught up after the grace, not before', async () => {
-    const agent = await world.agent();
-    const schedule = await world.schedule(agent.id);
-    world.now = FIRST;
-    expect(await pass(119 * SECOND)).toEqual([]);
-    world.now += SECOND;
-    expect(rulesOf(await look())).toEqual(['occurrence_overdue']);
-    const ledger = await listOccurrences(world.ports, world.caller, schedule.id, page);
-    expect(ledger.items).toMatchObject([{ disposition: 'dispatched', latenessSeconds: 120 }]);
-    expect(await getSchedule(world.ports, world.caller, schedule.id)).toMatchObject({ overdue: false });
-    expect(world.executions).toHaveLength(1);
-  });
-
   it('whose clock could not be set is set by the watchdog within two ticks, long before its first occurrence', async () => {
     const agent = await world.agent();
     const put = world.ports.clock.put;
@@ -444,19 +287,6 @@ describe('a schedule', () => {
     const row = await scheduleRow(world, schedule.id);
     expect(row).toMatchObject({ clock: { status: 'synced' }, checkAt: Date.UTC(2028, 0, 1) });
     expect(await pass(2 * MINUTE)).toEqual([]);
-  });
-
-  it('that is paused while its clock could not be reached loses its clock later', async () => {
-    const agent = await world.agent();
-    const schedule = await world.schedule(agent.id);
-    const remove = world.ports.clock.delete;
-    Object.assign(world.ports.clock, { delete: async () => Promise.reject(new Error('scheduler is down')) });
-    await pauseSchedule(world.ports, world.caller, schedule.id, '', { kind: 'none' });
-    expect(world.clocks.has(schedule.id)).toBe(true);
-    Object.assign(world.ports.clock, { delete: remove });
-    await pass(MINUTE);
-    expect(world.clocks.has(schedule.id)).toBe(false);
-    expect((await scheduleRow(world, schedule.id)).checkAt).toBeUndefined();
   });
 
   it('gets the newest spec on its clock, also when an older put arrives after it', async () => {
@@ -482,17 +312,6 @@ describe('a schedule', () => {
       clock: { status: 'synced', specVersion: 3 },
     });
     expect(world.clocks.get(schedule.id)).toMatchObject({ specVersion: 3 });
-  });
-
-  it('whose clock delivers what nobody expects gets its clock put right', async () => {
-    const agent = await world.agent();
-    const schedule = await world.schedule(agent.id);
-    world.now = FIRST - 2 * MINUTE;
-    world.clocks.clear();
-    await fire(world.ports, { scheduleId: schedule.id, scheduledTime: FIRST - 3 * MINUTE });
-    expect(rulesOf(await look())).toEqual(['clock_drift']);
-    expect(world.clocks.has(schedule.id)).toBe(true);
-    expect((await scheduleRow(world, schedule.id)).checkAt).toBe(FIRST);
   });
 });
 
