@@ -72,10 +72,8 @@ export async function redeliver(
   if (row.claimedAt !== undefined) return deliveryBody(row, now);
   const set = sentAnew(ports, row, now);
   try {
-    const guards = [
-      guard('webhook.sameTry', eq('attemptCount', row.attemptCount)),
-      guard('webhook.notUnderWay', { op: 'hasNot', attribute: 'claimedAt' }),
-    ];
+    // Whoever takes it up meanwhile raises the number.
+    const guards = [guard('webhook.sameTry', eq('attemptCount', row.attemptCount))];
     await ports.store.transact([{ kind: 'update', key: keys.delivery(id), set: asValues(set), guards }]);
   } catch (error) {
     // It has just been taken up.

@@ -61,6 +61,7 @@ import {
 } from './support.ts';
 import { warmVm } from './vms/support.ts';
 import { WATCHDOG_GUARDS_COVERED, WATCHDOG_RACES } from './watchdogRaces.ts';
+import { WEBHOOK_GUARDS_COVERED, WEBHOOK_RACES } from './webhookRaces.ts';
 
 const FIRST = MONDAY_NOON + 5 * MINUTE;
 const none = { kind: 'none' } as const;
@@ -103,6 +104,7 @@ const RACES: readonly Race[] = [
   ...GARBAGE_RACES,
   ...IDEMPOTENCY_RACES,
   ...WATCHDOG_RACES,
+  ...WEBHOOK_RACES,
   {
     without: ['limit.free'],
     when: 'another run takes the last place between an admission’s read and its write',
@@ -742,6 +744,7 @@ const RACES: readonly Race[] = [
 const COVERED: Readonly<Record<string, string>> = {
   ...CHILD_GUARDS_COVERED,
   ...WATCHDOG_GUARDS_COVERED,
+  ...WEBHOOK_GUARDS_COVERED,
   'run.createdOnce': 'fire.occurrenceOnce and fire.liveSetUnchanged; elsewhere the id is new',
   'run.sameAttempt': 'run.unchanged: every change of the attempt is a new version',
   'dispatch.noMarker': 'run.unchanged: the marker is set with a new version',
