@@ -7,20 +7,21 @@
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { dynamoClient } from '../adapters/aws/client.ts';
 import { DynamoStore } from '../adapters/aws/store.ts';
 import { appendToFeed } from '../core/feed/append.ts';
-import { handleEvent } from '../core/notifications/fanOut.ts';
+import { deliver } from '../core/notifications/deliver.ts';
 import type { Ports } from '../core/ports.ts';
 import type { EventRow } from '../core/runs/model.ts';
 import { fire } from '../core/schedules/fire.ts';
-import { keys } from '../core/table/keys.ts';
-import { asRow } from '../core/table/rows.ts';
+import * as keys from '../core/table/itemKeys.ts';
+import { asItem, asRow } from '../core/table/rows.ts';
 import { awaitReady, dispatchRun, launchVm } from '../core/vms/provision.ts';
 import { observeVm } from '../core/vms/release.ts';
+import { tick } from '../core/watchdog/tick.ts';
 import { ended, FakeRunner, running, runRow } from '../test/core/support.ts';
 import { MONDAY_NOON, testEngine, type World } from '../test/support/world.ts';
+import { type CallCost, meter } from './meter.ts';
 
 const MINUTE = 60_000;
 
@@ -38,6 +39,9 @@ const PRICES: Readonly<Record<string, number>> = {
 class Tally {
   readonly counts = new Map<string, number>();
 
+  /** What each step called, in order: for --steps. */
+  readonly calls: { readonly step: string; readonly cost: CallCost }[] = [];
+
   add(what: string, number = 1): void {
     this.counts.set(what, (this.counts.get(what) ?? 0) + number);
   }
@@ -47,43 +51,34 @@ class Tally {
   }
 }
 
-/** Every call says what it has consumed, which is added to the tally that is counted into just now. */
-function meter(client: DynamoDBClient, into: () => Tally): void {
-  client.middlewareStack.add(
-    (next) => async (args) => {
-      Object.assign(args.input as object, { ReturnConsumedCapacity: 'TOTAL' });
-      const result = await next(args);
-      const { ConsumedCapacity: consumed } = result.output as { ConsumedCapacity?: Consumed | readonly Consumed[] };
-      const isWrite = 'TransactItems' in args.input || 'Item' in args.input || 'UpdateExpression' in args.input;
-      const units = [consumed ?? []].flat().reduce((sum, { CapacityUnits = 0 }) => sum + CapacityUnits, 0);
-      into().add(isWrite ? 'writeUnits' : 'readUnits', units);
-      into().add('dynamodbCalls');
-      return result;
-    },
-    { step: 'initialize', name: 'meter' },
-  );
-}
-
-interface Consumed {
-  readonly CapacityUnits?: number;
-}
+type Schedule = Awaited<ReturnType<World['schedule']>>;
 
 interface Stage {
   readonly world: World;
   readonly ports: Ports;
   tally: Tally;
+  step: string;
+  /** Events that the stream's consumer has had. */
+  readonly consumed: Set<string>;
+}
+
+function count({ tally, step }: Stage, cost: CallCost): void {
+  tally.add(cost.kind === 'write' ? 'writeUnits' : 'readUnits', cost.units);
+  tally.add('dynamodbCalls');
+  tally.calls.push({ step, cost });
 }
 
 /** One call of a function: what it costs beside what it does. */
-async function called<Result>(stage: Stage, work: () => Promise<Result>): Promise<Result> {
+async function called<Result>(stage: Stage, step: string, work: () => Promise<Result>): Promise<Result> {
   stage.tally.add('lambda');
+  stage.step = step;
   return work();
 }
 
 /** Through the door of the API: a request, and the function behind it. */
-async function requested<Result>(stage: Stage, work: () => Promise<Result>): Promise<Result> {
+async function requested<Result>(stage: Stage, step: string, work: () => Promise<Result>): Promise<Result> {
   stage.tally.add('apiRequests');
-  return called(stage, work);
+  return called(stage, step, work);
 }
 
 const events = async ({ world }: Stage, pk: string): Promise<readonly EventRow[]> => {
@@ -92,29 +87,55 @@ const events = async ({ world }: Stage, pk: string): Promise<readonly EventRow[]
 };
 
 /** From the clock's call to the run's placement. */
-async function fired(stage: Stage, scheduleId: string, at: number): Promise<string> {
-  stage.world.now = at;
+async function fired(stage: Stage, { id, agentId, createdBy, specVersion }: Schedule, at: number): Promise<string> {
+  stage.world.now = at + 500;
   stage.tally.add('scheduler');
-  const outcome = await called(stage, () => fire(stage.ports, { scheduleId, scheduledTime: at }));
+  // As the clock on AWS delivers it.
+  const delivery = { scheduleId: id, scheduledTime: at, specVersion, agentId, principalId: createdBy };
+  const outcome = await called(stage, 'fire', () => fire(stage.ports, delivery));
   if (!('runId' in outcome)) throw new Error(`the fire started no run: ${JSON.stringify(outcome)}`);
   return outcome.runId;
 }
 
-/** The heartbeat that brings the start, the one that reports the work, and the one that reports its end. */
+/**
+ * The heartbeat that brings the start, the one that reports the work, and a minute later the one that reports its end. Those
+ * between are counted by the hour.
+ */
 const HEARTBEATS = 3;
 async function worked(stage: Stage, runner: FakeRunner, runId: string): Promise<void> {
-  await requested(stage, () => runner.beat([], stage.ports));
-  await requested(stage, () => runner.beat([running(runId)], stage.ports));
-  await requested(stage, () => runner.beat([ended(runId)], stage.ports));
+  const { world, ports } = stage;
+  world.now += 2000;
+  await requested(stage, 'start', () => runner.beat([], ports));
+  world.now += 2000;
+  await requested(stage, 'seen at work', () => runner.beat([running(runId)], ports));
+  await consumed(stage, runId);
+  await aside(stage, async () => {
+    for (let beat = 0; beat < 4; beat++) {
+      world.now += 15_000;
+      await runner.beat([running(runId)], ports);
+    }
+  });
+  world.now += 2000;
+  await requested(stage, 'end', () => runner.beat([ended(runId)], ports));
 }
 
-/** The stream's consumer is called once with what a run leaves, as it gathers for a second. */
+/** What is counted elsewhere. */
+async function aside(stage: Stage, work: () => Promise<unknown>): Promise<void> {
+  const { tally } = stage;
+  stage.tally = new Tally();
+  await work();
+  stage.tally = tally;
+}
+
+/** The stream's consumer is called soon after each transaction: only what comes within about a second is one call. */
 async function consumed(stage: Stage, runId: string): Promise<void> {
-  const rows = await events(stage, keys.run(runId).pk);
-  await called(stage, async () => {
-    for (const row of rows) await handleEvent(stage.ports, row);
-    await appendToFeed(stage.ports, rows);
-  });
+  const { vmId } = await runRow(stage.world, runId);
+  const pks = [keys.run(runId).pk, ...(vmId === undefined ? [] : [keys.vm(vmId).pk])];
+  const all = (await Promise.all(pks.map((pk) => events(stage, pk)))).flat();
+  const rows = all.filter(({ pk, sk }) => !stage.consumed.has(pk + sk));
+  for (const { pk, sk } of rows) stage.consumed.add(pk + sk);
+  const records = rows.map((row) => ({ number: row.sk, item: asItem(row) }));
+  await called(stage, 'fan-out', () => deliver(stage.ports, records));
 }
 
 /** The feed's first batch after a quiet time costs more than those that follow it. */
@@ -129,27 +150,48 @@ async function warmFeed({ world, ports }: Stage): Promise<void> {
   for (let number = 0; number < 40; number++) await appendToFeed(ports, [{ ...row, subjectId: `agt_${number}` }]);
 }
 
+/** As long as Step Functions' own are. */
+const TASK_TOKEN = 'A'.repeat(720);
+
+const BOOT_MS = 40_000;
 const STATES = { LaunchVm: 1, AwaitReady: 1, DispatchRun: 1, Done: 1 } as const;
 
-async function cold(stage: Stage, scheduleId: string, at: number) {
-  const runId = await fired(stage, scheduleId, at);
+async function cold(stage: Stage, schedule: Schedule, at: number) {
+  const runId = await fired(stage, schedule, at);
   const input = { tenantId: stage.world.caller.tenantId, runId, attempt: 1 };
+  await consumed(stage, runId);
   for (const state of Object.values(STATES)) stage.tally.add('states', state);
-  const { vmId } = await called(stage, () => launchVm(stage.ports, input));
-  await called(stage, () => awaitReady(stage.ports, { ...input, vmId, taskToken: 'token' }));
+  const { vmId } = await called(stage, 'LaunchVm', () => launchVm(stage.ports, input));
+  await called(stage, 'AwaitReady', () => awaitReady(stage.ports, { ...input, vmId, taskToken: TASK_TOKEN }));
+  await consumed(stage, runId);
+  stage.world.now += BOOT_MS;
   const runner = new FakeRunner(stage.world, vmId);
-  await requested(stage, () => runner.register(stage.ports));
-  await called(stage, () => dispatchRun(stage.ports, { ...input, vmId }));
+  await requested(stage, 'registration', () => runner.register(stage.ports));
+  await called(stage, 'DispatchRun', () => dispatchRun(stage.ports, { ...input, vmId }));
+  await consumed(stage, runId);
   await worked(stage, runner, runId);
   await consumed(stage, runId);
   return { runId, vmId, runner };
 }
 
-async function warm(stage: Stage, scheduleId: string, at: number, runner: FakeRunner): Promise<void> {
-  const runId = await fired(stage, scheduleId, at);
+async function warm(stage: Stage, schedule: Schedule, at: number, runner: FakeRunner): Promise<void> {
+  const runId = await fired(stage, schedule, at);
   if ((await runRow(stage.world, runId)).vmId !== runner.vmId) throw new Error('the run did not take the warm VM');
+  await consumed(stage, runId);
   await worked(stage, runner, runId);
   await consumed(stage, runId);
+}
+
+/** With its heartbeats, and the watchdog's looks, until then. */
+async function keptWarm(stage: Stage, runner: FakeRunner, until: number): Promise<void> {
+  const { world, ports } = stage;
+  await aside(stage, async () => {
+    for (let beat = 0; world.now < until - 5000; beat++) {
+      world.now += 5000;
+      await runner.beat([], ports);
+      if (beat % 12 === 0) await tick(ports, { owner: 'bench', budgetMs: MINUTE });
+    }
+  });
 }
 
 const LABELS: Readonly<Record<string, string>> = {
@@ -164,35 +206,39 @@ const LABELS: Readonly<Record<string, string>> = {
 };
 
 export async function benchCost(args: readonly string[]): Promise<void> {
-  const { values } = parseArgs({ args: [...args], options: { prices: { type: 'string' } } });
+  const { values } = parseArgs({
+    args: [...args],
+    options: { prices: { type: 'string' }, steps: { type: 'boolean', default: false } },
+  });
   const own = values.prices === undefined ? {} : (JSON.parse(readFileSync(values.prices, 'utf8')) as typeof PRICES);
   const prices = { ...PRICES, ...own };
   const engine = await testEngine();
   try {
     const world = await engine.world();
     const client = dynamoClient({ endpoint: engine.endpoint });
-    const stage: Stage = { world, ports: world.ports, tally: new Tally() };
-    meter(client, () => stage.tally);
+    const stage: Stage = { world, ports: world.ports, tally: new Tally(), step: '', consumed: new Set() };
+    meter(client, dynamoClient({ endpoint: engine.endpoint }), (cost) => count(stage, cost));
     Object.assign(stage, { ports: { ...world.ports, store: new DynamoStore(client, world.tableName) } });
-    const agent = await world.agent({ warmFor: 'PT10M' });
-    const schedule = await world.schedule(agent.id);
+    // Names as people give them: each started KB of an item counts.
+    const agent = await world.agent({ name: 'dependency review', warmFor: 'PT10M' });
+    const cadence = { cron: '*/5 * * * *', timezone: 'America/New_York' };
+    const schedule = await world.schedule(agent.id, { name: 'review of all dependencies', cadence });
 
     await warmFeed(stage);
     const columns: Record<string, Tally> = {};
     columns['cold run'] = stage.tally = new Tally();
-    const { runner, vmId } = await cold(stage, schedule.id, MONDAY_NOON + 5 * MINUTE);
+    const { runner, vmId } = await cold(stage, schedule, MONDAY_NOON + 5 * MINUTE);
     // It is kept by its heartbeats, which are counted apart.
-    world.now = MONDAY_NOON + 10 * MINUTE - 1000;
-    await runner.beat([]);
+    await keptWarm(stage, runner, MONDAY_NOON + 10 * MINUTE);
     columns['warm run'] = stage.tally = new Tally();
-    await warm(stage, schedule.id, MONDAY_NOON + 10 * MINUTE, runner);
+    await warm(stage, schedule, MONDAY_NOON + 10 * MINUTE, runner);
     columns["a VM's end"] = stage.tally = new Tally();
     world.observations.set(vmId, { status: 'terminated', detail: 'gone' });
-    await called(stage, () => observeVm(stage.ports, vmId));
+    await called(stage, 'end of VM', () => observeVm(stage.ports, vmId));
     columns['a heartbeat'] = stage.tally = new Tally();
-    const other = await cold(Object.assign(stage, { tally: new Tally() }), schedule.id, MONDAY_NOON + 15 * MINUTE);
+    const other = await cold(Object.assign(stage, { tally: new Tally() }), schedule, MONDAY_NOON + 15 * MINUTE);
     stage.tally = columns['a heartbeat'];
-    await requested(stage, () => other.runner.beat([], stage.ports));
+    await requested(stage, 'heartbeat', () => other.runner.beat([], stage.ports));
     // The API writes it to S3; its count of chunks and bytes is two reads and a write more.
     const chunk = new Tally();
     for (const [what, number] of [
@@ -206,6 +252,7 @@ export async function benchCost(args: readonly string[]): Promise<void> {
       chunk.add(what, number);
     columns['a log chunk'] = chunk;
     print(columns, prices);
+    if (values.steps) printSteps(columns);
   } finally {
     await engine.stop();
   }
@@ -223,4 +270,19 @@ function print(columns: Readonly<Record<string, Tally>>, prices: Readonly<Record
   );
   say(`| $ per million | ${names.map((name) => columns[name]?.dollars(prices).toFixed(1)).join(' | ')} |`);
   say(`| $ per million, its ${HEARTBEATS} heartbeats as such apart | ${without.join(' | ')} |`);
+}
+
+function printSteps(columns: Readonly<Record<string, Tally>>): void {
+  const say = (line: string) => process.stdout.write(`${line}\n`);
+  for (const [name, { calls }] of Object.entries(columns)) {
+    let step = '';
+    for (const { step: at, cost } of calls) {
+      if (step === '') say(`\n${name}`);
+      if (at !== step) say(`  ${at}`);
+      step = at;
+      say(`    ${cost.kind === 'write' ? 'W' : 'R'} ${String(cost.units).padStart(3)}  ${cost.what}`);
+      for (const { key, bytes, units, indexUnits } of cost.items)
+        say(`           ${key}: ${bytes} bytes, ${units}${indexUnits > 0 ? ` + ${indexUnits} in indexes` : ''}`);
+    }
+  }
 }

@@ -1,6 +1,7 @@
 /** The `candor` command: reads the command line, runs one command, answers its exit code. */
 import { Command, CommanderError } from 'commander';
 import { addAgentCommands } from './commands/agents.ts';
+import { addAuditLogCommand } from './commands/auditLog.ts';
 import { addDeadLetterCommands } from './commands/deadLetters.ts';
 import { addEventsCommand } from './commands/events.ts';
 import { addDevCommand, addSystemCommands, addVmCommands } from './commands/machine.ts';
@@ -51,6 +52,7 @@ export function programOf(host: Host): Command {
   addRunCommands(program, host);
   addVmCommands(program, host);
   addEventsCommand(program, host);
+  addAuditLogCommand(program, host);
   addSystemCommands(program, host);
   addSecretCommands(program, host);
   addWebhookCommands(program, host);

@@ -56,6 +56,7 @@ export const OPERATIONS = {
   getRunLogs: 'viewer',
 
   listEvents: 'viewer',
+  listAuditLog: 'admin',
 
   listVms: 'viewer',
   getVm: 'viewer',
@@ -94,6 +95,7 @@ export type Operation = keyof typeof OPERATIONS;
 export const OF_THE_TENANT: ReadonlySet<Operation> = new Set([
   'getAudit',
   'createAgent',
+  'listAuditLog',
   'listWebhooks',
   'createWebhook',
   'getWebhook',

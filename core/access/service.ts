@@ -8,7 +8,8 @@ import type { Ports } from '../ports.ts';
 import { type Precondition, requireVersion } from '../rules.ts';
 import { appendEvent } from '../runs/events.ts';
 import { commit } from '../table/commit.ts';
-import { keys, lists } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { lists } from '../table/keys.ts';
 import { absent, eq, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue, SCHEMA_VERSION } from '../table/rows.ts';
 import { awsPrincipalId } from './credentials.ts';
@@ -176,8 +177,8 @@ export function principalBody(row: PrincipalRow, now: number): PrincipalBody {
 }
 
 /** @throws NotFound when the principal's row has gone, which nothing here does */
-export async function readMe(ports: Ports, caller: Admin & { readonly keyId?: string }): Promise<MeBody> {
-  const { tenantId, principalId, keyId, asked } = caller;
+export async function readMe(ports: Ports, caller: Admin & { readonly credentialId?: string }): Promise<MeBody> {
+  const { tenantId, principalId, credentialId, asked } = caller;
   const row = asRow<PrincipalRow>(await ports.store.get(keys.principal(principalId)));
   const { name, kind } = reached({ tenantId }, row, 'principal', principalId);
   return {
@@ -185,7 +186,7 @@ export async function readMe(ports: Ports, caller: Admin & { readonly keyId?: st
     principalId,
     name,
     kind,
-    ...(keyId !== undefined && { keyId }),
+    ...(credentialId !== undefined && { credentialId }),
     ...(asked?.role !== undefined && { role: asked.role }),
     ...(asked?.agents !== undefined && { agents: asked.agents }),
     asOf: isoTime(ports.time.now()),

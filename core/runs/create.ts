@@ -4,7 +4,8 @@ import type { CoreConfig } from '../config.ts';
 import type { Evidence } from '../contract/common.ts';
 import type { RunOverrides } from '../contract/runs.ts';
 import { limitsOf, PLACEMENT_GRACE_SECONDS } from '../limits/model.ts';
-import { checkPartition, keys, LIST_SHARDS, lists, shardOf } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { checkPartition, LIST_SHARDS, lists, shardOf } from '../table/keys.ts';
 import { absent, guard, type Key, type Write } from '../table/model.ts';
 import { asItem, SCHEMA_VERSION } from '../table/rows.ts';
 import { appendEvent } from './events.ts';
@@ -12,7 +13,10 @@ import type { RetryRule, RunRow } from './model.ts';
 
 export interface NewRun {
   readonly id: string;
-  readonly agent: Pick<AgentRow, 'tenantId' | 'id' | 'version' | 'limits' | 'retry' | 'reuse' | 'warmFor' | 'slots'>;
+  readonly agent: Pick<
+    AgentRow,
+    'tenantId' | 'id' | 'version' | 'limits' | 'retry' | 'reuse' | 'warmFor' | 'slots' | 'successCriteria'
+  >;
   readonly trigger: RunRow['trigger'];
   readonly displayName: string;
   readonly inputKey: Key;
@@ -56,6 +60,7 @@ export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
     ...(limited && { limited }),
     ...(limits.some((limit) => limit.kind === 'vms') && { vmLimited: true }),
     ...(mayReuse(agent, limited) && { mayReuse: true }),
+    hasCriteria: agent.successCriteria !== undefined,
     trigger: facts.trigger,
     displayName: facts.displayName,
     status: 'queued',

@@ -7,13 +7,15 @@ import { freePlace } from '../limits/admit.ts';
 import { countsVms } from '../limits/model.ts';
 import type { Ports } from '../ports.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
-import { guard } from '../table/model.ts';
+import { soonerLook } from '../table/deadline.ts';
+import * as keys from '../table/itemKeys.ts';
+import { guard, type Write } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, withCommand } from '../vms/change.ts';
-import { isFree, wantingEnds } from '../vms/free.ts';
+import { freeVms, isFree, wantingEnds } from '../vms/free.ts';
 import type { VmRow } from '../vms/model.ts';
 import { changeRun, evidence, nextEventKey } from './change.ts';
+import { runCreation } from './create.ts';
 import { nextStatus } from './machine.ts';
 import type { RunRow } from './model.ts';
 
@@ -29,60 +31,80 @@ export function claimDispatch(ports: Ports, runId: string, attempt: number, vmId
     if (nextStatus(run.status, 'dispatch').kind !== 'go') return { done: 'moved_on' };
     const now = ports.time.now();
     if (vm === undefined || !isFit(vm, run, now)) return { done: 'vm_unfit' };
-    // A place that was taken for a VM of its own goes back: this one stands there already.
-    const places = (run.admitted ?? []).filter(countsVms);
-    const found = evidence('dispatch', now, `${vmId} was told to start attempt ${attempt}`);
     return {
-      writes: [
-        ...changeRun(
-          ports.config,
-          run,
-          {
-            type: 'run.starting',
-            status: 'starting',
-            evidence: found,
-            // The start timeout runs until the process starts; a VM that came late gets one lease to start it.
-            deadlineAt: Math.max(
-              Math.max(run.attemptAt ?? 0, run.admittedAt ?? run.queuedAt) + run.startTimeoutSeconds * 1000,
-              now + ports.config.leaseSeconds * 1000,
-            ),
-            set: {
-              vmId,
-              dispatchedAt: now,
-              waiting: undefined,
-              ...(places.length > 0 && { admitted: (run.admitted ?? []).filter((id) => !countsVms(id)) }),
-            },
-            detail: { vmId, attempt },
-            guards: [guard('dispatch.noMarker', { op: 'hasNot', attribute: 'vmId' })],
-          },
-          now,
-          writer,
-        ),
-        ...places.flatMap((limitId) => freePlace(limitId, runId)),
-        ...wantingEnds(run),
-        ...changeVm(
-          ports.config,
-          vm,
-          {
-            ...(vm.idleSince !== undefined && { deadlineAt: vm.leaseUntil ?? now }),
-            set: {
-              idleSince: undefined,
-              ...(vm.slots.length === 0 && { busySince: now }),
-              slots: asValue([
-                ...vm.slots,
-                { runId, attempt, after: { generation: vm.generation, seq: vm.heartbeatSeq } },
-              ]),
-              ...withCommand(vm, { kind: 'start', runId, attempt }),
-            },
-          },
-          now,
-          writer,
-        ),
-      ],
+      writes: claimWrites(ports, run, vm, now, writer),
       proof: nextEventKey(run),
       result: 'claimed',
     };
   });
+}
+
+function claimWrites(ports: Ports, run: RunRow, vm: VmRow, now: number, writer: string): readonly Write[] {
+  const { id: runId, attempt } = run;
+  // A place that was taken for a VM of its own goes back: this one stands there already.
+  const places = (run.admitted ?? []).filter(countsVms);
+  const change = {
+    type: 'run.starting',
+    status: 'starting',
+    evidence: evidence('dispatch', now, `${vm.id} was told to start attempt ${attempt}`),
+    // The start timeout runs until the process starts; a VM that came late gets one lease to start it.
+    deadlineAt: Math.max(
+      Math.max(run.attemptAt ?? 0, run.admittedAt ?? run.queuedAt) + run.startTimeoutSeconds * 1000,
+      now + ports.config.leaseSeconds * 1000,
+    ),
+    set: {
+      vmId: vm.id,
+      dispatchedAt: now,
+      waiting: undefined,
+      ...(places.length > 0 && { admitted: (run.admitted ?? []).filter((id) => !countsVms(id)) }),
+    },
+    detail: { vmId: vm.id, attempt },
+    guards: [guard('dispatch.noMarker', { op: 'hasNot', attribute: 'vmId' })],
+  } as const;
+  const leaseUntil = vm.leaseUntil ?? now;
+  const slot = { runId, attempt, after: { generation: vm.generation, seq: vm.heartbeatSeq } };
+  const taking = {
+    ...(vm.idleSince !== undefined && { deadlineAt: leaseUntil }),
+    set: {
+      idleSince: undefined,
+      ...(vm.idleSince !== undefined && { checkAt: soonerLook(vm.checkAt, leaseUntil) }),
+      ...(vm.slots.length === 0 && { busySince: now }),
+      slots: asValue([...vm.slots, slot]),
+      ...withCommand(vm, { kind: 'start', runId, attempt }),
+    },
+  };
+  return [
+    ...changeRun(ports.config, run, change, now, writer),
+    ...places.flatMap((limitId) => freePlace(limitId, runId)),
+    ...wantingEnds(run),
+    ...changeVm(ports.config, vm, taking, now, writer),
+  ];
+}
+
+/** A free VM that a run of an occurrence may be given in the very transaction that creates it; one look, no second choice. */
+export async function vmAtOnce(ports: Ports, run: RunRow, now: number): Promise<VmRow | undefined> {
+  // Under a limit it needs its admission first.
+  if (run.mayReuse !== true || run.limited === true || run.waiting !== undefined) return undefined;
+  const [vmId] = await freeVms(ports, run, 1);
+  const vm = vmId === undefined ? undefined : asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
+  return vm !== undefined && isFit(vm, run, now) ? vm : undefined;
+}
+
+/**
+ * Creation and dispatch as one: the row is put as the dispatch leaves it, beside the events of both. The guards on the
+ * run's row as it was between them have nothing to guard: that nobody has created it says as much.
+ */
+export function dispatchedCreation(
+  ports: Ports,
+  run: RunRow,
+  vm: VmRow,
+  now: number,
+  writer: string,
+): readonly Write[] {
+  const [put, ...queued] = runCreation(ports.config, run, writer);
+  const [update, ...taken] = claimWrites(ports, run, vm, now, writer);
+  if (put?.kind !== 'put' || update?.kind !== 'update') throw new Error('a creation is a put, a dispatch an update');
+  return [{ ...put, item: { ...put.item, ...update.set } }, ...queued, ...taken];
 }
 
 /**

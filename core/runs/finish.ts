@@ -18,7 +18,7 @@ import { failurePause, streakAfter } from '../schedules/failures.ts';
 import { liveChange } from '../schedules/liveChange.ts';
 import type { ScheduleRow } from '../schedules/model.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import type { Key, Write } from '../table/model.ts';
 import { asItem, asRow, asValues } from '../table/rows.ts';
 import { type Afterwards, changeVm, rowAfter, type VmChange, withoutSlot } from '../vms/change.ts';
@@ -63,6 +63,8 @@ export interface FinishOptions {
   readonly onlyUndispatched?: boolean;
   /** Only the run that was judged: one that has changed since has another version. */
   readonly version?: number;
+  /** Rows that the caller has just read: decided on first, as the guards prove that they still stand. */
+  readonly seen?: { readonly run: RunRow; readonly vm: VmRow };
 }
 
 /** @returns the run as it stands afterwards, or undefined where there is no such run, or it is fenced off */
@@ -98,8 +100,11 @@ function commitEnd(
   verdict: Verdict,
   options: FinishOptions,
 ): Promise<Finished | undefined> {
+  let { seen } = options;
   return commit<Finished | undefined>(ports, async (writer) => {
-    const run = asRow<RunRow>(await ports.store.get(keys.run(runId)));
+    const known = seen;
+    seen = undefined;
+    const run = known?.run ?? asRow<RunRow>(await ports.store.get(keys.run(runId)));
     if (run === undefined) return { done: undefined };
     if (isTerminal(run.status)) return { done: { outcome: 'already', run } };
     if (run.attempt !== options.attempt) {
@@ -111,7 +116,7 @@ function commitEnd(
     const answer = nextStatus(run.status, 'end', verdict.status);
     if (answer.kind !== 'go') return { done: { outcome: 'already', run } };
     const now = ports.time.now();
-    const { schedule, vm, children, siblings } = await relatedRows(ports, run);
+    const { schedule, vm, children, siblings } = await relatedRows(ports, run, known?.vm);
     const after: RunRow = { ...run, ...runAttributes(verdict, now), status: verdict.status, version: run.version + 1 };
     const afterwards = vm === undefined ? 'let_go' : await afterRun(ports, vm, run, verdict, now);
     const leaving = vm === undefined ? undefined : vmChange(ports, vm, run, afterwards, now);
@@ -140,19 +145,20 @@ interface Related {
   readonly siblings: ChildrenRow | undefined;
 }
 
-async function relatedRows(ports: Ports, run: RunRow): Promise<Related> {
+async function relatedRows(ports: Ports, run: RunRow, knownVm: VmRow | undefined): Promise<Related> {
   const wanted: readonly (Key | undefined)[] = [
     run.scheduleId === undefined ? undefined : keys.schedule(run.scheduleId),
-    run.vmId === undefined ? undefined : keys.vm(run.vmId),
+    run.vmId === undefined || run.vmId === knownVm?.id ? undefined : keys.vm(run.vmId),
     run.hasChildren === true ? keys.runChildren(run.id) : undefined,
     run.parentRunId === undefined ? undefined : keys.runChildren(run.parentRunId),
   ];
-  const items = await ports.store.getMany(wanted.filter((key) => key !== undefined));
+  const missing = wanted.filter((key) => key !== undefined);
+  const items = missing.length === 0 ? [] : await ports.store.getMany(missing);
   const found = (key: Key | undefined) =>
     key === undefined ? undefined : items.find((item) => item?.pk === key.pk && item.sk === key.sk);
   return {
     schedule: asRow<ScheduleRow>(found(wanted[0])),
-    vm: asRow<VmRow>(found(wanted[1])),
+    vm: run.vmId !== undefined && run.vmId === knownVm?.id ? knownVm : asRow<VmRow>(found(wanted[1])),
     children: asRow<ChildrenRow>(found(wanted[2])),
     siblings: asRow<ChildrenRow>(found(wanted[3])),
   };

@@ -1,7 +1,7 @@
 /** A VM for a run that may begin: one of its agent's that is free, or else an execution that launches one (design.md §5.2). */
 import { countsVms } from '../limits/model.ts';
 import type { Ports } from '../ports.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import { freeVms } from '../vms/free.ts';
 import { claimDispatch } from './dispatch.ts';
@@ -19,7 +19,8 @@ const VMS_TRIED = 5;
 
 export async function giveVm(ports: Ports, seen: RunRow): Promise<Given> {
   if (seen.mayReuse !== true) return { placement: await startExecution(ports, seen), freed: [] };
-  const run = asRow<RunRow>(await ports.store.get(keys.run(seen.id))) ?? seen;
+  // Its admission has changed a limited run since it was read.
+  const run = seen.limited === true ? (asRow<RunRow>(await ports.store.get(keys.run(seen.id))) ?? seen) : seen;
   for (const vmId of await freeVms(ports, run, VMS_TRIED)) {
     const claim = await claimDispatch(ports, run.id, run.attempt, vmId);
     if (claim === 'claimed') return { placement: 'started', freed: (run.admitted ?? []).filter(countsVms) };

@@ -106,6 +106,8 @@ export interface RunRow extends RowBase {
   readonly vmLimited?: boolean;
   /** Its agent's VMs may be taken over from run to run: those that are free are looked at first. */
   readonly mayReuse?: boolean;
+  /** Its version of the agent has success criteria. Absent in rows from before this was noted: then they are looked up. */
+  readonly hasCriteria?: boolean;
   /** The limits under which it holds a place; given back by the transaction that ends it. */
   readonly admitted?: readonly string[];
   readonly admittedAt?: number;

@@ -12,13 +12,14 @@ import { runCreation } from '../runs/create.ts';
 import type { RunRow } from '../runs/model.ts';
 import { placeRun } from '../runs/place.ts';
 import { commit, type Plan } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { absent, guard, type Write } from '../table/model.ts';
 import { asItem, asRow } from '../table/rows.ts';
 import { backfillEntry, endBackfill } from './backfillRows.ts';
 import { accessReason, type FireRows, statusReason } from './decide.ts';
 import { settleBuffered } from './ledger.ts';
 import { liveChange } from './liveChange.ts';
+import type { ScheduleRow } from './model.ts';
 import { occurrenceRun, readFireRows } from './occurrenceRun.ts';
 import { unauthorizedNote, unauthorizedPart } from './unauthorized.ts';
 
@@ -42,7 +43,9 @@ async function nextStep(
   scheduleId: string,
   writer: string,
 ): Promise<Plan<Step> | { readonly done: Step }> {
-  const rows = await readFireRows(ports, { scheduleId });
+  const seen = asRow<ScheduleRow>(await ports.store.get(keys.schedule(scheduleId)));
+  if (seen === undefined || !anythingWaits(seen)) return rest;
+  const rows = await readFireRows(ports, { scheduleId, agentId: seen.agentId, principalId: seen.createdBy });
   if (rows === undefined) return rest;
   const { schedule } = rows;
   const now = ports.time.now();
@@ -55,6 +58,10 @@ async function nextStep(
     return free ? drain(ports, rows, buffered, now, writer) : rest;
   return backfillStep(ports, rows, now, writer);
 }
+
+/** After most finishes nothing does: that takes one read to see. */
+const anythingWaits = ({ waitingRuns, buffer, backfill }: ScheduleRow): boolean =>
+  waitingRuns.length > 0 || buffer.length > 0 || backfill !== undefined;
 
 /** The newest waiting run starts; an older one that still waits was displaced by it and ends. */
 async function letGo(

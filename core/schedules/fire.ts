@@ -3,14 +3,17 @@
  *
  * One consistent read, one transaction, one placement. The transaction puts the occurrence (only if there is none), the
  * run with its first event, and the schedule's new live set, on the condition that `version` (every edit, pause and
- * delete bumps it) and `liveSeq` (every fire and finish bumps it) are what the decision read.
+ * delete bumps it) and `liveSeq` (every fire and finish bumps it) are what the decision read. Where a VM of the agent is
+ * free, it is looked for before, and the same transaction gives it the run.
  */
 import { GuardFailed } from '../errors.ts';
 import type { Ports } from '../ports.ts';
+import { vmAtOnce } from '../runs/dispatch.ts';
 import type { RunRow } from '../runs/model.ts';
 import { placeRun } from '../runs/place.ts';
 import { commit } from '../table/commit.ts';
-import { checkPartition, keys, shardOf } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { checkPartition, shardOf } from '../table/keys.ts';
 import { eq, guard, type Write } from '../table/model.ts';
 import { asRow } from '../table/rows.ts';
 import { firstUndecided, isExpected, occurrenceMeant } from './expected.ts';
@@ -53,6 +56,8 @@ export async function fire(ports: Ports, delivery: Delivery): Promise<FireResult
 type Step = { readonly settled: Settled; readonly target: number } | FireResult;
 
 function settleNext(ports: Ports, delivery: Delivery): Promise<Step> {
+  // Tried once: that others want the same VM must not keep an occurrence from its disposition.
+  let triesVm = true;
   return commit<Step>(ports, async (writer) => {
     const rows = await readFireRows(ports, delivery);
     if (rows === undefined) {
@@ -73,7 +78,10 @@ function settleNext(ports: Ports, delivery: Delivery): Promise<Step> {
       return { done: { outcome: 'ignored', reason: 'unexpected' } };
     }
     // Earlier occurrences first: the cursor never jumps over one.
-    const settled = decideStep(ports, rows, due, now);
+    const decided = decideStep(ports, rows, due, now);
+    const vm = triesVm && decided.run !== undefined ? await vmAtOnce(ports, decided.run, now) : undefined;
+    triesVm = false;
+    const settled = { ...decided, ...(vm !== undefined && { vm }) };
     const { writes, proof } = settlement(ports, rows, settled, delivery, now, writer);
     return { writes, proof, result: { settled, target } };
   });

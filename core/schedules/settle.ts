@@ -1,9 +1,11 @@
 /** One step of a fire: decides the first undecided occurrence, and says what is committed for it. */
 import type { Ports } from '../ports.ts';
 import { runCreation } from '../runs/create.ts';
+import { dispatchedCreation } from '../runs/dispatch.ts';
 import type { RunRow } from '../runs/model.ts';
 import { placeRun } from '../runs/place.ts';
 import type { Key, Write } from '../table/model.ts';
+import type { VmRow } from '../vms/model.ts';
 import { type Decision, decideOccurrence, type FireRows, flexibleMs, isTooLate, statusReason } from './decide.ts';
 import { displace } from './displace.ts';
 import { nextExpected, secondShowing } from './expected.ts';
@@ -16,6 +18,8 @@ import { unauthorizedNote, unauthorizedPart } from './unauthorized.ts';
 /** One decided step, with the run that it makes. */
 export interface Settled extends Entry {
   readonly run?: RunRow;
+  /** A VM that is free: it takes the run with its creation. */
+  readonly vm?: VmRow;
   /** How many occurrences it stands for. */
   readonly count: number;
   /** The occurrence may be delivered so much later than its time, and is not late. */
@@ -99,11 +103,16 @@ export function settlement(
   };
   const writes: Write[] = [
     newEntry(occurrence),
-    ...(run === undefined ? [] : runCreation(ports.config, run, writer)),
+    ...creation(ports, settled, now, writer),
     ...liveChange(ports, schedule, change, { now, writer, guardName: 'fire' }),
   ];
   writes.push(...unauthorizedNote(ports, schedule, why, settled.at, now, writer));
   return { writes, proof: { pk: occurrence.pk, sk: occurrence.sk } };
+}
+
+function creation(ports: Ports, { run, vm }: Settled, now: number, writer: string): readonly Write[] {
+  if (run === undefined) return [];
+  return vm === undefined ? runCreation(ports.config, run, writer) : dispatchedCreation(ports, run, vm, now, writer);
 }
 
 /** An outdated hint, or an overdue fire: the watchdog looks at the clock (fire itself never calls it). */
@@ -131,9 +140,9 @@ export function measure({ metrics, time }: Pick<Ports, 'metrics' | 'time'>, sett
   if (reason === 'none') metrics.put('FireLatenessSeconds', Math.max(0, time.now() - at - flexibleMs) / 1000);
 }
 
-/** A run that displaces others waits for their end; any other is placed now. */
-export async function startSettled(ports: Ports, { run, decision }: Settled): Promise<void> {
-  if (run === undefined) return;
+/** A run that displaces others waits for their end; any other that has no VM yet is placed now. */
+export async function startSettled(ports: Ports, { run, vm, decision }: Settled): Promise<void> {
+  if (run === undefined || vm !== undefined) return;
   if (decision.disposition === 'dispatched' && decision.displaces !== undefined)
     await displace(ports, run, decision.displaces);
   else await placeRun(ports, run);

@@ -14,3 +14,10 @@ export function deadlineAttributes(
   if (deadlineAt === null) return { deadlineAt: undefined, checkIn: undefined, checkAt: undefined };
   return { deadlineAt, checkIn: checkPartition(kind, shardOf(id, config.checkShards)), checkAt: deadlineAt };
 }
+
+/**
+ * The look that stands, where it comes no later than the one that is wanted: moving it would cost two writes of the index,
+ * and whoever looks too early moves it on. Rows that are soon left again are thus never moved in the index at all.
+ */
+export const soonerLook = (standing: number | undefined, wanted: number): number =>
+  Math.min(standing ?? Number.POSITIVE_INFINITY, wanted);

@@ -2,8 +2,8 @@
 import type { CoreConfig } from '../config.ts';
 import type { Evidence, Json } from '../contract/common.ts';
 import { appendEvent, eventKey } from '../runs/events.ts';
-import { deadlineAttributes } from '../table/deadline.ts';
-import { keys } from '../table/keys.ts';
+import { deadlineAttributes, soonerLook } from '../table/deadline.ts';
+import * as keys from '../table/itemKeys.ts';
 import { eq, type Guard, guard, type Value, type Write } from '../table/model.ts';
 import { asValue } from '../table/rows.ts';
 import { freeMark } from './free.ts';
@@ -98,7 +98,7 @@ export function withoutSlot(
   if (slots.length > 0 || vm.status === 'terminated') return { set };
   if (afterwards === 'kept') {
     const { deadlineAt, checkAt } = keptUntil(config, vm, now, vm.leaseUntil ?? now);
-    return { set: { ...set, idleSince: now, checkAt }, deadlineAt };
+    return { set: { ...set, idleSince: now, checkAt: soonerLook(vm.checkAt, checkAt) }, deadlineAt };
   }
   if (vm.commands.some((command) => command.kind === 'stop-vm')) return { set };
   const stop = { ...set, ...withCommand(vm, { kind: 'stop-vm' }), drainingSince: vm.drainingSince ?? now };

@@ -5,11 +5,12 @@ import type { Ports } from '../ports.ts';
 import { honourVersion, type Precondition } from '../rules.ts';
 import { evidence } from '../runs/change.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, leaseEnd, rowAfter, vmProof, withCommand } from './change.ts';
 import type { VmRow } from './model.ts';
+import { taskTokenOf } from './taskToken.ts';
 
 /** Drains a VM that carries nothing. Does nothing while a slot is taken. */
 export function drainIdle(ports: Ports, vmId: string, why: string): Promise<VmRow | 'in_use' | 'none'> {
@@ -117,8 +118,8 @@ export function giveUp(ports: Ports, vmId: string, runId: string): Promise<Given
 
 /** The execution that waits for this VM's registration goes on, finds the VM unfit, and gives its run another attempt. */
 export async function wakeExecution(ports: Ports, vm: VmRow): Promise<void> {
-  if (vm.taskToken === undefined || vm.registeredAt !== undefined) return;
-  await ports.workflow
-    .signal(vm.taskToken, { vmId: vm.id })
+  if (vm.registeredAt !== undefined) return;
+  await taskTokenOf(ports, vm)
+    .then((token) => (token === undefined ? undefined : ports.workflow.signal(token, { vmId: vm.id })))
     .catch((error: unknown) => ports.log.warn('vm.execution_not_woken', { vmId: vm.id, error: String(error) }));
 }

@@ -8,7 +8,7 @@ import { CandorError } from '../errors.ts';
 import type { Ports, TokenClaims } from '../ports.ts';
 import type { RunRow } from '../runs/model.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, renewedUntil, vmProof } from './change.ts';
@@ -29,14 +29,16 @@ export async function heartbeat(
   const { vm, runs, rotate, pending } = await renewLease(ports, identity, request);
   const acknowledged: Slot[] = [];
   let changed = false;
+  let vmChanged = false;
   for (const entry of request.registry) {
-    const taken = await takeAlone(ports, vm, runs.get(entry.runId), entry);
+    const taken = await takeAlone(ports, vm, runs.get(entry.runId), entry, !vmChanged);
     if (taken.acknowledge) acknowledged.push({ runId: entry.runId, attempt: entry.attempt });
     changed ||= taken.changed;
+    vmChanged ||= taken.vmChanged;
   }
-  changed = (await noteMissing(ports, vm, request, pending)) || changed;
+  if (await noteMissing(ports, vm, request, pending)) changed = vmChanged = true;
   // What was just decided may have queued commands (an ended run lets the VM go): they leave with this answer.
-  const standing = changed ? (asRow<VmRow>(await ports.store.get(keys.vm(vm.id))) ?? vm) : vm;
+  const standing = vmChanged ? (asRow<VmRow>(await ports.store.get(keys.vm(vm.id))) ?? vm) : vm;
   const { commands, withheld } = await composeCommands(ports, standing, request.seq);
   const active = changed || commands.length > 0 || anyUnsteady(standing, runs);
   return {
@@ -49,13 +51,19 @@ export async function heartbeat(
 }
 
 /** What cannot be taken in now comes again with the next heartbeat; the other runs of the VM do not wait for it. */
-async function takeAlone(ports: Ports, vm: VmRow, run: RunRow | undefined, entry: RegistryEntry): Promise<Taken> {
+async function takeAlone(
+  ports: Ports,
+  vm: VmRow,
+  run: RunRow | undefined,
+  entry: RegistryEntry,
+  vmStands: boolean,
+): Promise<Taken> {
   try {
-    return await takeReport(ports, vm, run, entry);
+    return await takeReport(ports, vm, run, entry, vmStands);
   } catch (error) {
     const { runId, attempt, state } = entry;
     ports.log.error('heartbeat.report_not_taken', { vmId: vm.id, runId, attempt, state, error: String(error) });
-    return { acknowledge: false, changed: true };
+    return { acknowledge: false, changed: true, vmChanged: true };
   }
 }
 

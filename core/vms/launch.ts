@@ -7,7 +7,7 @@ import type { ExecutionInput, Launched, LaunchPlan, Ports } from '../ports.ts';
 import { changeRun, evidence, nextEventKey } from '../runs/change.ts';
 import type { RunRow } from '../runs/model.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { absent, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue } from '../table/rows.ts';
 import { changeVm, vmProof } from './change.ts';
@@ -85,22 +85,25 @@ async function launchOnce(ports: Ports, input: ExecutionInput, { heard, isLast }
   return vmId;
 }
 
-const ask = (ports: Ports, input: ExecutionInput, vm: VmRow): Promise<Launched> =>
-  ports.fleet.launch({
+function ask(ports: Ports, input: ExecutionInput, vm: VmRow): Promise<Launched> {
+  const { clientToken, number, plan } = vm.intent;
+  if (clientToken === undefined) throw new Error(`the intent ${number} of ${vm.id} was answered`);
+  return ports.fleet.launch({
     tenantId: vm.tenantId,
     vmId: vm.id,
     agentId: vm.agentId,
     runId: input.runId,
     attempt: input.attempt,
-    clientToken: vm.intent.clientToken,
-    number: vm.intent.number,
-    plan: vm.intent.plan ?? { pools: [] },
+    clientToken,
+    number,
+    plan: plan ?? { pools: [] },
     registrationKey: () =>
       ports.tokens.sign(
         { kind: 'registration', tenantId: vm.tenantId, vmId: vm.id },
         vm.createdAt + REGISTRATION_KEY_MS,
       ),
   });
+}
 
 /** One transaction, on the condition that the run is live at this attempt: the VM item with an open intent. */
 function openIntent(ports: Ports, input: ExecutionInput, vmId: string): Promise<VmRow> {

@@ -7,7 +7,7 @@ import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { evidence } from '../runs/change.ts';
 import type { RunRow } from '../runs/model.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import type { VmRow } from './model.ts';
 import { closeVm } from './release.ts';
@@ -26,7 +26,7 @@ export async function takeLeftOutcomes(ports: Ports, vmId: string, left: readonl
   for (const entry of left) {
     const run = asRow<RunRow>(await ports.store.get(keys.run(entry.runId)));
     if (run?.tenantId !== vm.tenantId) continue;
-    await takeReport(ports, vm, run, entry).catch((error: unknown) => {
+    await takeReport(ports, vm, run, entry, false).catch((error: unknown) => {
       if (error instanceof CandorError && error.retryable) throw error;
       // It would be refused for ever, and the VM with it.
       const { runId, attempt, state } = entry;

@@ -10,18 +10,20 @@ export type VmStatus = (typeof VM_STATUSES)[number];
 /** A request that leaves, or may have left: written before the call, closed by any answer (design.md §5.3). */
 export interface LaunchIntent {
   readonly number: number;
-  readonly clientToken: string;
+  /** Kept only while it is open: an answered request is never sent again. */
+  readonly clientToken?: string;
   readonly openedAt: number;
   readonly open: boolean;
   /** What is asked for; kept only while it is open. Absent in rows from before there were plans. */
   readonly plan?: LaunchPlan;
 }
 
-/** After its answer: what was asked for needs no keeping. */
-export function closedIntent({ intent }: Pick<VmRow, 'intent'>): LaunchIntent {
-  const { plan: _answered, ...rest } = intent;
-  return { ...rest, open: false };
-}
+/** After its answer: what was asked for, and under which token, needs no keeping. */
+export const closedIntent = ({ intent: { number, openedAt } }: Pick<VmRow, 'intent'>): LaunchIntent => ({
+  number,
+  openedAt,
+  open: false,
+});
 
 /** What the runner is told, as references: the payload is composed when a heartbeat fetches it. */
 export type VmCommand =
@@ -80,6 +82,7 @@ export interface VmRow extends RowBase {
   readonly leaseUntil?: number;
   /** When the runner last got a token. */
   readonly tokenIssuedAt?: number;
+  /** In rows from before it had an item of its own. */
   readonly taskToken?: string;
   readonly registeredAt?: number;
   readonly commandCount: number;

@@ -9,35 +9,27 @@ import { claimDispatch } from '../runs/dispatch.ts';
 import { finishRun } from '../runs/finish.ts';
 import type { RunRow } from '../runs/model.ts';
 import { tryAgain } from '../runs/tryAgain.ts';
-import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
-import { changeVm, vmProof } from './change.ts';
 import { liveRun } from './liveRun.ts';
 import type { VmRow } from './model.ts';
 import { releaseVm } from './release.ts';
 import { RunMovedOn, VmUnfit } from './stateErrors.ts';
+import { leaveTaskToken } from './taskToken.ts';
 
 export { launchVm } from './launch.ts';
 
-/** AwaitReady: leaves the task token on the VM. Token and registration come in either order; the second one signals. */
+/** AwaitReady: leaves the task token with the VM. Token and registration come in either order; the second one signals. */
 export async function awaitReady(
   ports: Ports,
   input: ExecutionInput & { readonly vmId: string; readonly taskToken: string },
 ): Promise<void> {
   await liveRun(ports, input);
-  const registered = await commit<boolean>(ports, async (writer) => {
-    const vm = asRow<VmRow>(await ports.store.get(keys.vm(input.vmId)));
-    if (vm === undefined || vm.status === 'draining' || vm.status === 'terminated')
-      throw new VmUnfit(`${input.vmId} is gone`);
-    const change = { set: { taskToken: input.taskToken } };
-    return {
-      writes: changeVm(ports.config, vm, change, ports.time.now(), writer),
-      proof: vmProof(vm, change),
-      result: vm.registeredAt !== undefined,
-    };
-  });
-  if (registered) await ports.workflow.signal(input.taskToken, { vmId: input.vmId });
+  await leaveTaskToken(ports, input.tenantId, input.vmId, input.taskToken);
+  const vm = asRow<VmRow>(await ports.store.get(keys.vm(input.vmId)));
+  if (vm === undefined || vm.status === 'draining' || vm.status === 'terminated')
+    throw new VmUnfit(`${input.vmId} is gone`);
+  if (vm.registeredAt !== undefined) await ports.workflow.signal(input.taskToken, { vmId: vm.id });
 }
 
 /** DispatchRun: the state machine's way through the dispatch marker; the registration has usually been there first. */

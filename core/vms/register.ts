@@ -8,12 +8,14 @@ import type { Ports, TokenClaims } from '../ports.ts';
 import { evidence } from '../runs/change.ts';
 import { claimDispatch } from '../runs/dispatch.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import { soonerLook } from '../table/deadline.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import { changeVm, renewedUntil, vmProof } from './change.ts';
 import { offerRoom } from './handOver.ts';
 import type { VmRow } from './model.ts';
 import { releaseVm } from './release.ts';
+import { taskTokenOf } from './taskToken.ts';
 
 type Identity = Extract<TokenClaims, { kind: 'registration' }>;
 
@@ -59,7 +61,10 @@ export async function registerRunner(
         evidence: evidence('runner', now, `runner ${request.runnerVersion} registered, generation ${generation}`),
         deadlineAt,
       }),
-      set: { ...attributes, ...(becomesReady && { unresponsiveSince: undefined, checkAt }) },
+      set: {
+        ...attributes,
+        ...(becomesReady && { unresponsiveSince: undefined, checkAt: soonerLook(row.checkAt, checkAt) }),
+      },
     } as const;
     return {
       writes: changeVm(ports.config, row, change, now, writer),
@@ -88,7 +93,8 @@ async function dispatchPurpose(ports: Ports, vm: VmRow): Promise<void> {
   // Kept warm since its first run has ended: then its runner was started anew, and the VM stays what it was.
   if ((claim === 'moved_on' || claim === 'vm_unfit') && vm.idleSince === undefined)
     await releaseVm(ports, vm.id, `run ${vm.purpose.runId} needs it no more`);
-  if (vm.taskToken !== undefined) await ports.workflow.signal(vm.taskToken, { vmId: vm.id });
+  const taskToken = await taskTokenOf(ports, vm);
+  if (taskToken !== undefined) await ports.workflow.signal(taskToken, { vmId: vm.id });
 }
 
 export const vmToken = (ports: Ports, vm: Pick<VmRow, 'tenantId' | 'id' | 'generation'>): Promise<string> =>

@@ -12,7 +12,8 @@ import { nextStatus } from '../runs/machine.ts';
 import type { RunRow } from '../runs/model.ts';
 import { tryAgain } from '../runs/tryAgain.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import { soonerLook } from '../table/deadline.ts';
+import * as keys from '../table/itemKeys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import type { Recovery } from '../watchdog/recoveries.ts';
@@ -25,17 +26,22 @@ export interface Taken {
   /** The outcome is stored, or will never be wanted: the runner may forget it. */
   readonly acknowledge: boolean;
   readonly changed: boolean;
+  /** The VM's row may be another one now, with commands to go out. */
+  readonly vmChanged: boolean;
 }
 
 const OVER: readonly RegistryEntry['state'][] = ['ended', 'not_started', 'gone'];
-const nothing: Taken = { acknowledge: false, changed: false };
-const known: Taken = { acknowledge: true, changed: false };
+const nothing: Taken = { acknowledge: false, changed: false, vmChanged: false };
+const known: Taken = { acknowledge: true, changed: false, vmChanged: false };
+const settled: Taken = { acknowledge: true, changed: true, vmChanged: true };
 
+/** @param vmStands nothing that was taken in before, of the same heartbeat, has changed the VM's row */
 export async function takeReport(
   ports: Ports,
   vm: VmRow,
   run: RunRow | undefined,
   reported: RegistryEntry,
+  vmStands: boolean,
 ): Promise<Taken> {
   const entry = bounded(reported);
   const over = OVER.includes(entry.state);
@@ -45,15 +51,19 @@ export async function takeReport(
   }
   if (isTerminal(run.status)) return over ? lateTruth(ports, vm, run, entry) : endStray(ports, vm, entry);
   if (run.missingReports !== undefined && !over) await countMissing(ports, run, undefined);
-  if (await becameNextAttempt(ports, vm, run, entry)) return { acknowledge: true, changed: true };
+  if (await becameNextAttempt(ports, vm, run, entry)) return settled;
   const verdict = verdictOf(run, entry, vm.id, ports.time.now(), await criteriaOf(ports, run, entry));
   if (verdict !== undefined) {
-    const finished = await finishRun(ports, run.id, verdict, { attempt: entry.attempt });
+    const finished = await finishRun(ports, run.id, verdict, {
+      attempt: entry.attempt,
+      ...(vmStands && { seen: { run, vm } }),
+    });
     if (finished?.outcome === 'already') return lateTruth(ports, vm, finished.run, entry);
-    return { acknowledge: true, changed: true };
+    return settled;
   }
   const progressed = await noteProgress(ports, vm, run, entry);
-  return { acknowledge: false, changed: (await endIdle(ports, vm, run, entry)) || progressed };
+  const cancelled = await endIdle(ports, vm, run, entry);
+  return { acknowledge: false, changed: cancelled || progressed, vmChanged: cancelled };
 }
 
 /** A start that was refused is the infrastructure's fault, unless what was asked for cannot be. */
@@ -73,7 +83,7 @@ async function becameNextAttempt(ports: Ports, vm: VmRow, run: RunRow, entry: Re
 const recovered = (ports: Pick<Ports, 'metrics'>, rule: Recovery): void => ports.metrics.put('Recoveries', 1, { rule });
 
 async function criteriaOf(ports: Ports, run: RunRow, entry: RegistryEntry): Promise<Criteria | undefined> {
-  if (entry.state !== 'ended') return undefined;
+  if (entry.state !== 'ended' || run.hasCriteria === false) return undefined;
   return asRow<AgentVersionRow>(await ports.store.get(keys.agentVersion(run.agentId, run.agentVersion)))
     ?.successCriteria;
 }
@@ -105,20 +115,28 @@ async function noteProgress(ports: Ports, vm: VmRow, seen: RunRow, entry: Regist
   const acknowledges = seen.cancel !== undefined && !pending && seen.cancel.acknowledgedAt === undefined;
   const signalled = seen.cancel !== undefined && (entry.signalsSent?.length ?? 0) > (seen.cancel.signals?.length ?? 0);
   if (!starts && !acknowledges && !signalled) return false;
+  // A start is decided on the row as this heartbeat has read it, which the guards prove to stand still.
+  let first = starts ? seen : undefined;
   return commit<boolean>(ports, async (writer) => {
-    const run = asRow<RunRow>(await ports.store.get(keys.run(seen.id)));
+    const run = first ?? asRow<RunRow>(await ports.store.get(keys.run(seen.id)));
+    first = undefined;
     if (run === undefined || isTerminal(run.status) || run.attempt !== entry.attempt) return { done: true };
     const now = ports.time.now();
     const source = `runner ${vm.id}`;
     if (starts && run.startedAt === undefined) {
       const startedAt = startTime(run, entry.startedAgoMs ?? 0, now);
       const found = evidence(source, now, `process ${entry.pid ?? '?'} was seen alive`);
+      const deadlineAt = startedAt + run.runTimeoutSeconds * 1000;
       const status = nextStatus(run.status, 'start').kind === 'go' ? ('running' as const) : undefined;
       const change = {
         type: 'run.running',
-        ...(status !== undefined && { status, deadlineAt: startedAt + run.runTimeoutSeconds * 1000 }),
+        ...(status !== undefined && { status, deadlineAt }),
         evidence: found,
-        set: { startedAt, missingReports: undefined },
+        set: {
+          startedAt,
+          missingReports: undefined,
+          ...(status !== undefined && { checkAt: lookAtWork(run, deadlineAt, now) }),
+        },
         detail: { pid: entry.pid ?? null },
       };
       return { writes: changeRun(ports.config, run, change, now, writer), proof: nextEventKey(run), result: true };
@@ -144,6 +162,15 @@ async function noteProgress(ports: Ports, vm: VmRow, seen: RunRow, entry: Regist
     return { writes: changeRun(ports.config, run, change, now, writer), proof: nextEventKey(run), result: true };
   });
 }
+
+const LOOK_KEPT_MS = 5 * 60_000;
+
+/**
+ * Most runs have ended by the time at which they were to have started at the latest: the look that stands there is left,
+ * and a run that lasts longer is looked at once more. One that would come soon is sure to be in vain.
+ */
+const lookAtWork = ({ checkAt }: RunRow, deadlineAt: number, now: number): number =>
+  checkAt !== undefined && checkAt > now + LOOK_KEPT_MS ? soonerLook(checkAt, deadlineAt) : deadlineAt;
 
 const waitsForCancel = (vm: VmRow | undefined, runId: string): boolean =>
   vm?.commands.some((command) => command.kind === 'cancel' && command.runId === runId) === true;
@@ -175,7 +202,7 @@ async function lateTruth(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEn
     return { writes: changeRun(ports.config, row, change, now, writer), proof: nextEventKey(row), result: true };
   });
   if (corrected) recovered(ports, 'outcome_corrected');
-  return { acknowledge: true, changed: true };
+  return settled;
 }
 
 /** Work that no run accounts for (its run has ended, or another VM has it) is ended, never left to run unseen. */
@@ -194,7 +221,7 @@ async function endStray(ports: Ports, seen: VmRow, entry: RegistryEntry): Promis
       result: undefined,
     };
   });
-  return { acknowledge: false, changed: true };
+  return { acknowledge: false, changed: true, vmChanged: true };
 }
 
 const MISSING_REPORTS = 2;

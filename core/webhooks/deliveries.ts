@@ -6,7 +6,8 @@ import type { DeliveriesQuery, DeliveryBody, DeliveryDetailBody } from '../contr
 import { GuardFailed, NotFound } from '../errors.ts';
 import { mergedPage } from '../lists.ts';
 import type { Ports } from '../ports.ts';
-import { keys, LIST_SHARDS, lists } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { LIST_SHARDS, lists } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValues } from '../table/rows.ts';
 import { deliveryBody } from './body.ts';

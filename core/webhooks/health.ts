@@ -2,7 +2,7 @@
 import { GuardFailed } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow } from '../table/rows.ts';
 import { changeWebhook } from './change.ts';

@@ -5,7 +5,8 @@
 import { GuardFailed } from '../errors.ts';
 import type { Ports, WebhookAnswer } from '../ports.ts';
 import { garbageAttributes } from '../table/garbage.ts';
-import { checkPartition, keys, shardOf } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { checkPartition, shardOf } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue, asValues } from '../table/rows.ts';
 import { fareIll, fareWell } from './health.ts';

@@ -29,16 +29,17 @@ import { fire } from '../../core/schedules/fire.ts';
 import { createSchedule, patchSchedule } from '../../core/schedules/service.ts';
 import { skipOccurrence } from '../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
-import { keys } from '../../core/table/keys.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import { giveUp } from '../../core/vms/drain.ts';
 import { LaunchThrottled } from '../../core/vms/launchErrors.ts';
-import { awaitReady, launchVm } from '../../core/vms/provision.ts';
+import { launchVm } from '../../core/vms/provision.ts';
 import { releaseVm } from '../../core/vms/release.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../support/world.ts';
 import { CHILD_GUARDS_COVERED, CHILD_RACES } from './childRaces.ts';
 import { DEPOSIT_RACES } from './depositRaces.ts';
 import { FEED_RACES, GARBAGE_RACES } from './feedRaces.ts';
+import { IDEMPOTENCY_RACES } from './idempotencyRaces.ts';
 import { tolerant as played, type Race } from './race.ts';
 import {
   afterRead,
@@ -58,6 +59,7 @@ import {
   startingRun,
   vmRow,
 } from './support.ts';
+import { warmVm } from './vms/support.ts';
 import { WATCHDOG_GUARDS_COVERED, WATCHDOG_RACES } from './watchdogRaces.ts';
 import { WEBHOOK_GUARDS_COVERED, WEBHOOK_RACES } from './webhookRaces.ts';
 
@@ -100,6 +102,7 @@ const RACES: readonly Race[] = [
   ...DEPOSIT_RACES,
   ...FEED_RACES,
   ...GARBAGE_RACES,
+  ...IDEMPOTENCY_RACES,
   ...WATCHDOG_RACES,
   ...WEBHOOK_RACES,
   {
@@ -407,14 +410,17 @@ const RACES: readonly Race[] = [
   },
   {
     without: ['vm.unchanged'],
-    when: 'the registration comes between AwaitReady’s read and its write',
-    breaks: 'whichever comes second signals: nobody did',
+    when: 'another run takes a warm VM between a fire’s look at it and the transaction that creates its run',
+    breaks: 'I10: one slot, two runs',
     held: async (world) => {
-      const { input } = await apiRun(world);
-      const { vmId } = await launchVm(world.ports, input);
-      const ports = interleaved(world, () => new FakeRunner(world, vmId).register());
-      await awaitReady(ports, { ...input, vmId, taskToken: 'token' });
-      return world.signals.length === 1;
+      const { agentId, vmId, runner } = await warmVm(world);
+      const schedule = await world.schedule(agentId);
+      world.now = FIRST + SECOND;
+      await runner.beat();
+      const rival = () => createRun(world.ports, world.caller, agentId, {});
+      await fireFirst(interleaved(world, rival, keys.vm(vmId)), schedule.id);
+      const runs = (await listRuns(world.ports, world.caller, { status: 'live' }, page)).items;
+      return runs.filter((run) => run.vmId === vmId).length === 1;
     },
   },
   {

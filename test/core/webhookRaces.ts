@@ -3,7 +3,7 @@
 import { CandorError } from '../../core/errors.ts';
 import type { Ports } from '../../core/ports.ts';
 import { sweepGarbage } from '../../core/table/garbage.ts';
-import { keys } from '../../core/table/keys.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import { redeliver } from '../../core/webhooks/deliveries.ts';
 import { tellWebhooks } from '../../core/webhooks/fanOut.ts';
 import { fareIll, fareWell } from '../../core/webhooks/health.ts';

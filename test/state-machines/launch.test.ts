@@ -9,6 +9,7 @@ import { Ec2Fleet } from '../../adapters/aws/fleet.ts';
 import { type ExecutionEnd, LocalWorkflow } from '../../adapters/local/workflow.ts';
 import type { ExecutionInput, Ports } from '../../core/ports.ts';
 import { getRun } from '../../core/runs/service.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import { LAUNCH_BACKOFF, pauseMsMax } from '../../core/vms/launchErrors.ts';
 import { awaitReady, dispatchRun, failRun, launchVm, releaseAttempt } from '../../core/vms/provision.ts';
 import { apiRun, FakeRunner, MINUTE, runRow, SECOND, vmRow } from '../core/support.ts';
@@ -224,7 +225,7 @@ describe('a launch whose answer is lost', () => {
     });
     expect((await vmRow(world, vmId)).intent.plan).toBeUndefined();
     const runner = new FakeRunner({ ...world, ports }, vmId);
-    await until(async () => expect((await vmRow(world, vmId)).taskToken).toBeDefined());
+    await until(async () => expect(await world.ports.store.get(keys.vmTaskToken(vmId))).toBeDefined());
     await runner.register();
     await ended();
     expect(path).toEqual(['LaunchVm', 'AwaitReady', 'DispatchRun']);

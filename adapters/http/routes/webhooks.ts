@@ -17,6 +17,8 @@ import { type Route, route } from '../route.ts';
 const ONE = '/v1/webhooks/:webhookId';
 const DELIVERY = `${ONE}/deliveries/:deliveryId`;
 
+const LOST_SECRET = 'Rotate its secret, without a key or under a new one.';
+
 const ofWebhooks: readonly Route[] = [
   route({
     operation: 'listWebhooks',
@@ -35,6 +37,7 @@ const ofWebhooks: readonly Route[] = [
       const webhook = await createWebhook(ports, caller, body);
       return created(webhook, `/v1/webhooks/${webhook.id}`);
     },
+    repeat: { secret: LOST_SECRET },
   }),
   route({
     operation: 'getWebhook',
@@ -71,6 +74,7 @@ const ofWebhooks: readonly Route[] = [
     body: { schema: SecretRotate, optional: true },
     handle: async ({ ports, caller, param, body }) =>
       changed(await rotateSecret(ports, caller, param('webhookId'), body)),
+    repeat: { secret: LOST_SECRET },
   }),
   route({
     operation: 'testWebhook',
@@ -78,6 +82,10 @@ const ofWebhooks: readonly Route[] = [
     path: `${ONE}/test`,
     access: 'principal',
     handle: async ({ ports, caller, param }) => json(await testWebhook(ports, caller, param('webhookId')), 202),
+    repeat: {
+      created: async ({ ports, caller, param }, id) =>
+        json(await getDelivery(ports, caller, param('webhookId'), id), 202),
+    },
   }),
 ];
 
@@ -106,6 +114,10 @@ const ofDeliveries: readonly Route[] = [
     access: 'principal',
     handle: async ({ ports, caller, param }) =>
       json(await redeliver(ports, caller, param('webhookId'), param('deliveryId')), 202),
+    repeat: {
+      done: async ({ ports, caller, param }) =>
+        json(await getDelivery(ports, caller, param('webhookId'), param('deliveryId')), 202),
+    },
   }),
 ];
 

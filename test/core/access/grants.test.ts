@@ -10,7 +10,7 @@ import {
   reached,
   roleOver,
 } from '../../../core/access/grants.ts';
-import { OPERATIONS } from '../../../core/access/operations.ts';
+import { OF_THE_TENANT, OPERATIONS, type Operation } from '../../../core/access/operations.ts';
 import { ROLES, type Role } from '../../../core/contract/roles.ts';
 
 const TENANT = 'acme';
@@ -88,4 +88,9 @@ it('whoever reads needs no more than viewer; whoever changes definitions, editor
     if (/^(list|get|explain|preview)/.test(operation)) expect([operation, needs]).toEqual([operation, 'viewer']);
     if (/^(update|delete)/.test(operation)) expect([operation, needs]).toEqual([operation, 'editor']);
   }
+});
+
+it('what only administrators may concerns the tenant as a whole', () => {
+  const forAdmins = Object.entries(OPERATIONS).flatMap(([operation, needs]) => (needs === 'admin' ? [operation] : []));
+  expect(forAdmins.filter((operation) => !OF_THE_TENANT.has(operation as Operation))).toEqual([]);
 });
