@@ -117,6 +117,14 @@ describe('what proves success', () => {
     expect(run.verification?.checks.every(({ met }) => met)).toBe(status === 'verified');
   });
 
+  it('is looked up for a run that was stored before runs said whether there is anything to prove', async () => {
+    const { id, runner } = await runningRun(world, { successCriteria: { exitCode: 3 } });
+    const unsaid = { kind: 'update', key: keys.run(id), set: { hasCriteria: undefined }, guards: [] } as const;
+    await world.ports.store.transact([unsaid]);
+    await runner.beat([ended(id, { exitCode: 3 })]);
+    expect(await getRun(world.ports, world.caller, id)).toMatchObject({ verification: { status: 'verified' } });
+  });
+
   it('may be another exit code', async () => {
     expect(await endedAs({ exitCode: 3 }, { exitCode: 3 })).toMatchObject({
       status: 'succeeded',
