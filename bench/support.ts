@@ -51,6 +51,11 @@ export function benchPorts(store: Store, time: Time): Ports {
     logs: { putChunk: unused, read: unused },
     artifacts: { put: unused, get: unused },
     secrets: { read: unused },
+    seals: { seal: async (text) => text, open: async (sealed) => sealed },
+    webhooks: {
+      refusal: () => undefined,
+      send: async () => ({ kind: 'failed', detail: 'no network here', tookMs: 0 }),
+    },
     tokens: { sign: unused, verify: unused },
   };
 }

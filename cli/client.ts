@@ -1,4 +1,8 @@
-/** The HTTP client: speaks JSON and problem+json to the API, and repeats nothing but reads. */
+/**
+ * The HTTP client: speaks JSON and problem+json to the API. It repeats reads, and POSTs under an Idempotency-Key, by which the
+ * server tells a repeat.
+ */
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Endpoint } from './connection.ts';
 import {
@@ -28,6 +32,8 @@ export interface SendOptions {
   readonly body?: unknown;
   /** A version, or `*` for whatever stands. */
   readonly ifMatch?: string | undefined;
+  /** Of a POST; default: one of its own. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 export interface GetOptions {
@@ -37,7 +43,7 @@ export interface GetOptions {
 }
 
 const TIMEOUT_MS = 30_000;
-const READ_TRIES = 3;
+const TRIES = 3;
 const RETRY_MS_FIRST = 150;
 const RETRY_AFTER_SECONDS_MAX = 5;
 /** Between the tries of {@link CandorClient.getPersistently}. */
@@ -114,12 +120,12 @@ export class CandorClient {
     }
   }
 
-  async #repeated<T>(read: () => Promise<T>): Promise<T> {
+  async #repeated<T>(send: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await read();
+        return await send();
       } catch (error) {
-        if (attempt >= READ_TRIES || !isPassing(error)) throw error;
+        if (attempt >= TRIES || !isPassing(error)) throw error;
         await this.pause(RETRY_MS_FIRST * 2 ** (attempt - 1) * (0.5 + Math.random()) + retryAfterMs(error));
       }
     }
@@ -156,9 +162,13 @@ export class CandorClient {
     } while (cursor !== undefined);
   }
 
-  /** @throws NoServer, ApiProblem, StrangeAnswer, Interrupted */
+  /**
+   * Has an effect, once: it is tried again as a read is, each time under the same key.
+   * @throws NoServer, ApiProblem, StrangeAnswer, Interrupted
+   */
   post<T>(path: string, options: SendOptions = {}): Promise<T> {
-    return this.#request<T>('POST', path, { body: {}, ...options });
+    const idempotencyKey = options.idempotencyKey ?? randomUUID();
+    return this.#repeated(() => this.#request<T>('POST', path, { body: {}, ...options, idempotencyKey }));
   }
 
   /** @throws NoServer, ApiProblem, StrangeAnswer, Interrupted */
@@ -198,7 +208,7 @@ export class CandorClient {
     } catch (error) {
       this.#endpoint = undefined;
       if (this.#options.signal.aborted) throw new Interrupted();
-      throw noAnswer(endpoint, method, timeoutMs, error);
+      throw noAnswer(endpoint, method, timeoutMs, error, send.idempotencyKey);
     }
     const answer = answerOf<T>(response, text, url);
     this.#hasAnswered = true;
@@ -228,6 +238,7 @@ export class CandorClient {
       Accept: 'application/json, application/problem+json',
       'User-Agent': this.#options.userAgent,
       ...(send.body !== undefined && { 'Content-Type': 'application/json' }),
+      ...(send.idempotencyKey !== undefined && { 'Idempotency-Key': send.idempotencyKey }),
       ...(send.ifMatch !== undefined && { 'If-Match': send.ifMatch === '*' ? '*' : `"${send.ifMatch}"` }),
     };
   }
@@ -246,21 +257,31 @@ export interface Page<T> {
   readonly asOf?: string;
 }
 
-/** Whether the same read may succeed a little later. */
+const PASSING_STATUS = [429, 502, 503, 504];
+
+/** Whether the same request may succeed a little later. */
 const isPassing = (error: unknown): error is CliError =>
-  error instanceof NoServer || (error instanceof ApiProblem && [502, 503, 504].includes(error.problem.status));
+  error instanceof NoServer ||
+  (error instanceof ApiProblem &&
+    (PASSING_STATUS.includes(error.problem.status) || error.problem.code === 'idempotency_in_flight'));
 
 const retryAfterMs = (error: unknown): number => {
   const seconds = error instanceof ApiProblem ? Number(error.problem.retryAfterSeconds) : 0;
   return seconds > 0 ? Math.min(seconds, RETRY_AFTER_SECONDS_MAX) * 1000 : 0;
 };
 
-function noAnswer(endpoint: Omit<Endpoint, 'token'>, method: string, timeoutMs: number, error: unknown): NoServer {
+function noAnswer(
+  endpoint: Omit<Endpoint, 'token'>,
+  method: string,
+  timeoutMs: number,
+  error: unknown,
+  key?: string,
+): NoServer {
   // A write that was refused at the door did not happen; of any other one it is not known.
   const code = causeCode(error);
   const unsure =
     method !== 'GET' && code !== 'ECONNREFUSED' && code !== 'ENOTFOUND'
-      ? ' Whether it carried the request out is not known: look before you send it again.'
+      ? ` Whether it carried the request out is not known: look before you send it again${key === undefined ? '' : `, or send it under the same Idempotency-Key, ${key}`}.`
       : '';
   const timedOut = error instanceof Error && error.name === 'TimeoutError';
   const what = timedOut ? `did not answer within ${timeoutMs / 1000} s` : `does not answer (${code})`;
@@ -292,7 +313,7 @@ function answerOf<T>(response: Response, text: string, url: URL): T {
       ...told,
       title: told.title ?? `The server answered ${response.status} ${response.statusText}`.trim(),
       status: response.status,
-      ...(retryAfter !== null && response.status === 503 && { retryAfterSeconds: Number(retryAfter) }),
+      ...(retryAfter !== null && { retryAfterSeconds: Number(retryAfter) }),
     },
     etag,
   );

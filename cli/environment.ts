@@ -5,6 +5,8 @@ export interface Environment {
   readonly url: string | undefined;
   readonly token: string | undefined;
   readonly dataDir: string;
+  /** The installation on AWS, for what is done there without its API. */
+  readonly installation: string | undefined;
   /** `auto`: if the output is a terminal. */
   readonly colour: 'always' | 'never' | 'auto';
   /** All of it, for `candor dev`, whose parts have settings of their own. */
@@ -20,6 +22,7 @@ export function readEnvironment(variables: NodeJS.ProcessEnv = process.env): Env
     // A run finds its own token under another name, so that it never passes for its owner by accident.
     token: variables.CANDOR_TOKEN || variables.CANDOR_RUN_TOKEN || undefined,
     dataDir: variables.CANDOR_DATA_DIR || DEFAULT_DATA_DIR,
+    installation: variables.CANDOR_INSTALLATION || undefined,
     colour: colourOf(variables),
     variables,
   };

@@ -6,6 +6,8 @@ export const EXIT = {
   runNotSucceeded: 1,
   /** The same number for who asked how the system is: it answers, and something is not well. */
   notWell: 1,
+  /** And for who wanted dead letters gone: some are still there. */
+  lettersStay: 1,
   usage: 2,
   noServer: 3,
   /** Not found, or the API refused (4xx). */
@@ -22,7 +24,8 @@ Exit codes:
   0    done
   1    the run (with --wait or watch) ended other than succeeded;
        \`candor dev\` could not start or lost its engine;
-       \`candor doctor\` or \`candor audit\` found something that is not well
+       \`candor doctor\` or \`candor audit\` found something that is not well;
+       \`candor dlq redrive\` left a letter
   2    the command line is wrong
   3    no server answers
   4    not found, or the API refused (4xx)

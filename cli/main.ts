@@ -1,11 +1,14 @@
 /** The `candor` command: reads the command line, runs one command, answers its exit code. */
 import { Command, CommanderError } from 'commander';
 import { addAgentCommands } from './commands/agents.ts';
+import { addAuditLogCommand } from './commands/auditLog.ts';
+import { addDeadLetterCommands } from './commands/deadLetters.ts';
 import { addEventsCommand } from './commands/events.ts';
 import { addDevCommand, addSystemCommands, addVmCommands } from './commands/machine.ts';
 import { addRunCommands } from './commands/runs.ts';
 import { addScheduleCommands } from './commands/schedules.ts';
 import { addSecretCommands } from './commands/secrets.ts';
+import { addWebhookCommands } from './commands/webhooks.ts';
 import { EXIT, EXIT_CODES_HELP } from './errors.ts';
 import { endQuietlyOnBrokenPipe } from './output.ts';
 import { Host, VERSION } from './session.ts';
@@ -49,7 +52,10 @@ export function programOf(host: Host): Command {
   addRunCommands(program, host);
   addVmCommands(program, host);
   addEventsCommand(program, host);
+  addAuditLogCommand(program, host);
   addSystemCommands(program, host);
   addSecretCommands(program, host);
+  addWebhookCommands(program, host);
+  addDeadLetterCommands(program, host);
   return program;
 }

@@ -49,5 +49,7 @@ function remedyOf(issue: z.core.$ZodIssue): string {
     const names = issue.keys.join(', ');
     return `does not know ${names}; correct the name or take it out (config/schema.ts lists what there is)`;
   }
+  // What is wrong with a name stands within: the outer message only says that something is.
+  if (issue.code === 'invalid_key') return issue.issues.map(({ message }) => message).join('; ');
   return issue.message;
 }

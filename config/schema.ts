@@ -17,6 +17,11 @@ const text = (pattern: RegExp, remedy: string) => z.string({ error: remedy }).re
 
 const AvailabilityZone = text(/^[a-z]{2}(-[a-z]+)+-\d[a-z]$/, 'name an availability zone, such as eu-central-1a');
 const Cidr = text(/^(\d{1,3}\.){3}\d{1,3}\/\d{1,2}$/, 'give an IPv4 range, such as 10.20.0.0/16');
+/** As an instance's metadata can show it, and none that EC2 or Candor gives a meaning to. */
+const TagName = text(
+  /^(?![aA][wW][sS]:|candor:|Name$|\.{1,2}$|_index$)[\w+\-=.,:@]{1,127}$/,
+  'name a tag with letters, digits and + - = . , _ : @ (127 characters at most), and not Name, aws:… or candor:…',
+);
 const Sha256 = text(/^[0-9a-f]{64}$/, 'give the file’s SHA-256 as 64 hexadecimal digits');
 const days = (fallback: number) => z.int().min(1).max(3650).default(fallback);
 
@@ -106,6 +111,18 @@ const Domain = z.strictObject({
   certificateArn: text(/^arn:[\w-]+:acm:/, 'give the ARN of an ACM certificate in the region of this environment'),
 });
 
+/**
+ * What API Gateway lets through, of everybody together: clients, and the VMs' heartbeats. Below the account's own limit, so
+ * that an installation that is flooded leaves room for others. One caller's share is `limits.maxRequestsPerMinute`.
+ */
+const Throttle = z
+  .strictObject({
+    requestsPerSecond: z.int().min(10, { error: 'give at least 10' }).max(10_000).default(2000),
+    /** So many may come at once. */
+    burst: z.int().min(10, { error: 'give at least 10' }).max(5000).default(2000),
+  })
+  .prefault({});
+
 const Retention = z
   .strictObject({
     /** Captured output and artifacts. Results are kept for `limits.retentionDays`. */
@@ -156,8 +173,9 @@ const Shape = z.strictObject({
     })
     .optional(),
   domain: Domain.optional(),
-  /** Put on every resource. */
-  tags: z.record(z.string().min(1).max(128), z.string().max(256)).default({}),
+  throttle: Throttle,
+  /** Put on every resource, and on VMs with their volumes and network interfaces. */
+  tags: z.record(TagName, z.string().max(256)).default({}),
 });
 
 /** The zones in which VMs can be launched. */
@@ -197,23 +215,51 @@ function checkImages(config: z.output<typeof Shape>, complain: Complain): void {
   });
 }
 
-/** A Lambda's environment holds 4 KiB, and the pools are one variable of several. */
-const POOLS_BYTES_MAX = 3000;
+/** A Lambda's environment holds 4 KiB: names and ARNs in it take the rest. */
+const VARIABLE_BYTES_MAX = 3000;
 /** Of an entry for one zone, besides its instance types: ids, names of fields, markets. */
 const POOL_BYTES = 200;
 
 function checkSize(config: z.output<typeof Shape>, complain: Complain): void {
   const zones = zonesOf(config.network).length;
-  const bytes = config.pools.reduce(
-    (sum, pool) =>
-      sum + (pool.availabilityZones?.length ?? zones) * (POOL_BYTES + JSON.stringify(pool.instanceTypes).length),
+  const bytesOf = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
+  const pools = config.pools.reduce(
+    (sum, pool) => sum + (pool.availabilityZones?.length ?? zones) * (POOL_BYTES + bytesOf(pool.instanceTypes)),
     0,
   );
-  if (bytes > POOLS_BYTES_MAX)
-    complain(
-      ['pools'],
-      `come to about ${bytes} bytes over ${zones} zones, ${POOLS_BYTES_MAX} fit; name fewer instance types or zones`,
-    );
+  const limits = bytesOf(config.limits);
+  const tags = bytesOf(config.tags);
+  const bytes = pools + limits + tags;
+  if (bytes <= VARIABLE_BYTES_MAX) return;
+  const remedy =
+    pools >= tags ? `name fewer instance types or zones than these ${zones}` : 'give fewer tags, or shorter ones';
+  complain(
+    [pools >= tags ? 'pools' : 'tags'],
+    `pools (about ${pools} bytes), limits (${limits}) and tags (${tags}) come to ${bytes} of the ${VARIABLE_BYTES_MAX} bytes that fit into a function's variables; ${remedy}`,
+  );
+}
+
+/** Beside an instance's own tags, of which EC2 allows 50 in all. */
+const TAGS_MAX = 40;
+
+function checkTags(config: z.output<typeof Shape>, complain: Complain): void {
+  const count = Object.keys(config.tags).length;
+  if (count > TAGS_MAX) complain(['tags'], `are ${count}, ${TAGS_MAX} fit beside those of an instance; give fewer`);
+}
+
+/** As AWS publishes it, it has neither nft nor iptables, without which a VM cannot keep a list and powers itself off. */
+const AMAZON_LINUX_2023 = /\/ami-amazon-linux-latest\/al2023-/;
+
+function checkEgress(config: z.output<typeof Shape>, complain: Complain): void {
+  if (config.vm.egressAllowList === undefined || config.vm.egressAllowList.length === 0) return;
+  for (const architecture of new Set(config.pools.map((pool) => pool.architecture))) {
+    const image = config.vm.images[architecture];
+    if (image !== undefined && 'ssmParameter' in image && AMAZON_LINUX_2023.test(image.ssmParameter))
+      complain(
+        ['vm', 'egressAllowList'],
+        `needs nft or iptables, which the Amazon Linux 2023 of vm.images.${architecture} lacks: its VMs would power themselves off at boot; name an image that has one, or take the list out`,
+      );
+  }
 }
 
 function checkLimits(config: z.output<typeof Shape>, complain: Complain): void {
@@ -238,12 +284,28 @@ function checkLimits(config: z.output<typeof Shape>, complain: Complain): void {
     complain(['retention', 'logObjectsDays'], 'must be longer than limits.runTimeoutSeconds');
 }
 
+/** A heartbeat that is turned away is a lease that runs out. */
+function checkThrottle(config: z.output<typeof Shape>, complain: Complain): void {
+  const limits = CoreConfig.safeParse(config.limits);
+  if (!limits.success) return;
+  const { maxConcurrentVmsPerTenant: vms, heartbeatActiveSeconds } = limits.data;
+  const least = Math.ceil((2 * (vms ?? 0)) / heartbeatActiveSeconds);
+  if (config.throttle.requestsPerSecond < least)
+    complain(
+      ['throttle', 'requestsPerSecond'],
+      `must be at least ${least}: ${vms} VMs send a heartbeat every ${heartbeatActiveSeconds} s, and half is for clients`,
+    );
+}
+
 export const EnvironmentConfig = Shape.superRefine((config, context) => {
   const complain: Complain = (path, message) => context.addIssue({ code: 'custom', path: [...path], message });
   checkZones(config, complain);
   checkImages(config, complain);
   checkLimits(config, complain);
   checkSize(config, complain);
+  checkTags(config, complain);
+  checkEgress(config, complain);
+  checkThrottle(config, complain);
   if (config.production && config.account === 'current')
     complain(['account'], 'production names its account: give its twelve digits');
   if (config.production && !config.retention.keepData)

@@ -23,6 +23,7 @@ const seconds = positive;
 const notNegative = (fallback: number) =>
   rule(fallback, (value) => isNumber(value) && value >= 0, 'must be a number, 0 or greater');
 const isCount = (value: unknown) => Number.isSafeInteger(value) && Number(value) > 0;
+const isWhole = (value: unknown) => Number.isSafeInteger(value) && Number(value) >= 0;
 const COUNT = 'must be a whole number greater than 0';
 const count = (fallback: number) => rule(fallback, isCount, COUNT);
 const optionalCount = () => rule<number | undefined>(undefined, isCount, COUNT);
@@ -74,6 +75,14 @@ const SETTINGS = {
   /** A draining VM that still exists after this is terminated. */
   drainSeconds: seconds(30),
   runnerTokenSeconds: seconds(3600),
+  /** A repeat of a request is told from a new one for so long, by its Idempotency-Key. */
+  idempotencyKeySeconds: seconds(24 * 3600),
+  /** No request is at work longer: API Gateway gives up after 30 s. */
+  requestSecondsMax: seconds(30),
+  /** Of one caller; 0: no limit. */
+  maxRequestsPerMinute: rule(1200, isWhole, 'must be a whole number, 0 or greater'),
+  /** A cadence that fires more often in a day is taken only with `confirmFrequency`. */
+  confirmFiresPerDay: count(300),
   maxInputBytes: count(128 * 1024),
   maxMetadataBytes: count(8 * 1024),
   maxOutputBytes: count(256 * 1024),
@@ -96,6 +105,15 @@ const SETTINGS = {
   retentionDays: count(90),
   /** How long the event feed can be resumed. */
   feedRetentionDays: count(7),
+  maxWebhooksPerTenant: within(1, 100, 20),
+  /** For one try of a delivery, from the look-up of the name to the end of the answer. */
+  webhookTimeoutSeconds: within(1, 30, 15),
+  /** An endpoint that has taken nothing for so long is switched off. */
+  webhookDisableAfterSeconds: seconds(3 * 24 * 3600),
+  /** How long deliveries can be read and sent again. */
+  webhookRetentionDays: count(30),
+  /** So many deliveries are sent side by side. */
+  webhookLanes: within(1, 64, 16),
   /** The checks index is spread over this many partitions per kind. */
   checkShards: within(1, 64, 4),
   watchdogIntervalSeconds: seconds(60),
@@ -103,10 +121,10 @@ const SETTINGS = {
   watchdogBatch: count(100),
   /** So many items of one kind are looked at side by side. */
   watchdogLanes: within(1, 32, 8),
-  /** One machine has no stream: events then carry a key in the checks index until they have been handled. */
-  pollEvents: flag(false),
   /** One machine's table deletes nothing by itself: what has expired then carries a key in the checks index until it is swept. */
   sweepsGarbage: flag(false),
+  /** One machine has no stream: events then carry a key in the checks index until they have been handled. */
+  pollEvents: flag(false),
 } as const satisfies Readonly<Record<string, Setting<unknown>>>;
 
 type Settings = typeof SETTINGS;
@@ -138,6 +156,7 @@ const ORDER = [
   ['unresponsiveSeconds', 'selfDestructSeconds'],
   ['clockPrecisionSeconds', 'overdueGraceSeconds'],
   ['cancelResendSeconds', 'cancelEscalateSeconds'],
+  ['requestSecondsMax', 'idempotencyKeySeconds'],
 ] as const satisfies readonly (readonly [keyof Settings, keyof Settings])[];
 
 function wholeIssues(config: CoreConfig): readonly ConfigIssue[] {

@@ -8,38 +8,49 @@
 
 /** Stable error codes, with the HTTP status of each. Functions that answer nobody over HTTP do not carry this table. */
 export const ERROR_CODES = {
-  invalid_request: { status: 422, title: 'The request is not valid' },
-  malformed_json: { status: 400, title: 'The body is not JSON' },
-  payload_too_large: { status: 413, title: 'The body is too large' },
-  unsupported_media_type: { status: 415, title: 'The body is not application/json' },
-  unauthenticated: { status: 401, title: 'The credential is missing or wrong' },
-  forbidden: { status: 403, title: 'The credential does not allow this' },
-  not_found: { status: 404, title: 'There is no such resource' },
-  method_not_allowed: { status: 405, title: 'The resource does not take this method' },
-  name_taken: { status: 409, title: 'The name is taken' },
-  live_runs: { status: 409, title: 'Live runs are in the way' },
-  live_schedules: { status: 409, title: 'Schedules are in the way' },
-  overlap: { status: 409, title: 'The overlap policy forbids another run now' },
-  run_live: { status: 409, title: 'The run has not ended' },
-  children_limit: { status: 409, title: 'A run may not start so many runs' },
-  run_ended: { status: 409, title: 'The run has ended' },
-  chunk_conflict: { status: 409, title: 'The log says something else there' },
-  illegal_transition: { status: 409, title: 'The resource is not in a state for this' },
-  precondition_required: { status: 428, title: 'If-Match is required' },
-  version_conflict: { status: 412, title: 'The resource has changed meanwhile' },
-  contended: { status: 503, title: 'Too many writers at once' },
-  store_unavailable: { status: 503, title: 'The store does not answer' },
-  try_again: { status: 503, title: 'Not yet' },
-  stale_generation: { status: 409, title: 'A newer registration of this VM exists' },
-  stale_heartbeat: { status: 409, title: 'A later heartbeat has been handled' },
-  cursor_expired: { status: 410, title: 'The cursor is too old' },
-  internal_error: { status: 500, title: 'Something went wrong in Candor' },
-} as const satisfies Record<string, { status: number; title: string }>;
+  invalid_request: { status: 422 },
+  malformed_json: { status: 400 },
+  payload_too_large: { status: 413 },
+  unsupported_media_type: { status: 415 },
+  unauthenticated: { status: 401 },
+  forbidden: { status: 403 },
+  not_found: { status: 404 },
+  method_not_allowed: { status: 405 },
+  name_taken: { status: 409 },
+  live_runs: { status: 409 },
+  live_schedules: { status: 409 },
+  overlap: { status: 409 },
+  run_live: { status: 409 },
+  children_limit: { status: 409 },
+  run_ended: { status: 409 },
+  chunk_conflict: { status: 409 },
+  illegal_transition: { status: 409 },
+  precondition_required: { status: 428 },
+  cursor_expired: { status: 410 },
+  version_conflict: { status: 412 },
+  idempotency_key_reused: { status: 422 },
+  idempotency_in_flight: { status: 409 },
+  shown_once: { status: 409 },
+  rate_limited: { status: 429 },
+  contended: { status: 503 },
+  store_unavailable: { status: 503 },
+  try_again: { status: 503 },
+  stale_generation: { status: 409 },
+  stale_heartbeat: { status: 409 },
+  internal_error: { status: 500 },
+} as const satisfies Record<string, { status: number }>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
 /** A retry of the same call may succeed. */
-const RETRYABLE: readonly ErrorCode[] = ['contended', 'store_unavailable', 'try_again', 'internal_error'];
+const RETRYABLE: readonly ErrorCode[] = [
+  'idempotency_in_flight',
+  'rate_limited',
+  'contended',
+  'store_unavailable',
+  'try_again',
+  'internal_error',
+];
 
 export const isRetryable = (code: ErrorCode): boolean => RETRYABLE.includes(code);
 

@@ -16,7 +16,8 @@ export type IdPrefix =
   | 'usr_'
   | 'sac_'
   | 'iam_'
-  | 'key_';
+  | 'key_'
+  | 'msg_';
 
 function encodeTime(ms: number): string {
   let rest = Math.max(0, Math.floor(ms));

@@ -262,6 +262,35 @@ export interface Secrets {
   read(tenantId: string, id: string): Promise<string | undefined>;
 }
 
+/** Keeps short texts in a form that says nothing without the installation's key. */
+export interface Seals {
+  /** @param context what it belongs to; it opens for nothing else */
+  seal(text: string, context: string): Promise<string>;
+  /** @throws Error where it is not what was sealed for this context, or its key is gone */
+  open(sealed: string, context: string): Promise<string>;
+}
+
+export interface WebhookRequest {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+  readonly timeoutMs: number;
+}
+
+export type WebhookAnswer =
+  /** Somebody answered, whatever the status. */
+  | { readonly kind: 'answered'; readonly status: number; readonly retryAfterSeconds?: number; readonly tookMs: number }
+  /** Nothing was sent, because of where it would have gone. */
+  | { readonly kind: 'not_allowed'; readonly detail: string }
+  | { readonly kind: 'failed' | 'timed_out'; readonly detail: string; readonly tookMs: number };
+
+/** Sends to addresses that others chose. It never throws for what is at the other end. */
+export interface WebhookSender {
+  /** Why nothing would ever be sent there, as far as the URL itself says; undefined where it may be tried. */
+  refusal(url: string): string | undefined;
+  send(request: WebhookRequest): Promise<WebhookAnswer>;
+}
+
 /** Randomness. `next` is prefix + a time-ordered id; `writer` marks one try of one write; `secret` is unguessable. */
 export interface Ids {
   next(prefix: string, nowMs: number): string;
@@ -273,6 +302,12 @@ export interface Ids {
 export interface Time {
   now(): number;
   sleep(milliseconds: number): Promise<void>;
+}
+
+/** How many requests a caller may send in a minute. */
+export interface Rates {
+  /** Counts one request. Answers after how many whole seconds the next one may be taken, where this one may not. */
+  take(caller: string): Promise<number | undefined>;
 }
 
 /** Signs and checks the tokens of runners and runs. */
@@ -312,6 +347,8 @@ export interface Ports {
   readonly ids: Ids;
   readonly time: Time;
   readonly tokens: Tokens;
+  readonly seals: Seals;
+  readonly webhooks: WebhookSender;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly config: CoreConfig;

@@ -3,9 +3,11 @@ import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
 import { handle, type LambdaEvent } from 'hono/aws-lambda';
+import { TableRates } from '../adapters/aws/rates.ts';
 import { createApp } from '../adapters/http/app.ts';
 import { bootstrapAuthenticate } from '../adapters/http/bootstrap.ts';
 import { OidcConfig, oidcUsers } from '../adapters/http/oidc.ts';
+import { signerOf, unsignedPath } from '../adapters/http/signer.ts';
 import { BOOTSTRAP_TENANT } from '../core/access/principals.ts';
 import { jsonFrom, optional } from './environment.ts';
 import { logger } from './log.ts';
@@ -13,8 +15,15 @@ import { composed } from './ports/base.ts';
 import { bucketPorts } from './ports/bucket.ts';
 import { clockPort } from './ports/clock.ts';
 import { adminTokenSecret, secretsPort, tokensPort } from './ports/secrets.ts';
+import { webhookPorts } from './ports/webhooks.ts';
 
-const ports = composed(() => ({ ...clockPort(), ...bucketPorts(), ...tokensPort(), ...secretsPort() }));
+const ports = composed(() => ({
+  ...clockPort(),
+  ...bucketPorts(),
+  ...tokensPort(),
+  ...secretsPort(),
+  ...webhookPorts(),
+}));
 
 let serve: ReturnType<typeof handle> | undefined;
 
@@ -25,29 +34,11 @@ export const handler = middy<LambdaEvent, unknown, Error, Context>()
     return serve(unsignedPath(event), context);
   });
 
-/** Under this path API Gateway lets through only requests that somebody's AWS credentials have signed. */
-const SIGNED = '/iam/v1/';
-
-/** The same API stands behind both doors. */
-function unsignedPath(event: LambdaEvent): LambdaEvent {
-  if (!('rawPath' in event) || !event.rawPath.startsWith(SIGNED)) return event;
-  return { ...event, rawPath: event.rawPath.slice(SIGNED.indexOf('/v1/')) };
-}
-
-/** Written by API Gateway's IAM authorizer, and by nobody else. */
-function signerOf(environment: unknown): string | undefined {
-  const { requestContext } = environment as { readonly requestContext?: unknown };
-  const { authorizer } = (requestContext ?? {}) as {
-    readonly authorizer?: { readonly iam?: { readonly userArn?: string } };
-  };
-  return authorizer?.iam?.userArn;
-}
-
 function makeApp() {
   const parts = ports();
   const secret = adminTokenSecret();
   const { features, oidc } = optional();
   const users = oidc ? oidcUsers(parts, OidcConfig.parse(jsonFrom('CANDOR_OIDC', oidc)), BOOTSTRAP_TENANT) : undefined;
   const authenticate = bootstrapAuthenticate(parts, secret && (() => secret.read()), users);
-  return createApp({ ports: parts, authenticate, features, signer: signerOf });
+  return createApp({ ports: parts, authenticate, rates: new TableRates(parts), features, signer: signerOf });
 }

@@ -16,6 +16,7 @@ const VARIABLES = {
   CANDOR_FIRE_FUNCTION_ARN: { pattern: ARN, what: 'the ARN of the function `fire`' },
   CANDOR_BUCKET: { pattern: /./, what: 'the name of the bucket of logs and artifacts' },
   CANDOR_SIGNING_SECRET_ARN: { pattern: ARN, what: 'the ARN of the secret with the signing keys' },
+  CANDOR_SEALING_SECRET_ARN: { pattern: ARN, what: 'the ARN of the secret that seals webhooks’ secrets' },
   CANDOR_SECRET_PREFIX: { pattern: /./, what: "the prefix of the names of agents' secrets, such as candor/dev/" },
   CANDOR_INSTALLATION: { pattern: /^[\w.-]{1,64}$/, what: 'the id of the installation, the value of its tag' },
   CANDOR_LAUNCH_TEMPLATE_ID: { pattern: /^lt-/, what: 'the id of the launch template' },
@@ -71,6 +72,8 @@ export const optional = (source: Environment = process.env) => ({
   adminTokenSecretArn: source.CANDOR_ADMIN_TOKEN_SECRET_ARN,
   metricsNamespace: source.CANDOR_METRICS_NAMESPACE ?? 'Candor',
   launchTemplateVersion: source.CANDOR_LAUNCH_TEMPLATE_VERSION ?? '$Latest',
+  /** Of the environment's own, for instances: a JSON object. */
+  instanceTags: source.CANDOR_INSTANCE_TAGS ?? '{}',
   /** S3 is reached at another endpoint than its own: an emulator. */
   emulatesS3: (source.AWS_ENDPOINT_URL_S3 ?? source.AWS_ENDPOINT_URL) !== undefined,
 });

@@ -106,7 +106,8 @@ function planOf(command: StartCommand, surroundings: StartSurroundings): Plan {
     argv: command.command,
     cwd: path.resolve(inFolder('work'), command.workingDirectory ?? '.'),
     maxLogBytes: command.maxLogBytes,
-    mask: command.mask ?? [],
+    // Its own token too: work that prints its environment must not leave it in a log.
+    mask: [...(command.mask ?? []), command.runToken],
     ...(runAs !== undefined && { runAs }),
     env: {
       ...env,

@@ -41,6 +41,8 @@ export interface Ec2FleetOptions {
   readonly metrics: Metrics;
   /** What every instance of ours is tagged with, and every call that ends one is conditioned on. */
   readonly installation: string;
+  /** Further ones for instances. They never stand for one of our own. */
+  readonly tags?: Readonly<Record<string, string>>;
   readonly template: { readonly id: string; readonly version: string };
   readonly pools: readonly PoolConfig[];
   readonly launchesPerSecond: number;
@@ -156,6 +158,7 @@ export class Ec2Fleet implements Fleet {
 
   #tags(spec: LaunchSpec): { readonly Key: string; readonly Value: string }[] {
     const tags = {
+      ...this.#options.tags,
       [TAGS.installation]: this.#options.installation,
       [TAGS.vm]: spec.vmId,
       [TAGS.tenant]: spec.tenantId,

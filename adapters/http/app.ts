@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import { CandorError } from '../../core/errors.ts';
-import type { Ports } from '../../core/ports.ts';
+import type { Ports, Rates } from '../../core/ports.ts';
 import { json } from './answers.ts';
 import type { Authenticate } from './authenticate.ts';
 import { openApiDocument } from './openapi.ts';
@@ -10,6 +10,7 @@ import { problemResponse } from './problem.ts';
 import { type Route, route, type Server } from './route.ts';
 import { accessRoutes } from './routes/access.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { auditLogRoutes } from './routes/auditLog.ts';
 import { eventRoutes } from './routes/events.ts';
 import { occurrenceRoutes } from './routes/occurrences.ts';
 import { runnerRoutes } from './routes/runner.ts';
@@ -17,10 +18,13 @@ import { runRoutes } from './routes/runs.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
 import { systemRoutes } from './routes/system.ts';
 import { vmRoutes } from './routes/vms.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
 
 export interface AppOptions {
   readonly ports: Ports;
   readonly authenticate: Authenticate;
+  /** Asked of each request that brings a credential of the API, unless `maxRequestsPerMinute` is 0. */
+  readonly rates: Rates;
   /** One id per request, shown in `X-Request-Id`, in problems and in the log. */
   readonly requestId?: () => string;
   readonly features?: Features;
@@ -51,8 +55,10 @@ export const ROUTES: readonly Route[] = [
   ...occurrenceRoutes,
   ...runRoutes,
   ...vmRoutes,
+  ...webhookRoutes,
   ...accessRoutes,
   ...eventRoutes,
+  ...auditLogRoutes,
   ...runnerRoutes,
 ];
 
@@ -66,9 +72,9 @@ function routesOf(features: Features): readonly Route[] {
 }
 
 export function createApp(options: AppOptions): Hono {
-  const { ports, authenticate, requestId = randomUUID } = options;
+  const { ports, authenticate, rates, requestId = randomUUID } = options;
   const served = routesOf(options.features ?? ALL_FEATURES);
-  const server = { ports, authenticate, ...(options.signer !== undefined && { signer: options.signer }) };
+  const server = { ports, authenticate, rates, ...(options.signer !== undefined && { signer: options.signer }) };
   const app = new Hono();
   const problem = (error: unknown, context: Context): Response =>
     problemResponse(error, {
@@ -85,8 +91,8 @@ export function createApp(options: AppOptions): Hono {
     measure(ports, context, ports.time.now() - begunAt);
     const { headers } = context.res;
     headers.set('X-Request-Id', context.get('requestId'));
-    headers.set('Cache-Control', 'no-store');
-    headers.set('X-Content-Type-Options', 'nosniff');
+    for (const [name, value] of SECURITY_HEADERS) headers.set(name, value);
+    if (new URL(context.req.url).protocol === 'https:') headers.set(...HTTPS_ONLY);
   });
   for (const path of new Set(served.map((route) => route.path))) {
     const routes = served.filter((route) => route.path === path);
@@ -97,6 +103,18 @@ export function createApp(options: AppOptions): Hono {
   app.onError((error, context) => problem(error, context));
   return app;
 }
+
+/** An answer is read by the program that asked for it: no page shows it, frames it, keeps it or learns where it came from. */
+const SECURITY_HEADERS = Object.entries({
+  'Cache-Control': 'no-store',
+  'X-Content-Type-Options': 'nosniff',
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+  'X-Frame-Options': 'DENY',
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+});
+/** Two years. Where there is no https, as on one machine, nothing of the kind may be promised. */
+const HTTPS_ONLY = ['Strict-Transport-Security', 'max-age=63072000; includeSubDomains'] as const;
 
 /** What was asked to be held back says nothing of how fast answers are. */
 function measure({ metrics }: Pick<Ports, 'metrics'>, { req, res }: Context, tookMs: number): void {

@@ -22,7 +22,7 @@ export function composeAuthenticate(options: {
   return async (bearer) => {
     const expected = typeof adminToken === 'string' ? adminToken : await adminToken();
     if (expected !== undefined && expected !== '' && isSame(bearer, expected))
-      return { kind: 'principal', ...admin, grants: { role: 'admin' } };
+      return { kind: 'principal', ...admin, credentialId: 'admin_token', grants: { role: 'admin' } };
     const key = await identityOfKey(ports, bearer);
     if (key !== undefined) return key;
     const claims = await ports.tokens.verify(bearer, ports.time.now());

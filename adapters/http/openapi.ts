@@ -27,6 +27,7 @@ export function openApiDocument(routes: readonly Route[]): OpenApi {
     paths,
     components: {
       securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } },
+      parameters: { IdempotencyKey: KEY_PARAMETER },
       schemas: { Problem: problemSchema() },
     },
   };
@@ -36,7 +37,7 @@ function operation(route: Route): OpenApi {
   return {
     operationId: route.operation,
     ...(route.access !== 'public' && { security: [{ bearer: [] }] }),
-    parameters: [...pathParameters(route), ...queryParameters(route), ...conditionalHeader(route)],
+    parameters: [...pathParameters(route), ...queryParameters(route), ...conditionalHeader(route), ...keyHeader(route)],
     ...(route.body !== undefined && {
       requestBody: {
         required: !route.body.optional,
@@ -79,6 +80,22 @@ function conditionalHeader({ method, path }: Route): readonly unknown[] {
   const description = 'The ETag of the resource as it was read, or * for whatever stands.';
   return [{ name: 'If-Match', in: 'header', required: isChange, description, schema: { type: 'string' } }];
 }
+
+const keyHeader = ({ method }: Route): readonly unknown[] =>
+  method === 'POST' ? [{ $ref: '#/components/parameters/IdempotencyKey' }] : [];
+
+const KEY_PARAMETER = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  required: false,
+  description:
+    'A key of your own making that no other request has. The same request sent again with it has no second effect: it gets ' +
+    'the answer of the first one, with the header Idempotency-Replayed: true. While the first one is at work: 409 with ' +
+    'Retry-After. With another body, query or If-Match: 422. A key counts for one caller, one operation and one path, for as ' +
+    'long as limits.idempotencyKeyRetention of GET /v1/system says (24 hours, unless the installation says otherwise). A ' +
+    'request that changed nothing (refused, not found) leaves no trace and is carried out when it comes again.',
+  schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[!-~]+$' },
+} as const;
 
 /** As the request is sent: durations and times as text, what has a default not required. */
 function schemaOf(schema: z.ZodType): unknown {

@@ -30,6 +30,40 @@ export interface ProblemContext {
   readonly log: Log;
 }
 
+/** Said here alone: functions that answer no requests need not carry them. */
+export const TITLES: Record<ErrorCode, string> = {
+  invalid_request: 'The request is not valid',
+  malformed_json: 'The body is not JSON',
+  payload_too_large: 'The body is too large',
+  unsupported_media_type: 'The body is not application/json',
+  unauthenticated: 'The credential is missing or wrong',
+  forbidden: 'The credential does not allow this',
+  not_found: 'There is no such resource',
+  method_not_allowed: 'The resource does not take this method',
+  name_taken: 'The name is taken',
+  live_runs: 'Live runs are in the way',
+  live_schedules: 'Schedules are in the way',
+  overlap: 'The overlap policy forbids another run now',
+  run_live: 'The run has not ended',
+  children_limit: 'A run may not start so many runs',
+  run_ended: 'The run has ended',
+  chunk_conflict: 'The log says something else there',
+  illegal_transition: 'The resource is not in a state for this',
+  precondition_required: 'If-Match is required',
+  cursor_expired: 'The cursor is too old',
+  version_conflict: 'The resource has changed meanwhile',
+  idempotency_key_reused: 'The Idempotency-Key belongs to another request',
+  idempotency_in_flight: 'The first request with this key is at work',
+  shown_once: 'A secret is shown once',
+  rate_limited: 'Too many requests',
+  contended: 'Too many writers at once',
+  store_unavailable: 'The store does not answer',
+  try_again: 'Not yet',
+  stale_generation: 'A newer registration of this VM exists',
+  stale_heartbeat: 'A later heartbeat has been handled',
+  internal_error: 'Something went wrong in Candor',
+};
+
 /** For errors that name no remedy of their own. */
 const REMEDIES: Record<ErrorCode, string> = {
   invalid_request: 'Correct the named fields and send it again.',
@@ -52,6 +86,10 @@ const REMEDIES: Record<ErrorCode, string> = {
   precondition_required: 'Send If-Match with the ETag of the resource as you read it.',
   cursor_expired: 'Read the resources as they stand, then follow from ?after=latest.',
   version_conflict: 'Read the resource again and send its ETag in If-Match.',
+  idempotency_key_reused: 'Send a new key with a new request.',
+  idempotency_in_flight: 'Send it again with the same key in a moment.',
+  shown_once: 'Make another one.',
+  rate_limited: 'Wait as long as Retry-After says.',
   contended: 'Send the same request again.',
   store_unavailable: 'Send the same request again in a moment.',
   try_again: 'Send the same request again in a moment.',
@@ -60,7 +98,7 @@ const REMEDIES: Record<ErrorCode, string> = {
   internal_error: 'Send the same request again; if it fails again, report the requestId.',
 };
 
-const RETRY_AFTER_SECONDS = '1';
+const RETRY_AFTER_SECONDS = 1;
 /** A body with thousands of wrong fields is not answered with thousands of errors. */
 const FIELD_ERRORS_MAX = 50;
 
@@ -71,7 +109,8 @@ export function problemResponse(error: unknown, context: ProblemContext): Respon
   const body = problemBody(known ?? unexpected(), context);
   const headers = new Headers({ 'Content-Type': 'application/problem+json' });
   if (body.status === 401) headers.set('WWW-Authenticate', 'Bearer');
-  if (body.status === 503) headers.set('Retry-After', RETRY_AFTER_SECONDS);
+  const wait = known?.facts.retryAfterSeconds ?? (body.status === 503 ? RETRY_AFTER_SECONDS : undefined);
+  if (typeof wait === 'number') headers.set('Retry-After', String(wait));
   // The rest of the body is not read, so what would come next on this connection is not a request.
   if (body.status === 413) headers.set('Connection', 'close');
   const version = known?.facts.currentVersion;
@@ -84,13 +123,13 @@ export function problemResponse(error: unknown, context: ProblemContext): Respon
 const unexpected = () => new CandorError('internal_error', 'The request failed for a reason that is not its own.');
 
 function problemBody(error: CandorError, context: ProblemContext): ProblemBody {
-  const { status, title } = ERROR_CODES[error.code];
+  const { status } = ERROR_CODES[error.code];
   const retryable = isRetryable(error.code);
   return {
     // First, so that no fact can replace a member that has a meaning of its own.
     ...error.facts,
     type: `urn:candor:problem:${error.code}`,
-    title,
+    title: TITLES[error.code],
     status,
     detail: error.message,
     code: error.code,

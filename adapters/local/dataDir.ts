@@ -16,6 +16,8 @@ const ServerFile = z.object({
   token: z.string().min(32),
   /** base64url of the key that signs the tokens of runners and runs. */
   signingKey: z.string().min(43),
+  /** base64url of the key that seals webhooks' secrets. Absent in folders of before there were any: then it is made. */
+  sealingKey: z.string().min(43).optional(),
   installationId: z.string().min(1),
   createdAt: z.iso.datetime(),
 });
@@ -35,7 +37,7 @@ export interface DataDir {
   readonly path: string;
   /** The table's file. */
   readonly databasePath: string;
-  server(): ServerFile;
+  server(): ServerFile & { readonly sealingKey: string };
   rememberPort(port: number): Promise<void>;
   /** Tells clients where the server is. To be called when it is ready, and not before. */
   publishEndpoint(endpoint: Endpoint): Promise<void>;
@@ -79,7 +81,9 @@ export async function openDataDir(dataDir: string, nowMs: number): Promise<DataD
     server = newServerFile(nowMs);
     await writeAtomically(serverPath, asJson(server));
   }
-  let current: ServerFile = server;
+  const { sealingKey } = server;
+  let current = { ...server, sealingKey: sealingKey ?? newKey() };
+  if (sealingKey === undefined) await writeAtomically(serverPath, asJson(current));
   return {
     path: folder,
     databasePath: path.join(folder, 'table.db'),
@@ -99,10 +103,13 @@ export async function openDataDir(dataDir: string, nowMs: number): Promise<DataD
 
 const asJson = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
 
+const newKey = () => randomBytes(32).toString('base64url');
+
 const newServerFile = (nowMs: number): ServerFile => ({
   schemaVersion: SCHEMA_VERSION,
-  token: randomBytes(32).toString('base64url'),
-  signingKey: randomBytes(32).toString('base64url'),
+  token: newKey(),
+  signingKey: newKey(),
+  sealingKey: newKey(),
   installationId: randomUUID(),
   createdAt: new Date(nowMs).toISOString(),
 });

@@ -1,5 +1,6 @@
 /** The operating log of one machine: one JSON object per line on stderr. */
 import type { Log } from '../../core/ports.ts';
+import { redacted } from '../system/redact.ts';
 
 const LEVELS = ['info', 'warn', 'error'] as const;
 export type LogLevel = (typeof LEVELS)[number];
@@ -16,6 +17,7 @@ export interface LogOptions {
 function plain(_key: string, value: unknown): unknown {
   if (value instanceof Error)
     return { name: value.name, message: value.message, ...(value.cause !== undefined && { cause: value.cause }) };
+  if (typeof value === 'string') return redacted(value);
   return typeof value === 'bigint' ? value.toString() : value;
 }
 

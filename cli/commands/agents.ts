@@ -9,7 +9,7 @@ import { agentId, type ListOptions, printList } from '../resources.ts';
 import type { Host, Session } from '../session.ts';
 import { type AgentOptions, agentFields, agentOptions } from './agentOptions.ts';
 import { changing, checkedIfMatch, type DeleteOptions, deleteResource } from './changes.ts';
-import { examples, group, ifMatchOption, pageOptions, subcommand } from './options.ts';
+import { examples, group, ifMatchOption, type KeyOptions, keyOption, pageOptions, subcommand } from './options.ts';
 
 interface UpdateOptions extends AgentOptions {
   readonly ifMatch?: string;
@@ -48,7 +48,7 @@ function addCreate(agents: Command, host: Host): void {
     'candor agents create --name fetch --secret-env TOKEN=github --max-attempts 5 --warm-for 10m -- node fetch.js',
     'candor agents create --file agent.json',
   );
-  host.serve<AgentOptions>(create, async (session, command, options) => {
+  host.serve<AgentOptions & KeyOptions>(keyOption(create), async (session, command, options) => {
     const file = options.file === undefined ? {} : await readObject(options.file);
     const named = agentFields(options, command, file);
     const body = { ...file, ...named };
@@ -57,7 +57,8 @@ function addCreate(agents: Command, host: Host): void {
       Object.entries(body).filter(([name, value]) => value !== null || !Object.hasOwn(named, name)),
     );
     checkComplete(fields);
-    const agent = await session.client.post<AgentBody>(apiPath('agents'), { body: fields });
+    const { idempotencyKey } = options;
+    const agent = await session.client.post<AgentBody>(apiPath('agents'), { body: fields, idempotencyKey });
     await printAgent(session, agent);
     session.out.note(`To run it once: candor runs create --agent ${agent.id} --wait`);
     return undefined;

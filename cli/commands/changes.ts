@@ -51,7 +51,7 @@ export interface DeleteOptions {
 /** Deletes the version that stands, or the one that was named. */
 export async function deleteResource(
   session: Session,
-  kind: 'agent' | 'schedule',
+  kind: 'agent' | 'schedule' | 'webhook',
   id: string,
   options: DeleteOptions,
 ): Promise<undefined> {

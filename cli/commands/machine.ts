@@ -81,6 +81,7 @@ interface HealthBody {
 interface DevOptions extends GlobalOptions {
   readonly port?: number;
   readonly keep?: true;
+  readonly allowPrivateWebhooks?: true;
 }
 
 const PORT_MAX = 65_535;
@@ -97,7 +98,8 @@ export function addDevCommand(program: Command, host: Host): void {
     )
     .option('--data-dir <dir>', 'keep everything there (default: CANDOR_DATA_DIR or .candor)')
     .option('--json', 'print where it listens as one JSON object')
-    .option('--keep', 'leave live runs to the next start when it is stopped');
+    .option('--keep', 'leave live runs to the next start when it is stopped')
+    .option('--allow-private-webhooks', 'let webhooks go to http, this machine and its network, for trying them out');
   examples(dev, 'candor dev', 'candor dev --data-dir /var/lib/candor --port 7171 --keep');
   dev.action(async () => {
     const options = dev.optsWithGlobals<DevOptions>();
@@ -109,6 +111,7 @@ export function addDevCommand(program: Command, host: Host): void {
         dataDir: options.dataDir ?? host.environment.dataDir,
         json,
         keep: options.keep === true,
+        allowPrivateWebhooks: options.allowPrivateWebhooks === true,
         environment: host.environment.variables,
         ...(options.port !== undefined && { port: options.port }),
       });

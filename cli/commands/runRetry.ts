@@ -4,7 +4,7 @@ import type { RunBody } from '../../core/contract/runs.ts';
 import { type InputOptions, readInput } from '../arguments.ts';
 import { apiPath } from '../client.ts';
 import type { Host } from '../session.ts';
-import { examples, inputOptions, subcommand, WAIT_HELP } from './options.ts';
+import { examples, inputOptions, type KeyOptions, keyOption, subcommand, WAIT_HELP } from './options.ts';
 import { printOrAwaitRun } from './runs.ts';
 
 /** Adds the command to the group. */
@@ -16,10 +16,14 @@ export function addRunRetry(runs: Command, host: Host): void {
   );
   inputOptions(retry).option('--wait', WAIT_HELP);
   examples(retry, 'candor runs retry run_… --wait', 'candor runs retry run_… --input \'{"depth": 3}\'');
-  host.serve<InputOptions & { readonly wait?: true }>(retry, async (session, [id = ''], options) => {
-    const input = await readInput(options);
-    const body = input === undefined ? {} : { input: input.value };
-    const run = await session.client.post<RunBody>(apiPath('runs', id, 'retry'), { body });
-    return printOrAwaitRun(session, run, options.wait === true);
-  });
+  host.serve<InputOptions & KeyOptions & { readonly wait?: true }>(
+    keyOption(retry),
+    async (session, [id = ''], options) => {
+      const input = await readInput(options);
+      const body = input === undefined ? {} : { input: input.value };
+      const { idempotencyKey } = options;
+      const run = await session.client.post<RunBody>(apiPath('runs', id, 'retry'), { body, idempotencyKey });
+      return printOrAwaitRun(session, run, options.wait === true);
+    },
+  );
 }

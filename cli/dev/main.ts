@@ -11,6 +11,8 @@ export interface DevArgs {
   readonly json: boolean;
   /** Leave live runs running at a clean stop, for the next start to take up. */
   readonly keep: boolean;
+  /** Webhooks may go to http, to this machine and to its network: for trying them out. */
+  readonly allowPrivateWebhooks?: boolean;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 

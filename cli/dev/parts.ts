@@ -13,7 +13,9 @@ import { FileSecrets } from '../../adapters/local/secrets.ts';
 import { createTokens } from '../../adapters/local/tokens.ts';
 import { LocalWorkflow, type TaskHandler } from '../../adapters/local/workflow.ts';
 import { randomIds } from '../../adapters/system/ids.ts';
+import { sealsWith } from '../../adapters/system/seals.ts';
 import { systemTime } from '../../adapters/system/time.ts';
+import { HttpWebhookSender } from '../../adapters/webhooks/sender.ts';
 import { ensurePrincipal, LOCAL_ADMIN, LOCAL_TENANT } from '../../core/access/principals.ts';
 import { auditSlice } from '../../core/audit/slice.ts';
 import type { CoreConfig } from '../../core/config.ts';
@@ -24,16 +26,22 @@ import { fire } from '../../core/schedules/fire.ts';
 import { fireMany } from '../../core/schedules/fireMany.ts';
 import { proofPublisher, publishProof, type SystemPart } from '../../core/system.ts';
 import { sweepGarbage } from '../../core/table/garbage.ts';
+import { DELIVERY_PREFIX } from '../../core/table/keys.ts';
+import type { Write } from '../../core/table/model.ts';
 import { afterFailedExecution } from '../../core/vms/executionEnd.ts';
 import { takeLeftOutcomes } from '../../core/vms/leftOutcomes.ts';
 import { awaitReady, dispatchRun, failRun, launchVm, releaseAttempt } from '../../core/vms/provision.ts';
 import { observeVm } from '../../core/vms/release.ts';
 import { Watchdog } from './watchdog.ts';
+import { WebhookLoop } from './webhooks.ts';
 
 export interface PartsOptions {
   readonly endpoint: string;
   readonly dataDir: string;
   readonly signingKey: string;
+  readonly sealingKey: string;
+  /** Webhooks may go to http, to this machine and to its network. */
+  readonly allowPrivateWebhooks: boolean;
   readonly serverUrl: () => string;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly log: Log;
@@ -48,6 +56,7 @@ export interface Parts {
   readonly workflow: LocalWorkflow;
   readonly fleet: LocalFleet;
   readonly watchdog: Watchdog;
+  readonly webhooks: WebhookLoop;
   readonly logs: FileLogStore;
   readonly artifacts: FileArtifactStore;
   /** Where schedules are off it stands still, and the status page says so. */
@@ -64,7 +73,10 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
   const client = dynamoClient({ endpoint: options.endpoint });
   await ensureTable(client, TABLE);
   let stopping = false;
-  const store = wakingStore(new DynamoStore(client, TABLE), () => parts.events.wake());
+  const store = wakingStore(new DynamoStore(client, TABLE), {
+    appended: () => parts.events.wake(),
+    toSend: () => parts.webhooks.wake(),
+  });
   await ensurePrincipal(store, LOCAL_TENANT, LOCAL_ADMIN, 'Local administrator');
   const logs = new FileLogStore({ dataDir: options.dataDir, time: systemTime });
   const artifacts = new FileArtifactStore({ dataDir: options.dataDir, time: systemTime });
@@ -111,6 +123,8 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
     ids: randomIds,
     time: systemTime,
     tokens: createTokens(options.signingKey),
+    seals: sealsWith(async () => Buffer.from(options.sealingKey, 'base64url')),
+    webhooks: new HttpWebhookSender({ allowPrivate: options.allowPrivateWebhooks }),
     log,
     metrics: new LocalMetrics(),
     config,
@@ -140,6 +154,7 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
     workflow,
     fleet,
     watchdog,
+    webhooks: new WebhookLoop(() => ports),
     logs,
     artifacts,
     startClock: async () => {
@@ -161,8 +176,8 @@ const AUDIT_SLICE_MS = 200;
 /** It looks every few seconds, whether or not anything is due. */
 const CLOCK_PROMISE_SECONDS = 30;
 
-/** The store, which tells the event reader when something was appended. */
-function wakingStore(inner: Store, wake: () => void): Store {
+/** The store, which tells the event reader when something was appended, and the sender of webhooks when something is due. */
+function wakingStore(inner: Store, wake: { readonly appended: () => void; readonly toSend: () => void }): Store {
   return {
     get: (key) => inner.get(key),
     getMany: (keys) => inner.getMany(keys),
@@ -170,10 +185,16 @@ function wakingStore(inner: Store, wake: () => void): Store {
     queryIndex: (range) => inner.queryIndex(range),
     transact: async (writes) => {
       await inner.transact(writes);
-      if (writes.some((write) => write.kind === 'put' && write.item.sequence !== undefined)) wake();
+      if (writes.some((write) => write.kind === 'put' && write.item.sequence !== undefined)) wake.appended();
+      if (writes.some(isDelivery)) wake.toSend();
     },
   };
 }
+
+/** A new one, or one that is to be sent again; what the sender itself writes of one is neither. */
+const isDelivery = (write: Write): boolean =>
+  (write.kind === 'put' && write.item.pk.startsWith(DELIVERY_PREFIX)) ||
+  (write.kind === 'update' && write.key.pk.startsWith(DELIVERY_PREFIX) && write.set?.urgent === true);
 
 /** For the watchdog where schedules are off: it would fire what is overdue, in the clock's place. */
 function withoutScheduleChecks(store: Store): Store {

@@ -8,6 +8,7 @@ import { type DataDir, openDataDir, prepareDataDir } from '../../adapters/local/
 import { type Engine, endLeftoverEngine, startEngine } from '../../adapters/local/engine.ts';
 import { hasCode } from '../../adapters/local/files.ts';
 import { acquireLock, type DataDirLock } from '../../adapters/local/lock.ts';
+import { LocalRates } from '../../adapters/local/rates.ts';
 import { LocalSetupError } from '../../adapters/local/setupError.ts';
 import { LOCAL_ADMIN, LOCAL_TENANT } from '../../core/access/principals.ts';
 import type { CoreConfig } from '../../core/config.ts';
@@ -40,6 +41,7 @@ export interface DevServer {
 
 const HOST = '127.0.0.1';
 const ABANDON_MS = 1000;
+const WEBHOOKS_MS = 3000;
 
 /** @throws LocalSetupError with what to do, when the machine or the data folder does not allow it */
 export async function startDev(args: DevArgs & { readonly log: Log }): Promise<DevServer> {
@@ -89,12 +91,14 @@ async function startParts(
   broken: DevServer['broken'],
 ): Promise<DevServer> {
   const { dataDir, lock, engine } = ground;
-  const { token, signingKey, port: lastPort } = dataDir.server();
+  const { token, signingKey, sealingKey, port: lastPort } = dataDir.server();
   let url = '';
   const parts = await composeParts({
     endpoint: ground.endpoint,
     dataDir: dataDir.path,
     signingKey,
+    sealingKey,
+    allowPrivateWebhooks: args.allowPrivateWebhooks === true,
     serverUrl: () => url,
     environment: args.environment,
     log: args.log,
@@ -106,13 +110,20 @@ async function startParts(
   const app = createApp({
     ports: parts.ports,
     authenticate: composeAuthenticate({ ports: parts.ports, adminToken: token, admin, users }),
+    rates: new LocalRates({ requestsPerMinute: ground.config.maxRequestsPerMinute, time: parts.ports.time }),
     features: ground.features,
   });
   const http = await listen(app.fetch, args.port ?? lastPort ?? 0);
   const letGo = async () => {
     parts.beginStop();
     // What is under way may wait for a table that will not answer; and the loops, if they went on, would keep the process.
-    const loops = [parts.clock.stop(), parts.watchdog.stop(), parts.events.stop(), parts.workflow.close()];
+    const loops = [
+      parts.clock.stop(),
+      parts.watchdog.stop(),
+      parts.events.stop(),
+      parts.webhooks.stop(),
+      parts.workflow.close(),
+    ];
     await Promise.race([Promise.allSettled(loops), pause(ABANDON_MS, undefined, { ref: false })]);
     await parts.fleet.close({ keep: true });
     await http.close();
@@ -131,6 +142,7 @@ async function startParts(
     await resumeExecutions(parts);
     await parts.startClock();
     parts.events.start();
+    parts.webhooks.start();
     parts.watchdog.start();
     await dataDir.publishEndpoint({ url, token, pid: process.pid });
   } catch (error) {
@@ -170,6 +182,8 @@ async function stopParts(parts: Parts, options: StopOptions): Promise<void> {
   if (!options.keep) await endLiveWork(parts.ports, { ...options, hurry: Promise.resolve() });
   await Promise.race([parts.workflow.close(), pause(2000, undefined, { ref: false })]);
   await parts.events.stop();
+  // One that does not answer is sent again by the next start: nobody waits for its whole time here.
+  await Promise.race([parts.webhooks.stop(), options.hurry, pause(WEBHOOKS_MS, undefined, { ref: false })]);
 }
 
 interface Listening {

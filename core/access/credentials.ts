@@ -6,7 +6,8 @@ import { derivedId, hashSecret } from '../ids.ts';
 import type { Ports } from '../ports.ts';
 import { appendEvent } from '../runs/events.ts';
 import { commit } from '../table/commit.ts';
-import { keys, lists } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { lists } from '../table/keys.ts';
 import { absent, eq, guard } from '../table/model.ts';
 import { asItem, asRow, SCHEMA_VERSION } from '../table/rows.ts';
 import { narrowed } from './grants.ts';
@@ -40,7 +41,7 @@ export async function identityOfKey(
     ...(key.agents !== undefined && { agents: key.agents }),
   };
   const { tenantId } = principal;
-  return { kind: 'principal', tenantId, principalId, keyId, grants: narrowed(grantsOf(principal), cut) };
+  return { kind: 'principal', tenantId, principalId, credentialId: keyId, grants: narrowed(grantsOf(principal), cut) };
 }
 
 /** For whoever asks which keys are still in use. Nobody waits for it, nobody fails by it. */

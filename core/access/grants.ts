@@ -73,8 +73,8 @@ export function reached<T extends Thing>(caller: Reach, thing: T | undefined, ki
 }
 
 /** For what concerns the whole tenant. @throws CandorError `forbidden` */
-export function checkWhole({ asked }: Reach): void {
-  if (asked !== undefined && !isAtLeast(asked.role, asked.needs)) throw notAllowed(asked, asked.role, 'the tenant');
+export function checkWhole(asked: Asked): void {
+  if (!isAtLeast(asked.role, asked.needs)) throw notAllowed(asked, asked.role, 'the tenant');
 }
 
 /** The first check: nowhere in the tenant may this caller do so much. @throws CandorError `forbidden` */

@@ -56,10 +56,22 @@ export const OPERATIONS = {
   getRunLogs: 'viewer',
 
   listEvents: 'viewer',
+  listAuditLog: 'admin',
 
   listVms: 'viewer',
   getVm: 'viewer',
   drainVm: 'operator',
+
+  listWebhooks: 'viewer',
+  createWebhook: 'editor',
+  getWebhook: 'viewer',
+  updateWebhook: 'editor',
+  deleteWebhook: 'editor',
+  rotateWebhookSecret: 'editor',
+  testWebhook: 'operator',
+  listDeliveries: 'viewer',
+  getDelivery: 'viewer',
+  redeliver: 'operator',
 
   getMe: 'viewer',
   listPrincipals: 'admin',
@@ -78,3 +90,28 @@ export const OPERATIONS = {
 } as const satisfies Readonly<Record<string, Needs>>;
 
 export type Operation = keyof typeof OPERATIONS;
+
+/** What concerns the tenant as a whole: a role over single agents opens none of it. */
+export const OF_THE_TENANT: ReadonlySet<Operation> = new Set([
+  'getAudit',
+  'createAgent',
+  'listAuditLog',
+  'listWebhooks',
+  'createWebhook',
+  'getWebhook',
+  'updateWebhook',
+  'deleteWebhook',
+  'rotateWebhookSecret',
+  'testWebhook',
+  'listDeliveries',
+  'getDelivery',
+  'redeliver',
+  'listPrincipals',
+  'createPrincipal',
+  'getPrincipal',
+  'updatePrincipal',
+  'listKeys',
+  'createKey',
+  'rotateKey',
+  'revokeKey',
+] satisfies readonly Operation[]);

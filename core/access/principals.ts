@@ -3,7 +3,8 @@
 import type { Role } from '../contract/roles.ts';
 import { GuardFailed } from '../errors.ts';
 import type { Store } from '../ports.ts';
-import { keys, lists } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { lists } from '../table/keys.ts';
 import { absent, guard } from '../table/model.ts';
 import { asItem, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 import type { Grants, Reach } from './grants.ts';
@@ -58,8 +59,8 @@ export type Identity =
       readonly tenantId: string;
       readonly principalId: string;
       readonly grants: Grants;
-      /** The key that was used, where there was one. */
-      readonly keyId?: string;
+      /** Which credential was shown, where there may be several: a key's id. */
+      readonly credentialId?: string;
     }
   | RunIdentity;
 
@@ -73,7 +74,7 @@ interface RunIdentity {
 
 /** The authenticated caller of one request. `run` callers may read their own run, and nothing else. */
 export type Caller =
-  | (Reach & { readonly kind: 'principal'; readonly principalId: string; readonly keyId?: string })
+  | (Reach & { readonly kind: 'principal'; readonly principalId: string; readonly credentialId?: string })
   | RunIdentity;
 
 /** One machine has one tenant and one administrator. */

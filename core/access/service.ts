@@ -8,11 +8,12 @@ import type { Ports } from '../ports.ts';
 import { type Precondition, requireVersion } from '../rules.ts';
 import { appendEvent } from '../runs/events.ts';
 import { commit } from '../table/commit.ts';
-import { keys, lists } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { lists } from '../table/keys.ts';
 import { absent, eq, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue, SCHEMA_VERSION } from '../table/rows.ts';
 import { awsPrincipalId } from './credentials.ts';
-import { checkWhole, type Reach, reached } from './grants.ts';
+import { type Reach, reached } from './grants.ts';
 import { grantsOf, type PrincipalRow } from './principals.ts';
 
 export interface Admin extends Reach {
@@ -21,7 +22,6 @@ export interface Admin extends Reach {
 
 /** @throws NotFound; CandorError `forbidden` */
 export async function loadPrincipal(ports: Ports, caller: Reach, id: string): Promise<PrincipalRow> {
-  checkWhole(caller);
   return reached(caller, asRow<PrincipalRow>(await ports.store.get(keys.principal(id))), 'principal', id);
 }
 
@@ -33,7 +33,6 @@ export async function listPrincipals(
   caller: Reach,
   page: { readonly limit: number; readonly cursor?: string | undefined },
 ): Promise<ListBody<PrincipalBody>> {
-  checkWhole(caller);
   type Listed = PrincipalRow & { readonly listAt: string };
   const found = await mergedPage<Listed>(ports, [lists.principals(caller.tenantId)], page, () => true);
   const now = ports.time.now();
@@ -46,7 +45,6 @@ export async function listPrincipals(
 
 /** @throws CandorError `name_taken` where the AWS identity is somebody's already */
 export async function createPrincipal(ports: Ports, caller: Admin, request: PrincipalCreate): Promise<PrincipalBody> {
-  checkWhole(caller);
   const now = ports.time.now();
   const identity = request.arn === undefined ? undefined : awsIdentity(request.arn);
   const id = identity === undefined ? ports.ids.next('sac_', now) : awsPrincipalId(identity);
@@ -179,8 +177,8 @@ export function principalBody(row: PrincipalRow, now: number): PrincipalBody {
 }
 
 /** @throws NotFound when the principal's row has gone, which nothing here does */
-export async function readMe(ports: Ports, caller: Admin & { readonly keyId?: string }): Promise<MeBody> {
-  const { tenantId, principalId, keyId, asked } = caller;
+export async function readMe(ports: Ports, caller: Admin & { readonly credentialId?: string }): Promise<MeBody> {
+  const { tenantId, principalId, credentialId, asked } = caller;
   const row = asRow<PrincipalRow>(await ports.store.get(keys.principal(principalId)));
   const { name, kind } = reached({ tenantId }, row, 'principal', principalId);
   return {
@@ -188,7 +186,7 @@ export async function readMe(ports: Ports, caller: Admin & { readonly keyId?: st
     principalId,
     name,
     kind,
-    ...(keyId !== undefined && { keyId }),
+    ...(credentialId !== undefined && { credentialId }),
     ...(asked?.role !== undefined && { role: asked.role }),
     ...(asked?.agents !== undefined && { agents: asked.agents }),
     asOf: isoTime(ports.time.now()),

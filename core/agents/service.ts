@@ -1,5 +1,5 @@
 /** What callers do with agents. Every change is conditional on the version that it was decided on. */
-import { checkWhole, isSeen, type Reach, reached } from '../access/grants.ts';
+import { isSeen, type Reach, reached } from '../access/grants.ts';
 import type { AgentBody, AgentCreate, AgentPatch } from '../contract/agents.ts';
 import { isoTime, type Json, type ListBody } from '../contract/common.ts';
 import { CandorError, NotFound } from '../errors.ts';
@@ -11,7 +11,8 @@ import { byteLength, checkMetadata, type Precondition, requireVersion } from '..
 import { cancelForDelete } from '../runs/cancelForDelete.ts';
 import { appendEvent } from '../runs/events.ts';
 import { commit } from '../table/commit.ts';
-import { AGENT_NAME_PREFIX, keys, SCHEDULE_NAME_PREFIX } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { AGENT_NAME_PREFIX, SCHEDULE_NAME_PREFIX } from '../table/keys.ts';
 import { absent, eq, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 import { letGoOfFormer } from '../vms/makeRoom.ts';
@@ -56,7 +57,6 @@ const nameTaken = (name: string) =>
 
 /** @throws CandorError `name_taken` */
 export async function createAgent(ports: Ports, caller: PrincipalCaller, request: AgentCreate): Promise<AgentBody> {
-  checkWhole(caller);
   checkMetadata(ports.config, request.metadata);
   checkDefinitionSize(request);
   const now = ports.time.now();

@@ -117,6 +117,7 @@ export interface MeBody extends GrantsBody {
   readonly principalId: string;
   readonly name: string;
   readonly kind: 'user' | 'service_account' | 'aws';
-  readonly keyId?: string;
+  /** The id of the key that was shown, or `admin_token`. */
+  readonly credentialId?: string;
   readonly asOf: string;
 }

@@ -152,12 +152,18 @@ export const SecretId = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, 'must be 1 to 100 letters, digits, dots, dashes or underscores');
 
+/** Some put a token in the place of the user, or behind a question mark: the URL is shown to whoever sees the agent. */
+const holdsCredential = (url: string): boolean =>
+  /^\w+:\/\/[^/@]*(?::|%3a)[^/]*@/i.test(url) ||
+  /^https?:\/\/(?:gh[a-z]_|github_pat_|glpat-|[^/@]{40,})[^/]*@/i.test(url) ||
+  /^https?:.*[?#]/i.test(url);
+
 export const Repository = z.strictObject({
   url: z
     .string()
     .max(2048)
     .regex(GIT_URL, 'must be a git URL such as https://host/project.git')
-    .refine((url) => !/^\w+:\/\/[^/@]*:[^/@]*@/.test(url), 'must not hold a password: name it with secret'),
+    .refine((url) => !holdsCredential(url), 'must not hold a password or token: name it with secret'),
   /** A branch, a tag or a full commit id. */
   ref: z.string().regex(/^[A-Za-z0-9_][^\s~^:?*[\\\0]{0,254}$/, 'must be a branch, a tag or a full commit id'),
   secret: SecretId.optional(),

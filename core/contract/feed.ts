@@ -42,7 +42,10 @@ export const FeedEventBody = z
     id: z.string().describe('The same each time that the event is delivered.'),
     type: z.string(),
     at: z.string(),
-    subject: z.strictObject({ kind: z.enum(['run', 'schedule', 'vm', 'agent', 'principal']), id: z.string() }),
+    subject: z.strictObject({
+      kind: z.enum(['run', 'schedule', 'vm', 'agent', 'principal', 'webhook']),
+      id: z.string(),
+    }),
     sequence: z
       .int()
       .exactOptional()

@@ -27,10 +27,23 @@ export interface MetricBody {
   readonly max: number;
 }
 
+/** What this installation takes, so that clients need not guess. */
+export interface LimitsBody {
+  /** An Idempotency-Key counts so long after the request that had the effect. */
+  readonly idempotencyKeyRetention: string;
+  /** Of one caller; 0: as many as come. */
+  readonly requestsPerMinute: number;
+  readonly inputBytes: number;
+  readonly metadataBytes: number;
+  /** A cadence that fires more often in a day needs `confirmFrequency`. */
+  readonly unconfirmedFiresPerDay: number;
+}
+
 /** `GET /v1/system`. */
 export interface SystemBody {
   readonly version: { readonly schema: number };
   readonly parts: readonly PartBody[];
+  readonly limits: LimitsBody;
   /** Where measurements are kept in the process that answers: since it started. */
   readonly metrics?: readonly MetricBody[];
   readonly asOf: string;

@@ -11,10 +11,17 @@ import type { EventRow, RunRow } from '../runs/model.ts';
 import { advanceSchedule } from '../schedules/advance.ts';
 import { syncClock } from '../schedules/clockSync.ts';
 import type { ScheduleRow } from '../schedules/model.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
+import { tellWebhooks } from '../webhooks/fanOut.ts';
 
 export async function handleEvent(ports: Ports, event: EventRow): Promise<void> {
+  await followUp(ports, event);
+  // Last: nothing of Candor's own work waits for those outside.
+  await tellWebhooks(ports, event);
+}
+
+async function followUp(ports: Ports, event: EventRow): Promise<void> {
   if (event.subject === 'run') return afterRun(ports, event);
   // A schedule that paused or completed by itself: nobody else tells its clock.
   if (event.subject === 'schedule' && event.status !== undefined) await syncClock(ports, event.subjectId);

@@ -144,7 +144,7 @@ export interface PayloadRow extends RowBase {
 
 /** What a change of state leaves behind. Its number is the version that the change made: so events have no gaps. */
 export interface EventRow extends RowBase {
-  readonly subject: 'run' | 'schedule' | 'vm' | 'agent' | 'principal';
+  readonly subject: 'run' | 'schedule' | 'vm' | 'agent' | 'principal' | 'webhook';
   readonly subjectId: string;
   readonly sequence: number;
   readonly type: string;

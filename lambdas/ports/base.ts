@@ -14,7 +14,7 @@ import type { Ports } from '../../core/ports.ts';
 import { coreConfig, optional, variables } from '../environment.ts';
 import { log } from '../log.ts';
 
-type Added = 'workflow' | 'clock' | 'fleet' | 'logs' | 'artifacts' | 'secrets' | 'tokens';
+type Added = 'workflow' | 'clock' | 'fleet' | 'logs' | 'artifacts' | 'secrets' | 'tokens' | 'seals' | 'webhooks';
 type Base = Omit<Ports, Exclude<Added, 'workflow'>>;
 
 /** Made from the base, which some of them stand on. */
@@ -51,6 +51,8 @@ function compose(additions: Additions): Ports {
     artifacts: absent('artifacts'),
     secrets: absent('secrets'),
     tokens: absent('tokens'),
+    seals: absent('seals'),
+    webhooks: absent('webhooks'),
     // Whatever comes upon a VM that is to end may say so; only a few functions can ask EC2 for it.
     fleet: new EndsLeftToOthers(log),
     ...additions(base),

@@ -18,6 +18,8 @@ export function fleetPort({
   const environment = variables(['CANDOR_INSTALLATION', 'CANDOR_LAUNCH_TEMPLATE_ID', 'CANDOR_POOLS']);
   const pools = z.array(PoolConfig).min(1).safeParse(jsonFrom('CANDOR_POOLS', environment.CANDOR_POOLS));
   if (!pools.success) throw new Error(`CANDOR_POOLS is not valid: ${z.prettifyError(pools.error)}`);
+  const tags = z.record(z.string(), z.string()).safeParse(jsonFrom('CANDOR_INSTANCE_TAGS', optional().instanceTags));
+  if (!tags.success) throw new Error(`CANDOR_INSTANCE_TAGS is not valid: ${z.prettifyError(tags.error)}`);
   const fleet = new Ec2Fleet({
     // One more try of its own, under the same client token; then the state machine decides.
     client: new EC2Client({ maxAttempts: 2, requestHandler: patience(20_000) }),
@@ -26,6 +28,7 @@ export function fleetPort({
     log,
     metrics,
     installation: environment.CANDOR_INSTALLATION,
+    tags: tags.data,
     template: { id: environment.CANDOR_LAUNCH_TEMPLATE_ID, version: optional().launchTemplateVersion },
     pools: pools.data,
     launchesPerSecond: config.launchesPerSecond,

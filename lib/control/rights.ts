@@ -72,6 +72,9 @@ const fleet: Give = (target, around) => {
 /** Fleet, launching: into our subnets, from our template, with our tag on whatever comes of it. */
 const launch: Give = (target, around) => {
   const { network, launchTemplate, vmRole } = around.fleet;
+  const { tags } = around.stack.installation.config;
+  // They stand in the launch template as well; EC2 does not say what becomes of those where a request names tags itself.
+  if (Object.keys(tags).length > 0) target.set({ CANDOR_INSTANCE_TAGS: JSON.stringify(tags) });
   const actions = ['ec2:CreateFleet', 'ec2:RunInstances'];
   target.allow('LaunchFrom', actions, [around.ec2(`launch-template/${launchTemplate.ref}`)], around.ownResource);
   const securityGroup = around.ec2(`security-group/${network.securityGroup.securityGroupId}`);
@@ -135,6 +138,14 @@ const signing: Give = (target, around) => {
   useKey(target, around, 'secretsmanager');
 };
 
+/** Seals: webhooks' secrets, which lie in the table. */
+const sealing: Give = (target, around) => {
+  const { sealingKey } = around.data;
+  target.set({ CANDOR_SEALING_SECRET_ARN: sealingKey.secretArn });
+  target.allow('SealingKey', ['secretsmanager:GetSecretValue'], [sealingKey.secretArn]);
+  useKey(target, around, 'secretsmanager');
+};
+
 /** Who may call the API. */
 const authentication: Give = (target, around) => {
   const { adminToken } = around.data;
@@ -164,12 +175,13 @@ const vmRole: Give = (target, around) => target.set({ CANDOR_VM_ROLE: around.fle
 
 /** By the handler's file. A use case that reaches another port needs another line here; a test compares the two. */
 export const RIGHTS: Readonly<Record<string, readonly Give[]>> = {
-  api: [store, wholeWorkflow, clock, objects, signing, authentication, agentSecrets, features],
+  api: [store, wholeWorkflow, clock, objects, signing, authentication, agentSecrets, sealing, features],
   register: [store, wholeWorkflow, signing, vmRole],
   fire: [store, wholeWorkflow],
   events: [store, wholeWorkflow, fleet, clock],
   watchdog: [store, wholeWorkflow, workflow('describe'), fleet, clock],
   audit: [store, wholeWorkflow, workflow('describe'), fleet, clock, seeClocks],
+  deliver: [store, sealing],
   'execution-ended': [store, wholeWorkflow, fleet],
   'launch-vm': [store, fleet, launch],
   'await-ready': [store, workflow('signal')],

@@ -6,7 +6,7 @@ import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import { CfnEventSourceMapping } from 'aws-cdk-lib/aws-lambda';
 import type { Queue } from 'aws-cdk-lib/aws-sqs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
-import { EVENT_PREFIX, NOTE_PREFIX, OCCURRENCE_PREFIX } from '../../core/table/keys.ts';
+import { DELIVERY_PREFIX, EVENT_PREFIX, NOTE_PREFIX, OCCURRENCE_PREFIX } from '../../core/table/keys.ts';
 import type { CandorStack } from '../stacks/candorStack.ts';
 import type { CandorFunction } from './function.ts';
 
@@ -16,13 +16,40 @@ const STREAM_FILTER = {
   dynamodb: { Keys: { sk: { S: [EVENT_PREFIX, NOTE_PREFIX, OCCURRENCE_PREFIX].map((prefix) => ({ prefix })) } } },
 };
 
-export function consumeStream(stack: CandorStack, events: CandorFunction, table: Table, failures: Queue): void {
+function allowStream(target: CandorFunction, table: Table): string {
   const streamArn = table.tableStreamArn;
   if (streamArn === undefined) throw new Error('the table has no stream');
   const read = ['dynamodb:DescribeStream', 'dynamodb:GetRecords', 'dynamodb:GetShardIterator'];
-  events.allow('ReadStream', read, [streamArn]);
+  target.allow('ReadStream', read, [streamArn]);
   // Lambda's poller lists streams, and DynamoDB ties that right to no single one.
-  events.allow('ListStreams', ['dynamodb:ListStreams'], ['*']);
+  target.allow('ListStreams', ['dynamodb:ListStreams'], ['*']);
+  return streamArn;
+}
+
+/** Deliveries, as they are made. A shard takes two readers; this is the second one. */
+const DELIVERY_FILTER = {
+  eventName: ['INSERT'],
+  dynamodb: { Keys: { pk: { S: [{ prefix: DELIVERY_PREFIX }] } } },
+};
+
+export function sendAsTheyCome(stack: CandorStack, deliver: CandorFunction, table: Table): void {
+  const mapping = new CfnEventSourceMapping(stack, 'DeliveryMapping', {
+    functionName: deliver.lambda.functionName,
+    eventSourceArn: allowStream(deliver, table),
+    startingPosition: 'LATEST',
+    batchSize: 16,
+    // An endpoint that answers slowly holds up one batch in ten.
+    parallelizationFactor: 10,
+    filterCriteria: { filters: [{ pattern: JSON.stringify(DELIVERY_FILTER) }] },
+    // What is not sent here is due in the index, and sent within a minute: nothing is lost, so nothing need be kept.
+    maximumRetryAttempts: 0,
+    maximumRecordAgeInSeconds: 60,
+  });
+  mapping.node.addDependency(deliver.role);
+}
+
+export function consumeStream(stack: CandorStack, events: CandorFunction, table: Table, failures: Queue): void {
+  const streamArn = allowStream(events, table);
   events.allow('GiveUp', ['sqs:SendMessage'], [failures.queueArn]);
   const mapping = new CfnEventSourceMapping(stack, 'StreamMapping', {
     functionName: events.lambda.functionName,
@@ -47,6 +74,15 @@ export function tickEveryMinute(stack: CandorStack, watchdog: CandorFunction): v
     schedule: Schedule.rate(Duration.minutes(1)),
     // A tick that could not be delivered is not worth a second try: the next one looks at the same.
     targets: [new LambdaFunction(watchdog.lambda, { retryAttempts: 0, maxEventAge: Duration.minutes(1) })],
+  });
+}
+
+export function sendEveryMinute(stack: CandorStack, deliver: CandorFunction): void {
+  new Rule(stack, 'EveryMinuteToo', {
+    ruleName: `${stack.installation.id}-deliver`,
+    description: 'Webhook deliveries that are to be tried again',
+    schedule: Schedule.rate(Duration.minutes(1)),
+    targets: [new LambdaFunction(deliver.lambda, { retryAttempts: 0, maxEventAge: Duration.minutes(1) })],
   });
 }
 

@@ -19,10 +19,8 @@ export function createLaunchTemplate(
   const { network, assets, instanceProfile } = fleet;
   const { selfDestructSeconds } = CoreConfig.parse(config.limits);
   const boot = { ...assets, apiUrl, selfDestructSeconds, egressAllowList: config.vm.egressAllowList };
-  const tags = [
-    { key: TAGS.installation, value: id },
-    { key: 'Name', value: `${id}-vm` },
-  ];
+  const own = { [TAGS.installation]: id, Name: `${id}-vm` };
+  const tags = Object.entries({ ...config.tags, ...own }).map(([key, value]) => ({ key, value }));
   return new CfnLaunchTemplate(stack, 'LaunchTemplate', {
     tagSpecifications: [{ resourceType: 'launch-template', tags }],
     launchTemplateData: {

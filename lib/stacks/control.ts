@@ -11,7 +11,14 @@ import { createDeadLetters, type DeadLetters } from '../control/queues.ts';
 import { giveRights } from '../control/rights.ts';
 import { createStateMachine } from '../control/stateMachine.ts';
 import { surroundings } from '../control/surroundings.ts';
-import { auditEveryQuarter, consumeStream, hearOfEnds, tickEveryMinute } from '../control/triggers.ts';
+import {
+  auditEveryQuarter,
+  consumeStream,
+  hearOfEnds,
+  sendAsTheyCome,
+  sendEveryMinute,
+  tickEveryMinute,
+} from '../control/triggers.ts';
 import { createLaunchTemplate } from '../fleet/launchTemplate.ts';
 import { poolsOf } from '../fleet/pools.ts';
 import { CandorStack, type Installation } from './candorStack.ts';
@@ -28,6 +35,12 @@ const functionOptions = (deadLetters: DeadLetters): Readonly<Record<string, Omit
     asynchronous: { retries: 2, maxAgeSeconds: 3600, failures: deadLetters.fire },
   },
   events: { description: 'Fan-out of events from the table’s stream', timeoutSeconds: 120 },
+  deliver: {
+    description: 'Sends webhooks: as they come, and those that are to be tried again',
+    // Several tries, one after the other in each lane; the last one may take all of its time.
+    timeoutSeconds: 58,
+    asynchronous: { retries: 0, maxAgeSeconds: 60 },
+  },
   watchdog: {
     description: 'One tick of the watchdog',
     // Shorter than the minute: two ticks never run at once.
@@ -83,7 +96,9 @@ export class ControlStack extends CandorStack {
     const around = surroundings(this, { data, fleet: { network, vmRole, pools, launchTemplate }, clock });
     for (const [name, target] of this.functions) giveRights(name, target, around);
     consumeStream(this, this.functionNamed('events'), data.table, this.deadLetters.events);
+    sendAsTheyCome(this, this.functionNamed('deliver'), data.table);
     tickEveryMinute(this, this.functionNamed('watchdog'));
+    sendEveryMinute(this, this.functionNamed('deliver'));
     auditEveryQuarter(this, this.functionNamed('audit'));
     hearOfEnds(this, this.functionNamed('execution-ended'), this.stateMachine, this.deadLetters['execution-ended']);
   }

@@ -14,6 +14,8 @@ export class DataStack extends CandorStack {
   readonly table: Table;
   readonly bucket: Bucket;
   readonly signingKey: Secret;
+  /** Never replaced: what it has sealed opens with no other. */
+  readonly sealingKey: Secret;
   readonly adminToken: Secret;
   /** Agents' secrets have this name's beginning, and nothing of Candor's own has. */
   readonly secretPrefix: string;
@@ -39,6 +41,7 @@ export class DataStack extends CandorStack {
       secretStringTemplate: JSON.stringify({ kid: 'first' }),
       generateStringKey: 'key',
     });
+    this.sealingKey = this.secret('SealingKey', `${id}/sealing-key`, 'Seals the secrets of webhooks in the table');
     this.adminToken = this.secret('AdminToken', `${id}/admin-token`, 'The first administrator’s token for the API');
     this.secretPrefix = `${id}/agents/`;
     new CfnOutput(this, 'AdminTokenSecret', { value: this.adminToken.secretName });

@@ -17,7 +17,7 @@ const HELP = `usage: npm run test:aws -- [options]
 
   --full        every scenario; without it those of the short run
   --only TEXT   scenarios whose names contain this; may be given more than once
-  --list        names the scenarios
+  --list        names the scenarios, those of the short run with a star
   --keep        leaves logs and state of the emulator behind, and says where; a failure does so anyway
   --help        this
 
@@ -39,7 +39,7 @@ function readArguments(): Arguments | undefined {
   if (values.help) return undefined;
   const { only, full, list, keep } = values;
   const chosen = (scenario: Scenario) =>
-    only === undefined ? full || scenario.smoke === true : only.some((text) => scenario.name.includes(text));
+    only === undefined ? full || list || scenario.smoke === true : only.some((text) => scenario.name.includes(text));
   return { scenarios: SCENARIOS.filter(chosen), list, keep };
 }
 
@@ -128,7 +128,7 @@ async function main(): Promise<number> {
     return 2;
   }
   if (args === undefined || args.list) {
-    say(args === undefined ? HELP : args.scenarios.map(({ name }) => name).join('\n'));
+    say(args === undefined ? HELP : args.scenarios.map(({ name, smoke }) => `${smoke ? '*' : ' '} ${name}`).join('\n'));
     return 0;
   }
   const folder = fs.realpathSync(fs.mkdtempSync(path.join(tmpdir(), 'candor-aws-')));

@@ -44,7 +44,8 @@ async function emulator() {
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const form = new URLSearchParams(Buffer.concat(chunks).toString());
     received.push(form);
-    response.end(answerTo(form, request.headers['x-amz-target'] as string | undefined));
+    if (request.method === 'HEAD') response.writeHead(200, { 'content-length': 3 * 1024 * 1024 + 17 }).end();
+    else response.end(answerTo(form, request.headers['x-amz-target'] as string | undefined));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   cleanups.push(() => new Promise((resolve) => server.close(resolve)));
@@ -263,6 +264,37 @@ describe('what passes', () => {
     expect(proxy.counts(mark)).toEqual({ 'ec2.CreateFleet': 1, 'ec2.DescribeInstances': 1 });
     expect(proxy.counts()).toEqual({ 'ec2.CreateFleet': 2, 'ec2.DescribeInstances': 1 });
     expect(proxy.entries(mark).map(({ status }) => status)).toEqual([200, 200]);
+  });
+
+  it('says how long an object is that was only asked about', async () => {
+    const { proxy } = await setup();
+    const answer = await fetch(`${proxy.url}/bucket/object`, { method: 'HEAD' });
+    expect(answer.headers.get('content-length')).toBe('3145745');
+  });
+
+  it('may be Step Functions’ call of one function, known by its name', async () => {
+    const { proxy, backend } = await setup();
+    const lost = proxy.faults.order({
+      service: 'lambda',
+      action: 'Invoke',
+      when: ({ path }) => path.includes('candor-emulator-dispatch-run'),
+      effect: { kind: 'cut', applied: true },
+    });
+    const scope = 'Credential=test/20260101/us-east-1/lambda/aws4_request';
+    const call = (name: string) =>
+      fetch(
+        `${proxy.url}/2015-03-31/functions/${encodeURIComponent(`arn:aws:lambda:x:0:function:${name}`)}/invocations`,
+        {
+          method: 'POST',
+          body: '{}',
+          headers: { authorization: `AWS4-HMAC-SHA256 ${scope}` },
+        },
+      );
+    await expect(call('candor-emulator-dispatch-run')).rejects.toThrow();
+    expect(backend.received).toHaveLength(1);
+    expect((await call('candor-emulator-launch-vm')).status).toBe(200);
+    expect(lost.met()).toBe(1);
+    expect(proxy.counts()).toEqual({ 'lambda.Invoke': 2 });
   });
 
   it('carries the reason of an end that was explained', async () => {

@@ -1,10 +1,12 @@
 /** What a scenario has at hand: the deployed API, the proxy that lets things go wrong, the hosts, and the emulator's own view. */
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { SchedulerClient } from '@aws-sdk/client-scheduler';
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { SFNClient } from '@aws-sdk/client-sfn';
@@ -21,11 +23,14 @@ import {
 import type { ScheduleBody } from '../../core/contract/schedules.ts';
 import type { Orders } from '../e2e/fixtures/work.ts';
 import { type Cdk, INSTALLATION, type Outputs } from './cdk.ts';
+import { functionLogs } from './emulator/logs.ts';
 import { type Emulator, REGION } from './emulator/start.ts';
 import type { Ec2Host } from './host/host.ts';
 import type { AwsProxy } from './proxy/proxy.ts';
 
 const WORK = fileURLToPath(new URL('../e2e/fixtures/work.ts', import.meta.url));
+const CLI = fileURLToPath(new URL('../../cli/candor.mjs', import.meta.url));
+const COMMAND_LIMIT_MS = 60_000;
 const POLL_MS = 250;
 
 /** Waits until the check answers something. The limit is generous: it only says when to give up. */
@@ -66,10 +71,13 @@ export class World {
   readonly proxy: AwsProxy;
   readonly host: Ec2Host;
   readonly cdk: Cdk;
+  /** With it a program of an operator talks to the emulator. */
+  readonly awsEnvironment: Readonly<Record<string, string>>;
   /** These see the emulator as it is: past the proxy, in no count. */
   readonly scheduler: SchedulerClient;
   readonly sfn: SFNClient;
   readonly #secrets: SecretsManagerClient;
+  readonly #emulatorUrl: string;
   readonly #url: string;
   readonly #folder: string;
   readonly #adminSecret: string;
@@ -82,9 +90,11 @@ export class World {
     this.proxy = proxy;
     this.host = host;
     this.cdk = cdk;
+    this.awsEnvironment = emulator.environment;
     this.scheduler = new SchedulerClient(options);
     this.sfn = new SFNClient(options);
     this.#secrets = new SecretsManagerClient(options);
+    this.#emulatorUrl = emulator.url;
     this.#url = reachableUrl(emulator.url, outputs[`${INSTALLATION}-control`]?.ApiUrl ?? '');
     this.#adminSecret = outputs[`${INSTALLATION}-data`]?.AdminTokenSecret ?? '';
     this.#folder = folder;
@@ -122,6 +132,16 @@ export class World {
     return { status: response.status, headers: response.headers, body: parsed as T };
   }
 
+  /** What the API leads to. The credential is for the API alone. */
+  async download(url: string): Promise<Buffer> {
+    const headers = { authorization: `Bearer ${this.#token}` };
+    const here = await fetch(`${this.#url}${url}`, { headers, redirect: 'manual' });
+    assert.equal(here.status, 307, `GET ${url}: ${here.status === 307 ? '' : await here.text()}`);
+    const there = await fetch(here.headers.get('location') ?? '');
+    assert.equal(there.status, 200, `where ${url} leads`);
+    return Buffer.from(await there.arrayBuffer());
+  }
+
   async get<T>(url: string): Promise<T> {
     const { status, body } = await this.request<T>('GET', url);
     assert.equal(status, 200, `GET ${url}: ${JSON.stringify(body)}`);
@@ -132,6 +152,31 @@ export class World {
     const answer = await this.request<T>('POST', url, { body });
     assert.ok(answer.status < 300, `POST ${url}: ${answer.status} ${JSON.stringify(answer.body)}`);
     return answer.body;
+  }
+
+  /** The `candor` command, as an operator runs it against this deployment. Answers its standard output. */
+  async cli(...args: readonly string[]): Promise<string> {
+    const { stdout } = await promisify(execFile)(process.execPath, [CLI, ...args], {
+      cwd: this.#folder,
+      timeout: COMMAND_LIMIT_MS,
+      env: { PATH: process.env.PATH ?? '', CANDOR_URL: this.#url, CANDOR_TOKEN: this.#token, NO_COLOR: '1' },
+    });
+    return stdout;
+  }
+
+  /** What the watchdog says that it has put right: the rules' names, for this run or VM. */
+  async recoveries({ id }: { readonly id: string }): Promise<readonly string[]> {
+    const lines = (await functionLogs(this.#emulatorUrl)).split('\n').filter((line) => line.includes(id));
+    return lines.flatMap((line) => {
+      if (!line.includes('watchdog.recovered')) return [];
+      const { rule, subject } = JSON.parse(line.slice(line.indexOf('{'))) as { rule: string; subject: string };
+      return subject === id ? [rule] : [];
+    });
+  }
+
+  /** A path of the test's own, outside of Candor's reach; nothing is there yet. */
+  file(name: string): string {
+    return path.join(this.#folder, `${++this.#count}-${name}`);
   }
 
   /** A PATCH or a DELETE, on whatever version stands. */
@@ -149,7 +194,7 @@ export class World {
 
   /** Orders for one run, with a witness of its own and, if wanted, a gate that is still closed. */
   orders({ gated = false, ...rest }: Omit<Orders, 'witness' | 'gate'> & { readonly gated?: boolean } = {}): Orders {
-    const file = path.join(this.#folder, `work-${++this.#count}`);
+    const file = this.file('work');
     return { ...rest, witness: `${file}.witness`, ...(gated && { gate: `${file}.gate` }) };
   }
 
@@ -208,7 +253,7 @@ export class World {
   }
 
   /** The run's VM is terminated, says the API; its instance, says EC2; and no process of it is left. */
-  async vmGone(run: Pick<RunBody, 'vmId'>, limitSeconds?: number): Promise<VmBody> {
+  async vmGone(run: { readonly vmId?: string | undefined }, limitSeconds?: number): Promise<VmBody> {
     const { vmId } = run;
     assert.ok(vmId, 'the run had a VM');
     const vm = await until(

@@ -4,14 +4,10 @@
  */
 import { expect, it } from 'vitest';
 import { ROUTES } from '../../adapters/http/app.ts';
-import { OPERATIONS } from '../../core/access/operations.ts';
+import { OF_THE_TENANT, OPERATIONS } from '../../core/access/operations.ts';
 import { ROLES, type Role } from '../../core/contract/roles.ts';
 import { startIssuer } from '../support/issuer.ts';
 import { Machine } from './support.ts';
-
-/** What concerns the whole tenant: a role over one agent opens none of it. */
-const WHOLE = new Set(['createAgent', 'getAudit']);
-const isWhole = (operation: string, needs: string) => needs === 'admin' || WHOLE.has(operation);
 
 interface Things {
   readonly [parameter: string]: string;
@@ -27,6 +23,8 @@ const BODIES: Readonly<Record<string, object>> = {
   skipOccurrence: { occurrence: '2099-01-01T00:00:00Z' },
   unskipOccurrence: { occurrence: '2099-01-01T00:00:00Z' },
   startBackfill: { from: '2026-01-01T00:00:00Z', to: '2026-01-01T02:00:00Z' },
+  createWebhook: { url: 'https://hooks.invalid/candor' },
+  updateWebhook: { description: 'another' },
   createPrincipal: { name: 'another' },
   updatePrincipal: { name: 'renamed' },
   createKey: { name: 'another' },
@@ -78,6 +76,8 @@ class World {
     const { vmId = '' } = await this.machine.ended(run, token);
     const account = await this.make(token, '/v1/principals', { name: 'account' });
     const key = await this.make(token, `/v1/principals/${account.id}/keys`, { name: 'key' });
+    const hook = await this.make(token, '/v1/webhooks', { url: 'https://hooks.invalid/candor' });
+    const delivery = await this.make(token, `/v1/webhooks/${hook.id}/test`, {});
     const backfillId = `bkf_${'0'.repeat(26)}`;
     return {
       agentId: agent.id,
@@ -87,6 +87,8 @@ class World {
       principalId: account.id,
       keyId: key.id,
       backfillId,
+      webhookId: hook.id,
+      deliveryId: delivery.id,
     };
   }
 }
@@ -167,9 +169,9 @@ it('the answer is what the table says', { timeout: 600_000 }, async () => {
     await ask('a user without a role', nobody, mine, is(403));
     for (const role of ROLES) {
       await ask(role, byRole[role], mine, enough(role) ? isOpen : is(403));
-      const open = enough(role) && !isWhole(operation, needs);
+      const open = enough(role) && !OF_THE_TENANT.has(operation);
       await ask(`${role} of one agent, its own`, ofAgent[role], mine, open ? isOpen : is(403));
-      if (namesThing && !isWhole(operation, needs))
+      if (namesThing && !OF_THE_TENANT.has(operation))
         await ask(`${role} of one agent, another’s`, ofAgent[role], other, is(enough(role) ? 404 : 403));
     }
     if (namesThing) await ask('an administrator of another tenant', outsider, mine, is(404));

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { CoreConfig } from '../../core/config.ts';
 import { bundleLambdas, lambdaNames } from '../../lib/bundle/lambdas.ts';
 import { ROOT } from '../../lib/bundle/paths.ts';
 import { baseInput, environment, functionsOf, temporary, textOf, userDataOf, variant } from './support.ts';
@@ -44,6 +45,14 @@ describe('the API', () => {
     expect(AccessLogSettings.Format).toContain('$context.requestId');
     expect(AccessLogSettings.Format).not.toMatch(/header|query|authorization/i);
     expect(DefaultRouteSettings).toMatchObject({ ThrottlingRateLimit: 2000, ThrottlingBurstLimit: 2000 });
+  });
+
+  it('lets through as much as the configuration says', () => {
+    const { control: throttled } = variant({ throttle: { requestsPerSecond: 300, burst: 50 } });
+    expect(throttled.one('AWS::ApiGatewayV2::Stage').Properties.DefaultRouteSettings).toMatchObject({
+      ThrottlingRateLimit: 300,
+      ThrottlingBurstLimit: 50,
+    });
   });
 
   it('has one address: with a name of its own the other is closed', () => {
@@ -151,6 +160,7 @@ describe('what nobody takes', () => {
     ]);
     expect(shown.sort()).toEqual([
       ['audit', 0, 'nowhere'],
+      ['deliver', 0, 'nowhere'],
       ['executionended', 2, expect.stringMatching(/^<executionendeddeadletters/)],
       ['fire', 2, expect.stringMatching(/^<firedeadletters/)],
       ['watchdog', 0, 'nowhere'],
@@ -159,8 +169,26 @@ describe('what nobody takes', () => {
 });
 
 describe('the stream', () => {
+  const mappingOf = (name: string) =>
+    control()
+      .ofType('AWS::Lambda::EventSourceMapping')
+      .find(({ Properties }) => textOf(Properties.FunctionName).startsWith(`<${name}function`))!;
+
+  it('has no more readers than a shard takes', () => {
+    expect(control().ofType('AWS::Lambda::EventSourceMapping')).toHaveLength(2);
+  });
+
+  it('delivers new deliveries of webhooks to deliver, which the table keeps for it anyway', () => {
+    const { Properties } = mappingOf('deliver');
+    expect(Properties).toMatchObject({ MaximumRetryAttempts: 0, StartingPosition: 'LATEST' });
+    expect(JSON.parse(Properties.FilterCriteria.Filters[0].Pattern)).toEqual({
+      eventName: ['INSERT'],
+      dynamodb: { Keys: { pk: { S: [{ prefix: 'DLV#' }] } } },
+    });
+  });
+
   it('delivers events and notes alone, finds the record that fails, and puts it aside in the end', () => {
-    const { Properties } = control().one('AWS::Lambda::EventSourceMapping');
+    const { Properties } = mappingOf('events');
     expect(Properties).toMatchObject({
       FunctionResponseTypes: ['ReportBatchItemFailures'],
       BisectBatchOnFunctionError: true,
@@ -190,6 +218,14 @@ describe('rules', () => {
     expect(rule('watchdog').ScheduleExpression).toBe('rate(1 minute)');
     expect(textOf(rule('watchdog').Targets[0].Arn)).toMatch(/^<watchdogfunction/);
     expect(functions().get('watchdog')?.Properties.Timeout).toBeLessThan(60);
+  });
+
+  it('call deliver every minute, for less than a minute, and with time for a try to end in', () => {
+    expect(rule('deliver').ScheduleExpression).toBe('rate(1 minute)');
+    expect(textOf(rule('deliver').Targets[0].Arn)).toMatch(/^<deliverfunction/);
+    const timeout = functions().get('deliver')?.Properties.Timeout;
+    expect(timeout).toBeLessThan(60);
+    expect(timeout).toBeGreaterThan(CoreConfig.parse({}).webhookTimeoutSeconds + 10);
   });
 
   it('hear of this state machine’s executions that did not succeed', () => {

@@ -1,7 +1,8 @@
 /** What holds data, and what VMs are launched from: each claim of docs/deploy.md as a property of the template. */
 import { describe, expect, it } from 'vitest';
 import { tableDefinition } from '../../adapters/aws/table.ts';
-import { environment, type Resource, textOf, userDataOf, variant } from './support.ts';
+import { TTL_ATTRIBUTE } from '../../core/table/garbage.ts';
+import { environment, functionsOf, type Resource, textOf, userDataOf, variant } from './support.ts';
 
 const ENVIRONMENTS = ['dev', 'staging', 'prod', 'emulator'];
 
@@ -43,6 +44,7 @@ describe('every environment', () => {
     const secrets = data.ofType('AWS::SecretsManager::Secret');
     expect(secrets.map(({ Properties }) => Properties.Name).sort()).toEqual([
       `candor-${name}/admin-token`,
+      `candor-${name}/sealing-key`,
       `candor-${name}/signing-key`,
     ]);
     for (const { Properties } of secrets) {
@@ -51,6 +53,13 @@ describe('every environment', () => {
     }
     for (const template of [data, fleet, control, ops])
       expect(JSON.stringify(template.json)).not.toMatch(/resolve:secretsmanager|resolve:ssm-secure/);
+  });
+});
+
+it.each(ENVIRONMENTS)('the table of %s deletes what has expired by the attribute that the core writes', (name) => {
+  expect(environment(name).data.one('AWS::DynamoDB::Table').Properties.TimeToLiveSpecification).toEqual({
+    AttributeName: TTL_ATTRIBUTE,
+    Enabled: true,
   });
 });
 
@@ -191,6 +200,21 @@ describe('the launch template', () => {
       expect(Tags).toContainEqual({ Key: 'candor:installation', Value: 'candor-dev' });
       for (const { Key } of Tags) expect(Key).toMatch(/^[\w+\-=.,:@]+$/);
     }
+  });
+
+  it('gives instances, volumes and network interfaces the tags of the environment, and keeps its own', () => {
+    const tags = { 'cost-center': '4711', owner: 'agents@example.com' };
+    const stacks = variant({ tags });
+    const { TagSpecifications, LaunchTemplateData } = stacks.control.one('AWS::EC2::LaunchTemplate').Properties;
+    for (const { Tags } of [...TagSpecifications, ...LaunchTemplateData.TagSpecifications])
+      expect(Tags).toEqual([
+        { Key: 'cost-center', Value: '4711' },
+        { Key: 'owner', Value: 'agents@example.com' },
+        { Key: 'candor:installation', Value: 'candor-test' },
+        { Key: 'Name', Value: 'candor-test-vm' },
+      ]);
+    const { Variables } = functionsOf(stacks, 'candor-test').get('launch-vm')!.Properties.Environment;
+    expect(JSON.parse(Variables.CANDOR_INSTANCE_TAGS)).toEqual(tags);
   });
 
   it('puts VMs behind a group that lets nothing in', () => {

@@ -26,6 +26,7 @@ const NAMES = [
   'api',
   'audit',
   'await-ready',
+  'deliver',
   'dispatch-run',
   'events',
   'execution-ended',
@@ -48,7 +49,22 @@ describe('each function', () => {
   });
 
   it.each([
-    ['api', [...STORE, ...WORKFLOW, ...CLOCK, 'Objects', 'ListObjects', 'SigningKey', 'AdminToken', 'AgentSecrets']],
+    [
+      'api',
+      [
+        ...STORE,
+        ...WORKFLOW,
+        ...CLOCK,
+        'Objects',
+        'ListObjects',
+        'SigningKey',
+        'SealingKey',
+        'AdminToken',
+        'AgentSecrets',
+      ],
+    ],
+    // It sends wherever people say: beyond the table it has the key to what signs, and nothing else.
+    ['deliver', [...STORE, 'SealingKey', 'ReadStream', 'ListStreams']],
     ['register', [...STORE, ...WORKFLOW, 'SigningKey']],
     ['fire', [...STORE, ...WORKFLOW, 'GiveUp']],
     ['events', [...STORE, ...WORKFLOW, ...FLEET, ...CLOCK, 'ReadStream', 'ListStreams', 'GiveUp']],
@@ -106,7 +122,8 @@ describe('each function', () => {
     ];
     const api = ['CANDOR_ADMIN_TOKEN_SECRET_ARN', 'CANDOR_BUCKET', 'CANDOR_FEATURES_SCHEDULES', 'CANDOR_SECRET_PREFIX'];
     const expected: Record<string, readonly string[]> = {
-      api: [...store, ...clock, ...api, 'CANDOR_SIGNING_SECRET_ARN'],
+      api: [...store, ...clock, ...api, 'CANDOR_SIGNING_SECRET_ARN', 'CANDOR_SEALING_SECRET_ARN'],
+      deliver: [...store, 'CANDOR_SEALING_SECRET_ARN'],
       register: [...store, 'CANDOR_SIGNING_SECRET_ARN', 'CANDOR_VM_ROLE'],
       fire: store,
       events: [...store, ...fleet, ...clock],
@@ -136,6 +153,7 @@ describe('each function', () => {
         Clocks: source.includes('clockPort'),
         Objects: source.includes('bucketPorts'),
         SigningKey: source.includes('tokensPort'),
+        SealingKey: source.includes('webhookPorts'),
         AgentSecrets: source.includes('secretsPort'),
         AdminToken: source.includes('adminTokenSecret'),
       };

@@ -18,6 +18,7 @@ const CLIENTS: Readonly<Record<string, readonly string[]>> = {
   audit: ['ec2', 'scheduler'],
   events: ['ec2', 'scheduler'],
   register: ['secrets-manager'],
+  deliver: ['secrets-manager'],
   // It is open to everybody who reaches it: it has no client that could end a machine.
   api: ['s3', 'scheduler', 'secrets-manager'],
 };

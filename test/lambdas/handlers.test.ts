@@ -3,10 +3,13 @@ import type { Context } from 'aws-lambda';
 import type { LambdaEvent } from 'hono/aws-lambda';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { marshallItem } from '../../adapters/aws/marshall.ts';
+import { sealsWith } from '../../adapters/system/seals.ts';
+import { systemTime } from '../../adapters/system/time.ts';
 import { feedShardOf } from '../../core/feed/model.ts';
 import { fire } from '../../core/schedules/fire.ts';
-import { keys } from '../../core/table/keys.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import { launchVm } from '../../core/vms/provision.ts';
+import { createWebhook, testWebhook } from '../../core/webhooks/service.ts';
 import { type FakeEndpoint, fakeEmptyEc2, fakeSecretsManager } from '../support/aws/endpoints.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../support/world.ts';
 
@@ -21,6 +24,7 @@ const context = {
 let engine: TestEngine;
 let world: World;
 const SIGNING_SECRET = 'arn:aws:secretsmanager:eu-central-1:000000000000:secret:signing';
+const SEALING_SECRET = 'arn:aws:secretsmanager:eu-central-1:000000000000:secret:sealing';
 const ADMIN_SECRET = 'arn:aws:secretsmanager:eu-central-1:000000000000:secret:admin';
 const ADMIN_TOKEN = 'an-administrator-of-a-fresh-installation';
 
@@ -30,6 +34,7 @@ beforeAll(async () => {
   secretsManager = await fakeSecretsManager({
     [SIGNING_SECRET]: JSON.stringify({ kid: '1', key: 'k'.repeat(43) }),
     [ADMIN_SECRET]: `${ADMIN_TOKEN}\n`,
+    [SEALING_SECRET]: 's'.repeat(64),
   });
   emptyEc2 = await fakeEmptyEc2();
   engine = await testEngine();
@@ -49,6 +54,7 @@ beforeAll(async () => {
     CANDOR_FIRE_FUNCTION_ARN: 'arn:aws:lambda:eu-central-1:000000000000:function:fire',
     CANDOR_BUCKET: 'candor-test',
     CANDOR_SIGNING_SECRET_ARN: SIGNING_SECRET,
+    CANDOR_SEALING_SECRET_ARN: SEALING_SECRET,
     CANDOR_SECRET_PREFIX: 'candor/test/',
     CANDOR_ADMIN_TOKEN_SECRET_ARN: ADMIN_SECRET,
     CANDOR_INSTALLATION: 'candor-test',
@@ -120,6 +126,24 @@ describe('the states of provision-vm', () => {
       reason: 'launch_misconfigured',
       evidence: { detail: 'LaunchMisconfigured: no m7i.large in three zones' },
     });
+  });
+});
+
+describe('deliver', () => {
+  it('sends what the stream hands to it, and what is due: signed with the secret that was sealed', async () => {
+    const key = Buffer.from('s'.repeat(64), 'utf8');
+    const ports = { ...world.ports, seals: sealsWith(async () => key) };
+    const { id } = await createWebhook(ports, world.caller, { url: 'https://hooks.invalid/', events: ['*'] });
+    const delivery = await testWebhook({ ...ports, time: systemTime }, world.caller, id);
+    const { handler } = await import('../../lambdas/deliver.ts');
+    const record = { eventName: 'INSERT', dynamodb: { Keys: { pk: { S: `DLV#${delivery.id}` }, sk: { S: 'META' } } } };
+    expect(await handler({ Records: [record] }, context)).toEqual({ leftOver: false });
+    // A name of RFC 6761 that is never found: the try was made, and told of.
+    const row = await world.ports.store.get(keys.delivery(delivery.id));
+    expect(row).toMatchObject({ status: 'pending', attempts: [{ outcome: 'failed' }] });
+    expect(JSON.stringify(row)).not.toContain('cannot be opened');
+    const tick = { source: 'aws.events', 'detail-type': 'Scheduled Event' };
+    expect(await handler(tick, context)).toEqual({ counts: {}, leftOver: false });
   });
 });
 

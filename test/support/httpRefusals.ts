@@ -1,5 +1,6 @@
 /** Rows of the tables of refusals: a request, and the problem that it must be answered with. */
 import { expect, test } from 'vitest';
+import { TITLES } from '../../adapters/http/problem.ts';
 import { ERROR_CODES, type ErrorCode, isRetryable } from '../../core/errors.ts';
 import { type Answer, type HttpWorld, makeAgent, makeSchedule, OTHER_TOKEN, type SendOptions } from './httpWorld.ts';
 
@@ -48,8 +49,9 @@ const SAYS_WHAT =
 /** What every problem must be, whatever its cause. */
 export function expectProblem(answer: Answer, code: ErrorCode, path: string): void {
   expect(answer.body?.code, answer.text).toBe(code);
-  const { status, title } = ERROR_CODES[code];
+  const { status } = ERROR_CODES[code];
   const retryable = isRetryable(code);
+  const title = TITLES[code];
   expect(answer.status).toBe(status);
   expect(answer.headers.get('content-type')).toBe('application/problem+json');
   expect(answer.headers.get('cache-control')).toBe('no-store');

@@ -10,6 +10,8 @@ import { DynamoStore } from '../../adapters/aws/store.ts';
 import { ensureTable } from '../../adapters/aws/table.ts';
 import { createApp, type Features } from '../../adapters/http/app.ts';
 import { composeAuthenticate } from '../../adapters/http/authenticate.ts';
+import { sealsWith } from '../../adapters/system/seals.ts';
+import { urlRefusal } from '../../adapters/webhooks/addresses.ts';
 import { ensurePrincipal } from '../../core/access/principals.ts';
 import { CoreConfig } from '../../core/config.ts';
 import { ChunkConflict } from '../../core/errors.ts';
@@ -21,6 +23,7 @@ import type {
   LogAddress,
   LogRecord,
   Ports,
+  Rates,
   Store,
   TokenClaims,
 } from '../../core/ports.ts';
@@ -84,6 +87,7 @@ export const OTHER_TOKEN = 'the-admin-token-of-tenant-b';
 
 export interface HttpWorld {
   readonly app: Hono;
+  readonly tableName: string;
   readonly ports: Ports;
   readonly now: { ms: number };
   readonly clocks: ClockSpec[];
@@ -124,13 +128,15 @@ export async function createHttpWorld(
     readonly wrapStore?: (store: Store) => Store;
     readonly requestId?: () => string;
     readonly features?: Features;
+    readonly config?: object;
+    readonly rates?: (ports: Ports) => Rates;
   } = {},
 ): Promise<HttpWorld> {
   const tableName = `http${++tables}`;
   await ensureTable(engine.client, tableName);
   const real = new DynamoStore(engine.client, tableName);
   const now = { ms: Date.parse('2027-01-01T00:00:00Z') };
-  const fakes = createFakes(now);
+  const fakes = createFakes(now, CoreConfig.parse(options.config ?? {}));
   const ports: Ports = { ...fakes.ports, store: options.wrapStore?.(real) ?? real };
   // A schedule fires for its creator: without a principal behind the id, every occurrence would be unauthorized.
   await ensurePrincipal(real, 'tenant_a', 'usr_a', 'Administrator of A');
@@ -148,13 +154,15 @@ export async function createHttpWorld(
   const app = createApp({
     ports,
     authenticate: async (bearer) => (await first(bearer)) ?? (await second(bearer)),
+    // A test's clock stands still: it would be refused for what it sends in many seconds.
+    rates: options.rates?.(ports) ?? { take: async () => undefined },
     ...(options.requestId !== undefined && { requestId: options.requestId }),
     ...(options.features !== undefined && { features: options.features }),
   });
-  return { app, ports, now, ...fakes.records, send: (method, path, sent) => send(app, method, path, sent) };
+  return { app, tableName, ports, now, ...fakes.records, send: (method, path, sent) => send(app, method, path, sent) };
 }
 
-function createFakes(now: { ms: number }) {
+function createFakes(now: { ms: number }, config: CoreConfig) {
   const clocks: ClockSpec[] = [];
   const executions: { readonly name: string; readonly input: ExecutionInput }[] = [];
   const launches: LaunchSpec[] = [];
@@ -203,8 +211,13 @@ function createFakes(now: { ms: number }) {
     artifacts: { put: async () => ({ kind: 'stored' }), get: async () => undefined },
     secrets: { read: async () => undefined },
     tokens: fakeTokens(),
+    seals: sealsWith(async () => Buffer.alloc(32, 'a key of the tests')),
+    webhooks: {
+      refusal: (url) => urlRefusal(url, { allowPrivate: false }),
+      send: async () => ({ kind: 'failed', detail: 'the tests send nothing', tookMs: 0 }),
+    },
     log: { info: note('info'), warn: note('warn'), error: note('error') },
-    config: CoreConfig.parse({}),
+    config,
   };
   return { ports, records: { clocks, executions, launches, chunks, logged } };
 }

@@ -5,6 +5,7 @@ import { DynamoStore, type GuardFilter } from '../../adapters/aws/store.ts';
 import { ensureTable } from '../../adapters/aws/table.ts';
 import { type Engine, startEngine } from '../../adapters/local/engine.ts';
 import { systemTime } from '../../adapters/system/time.ts';
+import { urlRefusal } from '../../adapters/webhooks/addresses.ts';
 import { ensurePrincipal, LOCAL_ADMIN, LOCAL_TENANT } from '../../core/access/principals.ts';
 import { createAgent } from '../../core/agents/service.ts';
 import { CoreConfig } from '../../core/config.ts';
@@ -22,6 +23,8 @@ import type {
   Log,
   Ports,
   TokenClaims,
+  WebhookAnswer,
+  WebhookRequest,
 } from '../../core/ports.ts';
 import { createSchedule } from '../../core/schedules/service.ts';
 
@@ -51,6 +54,10 @@ export interface World {
   readonly measured: { readonly name: string; readonly value: number; readonly dimensions: object }[];
   /** What the agents' secrets are, by id. */
   readonly secrets: Map<string, string>;
+  /** What was sent to webhooks, as it was sent. */
+  readonly sent: WebhookRequest[];
+  /** What webhooks' endpoints answer; 200 where nothing is set. */
+  answer: (request: WebhookRequest) => WebhookAnswer | Promise<WebhookAnswer>;
   launchFault: Error | undefined;
   agent(overrides?: Partial<AgentCreateInput>): Promise<{ readonly id: string; readonly version: number }>;
   schedule(
@@ -99,6 +106,8 @@ async function makeWorld(store: DynamoStore, tableName: string, config: CoreConf
     executionLooks: new Map(),
     measured: [],
     secrets: new Map(),
+    sent: [],
+    answer: () => ({ kind: 'answered', status: 200, tookMs: 1 }),
     launchFault: undefined,
   };
   const world = state as World;
@@ -120,6 +129,7 @@ async function makeWorld(store: DynamoStore, tableName: string, config: CoreConf
           name: `schedule ${++schedules}`,
           cadence: { cron: '*/5 * * * *', timezone: 'UTC' },
           input: { hello: 'world' },
+          confirmFrequency: true,
           ...overrides,
         }),
       ),
@@ -206,6 +216,22 @@ function fakePorts(world: World, store: DynamoStore, config: CoreConfig): Ports 
       get: async () => undefined,
     },
     secrets: { read: async (_tenantId, id) => world.secrets.get(id) },
+    // Not text as it is: what is kept must not be readable.
+    seals: {
+      seal: async (text, context) => Buffer.from(JSON.stringify([text, context])).toString('base64'),
+      open: async (sealed, context) => {
+        const [text, owner] = JSON.parse(Buffer.from(sealed, 'base64').toString()) as [string, string];
+        if (owner !== context) throw new Error('it was sealed for something else');
+        return text;
+      },
+    },
+    webhooks: {
+      refusal: (url) => urlRefusal(url, { allowPrivate: false }),
+      send: async (request) => {
+        world.sent.push(request);
+        return world.answer(request);
+      },
+    },
     tokens: {
       sign: async (claims, expiresAt) => Buffer.from(JSON.stringify({ claims, expiresAt })).toString('base64url'),
       verify: async (token, now) => {

@@ -27,6 +27,7 @@ export const runnerRoutes: readonly Route[] = [
     access: 'registration',
     body: { schema: RegisterRequest },
     handle: async ({ ports, caller, body }) => json(await registerRunner(ports, caller, body)),
+    repeat: 'harmless',
   }),
   route({
     operation: 'heartbeat',
@@ -35,6 +36,7 @@ export const runnerRoutes: readonly Route[] = [
     access: 'vm',
     body: { schema: HeartbeatRequest, maxBytes: HEARTBEAT_BYTES_MAX, mend: mendOutputs },
     handle: async ({ ports, caller, body }) => json(await heartbeat(ports, caller, body)),
+    repeat: 'harmless',
   }),
   route({
     operation: 'putLogChunk',

@@ -239,6 +239,14 @@ describe('no answer', () => {
 });
 
 describe('an instance in the answer', () => {
+  it('has the tags of the environment, none of which stands for one of ours', async () => {
+    fleet = makeFleet({ tags: { 'cost-center': '4711', 'candor:vm': 'vm_other' } });
+    const { instanceId } = await launch();
+    const tags = ec2.instances.get(instanceId)?.Tags;
+    expect(tags).toContainEqual({ Key: 'cost-center', Value: '4711' });
+    expect(tags?.filter(({ Key }) => Key === 'candor:vm')).toEqual([{ Key: 'candor:vm', Value: 'vm_1' }]);
+  });
+
   it('is success, with its tags and where it is', async () => {
     const launched = await launch();
     expect(launched.pool).toEqual({ type: 'm7i.large', availabilityZone: 'eu-central-1a', market: 'on_demand' });

@@ -207,7 +207,23 @@ const FIELDS: readonly Row[] = [
     'a repository with a password',
     { name: 'x', command, repository: { url: 'https://me:pw@host/p.git', ref: 'main' } },
     '/repository/url',
-    /must not hold a password/,
+    /must not hold a password or token/,
+  ),
+  ...[
+    'https://me%3Apw@host/p.git',
+    'https://:pw@host/p.git',
+    'https://a:b@c@host/p.git',
+    `https://ghp_${'x'.repeat(8)}@host/p.git`,
+    `https://${'x'.repeat(40)}@host/p.git`,
+    'https://host/p.git?private_token=x',
+    'https://host/p.git#x',
+  ].map((url) =>
+    newAgent(
+      `a repository with a credential in ${url}`,
+      { name: 'x', command, repository: { url, ref: 'main' } },
+      '/repository/url',
+      /must not hold a password or token/,
+    ),
   ),
   newAgent(
     'a repository that is no URL',

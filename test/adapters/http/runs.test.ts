@@ -147,6 +147,7 @@ describe('artifacts', () => {
     const app = createApp({
       ports,
       authenticate: async () => ({ kind: 'principal', tenantId: TENANT, principalId: 'u', grants: { role: 'admin' } }),
+      rates: { take: async () => undefined },
     });
     send = (method, url, body, token = 'x') =>
       Promise.resolve(

@@ -1,14 +1,21 @@
 """Starts ministack with what it lacks and Candor relies on. Each function below says what AWS does, and what the emulator does
 instead; docs/verification.md lists them. A release that has changed underneath is refused, not half patched."""
 
+import contextvars
+import http.client
+import json
+import os
 import string
 import sys
 import threading
+import urllib.error
+import urllib.parse
+import urllib.request
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 from ministack.core import lambda_runtime
-from ministack.services import ec2, eventbridge, lambda_svc, scheduler
+from ministack.services import ec2, eventbridge, lambda_svc, scheduler, stepfunctions
 from ministack.services.cloudformation import provisioners
 
 
@@ -45,6 +52,66 @@ def lambda_errors_keep_their_names():
 
     lambda_runtime.Worker.invoke = noting_invoke
     lambda_svc._execute_function_warm = naming_execute
+
+
+def executions_call_functions_over_the_network():
+    """Step Functions calls a function over the network: an answer may be lost after the function has done its work, which the
+    execution sees as Lambda.SdkClientException. The emulator calls it in its own process, where nothing can be lost; here the
+    call takes the way that AWS_ENDPOINT_URL_LAMBDA names. A function that fails also fails a state that waits for a token;
+    the emulator swallows that error and waits on."""
+    original(stepfunctions, "_call_lambda")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_LAMBDA")
+    error = original(stepfunctions, "_ExecutionError")
+    # Longer than any function may run; a state's own TimeoutSeconds ends its wait before.
+    limit_seconds = 900
+
+    def answer_of(request):
+        try:
+            with urllib.request.urlopen(request, timeout=limit_seconds) as response:
+                return response.read(), response.headers.get("X-Amz-Function-Error")
+        except urllib.error.HTTPError as refusal:
+            name = (refusal.headers.get("x-amzn-errortype") or "Unknown").split(":")[0]
+            raise error(f"Lambda.{name}", refusal.read().decode()) from None
+        except (OSError, http.client.HTTPException) as lost:
+            raise error("Lambda.SdkClientException", f"the answer was lost: {lost}") from None
+
+    def call(function, event):
+        credential = f"test/20260101/{stepfunctions.get_region()}/lambda/aws4_request"
+        request = urllib.request.Request(
+            f"{endpoint}/2015-03-31/functions/{urllib.parse.quote(function, safe='')}/invocations",
+            data=json.dumps(event).encode(), method="POST",
+            headers={"Content-Type": "application/json",
+                     "Authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=none"})
+        body, failed = answer_of(request)
+        parsed = json.loads(body) if body else None
+        if failed:
+            name = parsed.get("errorType") if isinstance(parsed, dict) else None
+            raise error(name or "Lambda.Unknown", body.decode())
+        return parsed
+
+    waiting_for = contextvars.ContextVar("token", default=None)
+    invoke_with_callback = original(stepfunctions, "_invoke_with_callback")
+
+    def call_or_tell(function, event):
+        try:
+            return call(function, event)
+        except error as failure:
+            waiter = stepfunctions._task_tokens.get(waiting_for.get())
+            if waiter is not None and not waiter["event"].is_set():
+                waiter["error"] = {"Error": failure.error, "Cause": failure.cause}
+                waiter["event"].set()
+            raise
+
+    def failing_with_callback(resource, input_data, token, state_def):
+        reset = waiting_for.set(token)
+        try:
+            return invoke_with_callback(resource, input_data, token, state_def)
+        finally:
+            waiting_for.reset(reset)
+
+    if endpoint:
+        stepfunctions._call_lambda = call_or_tell
+        stepfunctions._invoke_with_callback = failing_with_callback
 
 
 def occurrence_after(expression, zone, start, after):
@@ -213,6 +280,7 @@ if __name__ == "__main__":
     secrets_are_known_by_their_arn()
     generated_secrets_keep_to_their_alphabet()
     lambda_errors_keep_their_names()
+    executions_call_functions_over_the_network()
     scheduler_fires_at_nominal_times()
     instances_show_their_user_data()
     ended_instances_stay_visible()

@@ -43,6 +43,7 @@ export interface Hosted {
   readonly instanceId: string;
   readonly vmId: string | undefined;
   readonly type: string;
+  readonly tags: Readonly<Record<string, string>>;
   readonly availabilityZone: string;
   terminated: boolean;
   machine: Machine | undefined;
@@ -146,6 +147,7 @@ export class Ec2Host {
       instanceId: instance.InstanceId ?? '',
       vmId: tags['candor:vm'],
       type: instance.InstanceType ?? '',
+      tags,
       availabilityZone,
       terminated,
       machine: undefined,

@@ -8,8 +8,11 @@ import { Faults } from './faults.ts';
 import { FleetModel } from './fleet.ts';
 import { type Answer, type Call, callOf, errorAnswer, type Request } from './wire.ts';
 
-/** The services that the Lambdas reach through the proxy, by the SDK's names for them. */
-const SERVICES = ['DYNAMODB', 'EC2', 'S3', 'SCHEDULER', 'SECRETS_MANAGER', 'SFN', 'SNS', 'SQS', 'SSM', 'STS'];
+/**
+ * The services that are reached through the proxy, by the SDK's names for them: by the Lambdas, and by Step Functions where
+ * it calls one of them (shims.py).
+ */
+const SERVICES = ['DYNAMODB', 'EC2', 'LAMBDA', 'S3', 'SCHEDULER', 'SECRETS_MANAGER', 'SFN', 'SNS', 'SQS', 'SSM', 'STS'];
 /** Between two hops; nothing of the request itself. */
 const HOP_HEADERS = ['connection', 'keep-alive', 'transfer-encoding', 'content-length', 'expect'];
 const LOG_ENTRIES_MAX = 200_000;
@@ -150,7 +153,9 @@ export class AwsProxy {
           incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
           incoming.once('error', reject);
           incoming.once('end', () => {
-            const kept = Object.entries(incoming.headers).filter(([name]) => !HOP_HEADERS.includes(name));
+            // Of an answer without its body only its own word says how long that is.
+            const says = (name: string) => method === 'HEAD' && name === 'content-length';
+            const kept = Object.entries(incoming.headers).filter(([name]) => says(name) || !HOP_HEADERS.includes(name));
             const answered = Object.fromEntries(kept.map(([name, value]) => [name, String(value)]));
             resolve({ status: incoming.statusCode ?? 502, headers: answered, body: Buffer.concat(chunks) });
           });

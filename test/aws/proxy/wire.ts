@@ -6,6 +6,8 @@ export interface Call {
   readonly service: string;
   /** As in the API reference: `CreateFleet`, `StartExecution`, … */
   readonly action: string;
+  /** Of the URL, without its query. */
+  readonly path: string;
   /** Of the query protocol (EC2); empty for all others. */
   readonly form: URLSearchParams;
   readonly body: Buffer;
@@ -40,6 +42,7 @@ const REST_ACTIONS: Readonly<Record<string, readonly (readonly [method: string, 
     ['DELETE', /^\/[^/]+\/.+/, 'DeleteObject'],
     ['GET', /^\/[^/]+\/?$/, 'ListObjectsV2'],
   ],
+  lambda: [['POST', /^\/2015-03-31\/functions\/[^/]+\/invocations$/, 'Invoke']],
 };
 
 /** The service by the signature's scope (of the header, or of a presigned URL), the action by whatever its protocol says. */
@@ -55,7 +58,7 @@ export function callOf({ method, url, headers, body }: Request): Call {
     (typeof target === 'string' ? target.slice(target.lastIndexOf('.') + 1) : undefined) ??
     REST_ACTIONS[service]?.find(([verb, path]) => verb === method && path.test(pathname))?.[2] ??
     `${method} ${pathname}`;
-  return { service, action, form, body };
+  return { service, action, path: pathname, form, body };
 }
 
 const escapeXml = (text: string) =>

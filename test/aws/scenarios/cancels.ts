@@ -1,6 +1,7 @@
 /** A cancel in each of the states that a run can be in. */
 import assert from 'node:assert/strict';
 import type { RunBody } from '../../../core/contract/runs.ts';
+import { endedExecution } from '../executions.ts';
 import type { Scenario } from '../scenario.ts';
 import { until, type World, witnessed } from '../world.ts';
 
@@ -13,6 +14,15 @@ async function cancelled(world: World, run: { readonly id: string }): Promise<Ru
   assert.equal(body.cancel?.reason, 'changed my mind');
   await world.endedOnce(body);
   return body;
+}
+
+/** Nothing is left to cancel: that is said, and changes nothing. */
+async function refused(world: World, run: { readonly id: string }): Promise<void> {
+  const before = await world.getRun(run);
+  const answer = await world.request<{ readonly code: string }>('POST', `/v1/runs/${run.id}/cancel`, { body: {} });
+  assert.equal(answer.status, 409, JSON.stringify(answer.body));
+  assert.equal(answer.body.code, 'run_ended');
+  assert.equal((await world.getRun(run)).version, before.version);
 }
 
 const queued: Scenario = {
@@ -49,6 +59,56 @@ const provisioning: Scenario = {
   },
 };
 
+const waiting: Scenario = {
+  name: 'a cancel while it waits for capacity ends the run at once, and nothing is launched when there is some',
+  async play(world) {
+    const before = world.host.instances().length;
+    // A pool without room is remembered for minutes: this type is no other run's but one that found none either.
+    const type = 'r6i.large';
+    const agent = await world.worker({ requirements: { instanceTypes: [type], market: 'on_demand' } });
+    const shortage = world.proxy.fleet.shortage({ type, code: 'InsufficientInstanceCapacity' });
+    const orders = world.orders();
+    const run = await world.run(agent, orders);
+    const { reason } = await until('the run says what it waits for', async () => (await world.getRun(run)).waiting);
+    assert.equal(reason, 'capacity');
+    await cancel(world, run);
+    const body = await cancelled(world, run);
+    assert.equal(body.vmId, undefined);
+    shortage.end();
+    await until('its execution has ended', () => endedExecution(world, run));
+    assert.equal(world.host.instances().length, before);
+    assert.deepEqual(witnessed(orders), []);
+    await refused(world, run);
+  },
+};
+
+const starting: Scenario = {
+  name: 'a cancel while starting, before its warm VM has heard of it, ends the run and leaves the VM to the next one',
+  async play(world) {
+    const agent = await world.worker({ warmFor: 'PT60S' });
+    const first = await world.ended(await world.run(agent, world.orders()));
+    const { vmId = '' } = first;
+    const machine = world.host.ofVm(vmId)[0]?.machine;
+    // Its lease still holds for a while: it is given the next run, and does not hear of it.
+    machine?.freeze();
+    const orders = world.orders({ gated: true, exitOn: ['SIGINT'] });
+    const run = await world.run(agent, orders);
+    assert.equal((await world.reaches(run, 'starting')).vmId, vmId);
+    await cancel(world, run);
+    assert.equal((await world.getRun(run)).status, 'cancelling');
+    machine?.thaw();
+    const body = await cancelled(world, run);
+    assert.ok(body.cancel?.acknowledgedAt, 'the runner has acknowledged it');
+    // Where the order to start had been on its way already, the work has begun, and was told to end.
+    const seen = witnessed(orders).join();
+    assert.ok(['', 'start,SIGINT,end 0'].includes(seen), seen);
+    const next = await world.ended(await world.run(agent, world.orders()));
+    assert.equal(next.status, 'succeeded', JSON.stringify(next));
+    assert.equal(next.vmId, vmId);
+    await world.vmGone(next);
+  },
+};
+
 const running: Scenario = {
   name: 'a cancel while running ends the work, with proof',
   smoke: true,
@@ -62,6 +122,7 @@ const running: Scenario = {
     assert.ok(body.cancel?.acknowledgedAt, 'the runner has acknowledged it');
     assert.ok(body.cancel?.processGoneAt, 'its process is gone');
     assert.deepEqual(witnessed(orders), ['start', 'SIGINT', 'end 0']);
+    await refused(world, run);
     await world.vmGone(body);
   },
 };
@@ -81,4 +142,4 @@ const silent: Scenario = {
   },
 };
 
-export const cancelScenarios: readonly Scenario[] = [queued, provisioning, running, silent];
+export const cancelScenarios: readonly Scenario[] = [queued, waiting, provisioning, starting, running, silent];

@@ -1,8 +1,11 @@
 /** Answers that never arrive, and answers that say more than one thing. */
 import assert from 'node:assert/strict';
 import type { RunBody } from '../../../core/contract/runs.ts';
+import { INSTALLATION } from '../cdk.ts';
+import { endedExecution } from '../executions.ts';
+import type { Call } from '../proxy/wire.ts';
 import type { Scenario } from '../scenario.ts';
-import { type World, witnessed } from '../world.ts';
+import { open, until, type World, witnessed } from '../world.ts';
 
 /** Exactly one instance was ever launched for the run, and the work has been done once. */
 async function oneVmOneWork(world: World, run: RunBody): Promise<void> {
@@ -94,6 +97,71 @@ const lostStart: Scenario = {
   },
 };
 
+/** Calls of Step Functions to the function of this state. */
+const ofFunction = (name: string) => (call: Call) => call.path.includes(`${INSTALLATION}-${name}`);
+
+const lostDispatch: Scenario = {
+  name: 'the answer of DispatchRun is lost: the running work is left alone',
+  smoke: true,
+  async play(world) {
+    const effect = { kind: 'cut', applied: true } as const;
+    const when = ofFunction('dispatch-run');
+    const fault = world.proxy.faults.order({ service: 'lambda', action: 'Invoke', when, times: 2, effect });
+    const orders = world.orders({ gated: true });
+    const created = await world.run(await world.worker(), orders);
+    await world.reaches(created, 'running');
+    await until('the second answer is lost as well', () => fault.met() === 2);
+    const execution = await until('the execution ends', () => endedExecution(world, created));
+    assert.equal(execution.status, 'SUCCEEDED');
+    open(orders);
+    const run = await world.ended(created);
+    assert.deepEqual(witnessed(orders), ['start', 'end 0']);
+    await oneVmOneWork(world, run);
+  },
+};
+
+const dispatchNeverAnswers: Scenario = {
+  name: 'no answer of DispatchRun ever arrives: its execution fails, and the running work is left alone',
+  async play(world) {
+    const effect = { kind: 'cut', applied: true } as const;
+    const fault = world.proxy.faults.order({
+      service: 'lambda',
+      action: 'Invoke',
+      when: ofFunction('dispatch-run'),
+      effect,
+    });
+    const orders = world.orders({ gated: true });
+    const created = await world.run(await world.worker(), orders);
+    await world.reaches(created, 'running');
+    // Its tries come to an end, ReleaseVm and FailRun are called, and the marker keeps both from doing anything.
+    const execution = await until('the execution ends', () => endedExecution(world, created), 300);
+    assert.equal(execution.status, 'FAILED');
+    assert.equal(fault.met(), 7, 'the call and six repeats');
+    const { status, attempt } = await world.getRun(created);
+    assert.deepEqual({ status, attempt }, { status: 'running', attempt: 1 });
+    open(orders);
+    const run = await world.ended(created);
+    assert.deepEqual(witnessed(orders), ['start', 'end 0']);
+    await oneVmOneWork(world, run);
+  },
+};
+
+const everyFirstAnswer: Scenario = {
+  name: 'the first answer of each state of the execution is lost: one VM, one start',
+  async play(world) {
+    const effect = { kind: 'cut', applied: true } as const;
+    const names = ['launch-vm', 'await-ready', 'dispatch-run'];
+    const faults = names.map((name) =>
+      world.proxy.faults.order({ service: 'lambda', action: 'Invoke', when: ofFunction(name), times: 1, effect }),
+    );
+    const orders = world.orders();
+    const run = await world.ended(await world.run(await world.worker(), orders), 300);
+    await until('each of them is lost', () => faults.every((fault) => fault.met() === 1));
+    assert.deepEqual(witnessed(orders), ['start', 'end 0']);
+    await oneVmOneWork(world, run);
+  },
+};
+
 const lostCommit: Scenario = {
   name: 'the answers to transactions are lost: every change is made once',
   async play(world) {
@@ -115,6 +183,9 @@ export const lostAnswerScenarios: readonly Scenario[] = [
   surplus,
   lostSignal,
   neverSignalled,
+  lostDispatch,
+  dispatchNeverAnswers,
+  everyFirstAnswer,
   lostStart,
   lostCommit,
 ];

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { GetScheduleCommand, ResourceNotFoundException } from '@aws-sdk/client-scheduler';
+import { emulator } from '../../../config/emulator.ts';
 import type { ListBody } from '../../../core/contract/common.ts';
 import type { RunBody } from '../../../core/contract/runs.ts';
 import type { OccurrenceBody, ScheduleBody } from '../../../core/contract/schedules.ts';
@@ -31,7 +32,11 @@ const firesByItself: Scenario = {
   async play(world) {
     const agent = await world.worker();
     const orders = world.orders({ lines: 2, output: { answer: 42 } });
-    const schedule = await world.schedule(agent, { cadence: { cron: '* * * * *', timezone: 'UTC' }, input: orders });
+    const schedule = await world.schedule(agent, {
+      cadence: { cron: '* * * * *', timezone: 'UTC' },
+      confirmFrequency: true,
+      input: orders,
+    });
     await synced(world, schedule);
     const entry = await entryOf(world, schedule);
     assert.equal(entry.ScheduleExpression, 'cron(* * * * ? *)');
@@ -51,6 +56,8 @@ const firesByItself: Scenario = {
     assert.equal(await world.stdout(run), 'line 1\nline 2\nline 3\nline 4\n');
     await world.endedOnce(run);
     await world.vmGone(run);
+    const [instance] = world.host.ofVm(run.vmId ?? '');
+    assert.equal(instance?.tags['cost-center'], emulator.tags?.['cost-center'], 'the tags of the environment');
 
     const { items } = await world.get<ListBody<OccurrenceBody>>(`/v1/schedules/${schedule.id}/occurrences`);
     const own = items.filter(({ runId }) => runId === run.id);

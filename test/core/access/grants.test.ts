@@ -10,7 +10,7 @@ import {
   reached,
   roleOver,
 } from '../../../core/access/grants.ts';
-import { OPERATIONS } from '../../../core/access/operations.ts';
+import { OF_THE_TENANT, OPERATIONS, type Operation } from '../../../core/access/operations.ts';
 import { ROLES, type Role } from '../../../core/contract/roles.ts';
 
 const TENANT = 'acme';
@@ -33,7 +33,7 @@ describe('a role over the tenant', () => {
     (role, needs) => {
       const expected = ROLES.indexOf(role) >= ROLES.indexOf(needs) ? 'allowed' : 'forbidden';
       expect(outcome(() => reached(asked({ role }, needs), thing(MINE), 'run', 'r'))).toBe(expected);
-      expect(outcome(() => checkWhole(asked({ role }, needs)))).toBe(expected);
+      expect(outcome(() => checkWhole({ role, needs, operation: 'test' }))).toBe(expected);
       expect(outcome(() => checkAnywhere({ role, needs, operation: 'test' }))).toBe(expected);
     },
   );
@@ -53,7 +53,7 @@ describe('a role over one agent', () => {
   it('leaves all others unseen', () =>
     expect(outcome(() => reached(asked(grants, 'viewer'), thing(OTHER), 'run', 'r'))).toBe('not_found'));
   it('opens nothing that concerns the whole tenant', () =>
-    expect(outcome(() => checkWhole(asked(grants, 'viewer')))).toBe('forbidden'));
+    expect(outcome(() => checkWhole({ ...grants, needs: 'viewer', operation: 'test' }))).toBe('forbidden'));
   it('adds to the one over the tenant, and never takes from it', () => {
     expect(roleOver({ role: 'viewer', agents: { [MINE]: 'editor' } }, MINE)).toBe('editor');
     expect(roleOver({ role: 'editor', agents: { [MINE]: 'viewer' } }, MINE)).toBe('editor');
@@ -88,4 +88,9 @@ it('whoever reads needs no more than viewer; whoever changes definitions, editor
     if (/^(list|get|explain|preview)/.test(operation)) expect([operation, needs]).toEqual([operation, 'viewer']);
     if (/^(update|delete)/.test(operation)) expect([operation, needs]).toEqual([operation, 'editor']);
   }
+});
+
+it('what only administrators may concerns the tenant as a whole', () => {
+  const forAdmins = Object.entries(OPERATIONS).flatMap(([operation, needs]) => (needs === 'admin' ? [operation] : []));
+  expect(forAdmins.filter((operation) => !OF_THE_TENANT.has(operation as Operation))).toEqual([]);
 });

@@ -5,7 +5,7 @@ import type { RegistryEntry } from '../../../core/contract/runner.ts';
 import { cancelRun } from '../../../core/runs/cancel.ts';
 import { createRun, getRun } from '../../../core/runs/service.ts';
 import { fire } from '../../../core/schedules/fire.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { observeVm } from '../../../core/vms/release.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
 import {

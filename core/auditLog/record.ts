@@ -1,0 +1,150 @@
+/**
+ * The log of people's changes. Its entry is written in the very transaction of the change that it tells of: so nothing is
+ * told that was not done, and nothing is done that is not told, whoever dies in between (docs/adr/0018-audit-log.md).
+ */
+import { OPERATIONS, type Operation } from '../access/operations.ts';
+import type { Caller } from '../access/principals.ts';
+import type { Ports, Store } from '../ports.ts';
+import { garbageAttributes } from '../table/garbage.ts';
+import { EVENT_PREFIX, LIST_SHARDS, shardOf } from '../table/keys.ts';
+import type { Key, Write } from '../table/model.ts';
+import { asItem, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
+
+/** Longer than a year, so that the same week of the year before can be looked at. */
+export const AUDIT_LOG_DAYS = 400;
+const AUDIT_LOG_MS = AUDIT_LOG_DAYS * 86_400_000;
+/** A transaction takes no more. */
+const WRITES_MAX = 100;
+/** An entry is one item among those of its transaction. */
+const CHANGES_MAX = 20;
+
+export interface Change {
+  readonly id: string;
+  readonly type?: string;
+  readonly before?: number;
+  readonly after?: number;
+}
+
+/** Where a request came from, as the server saw it. */
+export interface Origin {
+  readonly ip?: string;
+  readonly userAgent?: string;
+}
+
+export interface AuditLogRow extends RowBase {
+  readonly requestId: string;
+  readonly at: number;
+  readonly operation: string;
+  readonly by: { readonly kind: 'principal' | 'run'; readonly id: string; readonly credentialId?: string };
+  readonly from: Origin;
+  readonly changes: readonly Change[];
+  readonly listIn: string;
+  readonly listAt: string;
+  readonly expiresAt: number;
+}
+
+export interface AuditedRequest {
+  readonly requestId: string;
+  readonly operation: Operation;
+  readonly caller: Caller;
+  readonly from: Origin;
+}
+
+export const auditLogPartition = (tenantId: string, shard: number): string => `TEN#${tenantId}#LOG#${shard}`;
+const keyOf = (requestId: string): Key => ({ pk: `LOG#${requestId}`, sk: 'META' });
+
+/** Whoever needs more than the right to look changes something. */
+export const isChange = (operation: Operation): boolean =>
+  !['public', 'runner', 'viewer'].includes(OPERATIONS[operation]);
+
+/** The ports of one request: the first of its transactions that succeeds takes the entry along. */
+export function recorded(ports: Ports, request: AuditedRequest): Ports {
+  const { store } = ports;
+  let isWritten = false;
+  let isUnsure = false;
+  const transact = async (writes: readonly Write[]): Promise<void> => {
+    if (isWritten || writes.every(({ kind }) => kind === 'check')) return store.transact(writes);
+    // Its answer may have been lost, and what comes now is another change: the entry that stands is the true one.
+    if (isUnsure) isWritten = (await store.get(keyOf(request.requestId))) !== undefined;
+    if (isWritten) return store.transact(writes);
+    // No guard: nobody else writes under this request's id, and the guards that may fail are the change's own.
+    const entry: Write = { kind: 'put', item: asItem(entryOf(ports, request, writes)) };
+    try {
+      if (writes.length < WRITES_MAX) await store.transact([...writes, entry]);
+      else await apart(store, writes, entry);
+      isWritten = true;
+    } catch (error) {
+      isUnsure = true;
+      throw error;
+    }
+  };
+  const { get, getMany, query, queryIndex } = store;
+  return {
+    ...ports,
+    store: {
+      get: get.bind(store),
+      getMany: getMany.bind(store),
+      query: query.bind(store),
+      queryIndex: queryIndex.bind(store),
+      transact,
+    },
+  };
+}
+
+/** No use case writes so much at once; if one ever does, the change stands even where its entry cannot be written. */
+async function apart(store: Store, writes: readonly Write[], entry: Write): Promise<void> {
+  await store.transact(writes);
+  await store.transact([entry]);
+}
+
+function entryOf({ config, time }: Ports, request: AuditedRequest, writes: readonly Write[]): AuditLogRow {
+  const { requestId, operation, caller, from } = request;
+  const now = time.now();
+  const { tenantId } = caller;
+  const shard = shardOf(requestId, LIST_SHARDS);
+  return {
+    ...keyOf(requestId),
+    schemaVersion: SCHEMA_VERSION,
+    tenantId,
+    requestId,
+    at: now,
+    operation,
+    by: byOf(caller),
+    from,
+    changes: changesOf(writes).slice(0, CHANGES_MAX),
+    listIn: auditLogPartition(tenantId, shard),
+    listAt: `${String(now).padStart(14, '0')}#${requestId.replaceAll(/\W/g, '')}`,
+    ...garbageAttributes(config, requestId, now + AUDIT_LOG_MS),
+  };
+}
+
+function byOf(caller: Caller): AuditLogRow['by'] {
+  if (caller.kind === 'run') return { kind: 'run', id: caller.runId };
+  const { principalId: id, credentialId } = caller;
+  return { kind: 'principal', id, ...(credentialId !== undefined && { credentialId }) };
+}
+
+/** What the writes say of themselves: the events that they append; where there is none, the things that they put or change. */
+function changesOf(writes: readonly Write[]): readonly Change[] {
+  const events = writes.flatMap((write) =>
+    write.kind === 'put' && write.item.sk.startsWith(EVENT_PREFIX) ? [write.item] : [],
+  );
+  if (events.length > 0) return events.map(eventChange);
+  return writes.flatMap((write): readonly Change[] => {
+    if (write.kind === 'put')
+      return typeof write.item.id === 'string' ? [{ id: write.item.id, ...afterOf(write.item.version) }] : [];
+    if (write.kind === 'check' || write.key.sk !== 'META') return [];
+    const set = write.kind === 'update' ? write.set?.version : undefined;
+    return [{ id: write.key.pk.slice(write.key.pk.indexOf('#') + 1), ...afterOf(set) }];
+  });
+}
+
+const eventChange = ({ subjectId, type, sequence }: Readonly<Record<string, unknown>>): Change => ({
+  id: String(subjectId),
+  type: String(type),
+  ...afterOf(sequence),
+});
+
+/** Versions rise by exactly one. */
+const afterOf = (version: unknown): Pick<Change, 'before' | 'after'> =>
+  typeof version !== 'number' ? {} : version > 1 ? { before: version - 1, after: version } : { after: version };
