@@ -6,7 +6,7 @@ import { keys } from '../../../core/table/keys.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 
 const TOKEN = 'a-token-that-the-stack-has-generated';
-const ADMIN = { kind: 'principal', tenantId: BOOTSTRAP_TENANT, principalId: LOCAL_ADMIN };
+const ADMIN = { kind: 'principal', tenantId: BOOTSTRAP_TENANT, principalId: LOCAL_ADMIN, credentialId: 'admin_token' };
 
 let engine: TestEngine;
 let world: World;
