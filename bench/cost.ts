@@ -14,7 +14,7 @@ import { deliver } from '../core/notifications/deliver.ts';
 import type { Ports } from '../core/ports.ts';
 import type { EventRow } from '../core/runs/model.ts';
 import { fire } from '../core/schedules/fire.ts';
-import { keys } from '../core/table/keys.ts';
+import * as keys from '../core/table/itemKeys.ts';
 import { asItem, asRow } from '../core/table/rows.ts';
 import { awaitReady, dispatchRun, launchVm } from '../core/vms/provision.ts';
 import { observeVm } from '../core/vms/release.ts';

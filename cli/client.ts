@@ -143,8 +143,10 @@ function cliError(error: unknown, remedy: string): unknown {
   if (error instanceof UnfitParameter) return new NotResolved(`"${error.value}" is not an id.`);
   if (error instanceof Strange) return new StrangeAnswer(error.message, { cause: error });
   if (error instanceof NoAnswer) {
+    const key = error.idempotencyKey;
+    const same = key === undefined ? '' : `, or send it under the same Idempotency-Key, ${key}`;
     const unsure = error.unsure
-      ? ' Whether it carried the request out is not known: look before you send it again.'
+      ? ` Whether it carried the request out is not known: look before you send it again${same}.`
       : '';
     return new NoServer(`${error.message}${unsure}`, { remedy, cause: error satisfies CandorClientError });
   }

@@ -16,6 +16,8 @@ export const emulator: EnvironmentInput = {
     },
   ],
   vm: { images: { x86_64: { amiId: 'ami-12345678' } } },
+  // One client asks in everybody's name, as often as it can.
+  limits: { maxRequestsPerMinute: 60_000 },
   retention: { logObjectsDays: 14, functionLogsDays: 1, keepData: false },
   features: { dashboard: false },
   tags: { 'cost-center': '4711' },

@@ -111,6 +111,18 @@ const Domain = z.strictObject({
   certificateArn: text(/^arn:[\w-]+:acm:/, 'give the ARN of an ACM certificate in the region of this environment'),
 });
 
+/**
+ * What API Gateway lets through, of everybody together: clients, and the VMs' heartbeats. Below the account's own limit, so
+ * that an installation that is flooded leaves room for others. One caller's share is `limits.maxRequestsPerMinute`.
+ */
+const Throttle = z
+  .strictObject({
+    requestsPerSecond: z.int().min(10, { error: 'give at least 10' }).max(10_000).default(2000),
+    /** So many may come at once. */
+    burst: z.int().min(10, { error: 'give at least 10' }).max(5000).default(2000),
+  })
+  .prefault({});
+
 const Retention = z
   .strictObject({
     /** Captured output and artifacts. Results are kept for `limits.retentionDays`. */
@@ -161,6 +173,7 @@ const Shape = z.strictObject({
     })
     .optional(),
   domain: Domain.optional(),
+  throttle: Throttle,
   /** Put on every resource, and on VMs with their volumes and network interfaces. */
   tags: z.record(TagName, z.string().max(256)).default({}),
 });
@@ -271,6 +284,19 @@ function checkLimits(config: z.output<typeof Shape>, complain: Complain): void {
     complain(['retention', 'logObjectsDays'], 'must be longer than limits.runTimeoutSeconds');
 }
 
+/** A heartbeat that is turned away is a lease that runs out. */
+function checkThrottle(config: z.output<typeof Shape>, complain: Complain): void {
+  const limits = CoreConfig.safeParse(config.limits);
+  if (!limits.success) return;
+  const { maxConcurrentVmsPerTenant: vms, heartbeatActiveSeconds } = limits.data;
+  const least = Math.ceil((2 * (vms ?? 0)) / heartbeatActiveSeconds);
+  if (config.throttle.requestsPerSecond < least)
+    complain(
+      ['throttle', 'requestsPerSecond'],
+      `must be at least ${least}: ${vms} VMs send a heartbeat every ${heartbeatActiveSeconds} s, and half is for clients`,
+    );
+}
+
 export const EnvironmentConfig = Shape.superRefine((config, context) => {
   const complain: Complain = (path, message) => context.addIssue({ code: 'custom', path: [...path], message });
   checkZones(config, complain);
@@ -279,6 +305,7 @@ export const EnvironmentConfig = Shape.superRefine((config, context) => {
   checkSize(config, complain);
   checkTags(config, complain);
   checkEgress(config, complain);
+  checkThrottle(config, complain);
   if (config.production && config.account === 'current')
     complain(['account'], 'production names its account: give its twelve digits');
   if (config.production && !config.retention.keepData)

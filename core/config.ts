@@ -23,6 +23,7 @@ const seconds = positive;
 const notNegative = (fallback: number) =>
   rule(fallback, (value) => isNumber(value) && value >= 0, 'must be a number, 0 or greater');
 const isCount = (value: unknown) => Number.isSafeInteger(value) && Number(value) > 0;
+const isWhole = (value: unknown) => Number.isSafeInteger(value) && Number(value) >= 0;
 const COUNT = 'must be a whole number greater than 0';
 const count = (fallback: number) => rule(fallback, isCount, COUNT);
 const optionalCount = () => rule<number | undefined>(undefined, isCount, COUNT);
@@ -76,6 +77,14 @@ const SETTINGS = {
   /** A request that may be held back is held back no longer, whatever it asks for; API Gateway gives up after 30 s. */
   maxWaitSeconds: rule(20, (value) => isNumber(value) && value >= 0 && value <= 20, 'must be a number from 0 to 20'),
   runnerTokenSeconds: seconds(3600),
+  /** A repeat of a request is told from a new one for so long, by its Idempotency-Key. */
+  idempotencyKeySeconds: seconds(24 * 3600),
+  /** No request is at work longer: API Gateway gives up after 30 s. */
+  requestSecondsMax: seconds(30),
+  /** Of one caller; 0: no limit. */
+  maxRequestsPerMinute: rule(1200, isWhole, 'must be a whole number, 0 or greater'),
+  /** A cadence that fires more often in a day is taken only with `confirmFrequency`. */
+  confirmFiresPerDay: count(300),
   maxInputBytes: count(128 * 1024),
   maxMetadataBytes: count(8 * 1024),
   maxOutputBytes: count(256 * 1024),
@@ -149,6 +158,7 @@ const ORDER = [
   ['unresponsiveSeconds', 'selfDestructSeconds'],
   ['clockPrecisionSeconds', 'overdueGraceSeconds'],
   ['cancelResendSeconds', 'cancelEscalateSeconds'],
+  ['requestSecondsMax', 'idempotencyKeySeconds'],
 ] as const satisfies readonly (readonly [keyof Settings, keyof Settings])[];
 
 function wholeIssues(config: CoreConfig): readonly ConfigIssue[] {

@@ -28,6 +28,10 @@ export const ERROR_CODES = {
   precondition_required: { status: 428 },
   cursor_expired: { status: 410 },
   version_conflict: { status: 412 },
+  idempotency_key_reused: { status: 422 },
+  idempotency_in_flight: { status: 409 },
+  shown_once: { status: 409 },
+  rate_limited: { status: 429 },
   contended: { status: 503 },
   store_unavailable: { status: 503 },
   try_again: { status: 503 },
@@ -39,7 +43,14 @@ export const ERROR_CODES = {
 export type ErrorCode = keyof typeof ERROR_CODES;
 
 /** A retry of the same call may succeed. */
-const RETRYABLE: readonly ErrorCode[] = ['contended', 'store_unavailable', 'try_again', 'internal_error'];
+const RETRYABLE: readonly ErrorCode[] = [
+  'idempotency_in_flight',
+  'rate_limited',
+  'contended',
+  'store_unavailable',
+  'try_again',
+  'internal_error',
+];
 
 export const isRetryable = (code: ErrorCode): boolean => RETRYABLE.includes(code);
 

@@ -304,6 +304,12 @@ export interface Time {
   sleep(milliseconds: number): Promise<void>;
 }
 
+/** How many requests a caller may send in a minute. */
+export interface Rates {
+  /** Counts one request. Answers after how many whole seconds the next one may be taken, where this one may not. */
+  take(caller: string): Promise<number | undefined>;
+}
+
 /** Signs and checks the tokens of runners and runs. */
 export interface Tokens {
   sign(claims: TokenClaims, expiresAt: number): Promise<string>;

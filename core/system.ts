@@ -1,8 +1,9 @@
 /** System status, honest: each part publishes its own proof of life; nothing is shown that no part has published. */
-import { isoTime } from './contract/common.ts';
-import type { PartBody, PartStatus, SystemBody } from './contract/system.ts';
+import type { CoreConfig } from './config.ts';
+import { formatDuration, isoTime } from './contract/common.ts';
+import type { LimitsBody, PartBody, PartStatus, SystemBody } from './contract/system.ts';
 import type { Log, Ports } from './ports.ts';
-import { keys } from './table/keys.ts';
+import * as keys from './table/itemKeys.ts';
 import type { Value } from './table/model.ts';
 import { asRow, type RowBase, SCHEMA_VERSION } from './table/rows.ts';
 
@@ -64,7 +65,7 @@ export function proofPublisher(
   };
 }
 
-export async function readSystem(ports: Pick<Ports, 'store' | 'time' | 'metrics'>): Promise<SystemBody> {
+export async function readSystem(ports: Pick<Ports, 'store' | 'time' | 'metrics' | 'config'>): Promise<SystemBody> {
   const rows = await ports.store.getMany(SYSTEM_PARTS.map((part) => keys.system(part)));
   const now = ports.time.now();
   const asOf = isoTime(now);
@@ -76,10 +77,19 @@ export async function readSystem(ports: Pick<Ports, 'store' | 'time' | 'metrics'
       { name: 'store', owner: 'table', status: 'alive', lastProofAt: asOf, detail: {}, asOf },
       ...SYSTEM_PARTS.map((part, index) => partBody(part, asRow<PartRow>(rows[index]), now)),
     ],
+    limits: limitsBody(ports.config),
     ...(metrics !== undefined && { metrics }),
     asOf,
   };
 }
+
+const limitsBody = (config: CoreConfig): LimitsBody => ({
+  idempotencyKeyRetention: formatDuration(config.idempotencyKeySeconds),
+  requestsPerMinute: config.maxRequestsPerMinute,
+  inputBytes: config.maxInputBytes,
+  metadataBytes: config.maxMetadataBytes,
+  unconfirmedFiresPerDay: config.confirmFiresPerDay,
+});
 
 function partBody(part: SystemPart, row: PartRow | undefined, now: number): PartBody {
   const asOf = isoTime(now);

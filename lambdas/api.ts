@@ -3,6 +3,7 @@ import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
 import { handle, type LambdaEvent } from 'hono/aws-lambda';
+import { TableRates } from '../adapters/aws/rates.ts';
 import { createApp } from '../adapters/http/app.ts';
 import { bootstrapAuthenticate } from '../adapters/http/bootstrap.ts';
 import { OidcConfig, oidcUsers } from '../adapters/http/oidc.ts';
@@ -39,5 +40,5 @@ function makeApp() {
   const { features, oidc } = optional();
   const users = oidc ? oidcUsers(parts, OidcConfig.parse(jsonFrom('CANDOR_OIDC', oidc)), BOOTSTRAP_TENANT) : undefined;
   const authenticate = bootstrapAuthenticate(parts, secret && (() => secret.read()), users);
-  return createApp({ ports: parts, authenticate, features, signer: signerOf });
+  return createApp({ ports: parts, authenticate, rates: new TableRates(parts), features, signer: signerOf });
 }

@@ -152,6 +152,14 @@ describe('logs', () => {
       product.filter((file) => [...codeOf(file).matchAll(call)].some((match) => secret.test(match[1] ?? ''))),
     ).toEqual([]);
   });
+
+  it('carry no fact under a name that the logger keeps for itself, and drops', () => {
+    const call = /\blog(?:ger)?\.(?:info|warn|error)\('[\w.]+',\s*\{([^;]*)\}/g;
+    const kept = /(?:^|[{,]\s*)(?:message|level|timestamp|service|sampling_rate)\b/;
+    expect(
+      product.filter((file) => [...codeOf(file).matchAll(call)].some((match) => kept.test((match[1] ?? '').trim()))),
+    ).toEqual([]);
+  });
 });
 
 describe('runbooks', () => {

@@ -7,7 +7,8 @@
 import type { Market } from '../../core/contract/agentParts.ts';
 import { Contended, GuardFailed } from '../../core/errors.ts';
 import type { LaunchPool, Store, Time } from '../../core/ports.ts';
-import { keys, UNAVAILABLE_PREFIX } from '../../core/table/keys.ts';
+import * as keys from '../../core/table/itemKeys.ts';
+import { UNAVAILABLE_PREFIX } from '../../core/table/keys.ts';
 import { absent, eq, guard } from '../../core/table/model.ts';
 import { SCHEMA_VERSION } from '../../core/table/rows.ts';
 

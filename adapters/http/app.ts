@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import * as z from 'zod';
 import { CandorError } from '../../core/errors.ts';
-import type { Ports } from '../../core/ports.ts';
+import type { Ports, Rates } from '../../core/ports.ts';
 import { json } from './answers.ts';
 import type { Authenticate } from './authenticate.ts';
 import { answers } from './declare.ts';
@@ -27,6 +27,8 @@ import { webhookRoutes } from './routes/webhooks.ts';
 export interface AppOptions {
   readonly ports: Ports;
   readonly authenticate: Authenticate;
+  /** Asked of each request that brings a credential of the API, unless `maxRequestsPerMinute` is 0. */
+  readonly rates: Rates;
   /** One id per request, shown in `X-Request-Id`, in problems and in the log. */
   readonly requestId?: () => string;
   readonly features?: Features;
@@ -132,9 +134,9 @@ function reference(): string {
 }
 
 export function createApp(options: AppOptions): Hono {
-  const { ports, authenticate, requestId = randomUUID } = options;
+  const { ports, authenticate, rates, requestId = randomUUID } = options;
   const served = routesOf(options.features ?? ALL_FEATURES);
-  const server = { ports, authenticate, ...(options.signer !== undefined && { signer: options.signer }) };
+  const server = { ports, authenticate, rates, ...(options.signer !== undefined && { signer: options.signer }) };
   const app = new Hono();
   const problem = (error: unknown, context: Context): Response =>
     problemResponse(error, {

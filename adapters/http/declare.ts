@@ -60,7 +60,7 @@ export const answers = {
  * @param switchable it belongs to a part of the API that an installation may go without
  */
 export function problemsOf(route: Route, switchable: boolean): readonly ErrorCode[] {
-  const { access, method, path, body, ifMatch, problems } = route;
+  const { access, method, path, body, ifMatch, keyed, problems } = route;
   const open = access === 'public';
   const codes: readonly (ErrorCode | false)[] = [
     // A parameter that is not known is refused by every route.
@@ -74,6 +74,10 @@ export function problemsOf(route: Route, switchable: boolean): readonly ErrorCod
     ifMatch !== undefined && 'version_conflict',
     (ifMatch === 'required' || ifMatch === 'for_changes') && 'precondition_required',
     ...problems,
+    keyed !== 'never' && 'idempotency_key_reused',
+    keyed !== 'never' && 'idempotency_in_flight',
+    keyed === 'secret' && 'shown_once',
+    !open && access !== 'vm' && access !== 'registration' && 'rate_limited',
     !open && 'store_unavailable',
     !open && 'try_again',
     !open && method !== 'GET' && 'contended',

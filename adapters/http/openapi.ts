@@ -57,6 +57,7 @@ export function openApiDocument(groups: readonly RouteGroup[], examples: Example
     paths,
     components: {
       securitySchemes: { bearer: { type: 'http', scheme: 'bearer', description: 'Authorization: Bearer <token>' } },
+      parameters: { IdempotencyKey: KEY_PARAMETER },
       headers: HEADERS,
       responses: sorted({ ...components.responses, HeadersTooLarge: HEADERS_TOO_LARGE }),
       schemas: sorted(components.schemas),
@@ -72,7 +73,13 @@ const ABOUT = [
   'A method that a path does not take is 405 with `Allow`; a path that does not exist is 404.',
 ].join('\n\n');
 
-const HEADERS: Readonly<Record<AnswerHeader | 'X-Request-Id' | 'Retry-After' | 'WWW-Authenticate', object>> = {
+const HEADERS: Readonly<
+  Record<AnswerHeader | 'X-Request-Id' | 'Retry-After' | 'WWW-Authenticate' | 'Idempotency-Replayed', object>
+> = {
+  'Idempotency-Replayed': {
+    description: 'true: the effect is of a request that came before with the same Idempotency-Key.',
+    schema: { type: 'string', enum: ['true'] },
+  },
   ETag: { description: 'The version of what was answered, in quotes.', required: true, schema: { type: 'string' } },
   Location: {
     description: 'Where it is to be found.',
@@ -100,8 +107,13 @@ const headers = (...names: readonly HeaderName[]) =>
     [...names, 'X-Request-Id' as const].map((name) => [name, { $ref: `#/components/headers/${name}` }]),
   );
 /** Those that are there in some cases only. */
-const possibleHeaders = (names: readonly AnswerHeader[] = []) =>
-  Object.fromEntries(names.map((name) => [name, { ...HEADERS[name], required: false }]));
+const possibleHeaders = (names: readonly HeaderName[] = []) =>
+  Object.fromEntries(
+    names.map((name) => [
+      name,
+      'required' in HEADERS[name] ? { ...HEADERS[name], required: false } : { $ref: `#/components/headers/${name}` },
+    ]),
+  );
 
 interface Making {
   readonly components: Components;
@@ -118,7 +130,12 @@ function operation(route: Route, { tag, switchable }: RouteGroup, making: Making
     ...(route.description !== undefined && { description: route.description }),
     security: route.access === 'public' ? [] : [{ bearer: [] }],
     ...(route.access !== 'public' && { 'x-least-role': OPERATIONS[route.operation] }),
-    parameters: [...pathParameters(route), ...queryParameters(route), ...conditionalHeaders(route)],
+    parameters: [
+      ...pathParameters(route),
+      ...queryParameters(route),
+      ...conditionalHeaders(route),
+      ...keyHeader(route),
+    ],
     ...(route.body !== undefined && {
       requestBody: {
         required: !route.body.optional,
@@ -142,7 +159,13 @@ function answered(route: Route, answer: AnswerSpec, { components, routes, exampl
   const links = linksOf(route, answer, routes);
   return {
     description: answer.description,
-    headers: { ...headers(...(answer.headers ?? [])), ...possibleHeaders(answer.possibleHeaders) },
+    headers: {
+      ...headers(...(answer.headers ?? [])),
+      ...possibleHeaders([
+        ...(answer.possibleHeaders ?? []),
+        ...(route.keyed === 'never' ? [] : (['Idempotency-Replayed'] as const)),
+      ]),
+    },
     ...(answer.body !== undefined && {
       content: {
         'application/json': {
@@ -181,11 +204,14 @@ function problemAnswer(status: number, codes: readonly ErrorCode[], components: 
   );
   return {
     description: codes.map((code) => `\`${code}\`: ${TITLES[code]}.`).join(' '),
-    headers: headers(
-      ...(status === 401 ? (['WWW-Authenticate'] as const) : []),
-      ...(status === 503 || status === 429 ? (['Retry-After'] as const) : []),
-      ...(status === 412 ? (['ETag'] as const) : []),
-    ),
+    headers: {
+      ...headers(
+        ...(status === 401 ? (['WWW-Authenticate'] as const) : []),
+        ...(status === 503 || status === 429 ? (['Retry-After'] as const) : []),
+        ...(status === 412 ? (['ETag'] as const) : []),
+      ),
+      ...possibleHeaders(codes.includes('idempotency_in_flight') ? ['Retry-After'] : []),
+    },
     content: {
       'application/problem+json': {
         schema: {
@@ -263,6 +289,22 @@ function conditionalHeaders({ ifMatch, answers }: Route): readonly unknown[] {
       : []),
   ];
 }
+
+const keyHeader = ({ keyed }: Route): readonly unknown[] =>
+  keyed === 'never' ? [] : [{ $ref: '#/components/parameters/IdempotencyKey' }];
+
+const KEY_PARAMETER = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  required: false,
+  description:
+    'A key of your own making that no other request has. The same request sent again with it has no second effect: it gets ' +
+    'the answer of the first one, with the header Idempotency-Replayed: true. While the first one is at work: 409 with ' +
+    'Retry-After. With another body, query or If-Match: 422. A key counts for one caller, one operation and one path, for as ' +
+    'long as limits.idempotencyKeyRetention of GET /v1/system says (24 hours, unless the installation says otherwise). A ' +
+    'request that changed nothing (refused, not found) leaves no trace and is carried out when it comes again.',
+  schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[!-~]+$' },
+} as const;
 
 /** Requests are named after their operation. */
 function requestSchema(route: Route, components: Components): unknown {

@@ -13,25 +13,35 @@ export interface BodyRules {
   readonly mend?: (value: unknown) => unknown;
 }
 
+export interface ReadBody<Body> {
+  readonly body: Body;
+  /** As it was sent. */
+  readonly value: unknown;
+}
+
 /** @throws CandorError `unsupported_media_type`, `payload_too_large`, `malformed_json`; InvalidRequest */
 export async function readBody<Schema extends z.ZodType>(
   request: Request,
   schema: Schema,
   rules: BodyRules,
-): Promise<z.output<Schema>> {
+): Promise<ReadBody<z.output<Schema>>> {
+  const value = await readJson(request, rules);
+  return { value, body: validated(schema, rules.mend === undefined ? value : rules.mend(value), 'body') };
+}
+
+async function readJson(request: Request, rules: BodyRules): Promise<unknown> {
   const encoding = request.headers.get('content-encoding') ?? 'identity';
   if (encoding !== 'identity')
     throw new CandorError('unsupported_media_type', 'The body is compressed.', {
       remedy: 'Send the body as it is, without Content-Encoding.',
     });
   const bytes = await readBytes(request, rules.maxBytes);
-  if (bytes.length === 0 && rules.optional) return validated(schema, {}, 'body');
+  if (bytes.length === 0 && rules.optional) return {};
   checkMediaType(request.headers.get('content-type'));
   const value = parseJson(bytes);
-  if (rules.mend !== undefined) return validated(schema, rules.mend(value), 'body');
-  const error = structureError(value);
+  const error = rules.mend === undefined ? structureError(value) : undefined;
   if (error !== undefined) throw invalid('body', [error]);
-  return validated(schema, value, 'body');
+  return value;
 }
 
 /** JSON is UTF-8 (RFC 8259): another charset is another media type here. */
@@ -120,6 +130,17 @@ export function readIfMatch(request: Request): Precondition {
     'The If-Match header is not one strong ETag.',
     [{ pointer: 'If-Match', message: 'must be one ETag as it was answered, such as "3" with its quotes, or *' }],
     'Send the ETag header of the resource as you read it, unchanged.',
+  );
+}
+
+/** Where the header is absent: undefined. @throws InvalidRequest for what is no key */
+export function readIdempotencyKey(request: Request): string | undefined {
+  const key = request.headers.get('idempotency-key') ?? undefined;
+  if (key === undefined || /^[!-~]{1,255}$/.test(key)) return key;
+  throw new InvalidRequest(
+    'The Idempotency-Key header is not a key.',
+    [{ pointer: 'Idempotency-Key', message: 'must have 1 to 255 visible ASCII characters, without spaces' }],
+    'Send a key of your own making that no other request has, such as a UUID.',
   );
 }
 

@@ -36,6 +36,10 @@ export const TITLES: Record<ErrorCode, string> = {
   precondition_required: 'If-Match is required',
   cursor_expired: 'The cursor is too old',
   version_conflict: 'The resource has changed meanwhile',
+  idempotency_key_reused: 'The Idempotency-Key belongs to another request',
+  idempotency_in_flight: 'The first request with this key is at work',
+  shown_once: 'The secret has been shown',
+  rate_limited: 'Too many requests',
   contended: 'Too many writers at once',
   store_unavailable: 'The store does not answer',
   try_again: 'Not yet',
@@ -66,6 +70,10 @@ const REMEDIES: Record<ErrorCode, string> = {
   precondition_required: 'Send If-Match with the ETag of the resource as you read it.',
   cursor_expired: 'Read the resources as they stand, then follow from ?after=latest.',
   version_conflict: 'Read the resource again and send its ETag in If-Match.',
+  idempotency_key_reused: 'Send a new key with a new request.',
+  idempotency_in_flight: 'Send it again with the same key in a moment.',
+  shown_once: 'Make another one.',
+  rate_limited: 'Wait as long as Retry-After says.',
   contended: 'Send the same request again.',
   store_unavailable: 'Send the same request again in a moment.',
   try_again: 'Send the same request again in a moment.',
@@ -74,7 +82,7 @@ const REMEDIES: Record<ErrorCode, string> = {
   internal_error: 'Send the same request again; if it fails again, report the requestId.',
 };
 
-const RETRY_AFTER_SECONDS = '1';
+const RETRY_AFTER_SECONDS = 1;
 /** A body with thousands of wrong fields is not answered with thousands of errors. */
 const FIELD_ERRORS_MAX = 50;
 
@@ -85,7 +93,8 @@ export function problemResponse(error: unknown, context: ProblemContext): Respon
   const body = problemBody(known ?? unexpected(), context);
   const headers = new Headers({ 'Content-Type': 'application/problem+json' });
   if (body.status === 401) headers.set('WWW-Authenticate', 'Bearer');
-  if (body.status === 503) headers.set('Retry-After', RETRY_AFTER_SECONDS);
+  const wait = known?.facts.retryAfterSeconds ?? (body.status === 503 ? RETRY_AFTER_SECONDS : undefined);
+  if (typeof wait === 'number') headers.set('Retry-After', String(wait));
   // The rest of the body is not read, so what would come next on this connection is not a request.
   if (body.status === 413) headers.set('Connection', 'close');
   const version = known?.facts.currentVersion;

@@ -36,6 +36,9 @@ const facts = {
   operation: z.string().describe('forbidden: what was asked for.'),
   needs: z.string().describe('forbidden: the least role that may.'),
   role: z.string().describe('forbidden: the role of this credential.'),
+  retryAfterSeconds: z.number().describe('As the header Retry-After says.'),
+  requestsPerMinute: z.int().describe('rate_limited: so many are taken.'),
+  id: z.string().describe('shown_once: what was made.'),
   allow: z.array(z.string()).describe('method_not_allowed: the methods that the resource takes.'),
 };
 

@@ -13,11 +13,12 @@ import { isChange, recorded } from '../../core/auditLog/record.ts';
 import type { CoreConfig } from '../../core/config.ts';
 import { CandorError, type ErrorCode, NotFound } from '../../core/errors.ts';
 import { type IdPrefix, idPattern } from '../../core/ids.ts';
-import type { Ports, TokenClaims } from '../../core/ports.ts';
+import type { Ports, Rates, TokenClaims } from '../../core/ports.ts';
 import { type Authenticate, readIdentity, readRunner } from './authenticate.ts';
 import type { AnswerSpec } from './declare.ts';
+import { type KeyHolder, respondOnce } from './idempotency.ts';
 import { originOf } from './origin.ts';
-import { readBody, readQuery } from './parse.ts';
+import { type ReadBody, readBody, readIdempotencyKey, readQuery } from './parse.ts';
 
 /** Who may call, and what the handler learns of the caller. */
 export interface Callers {
@@ -42,6 +43,7 @@ declare module 'hono' {
 export interface Server {
   readonly ports: Ports;
   readonly authenticate: Authenticate;
+  readonly rates: Rates;
   /** Who signed the request, by what stands before this server and has checked it: never by what the caller sends. */
   readonly signer?: (environment: unknown) => string | undefined;
 }
@@ -72,13 +74,32 @@ export interface Call<A extends Access, Query, Body> {
 const NoQuery = z.strictObject({});
 const NoBody = z.undefined();
 
-interface RouteSpec<A extends Access, Query extends z.ZodType, Body extends z.ZodType> {
+/**
+ * How a POST that was sent again under its `Idempotency-Key` is answered where the first one had its effect and never came
+ * to say so: `created` by the id of what it created, `done` from what it changed. Neither may have the effect again.
+ * `harmless`: its repeats do nothing, or it has numbers of its own that tell them.
+ *
+ * The first answer is kept in the table for as long as the key counts. One that says a secret is not, and is given to nobody
+ * again: `secret` is what who has lost it can do.
+ */
+export type Repeat<C> =
+  | 'harmless'
+  | { readonly created: (call: C, id: string) => Promise<Response> }
+  | { readonly done: (call: C) => Promise<Response> }
+  | { readonly secret: string };
+
+type ByMethod<C> =
+  | { readonly method: 'POST'; readonly repeat: Repeat<C> }
+  | { readonly method: Exclude<Method, 'POST'>; readonly repeat?: undefined };
+
+type RouteSpec<A extends Access, Query extends z.ZodType, Body extends z.ZodType> = ByMethod<
+  Call<A, z.output<Query>, z.output<Body>>
+> & {
   /** Its name, which says who may ask for it. */
   readonly operation: Operation;
   /** What it does, in a sentence, and more where a sentence will not do. */
   readonly summary: string;
   readonly description?: string;
-  readonly method: Method;
   readonly path: string;
   readonly access: A;
   /** Whether If-Match must be sent, or is looked at where it is. */
@@ -91,7 +112,7 @@ interface RouteSpec<A extends Access, Query extends z.ZodType, Body extends z.Zo
   /** Said to whoever uses a method that the resource does not take. */
   readonly refusal?: string;
   readonly handle: (call: Call<A, z.output<Query>, z.output<Body>>) => Promise<Response>;
-}
+};
 
 export interface Route {
   readonly operation: Operation;
@@ -103,12 +124,19 @@ export interface Route {
   readonly ifMatch?: IfMatch;
   readonly answers: readonly AnswerSpec[];
   readonly problems: readonly ErrorCode[];
+  /** Whether an Idempotency-Key counts, and whether what it answers a repeat is without the secret. */
+  readonly keyed: 'never' | 'kept' | 'secret';
   readonly refusal?: string;
   /** What validates the request, for the document that tells of it. */
   readonly query?: z.ZodType;
   readonly body?: { readonly schema: z.ZodType; readonly optional: boolean };
   readonly serve: (server: Server, context: Context) => Promise<Response>;
 }
+
+const keyedBy = <C>(repeat: Repeat<C> | undefined): Route['keyed'] => {
+  if (repeat === undefined || repeat === 'harmless') return 'never';
+  return 'secret' in repeat ? 'secret' : 'kept';
+};
 
 /** Checks in this order: credential, ids of the path, query, body. */
 export function route<
@@ -127,6 +155,7 @@ export function route<
     ...(ifMatch !== undefined && { ifMatch }),
     answers,
     problems,
+    keyed: keyedBy(spec.repeat),
     ...(refusal !== undefined && { refusal }),
     ...(spec.query !== undefined && { query: spec.query }),
     ...(spec.body !== undefined && { body: { schema: spec.body.schema, optional: spec.body.optional === true } }),
@@ -136,25 +165,68 @@ export function route<
       const caller = (await callerOf(server, context, spec)) as Callers[A];
       checkIds(context);
       const query = readQuery(new URL(request.url), spec.query ?? NoQuery) as z.output<Query>;
-      const body = (await bodyOf(request, spec.body, ports.config)) as z.output<Body>;
-      const own = ownPorts(ports, operation, caller, context);
-      return spec.handle({ ports: own, caller, request, param: (name) => paramOf(context, name), query, body });
+      const { body, value } = (await bodyOf(request, spec.body, ports.config)) as ReadBody<z.output<Body>>;
+      const call = { ports, caller, request, param: (name: string) => paramOf(context, name), query, body };
+      const noted = (own: Ports) => notingChanges(own, operation, caller, context);
+      const key = method === 'POST' && path.startsWith('/v1/') ? readIdempotencyKey(request) : undefined;
+      const { repeat } = spec;
+      if (key === undefined || repeat === undefined || repeat === 'harmless')
+        return spec.handle({ ...call, ports: noted(ports) });
+      const problem = { requestId: context.get('requestId'), method, path: context.req.path, log: ports.log };
+      const keyed = {
+        key,
+        operation,
+        caller: holderOf(caller),
+        request,
+        body: value,
+        problem,
+        secret: 'secret' in repeat,
+      };
+      return respondOnce(ports, keyed, {
+        handle: (own) => spec.handle({ ...call, ports: noted(own) }),
+        again: (created) => againOf(repeat, call, created),
+      });
     },
   };
 }
 
 /** Where the request may change something, its ports write down that it did. */
-function ownPorts(ports: Ports, operation: Operation, caller: Callers[Access], context: Context): Ports {
+function notingChanges(ports: Ports, operation: Operation, caller: Callers[Access], context: Context): Ports {
   if (!isChange(operation) || caller === undefined || !('kind' in caller)) return ports;
   if (caller.kind !== 'principal' && caller.kind !== 'run') return ports;
   return recorded(ports, { requestId: context.get('requestId'), operation, caller, from: originOf(context) });
 }
 
+async function againOf<C>(
+  repeat: Exclude<Repeat<C>, 'harmless'>,
+  call: C,
+  created: string | undefined,
+): Promise<Response> {
+  if ('done' in repeat) return repeat.done(call);
+  if ('secret' in repeat)
+    throw new CandorError('shown_once', 'It has been done. The secret stood in the first answer, and nowhere else.', {
+      remedy: repeat.secret,
+      facts: { ...(created !== undefined && { id: created }) },
+    });
+  if (created === undefined) throw new Error('the record of a creation does not say what was created');
+  return repeat.created(call, created);
+}
+
+/** Who is nobody in particular has no keys: a route for them declares no repeat but `harmless`. */
+function holderOf(caller: Callers[Access]): KeyHolder {
+  if (caller !== undefined && ('principalId' in caller || 'runId' in caller)) return caller;
+  throw new Error('only principals and runs send idempotency keys');
+}
+
 /** Room for everything beside the input: names, environment, metadata. */
 const BODY_OVERHEAD_BYTES = 128 * 1024;
 
-async function bodyOf(request: Request, spec: BodySpec<z.ZodType> | undefined, config: CoreConfig): Promise<unknown> {
-  if (spec === undefined) return undefined;
+async function bodyOf(
+  request: Request,
+  spec: BodySpec<z.ZodType> | undefined,
+  config: CoreConfig,
+): Promise<ReadBody<unknown>> {
+  if (spec === undefined) return { body: undefined, value: undefined };
   return readBody(request, spec.schema, {
     maxBytes: spec.maxBytes ?? config.maxInputBytes + BODY_OVERHEAD_BYTES,
     optional: spec.optional === true,
@@ -171,6 +243,7 @@ async function callerOf(
   if (access === 'public') return undefined;
   if (access === 'registration' || access === 'vm') return readRunner(request, server.ports, access);
   const identity = await identityOf(server, context, request);
+  await refuseFlood(server, identity);
   if (identity.kind === 'principal') return principalCaller(identity, operation);
   const caller = identity;
   if (access === 'starter') return caller;
@@ -181,6 +254,18 @@ async function callerOf(
   // Another run is as absent for this caller as one that never was.
   if (paramOf(context, 'runId') !== caller.runId) throw new NotFound('run', shown(paramOf(context, 'runId')));
   return caller;
+}
+
+/** Runners are not counted: what a VM reports must arrive. @throws CandorError `rate_limited` */
+async function refuseFlood({ ports, rates }: Server, caller: KeyHolder): Promise<void> {
+  const limit = ports.config.maxRequestsPerMinute;
+  if (limit === 0) return;
+  const wait = await rates.take(`${caller.tenantId}#${'runId' in caller ? caller.runId : caller.principalId}`);
+  if (wait === undefined) return;
+  throw new CandorError('rate_limited', `This credential may send ${limit} requests a minute, and has sent them.`, {
+    remedy: `Wait ${wait} s, and send less often. An operator may raise maxRequestsPerMinute.`,
+    facts: { retryAfterSeconds: wait, requestsPerMinute: limit },
+  });
 }
 
 /** @throws CandorError `unauthenticated` */

@@ -7,7 +7,8 @@ import { spreadMs } from '../../core/schedules/check.ts';
 import { firstUndecided } from '../../core/schedules/expected.ts';
 import type { Delivery, FireResult } from '../../core/schedules/fire.ts';
 import type { ScheduleRow } from '../../core/schedules/model.ts';
-import { checkPartition, keys as tableKeys } from '../../core/table/keys.ts';
+import * as tableKeys from '../../core/table/itemKeys.ts';
+import { checkPartition } from '../../core/table/keys.ts';
 import type { Key, Page } from '../../core/table/model.ts';
 import { asRow } from '../../core/table/rows.ts';
 

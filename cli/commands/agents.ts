@@ -8,7 +8,7 @@ import { agentId, type ListOptions, printList } from '../resources.ts';
 import type { Host, Session } from '../session.ts';
 import { type AgentOptions, agentFields, agentOptions } from './agentOptions.ts';
 import { changing, checkedIfMatch, type DeleteOptions, deleteResource } from './changes.ts';
-import { examples, group, ifMatchOption, pageOptions, subcommand } from './options.ts';
+import { examples, group, ifMatchOption, type KeyOptions, keyOption, pageOptions, subcommand } from './options.ts';
 
 interface UpdateOptions extends AgentOptions {
   readonly ifMatch?: string;
@@ -50,7 +50,7 @@ function addCreate(agents: Command, host: Host): void {
     'candor agents create --name fetch --secret-env TOKEN=github --max-attempts 5 --warm-for 10m -- node fetch.js',
     'candor agents create --file agent.json',
   );
-  host.serve<AgentOptions>(create, async (session, command, options) => {
+  host.serve<AgentOptions & KeyOptions>(keyOption(create), async (session, command, options) => {
     const file = options.file === undefined ? {} : await readObject(options.file);
     const named = agentFields(options, command, file);
     const body = { ...file, ...named };
@@ -59,8 +59,12 @@ function addCreate(agents: Command, host: Host): void {
       Object.entries(body).filter(([name, value]) => value !== null || !Object.hasOwn(named, name)),
     );
     checkComplete(fields);
+    const { idempotencyKey } = options;
     // Whether the fields are what they should be, the server says.
-    const agent = await session.client.call('createAgent', { body: fields as unknown as AgentCreateInput });
+    const agent = await session.client.call('createAgent', {
+      body: fields as unknown as AgentCreateInput,
+      idempotencyKey,
+    });
     await printAgent(session, agent);
     session.out.note(`To run it once: candor runs create --agent ${agent.id} --wait`);
     return undefined;

@@ -5,7 +5,7 @@ import { backfillDetail } from '../render/answers.ts';
 import { scheduleId } from '../resources.ts';
 import type { Host, Session } from '../session.ts';
 import { changing, checkedIfMatch } from './changes.ts';
-import { examples, subcommand } from './options.ts';
+import { examples, type KeyOptions, keyOption, subcommand } from './options.ts';
 
 interface BackfillOptions {
   readonly from?: string;
@@ -48,13 +48,13 @@ function addStart(schedules: Command, host: Host): void {
     .option('--again', 'also those that have had a run')
     .option('--if-match <version>', 'only if the schedule is at this version');
   examples(backfill, 'candor schedules backfill daily --from 2027-01-01T00:00:00Z --to 2027-01-07T23:59:59Z');
-  host.serve<BackfillOptions>(backfill, async (session, [reference = ''], options) => {
-    const { from = '', to = '', overlap, again } = options;
+  host.serve<BackfillOptions & KeyOptions>(keyOption(backfill), async (session, [reference = ''], options) => {
+    const { from = '', to = '', overlap, again, idempotencyKey } = options;
     const ifMatch = checkedIfMatch(options.ifMatch);
     const id = await scheduleId(session.client, reference);
     const body = { from, to, ...(overlap !== undefined && { overlapPolicy: overlap }), ...(again && { again }) };
     const started = await changing(session, { kind: 'schedule', id }, ifMatch ?? '*', () =>
-      session.client.call('startBackfill', { path: { scheduleId: id }, body, ifMatch }),
+      session.client.call('startBackfill', { path: { scheduleId: id }, body, ifMatch, idempotencyKey }),
     );
     return printBackfill(session, started);
   });

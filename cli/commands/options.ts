@@ -43,5 +43,13 @@ export const inputOptions = (command: Command): Command =>
     .option('--input-text <text>', 'the input, as plain text')
     .option('--input-file <file>', 'the input, as JSON in a file; - reads standard input');
 
+export interface KeyOptions {
+  readonly idempotencyKey?: string;
+}
+
+/** Of commands that make something: a script that is run again must not make it twice. */
+export const keyOption = (command: Command): Command =>
+  command.option('--idempotency-key <key>', 'sent again with the same key it makes nothing new, and answers the same');
+
 export const ifMatchOption = (command: Command): Command =>
   command.option('--if-match <version>', 'the version to change, or * for any (default: the one that stands now)');

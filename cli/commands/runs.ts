@@ -9,7 +9,16 @@ import { agentId, type ListOptions, printList } from '../resources.ts';
 import type { Host, Session } from '../session.ts';
 import { absolute } from '../text.ts';
 import { addArtifacts } from './artifacts.ts';
-import { examples, group, inputOptions, pageOptions, subcommand, WAIT_HELP } from './options.ts';
+import {
+  examples,
+  group,
+  inputOptions,
+  type KeyOptions,
+  keyOption,
+  pageOptions,
+  subcommand,
+  WAIT_HELP,
+} from './options.ts';
 import { addRunReading } from './runReading.ts';
 import { addRunRetry } from './runRetry.ts';
 import {
@@ -47,7 +56,7 @@ export function addRunCommands(program: Command, host: Host): void {
   addWatch(runs, host);
 }
 
-interface CreateOptions extends InputOptions, TimeoutOptions, RetryOptions {
+interface CreateOptions extends InputOptions, TimeoutOptions, RetryOptions, KeyOptions {
   readonly agent?: string;
   readonly wait?: true;
 }
@@ -63,13 +72,17 @@ function addCreate(runs: Command, host: Host): void {
     'candor runs create --agent report --input \'{"depth": 2}\' --wait',
     'candor runs create --agent report --input-text "Summarise the week" --run-timeout 2h --idle-timeout 10m',
   );
-  host.serve<CreateOptions>(create, async (session, _, options) => {
+  host.serve<CreateOptions>(keyOption(create), async (session, _, options) => {
     const input = await readInput(options);
     const agent = await agentId(session.client, options.agent ?? '');
     const retry = retryFields(options);
     const overrides = mergedFields(undefined, { ...timeoutFields(options), retry });
     const body = { ...(input !== undefined && { input: input.value }), ...(overrides && { overrides }) };
-    const run = await session.client.call('createRun', { path: { agentId: agent }, body });
+    const run = await session.client.call('createRun', {
+      path: { agentId: agent },
+      body,
+      idempotencyKey: options.idempotencyKey,
+    });
     return printOrAwaitRun(session, run, options.wait === true);
   });
 }

@@ -4,7 +4,7 @@ import { type InputOptions, readInput } from '../arguments.ts';
 import { scheduleId } from '../resources.ts';
 import type { Host } from '../session.ts';
 import { changing, checkedIfMatch } from './changes.ts';
-import { examples, inputOptions, subcommand, WAIT_HELP } from './options.ts';
+import { examples, inputOptions, type KeyOptions, keyOption, subcommand, WAIT_HELP } from './options.ts';
 import { printOrAwaitRun } from './runs.ts';
 import { printSchedule } from './schedules.ts';
 
@@ -54,13 +54,16 @@ function addTrigger(schedules: Command, host: Host): void {
   );
   inputOptions(trigger).option('--wait', WAIT_HELP);
   examples(trigger, 'candor schedules trigger daily --wait');
-  host.serve<InputOptions & { readonly wait?: true }>(trigger, async (session, [reference = ''], options) => {
-    const input = await readInput(options);
-    const path = { scheduleId: await scheduleId(session.client, reference) };
-    const body = input === undefined ? {} : { input: input.value };
-    const run = await session.client.call('triggerSchedule', { path, body });
-    return printOrAwaitRun(session, run, options.wait === true);
-  });
+  host.serve<InputOptions & KeyOptions & { readonly wait?: true }>(
+    keyOption(trigger),
+    async (session, [reference = ''], options) => {
+      const input = await readInput(options);
+      const path = { scheduleId: await scheduleId(session.client, reference) };
+      const body = input === undefined ? {} : { input: input.value };
+      const run = await session.client.call('triggerSchedule', { path, body, idempotencyKey: options.idempotencyKey });
+      return printOrAwaitRun(session, run, options.wait === true);
+    },
+  );
 }
 
 function addSkip(schedules: Command, host: Host): void {

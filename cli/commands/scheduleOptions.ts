@@ -36,6 +36,7 @@ export interface ScheduleOptions extends CadenceOptions, WindowOptions, InputOpt
   readonly pauseOnFailure?: number | typeof NONE;
   readonly remainingRuns?: number | typeof NONE;
   readonly metadata?: Readonly<Record<string, string>>;
+  readonly confirmFrequency?: true;
 }
 
 export const cadenceOptions = (command: Command): Command =>
@@ -45,6 +46,10 @@ export const cadenceOptions = (command: Command): Command =>
     .option('--every <duration>', 'an interval, such as 15m')
     .option('--start-at <time>', 'the first time of --every (default: one interval from now)')
     .option('--at <time>', 'once, such as 2027-01-31T09:00:00Z');
+
+/** Beside the cadence of a schedule that is made or changed. */
+export const confirmOption = (command: Command): Command =>
+  command.option('--confirm-frequency', 'take a cadence that fires very often');
 
 export const windowOptions = (command: Command, orNone: string): Command =>
   command
@@ -95,6 +100,7 @@ export async function commonFields(options: ScheduleOptions, present?: ScheduleB
     ...(remainingRuns !== undefined && { remainingRuns: orNull(remainingRuns) }),
     ...(input !== undefined && { input: input.value }),
     ...(overrides !== undefined && { overrides }),
+    ...(options.confirmFrequency && { confirmFrequency: true }),
   };
 }
 

@@ -11,13 +11,22 @@ import type { Host, Session } from '../session.ts';
 import { addBackfills } from './backfills.ts';
 import { CADENCE_REMEDY, cadenceOf } from './cadence.ts';
 import { changing, checkedIfMatch, type DeleteOptions, deleteResource } from './changes.ts';
-import { examples, group, ifMatchOption, inputOptions, pageOptions, subcommand } from './options.ts';
+import {
+  examples,
+  group,
+  ifMatchOption,
+  inputOptions,
+  type KeyOptions,
+  keyOption,
+  pageOptions,
+  subcommand,
+} from './options.ts';
 import { addPreview } from './preview.ts';
 import { addScheduleActions } from './scheduleActions.ts';
 import { addScheduleLedger } from './scheduleLedger.ts';
-import { cadenceOptions, commonFields, policyOptions, type ScheduleOptions } from './scheduleOptions.ts';
+import { cadenceOptions, commonFields, confirmOption, policyOptions, type ScheduleOptions } from './scheduleOptions.ts';
 
-interface CreateOptions extends ScheduleOptions {
+interface CreateOptions extends ScheduleOptions, KeyOptions {
   readonly agent?: string;
   readonly name?: string;
   readonly paused?: true;
@@ -70,14 +79,14 @@ function addCreate(schedules: Command, host: Host): void {
   const create = subcommand(schedules, 'create', 'make a schedule')
     .requiredOption('--agent <agent>', 'what to run (id or name)')
     .requiredOption('--name <name>', "its name, unique among the agent's schedules");
-  inputOptions(policyOptions(cadenceOptions(create), false)).option('--paused', 'do not start it yet');
+  inputOptions(policyOptions(confirmOption(cadenceOptions(create)), false)).option('--paused', 'do not start it yet');
   examples(
     create,
     "candor schedules create --agent report --name daily --cron '0 9 * * 1-5' --timezone Europe/Berlin",
     'candor schedules create --agent report --name often --every 15m --input \'{"depth": 2}\'',
     'echo \'{"depth": 2}\' | candor schedules create --agent report --name once --at 2027-01-31T09:00:00Z --input -',
   );
-  host.serve<CreateOptions>(create, async (session, _, options) => {
+  host.serve<CreateOptions>(keyOption(create), async (session, _, options) => {
     const cadence = cadenceOf(options);
     if (cadence === undefined) throw new UsageError('The schedule needs a cadence.', { remedy: CADENCE_REMEDY });
     const body = {
@@ -88,7 +97,10 @@ function addCreate(schedules: Command, host: Host): void {
       ...(options.paused && { paused: true }),
     };
     const path = { agentId: await agentId(session.client, options.agent ?? '') };
-    return printSchedule(session, await session.client.call('createSchedule', { path, body }));
+    return printSchedule(
+      session,
+      await session.client.call('createSchedule', { path, body, idempotencyKey: options.idempotencyKey }),
+    );
   });
 }
 
@@ -97,7 +109,7 @@ function addUpdate(schedules: Command, host: Host): void {
     .option('--name <name>', 'a new name')
     .option('--unset-metadata <name>', 'remove a note (repeatable)', collect)
     .option('--dry-run', 'only say what would change: times, clock changes, overlaps');
-  ifMatchOption(inputOptions(policyOptions(cadenceOptions(update), true)));
+  ifMatchOption(inputOptions(policyOptions(confirmOption(cadenceOptions(update)), true)));
   examples(
     update,
     "candor schedules update daily --cron '30 9 * * 1-5'",
@@ -105,7 +117,7 @@ function addUpdate(schedules: Command, host: Host): void {
     'candor schedules update daily --window-end none --input null',
   );
   host.serve<UpdateOptions>(update, async (session, [reference = ''], options) => {
-    const { ifMatch: asked, dryRun, ...changes } = options;
+    const { ifMatch: asked, dryRun, confirmFrequency: _, ...changes } = options;
     const ifMatch = checkedIfMatch(asked);
     if (!Object.keys(changes).some((name) => name !== 'json' && name !== 'dataDir'))
       throw new UsageError('Nothing to change is named.', { remedy: 'See candor schedules update --help.' });

@@ -8,6 +8,7 @@ import { type DataDir, openDataDir, prepareDataDir } from '../../adapters/local/
 import { type Engine, endLeftoverEngine, startEngine } from '../../adapters/local/engine.ts';
 import { hasCode } from '../../adapters/local/files.ts';
 import { acquireLock, type DataDirLock } from '../../adapters/local/lock.ts';
+import { LocalRates } from '../../adapters/local/rates.ts';
 import { LocalSetupError } from '../../adapters/local/setupError.ts';
 import { LOCAL_ADMIN, LOCAL_TENANT } from '../../core/access/principals.ts';
 import type { CoreConfig } from '../../core/config.ts';
@@ -110,6 +111,7 @@ async function startParts(
   const app = createApp({
     ports: parts.ports,
     authenticate: composeAuthenticate({ ports: parts.ports, adminToken: token, admin, users }),
+    rates: new LocalRates({ requestsPerMinute: ground.config.maxRequestsPerMinute, time: parts.ports.time }),
     features: ground.features,
   });
   const http = await listen(app.fetch, args.port ?? lastPort ?? 0);

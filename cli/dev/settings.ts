@@ -25,6 +25,9 @@ const LOCAL = {
   checkShards: 1,
   pollEvents: true,
   sweepsGarbage: true,
+  // Nothing stands between the two: what a process was at when it was killed, it is not at any more.
+  requestSecondsMax: 5,
+  maxRequestsPerMinute: 60_000,
 };
 
 /**

@@ -16,7 +16,7 @@ export interface ClientOptions {
   readonly signal?: AbortSignal;
   /** How long an answer may take; default 30 s. */
   readonly timeoutMs?: number;
-  /** How often a request is sent that may be sent again: reads, and writes with an idempotency key; default 3. */
+  /** How often a request is sent that may be sent again: reads, and every POST, by its idempotency key; default 3. */
   readonly tries?: number;
   readonly fetch?: typeof fetch;
 }
@@ -60,10 +60,16 @@ const LONG_POLL_SECONDS = 20;
 /** Between two empty answers of a server that does not hold requests back. */
 const POLL_PAUSE_MS = 1000;
 const PASSING = [429, 502, 503, 504];
+/** The first request with this key is at work: its answer comes soon. */
+const IN_FLIGHT = 'idempotency_in_flight';
 
 /** Whether the same request may succeed a little later. */
 export const isPassing = (error: unknown): boolean =>
-  error instanceof NoAnswer || (error instanceof ProblemError && PASSING.includes(error.status));
+  error instanceof NoAnswer ||
+  (error instanceof ProblemError && (PASSING.includes(error.status) || error.code === IN_FLIGHT));
+
+/** None where the page is not served securely: then nothing is sent again. */
+const newKey = (): string | undefined => globalThis.crypto?.randomUUID?.();
 
 const plainOf = (args: readonly unknown[]): Plain => (args[0] ?? {}) as Plain;
 
@@ -87,8 +93,12 @@ export class Candor {
 
   /** As {@link call}, with the status and the headers of the answer. */
   send<Name extends JsonOperation>(name: Name, ...args: Arguments<Name>): Promise<Answer<Body<Name>>> {
-    const plain = plainOf(args);
-    const safe = OPERATIONS[name].method === 'GET' || plain.idempotencyKey !== undefined;
+    const { method } = OPERATIONS[name];
+    const given = plainOf(args);
+    // One key for all tries: whatever becomes of them, there is one effect.
+    const idempotencyKey = method === 'POST' ? (given.idempotencyKey ?? newKey()) : undefined;
+    const plain = { ...given, ...(idempotencyKey !== undefined && { idempotencyKey }) };
+    const safe = method === 'GET' || idempotencyKey !== undefined;
     return this.#repeated(plain, safe, async () => {
       const { url, response, text } = await this.#request(name, plain);
       return answerOf<Body<Name>>(response, text, url);
@@ -236,7 +246,7 @@ export class Candor {
       const response = await this.#fetch(url, { ...init, redirect: 'manual', signal });
       return { url, response, text: await response.text() };
     } catch (error) {
-      throw this.#failed(url, error, init.method, timeoutMs, request.signal);
+      throw this.#failed(url, error, { ...request, method: init.method, timeoutMs });
     }
   }
 
@@ -248,13 +258,17 @@ export class Candor {
       const stop = AbortSignal.any([patience.signal, ...this.#given(signal)]);
       return await this.#fetch(url, { ...init, redirect: 'manual', signal: stop });
     } catch (error) {
-      throw this.#failed(url, error, 'GET', timeoutMs, signal);
+      throw this.#failed(url, error, { method: 'GET', timeoutMs, signal });
     } finally {
       clearTimeout(timer);
     }
   }
 
-  #failed(url: URL, error: unknown, method: string, timeoutMs: number, signal: AbortSignal | undefined) {
+  #failed(
+    url: URL,
+    error: unknown,
+    { method, timeoutMs, signal, idempotencyKey }: Plain & { readonly method: string },
+  ) {
     const asked = this.#endpoint;
     this.#endpoint = undefined;
     if (this.#signals(signal)?.aborted) return new Aborted(error);
@@ -265,7 +279,8 @@ export class Candor {
     });
     // A write that was refused at the door did not happen; of any other one it is not known.
     const unsure = method !== 'GET' && !['ECONNREFUSED', 'ENOTFOUND'].includes(answer.reason);
-    return unsure ? new NoAnswer(answer.url, error, { timedOutAfterMs: answer.timedOutAfterMs, unsure }) : answer;
+    const { timedOutAfterMs } = answer;
+    return unsure ? new NoAnswer(answer.url, error, { timedOutAfterMs, unsure, idempotencyKey }) : answer;
   }
 
   #agent(): Record<string, string> {

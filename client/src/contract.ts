@@ -445,6 +445,7 @@ export interface CreateScheduleRequest {
   } | undefined;
   readonly metadata?: { readonly [name: string]: string } | undefined;
   readonly paused?: boolean | undefined;
+  readonly confirmFrequency?: boolean | undefined;
 }
 
 export interface CreateWebhookRequest {
@@ -665,6 +666,18 @@ export interface Key {
   readonly asOf: string;
 }
 
+/** What this installation takes, so that clients need not guess. */
+export interface Limits {
+  /** An Idempotency-Key counts so long after the request that had the effect. */
+  readonly idempotencyKeyRetention: string;
+  /** Of one caller; 0: as many as come. */
+  readonly requestsPerMinute: number;
+  readonly inputBytes: number;
+  readonly metadataBytes: number;
+  /** A cadence that fires more often in a day needs confirmFrequency. */
+  readonly unconfirmedFiresPerDay: number;
+}
+
 /** A part of one attempt's log. */
 export interface LogPage {
   readonly items: readonly LogRecord[];
@@ -839,9 +852,9 @@ export interface Problem {
   /** urn:candor:problem:<code>: stable, and not meant to be fetched. */
   readonly type: string;
   readonly title: string;
-  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 410 | 412 | 413 | 415 | 422 | 428 | 500 | 503;
+  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 410 | 412 | 413 | 415 | 422 | 428 | 429 | 500 | 503;
   readonly detail: string;
-  readonly code: 'invalid_request' | 'malformed_json' | 'payload_too_large' | 'unsupported_media_type' | 'unauthenticated' | 'forbidden' | 'not_found' | 'method_not_allowed' | 'name_taken' | 'live_runs' | 'live_schedules' | 'overlap' | 'run_live' | 'children_limit' | 'run_ended' | 'chunk_conflict' | 'illegal_transition' | 'precondition_required' | 'cursor_expired' | 'version_conflict' | 'contended' | 'store_unavailable' | 'try_again' | 'stale_generation' | 'stale_heartbeat' | 'internal_error';
+  readonly code: 'invalid_request' | 'malformed_json' | 'payload_too_large' | 'unsupported_media_type' | 'unauthenticated' | 'forbidden' | 'not_found' | 'method_not_allowed' | 'name_taken' | 'live_runs' | 'live_schedules' | 'overlap' | 'run_live' | 'children_limit' | 'run_ended' | 'chunk_conflict' | 'illegal_transition' | 'precondition_required' | 'cursor_expired' | 'version_conflict' | 'idempotency_key_reused' | 'idempotency_in_flight' | 'shown_once' | 'rate_limited' | 'contended' | 'store_unavailable' | 'try_again' | 'stale_generation' | 'stale_heartbeat' | 'internal_error';
   readonly errors?: readonly FieldError[];
   /** What the caller can do about it. */
   readonly remedy: string;
@@ -889,6 +902,12 @@ export interface Problem {
   readonly needs?: string;
   /** forbidden: the role of this credential. */
   readonly role?: string;
+  /** As the header Retry-After says. */
+  readonly retryAfterSeconds?: number;
+  /** rate_limited: so many are taken. */
+  readonly requestsPerMinute?: number;
+  /** shown_once: what was made. */
+  readonly id?: string;
   /** method_not_allowed: the methods that the resource takes. */
   readonly allow?: readonly string[];
 }
@@ -1137,6 +1156,7 @@ export interface System {
     readonly schema: number;
   };
   readonly parts: readonly SystemPart[];
+  readonly limits: Limits;
   /** Where measurements are kept in the process that answers: since it started. */
   readonly metrics?: readonly Metric[];
   /** When the server looked. */
@@ -1296,6 +1316,7 @@ export interface UpdateScheduleRequest {
     } | undefined;
   } | null | undefined;
   readonly metadata?: { readonly [name: string]: string } | null | undefined;
+  readonly confirmFrequency?: boolean | undefined;
 }
 
 export interface UpdateWebhookRequest {

@@ -56,13 +56,18 @@ export class NoAnswer extends CandorClientError {
   /** The system's code, such as ECONNREFUSED; or what else was said. */
   readonly reason: string;
   readonly timedOutAfterMs: number | undefined;
-  /** The request may have been carried out all the same: look before it is sent again. */
+  /** The request may have been carried out all the same: look before it is sent again, or send it with the same key. */
   readonly unsure: boolean;
+  readonly idempotencyKey: string | undefined;
 
   constructor(
     url: string,
     cause: unknown,
-    facts: { readonly timedOutAfterMs?: number | undefined; readonly unsure: boolean },
+    facts: {
+      readonly timedOutAfterMs?: number | undefined;
+      readonly unsure: boolean;
+      readonly idempotencyKey?: string | undefined;
+    },
   ) {
     const reason = causeCode(cause);
     const what =
@@ -74,6 +79,7 @@ export class NoAnswer extends CandorClientError {
     this.reason = reason;
     this.timedOutAfterMs = facts.timedOutAfterMs;
     this.unsure = facts.unsure;
+    this.idempotencyKey = facts.idempotencyKey;
   }
 }
 

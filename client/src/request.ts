@@ -38,7 +38,7 @@ export type Request<Name extends OperationName> = Given<'path', Operations[Name]
   Precondition<Operations[Name]['ifMatch']> &
   ((typeof OPERATIONS)[Name]['method'] extends 'POST'
     ? {
-        /** A key of your own making: the same request with it has one effect, however often it is sent. */
+        /** A key of your own making: the same request with it has one effect, however often it is sent. Default: a new one. */
         readonly idempotencyKey?: string | undefined;
       }
     : unknown);

@@ -3,7 +3,8 @@
 import type { Role } from '../contract/roles.ts';
 import { GuardFailed } from '../errors.ts';
 import type { Store } from '../ports.ts';
-import { keys, lists } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { lists } from '../table/keys.ts';
 import { absent, guard } from '../table/model.ts';
 import { asItem, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 import type { Grants, Reach } from './grants.ts';

@@ -11,7 +11,8 @@ import { byteLength, checkMetadata, type Precondition, requireVersion } from '..
 import { cancelForDelete } from '../runs/cancelForDelete.ts';
 import { appendEvent } from '../runs/events.ts';
 import { commit } from '../table/commit.ts';
-import { AGENT_NAME_PREFIX, keys, SCHEDULE_NAME_PREFIX } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { AGENT_NAME_PREFIX, SCHEDULE_NAME_PREFIX } from '../table/keys.ts';
 import { absent, eq, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 import { letGoOfFormer } from '../vms/makeRoom.ts';

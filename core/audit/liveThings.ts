@@ -3,7 +3,7 @@ import { isTerminal } from '../contract/runs.ts';
 import { occurrenceRunId } from '../ids.ts';
 import type { Ports } from '../ports.ts';
 import type { RunRow } from '../runs/model.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import type { VmRow } from '../vms/model.ts';
 import { lookAtLimit, repairLimit } from '../watchdog/repairLimit.ts';

@@ -1,6 +1,6 @@
 /** The audit's own rows: how far it has come, and what it found, for each tenant. Times are epoch milliseconds. */
 import { AUDIT_KINDS, type AuditCounts, type AuditKind } from '../contract/system.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 
 export const STAGES = ['schedules', 'runs', 'vms', 'clocks', 'instances'] as const;

@@ -3,7 +3,7 @@ import type { Reach } from '../access/grants.ts';
 import { isoTime } from '../contract/common.ts';
 import type { AuditBody } from '../contract/system.ts';
 import type { Ports } from '../ports.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import { type AuditState, NO_COUNTS, NOTHING_CHECKED, type TenantAudit, type TenantAuditRow } from './model.ts';
 

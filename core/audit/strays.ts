@@ -2,7 +2,8 @@
 import type { Ports } from '../ports.ts';
 import { syncClock } from '../schedules/clockSync.ts';
 import type { ScheduleRow } from '../schedules/model.ts';
-import { keys, STRAY_INSTANCES } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { STRAY_INSTANCES } from '../table/keys.ts';
 import type { Item } from '../table/model.ts';
 import { asRow } from '../table/rows.ts';
 import { type AuditFinding, NO_TENANT } from './model.ts';

@@ -73,7 +73,7 @@ function firesOften(cadence: Cadence): CadenceWarning | undefined {
 }
 
 /** On a day on which it fires. */
-function timesPerDay(cadence: Cadence): number {
+export function timesPerDay(cadence: Cadence): number {
   if (cadence.kind === 'at') return 1;
   if (cadence.kind === 'every') return Math.floor(DAY_SECONDS / cadence.everySeconds);
   const parsed = parseCron(cadence.cron);

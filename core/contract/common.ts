@@ -70,7 +70,7 @@ export type Json = string | number | boolean | null | readonly Json[] | { readon
 export const JsonValue: z.ZodType<Json> = z.json() as z.ZodType<Json>;
 
 export const Metadata = z
-  .record(z.string().min(1).max(64), z.string().max(512))
+  .record(z.string().min(1, 'has an empty name').max(64, 'has a name of more than 64 characters'), z.string().max(512))
   .refine((metadata) => Object.keys(metadata).length <= 50, 'must have at most 50 entries');
 
 export const MetadataBody = z

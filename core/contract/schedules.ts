@@ -67,6 +67,9 @@ const PauseOnFailure = z.strictObject({
 });
 const RemainingRuns = z.int('must be a whole number').min(1, 'must be at least 1').max(1_000_000_000);
 
+/** That a cadence is meant which fires more often in a day than `limits.unconfirmedFiresPerDay` of the system. Not kept. */
+const ConfirmFrequency = z.boolean();
+
 export const ScheduleCreate = z.strictObject({
   name: Name,
   cadence: Cadence,
@@ -82,6 +85,7 @@ export const ScheduleCreate = z.strictObject({
   overrides: RunOverrides.optional().describe(SCHEDULE_WORDS.overrides),
   metadata: Metadata.optional(),
   paused: z.boolean().default(false),
+  confirmFrequency: ConfirmFrequency.default(false),
 });
 export type ScheduleCreate = z.output<typeof ScheduleCreate>;
 export type ScheduleCreateInput = z.input<typeof ScheduleCreate>;
@@ -100,6 +104,7 @@ export const SchedulePatch = z
     input: JsonValue,
     overrides: RunOverrides.nullable(),
     metadata: Metadata.nullable(),
+    confirmFrequency: ConfirmFrequency,
   })
   .partial();
 export type SchedulePatch = z.output<typeof SchedulePatch>;

@@ -1,7 +1,7 @@
 /** What the system says of itself: its parts, and the last audit. Status only: nothing here can be written. */
 import * as z from 'zod';
 import { AUDIT_KINDS, type AuditKind } from './auditKinds.ts';
-import { type Answered, asOf, Time } from './common.ts';
+import { type Answered, asOf, Iso8601Duration, Time } from './common.ts';
 
 export * from './auditKinds.ts';
 
@@ -45,11 +45,25 @@ export const MetricBody = z
   .meta({ id: 'Metric', description: 'A measurement since the start of the process that answers.' });
 export type MetricBody = Answered<typeof MetricBody>;
 
+export const LimitsBody = z
+  .strictObject({
+    idempotencyKeyRetention: Iso8601Duration.describe(
+      'An Idempotency-Key counts so long after the request that had the effect.',
+    ),
+    requestsPerMinute: z.int().min(0).describe('Of one caller; 0: as many as come.'),
+    inputBytes: z.int(),
+    metadataBytes: z.int(),
+    unconfirmedFiresPerDay: z.int().describe('A cadence that fires more often in a day needs confirmFrequency.'),
+  })
+  .meta({ id: 'Limits', description: 'What this installation takes, so that clients need not guess.' });
+export type LimitsBody = Answered<typeof LimitsBody>;
+
 /** `GET /v1/system`. */
 export const SystemBody = z
   .strictObject({
     version: z.strictObject({ schema: z.int().min(1) }),
     parts: z.array(PartBody),
+    limits: LimitsBody,
     metrics: z
       .array(MetricBody)
       .exactOptional()

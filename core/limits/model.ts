@@ -5,7 +5,7 @@
 import type { AgentRow } from '../agents/model.ts';
 import type { CoreConfig } from '../config.ts';
 import type { RunRow } from '../runs/model.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import type { RowBase } from '../table/rows.ts';
 
 export interface LimitRow extends RowBase {

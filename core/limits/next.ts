@@ -2,7 +2,8 @@
 import type { Ports } from '../ports.ts';
 import { giveVm } from '../runs/giveVm.ts';
 import type { RunRow } from '../runs/model.ts';
-import { keys, LIMIT_HOLDER_PREFIX, LIMIT_WAITER_PREFIX } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { LIMIT_HOLDER_PREFIX, LIMIT_WAITER_PREFIX } from '../table/keys.ts';
 import type { Range } from '../table/model.ts';
 import { asRow } from '../table/rows.ts';
 import { admitRun, oldestWaiter } from './admit.ts';

@@ -13,6 +13,8 @@ export interface Delivered {
   readonly item: Item;
 }
 
+const describe = (error: unknown): string => (error instanceof Error ? (error.stack ?? String(error)) : String(error));
+
 /** Notes are handled like events, though they are no change of state and have no number. */
 const isTold = ({ sk }: Item): boolean => sk.startsWith(EVENT_PREFIX) || sk.startsWith(NOTE_PREFIX);
 
@@ -30,7 +32,7 @@ export async function deliver(ports: Ports, records: readonly Delivered[]): Prom
       told.push(event);
       await handleEvent(ports, event);
     } catch (error) {
-      ports.log.error('events.record_failed', { sequenceNumber: number, error: String(error) });
+      ports.log.error('events.record_failed', { sequenceNumber: number, error: describe(error) });
       failed = number;
       break;
     }

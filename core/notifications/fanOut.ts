@@ -11,7 +11,7 @@ import type { EventRow, RunRow } from '../runs/model.ts';
 import { advanceSchedule } from '../schedules/advance.ts';
 import { syncClock } from '../schedules/clockSync.ts';
 import type { ScheduleRow } from '../schedules/model.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import { tellWebhooks } from '../webhooks/fanOut.ts';
 

@@ -3,7 +3,7 @@ import { isoSecond, isoTime, type Json } from '../contract/common.ts';
 import type { AttemptBody, RunBody } from '../contract/runs.ts';
 import { NotFound } from '../errors.ts';
 import type { Ports } from '../ports.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { triedOf } from '../vms/tried.ts';
 import type { AttemptRecord, CancelRecord, RunRow } from './model.ts';
 import { payloadOf } from './payload.ts';

@@ -9,7 +9,7 @@ import { attemptVmId } from '../ids.ts';
 import type { Ports } from '../ports.ts';
 import { honourVersion, type Precondition } from '../rules.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, withCommand } from '../vms/change.ts';
 import type { VmRow } from '../vms/model.ts';

@@ -3,7 +3,7 @@ import type { CoreConfig } from '../config.ts';
 import type { Evidence, Json } from '../contract/common.ts';
 import type { RunStatus } from '../contract/runs.ts';
 import { deadlineAttributes } from '../table/deadline.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { eq, type Guard, guard, type Value, type Write } from '../table/model.ts';
 import { asValue } from '../table/rows.ts';
 import { appendEvent, eventKey } from './events.ts';

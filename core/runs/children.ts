@@ -7,7 +7,7 @@ import { isTerminal } from '../contract/runs.ts';
 import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { absent, eq, type Guard, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 import { changeRun } from './change.ts';

@@ -7,7 +7,7 @@ import { isTerminal } from '../contract/runs.ts';
 import { CandorError, InvalidRequest, NotFound } from '../errors.ts';
 import type { LogAddress, LogRecord, Ports, TokenClaims } from '../ports.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { absent, eq, guard, type Key } from '../table/model.ts';
 import { asItem, asRow, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 import type { VmRow } from '../vms/model.ts';

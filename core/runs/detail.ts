@@ -3,7 +3,7 @@ import type { ArtifactBody, CancelBody } from '../contract/runs.ts';
 import { isTerminal } from '../contract/runs.ts';
 import { attemptVmId } from '../ids.ts';
 import type { Ports } from '../ports.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import type { VmRow } from '../vms/model.ts';
 import type { RunRow } from './model.ts';

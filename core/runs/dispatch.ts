@@ -8,7 +8,7 @@ import { countsVms } from '../limits/model.ts';
 import type { Ports } from '../ports.ts';
 import { commit } from '../table/commit.ts';
 import { soonerLook } from '../table/deadline.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { guard, type Write } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, withCommand } from '../vms/change.ts';

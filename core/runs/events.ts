@@ -2,7 +2,8 @@
 
 import type { CoreConfig } from '../config.ts';
 import type { Json } from '../contract/common.ts';
-import { checkPartition, keys, shardOf } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { checkPartition, shardOf } from '../table/keys.ts';
 import { absent, guard, type Key, type Write } from '../table/model.ts';
 import { asItem, SCHEMA_VERSION } from '../table/rows.ts';
 import type { EventRow } from './model.ts';

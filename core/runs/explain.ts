@@ -4,7 +4,7 @@ import { isoTime } from '../contract/common.ts';
 import { isTerminal, type RunExplainBody } from '../contract/runs.ts';
 import { placeInQueue } from '../limits/next.ts';
 import type { Ports } from '../ports.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import { triedText } from '../vms/launchErrors.ts';
 import type { VmRow } from '../vms/model.ts';

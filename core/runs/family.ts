@@ -4,12 +4,16 @@ import { isoTime } from '../contract/common.ts';
 import { type ChildrenBody, isTerminal } from '../contract/runs.ts';
 import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
-import { CHILD_PREFIX, keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { CHILD_PREFIX } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 import { bodiesOf } from './body.ts';
 import { type ChildrenRow, sealChildren } from './children.ts';
 import type { RunRow } from './model.ts';
 import { loadRun, type PageRequest } from './service.ts';
+
+/** So many of them come with the answer to a seal. */
+export const SEALED_LIMIT = 25;
 
 /** In the order of their creation. */
 export async function listChildren(
@@ -55,5 +59,5 @@ export async function sealFamily(
   if (caller.attempt !== undefined && caller.attempt !== run.attempt)
     throw new CandorError('forbidden', `The token is of attempt ${caller.attempt} of ${runId}, which was given up.`);
   await sealChildren(ports, run, caller.by);
-  return listChildren(ports, caller, runId, { limit: 25 });
+  return listChildren(ports, caller, runId, { limit: SEALED_LIMIT });
 }

@@ -18,7 +18,7 @@ import { failurePause, streakAfter } from '../schedules/failures.ts';
 import { liveChange } from '../schedules/liveChange.ts';
 import type { ScheduleRow } from '../schedules/model.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import type { Key, Write } from '../table/model.ts';
 import { asItem, asRow, asValues } from '../table/rows.ts';
 import { type Afterwards, changeVm, rowAfter, type VmChange, withoutSlot } from '../vms/change.ts';

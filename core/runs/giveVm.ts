@@ -1,7 +1,7 @@
 /** A VM for a run that may begin: one of its agent's that is free, or else an execution that launches one (design.md §5.2). */
 import { countsVms } from '../limits/model.ts';
 import type { Ports } from '../ports.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import { freeVms } from '../vms/free.ts';
 import { claimDispatch } from './dispatch.ts';

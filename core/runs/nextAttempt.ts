@@ -8,7 +8,7 @@ import { isTerminal } from '../contract/runs.ts';
 import { countsVms } from '../limits/model.ts';
 import type { Ports } from '../ports.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, withoutSlot } from '../vms/change.ts';
 import { wantingEnds } from '../vms/free.ts';

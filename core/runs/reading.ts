@@ -5,7 +5,8 @@ import { type EventBody, isTerminal, type LogPageBody } from '../contract/runs.t
 import { NotFound } from '../errors.ts';
 import { foreignCursor } from '../lists.ts';
 import type { Ports } from '../ports.ts';
-import { EVENT_PREFIX, keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { EVENT_PREFIX } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 import { artifactsOf } from './detail.ts';
 import type { EventRow } from './model.ts';

@@ -6,7 +6,7 @@ import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { checkInput, honourVersion, type Precondition } from '../rules.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { runBody } from './body.ts';
 import { evidence } from './change.ts';
 import { newRun } from './create.ts';

@@ -6,7 +6,7 @@ import type { Ports } from '../ports.ts';
 import { honourVersion, type Precondition, requireVersion } from '../rules.ts';
 import { cancelForDelete } from '../runs/cancelForDelete.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { changeSchedule, revised } from './change.ts';
 import { syncClock } from './clockSync.ts';
 import { deletionWrites } from './deletion.ts';

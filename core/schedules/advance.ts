@@ -12,7 +12,7 @@ import { runCreation } from '../runs/create.ts';
 import type { RunRow } from '../runs/model.ts';
 import { placeRun } from '../runs/place.ts';
 import { commit, type Plan } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { absent, guard, type Write } from '../table/model.ts';
 import { asItem, asRow } from '../table/rows.ts';
 import { backfillEntry, endBackfill } from './backfillRows.ts';

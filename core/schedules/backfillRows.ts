@@ -2,7 +2,7 @@
 import type { Ports } from '../ports.ts';
 import { appendNote } from '../runs/events.ts';
 import type { Plan } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { eq, guard, type Write } from '../table/model.ts';
 import { SCHEMA_VERSION } from '../table/rows.ts';
 import type { SkipReason } from './decide.ts';

@@ -3,6 +3,7 @@
 import { toAwsExpression } from '../cadence/aws.ts';
 import { nextOccurrence } from '../cadence/occurrences.ts';
 import { parseCron } from '../cadence/parse.ts';
+import { timesPerDay } from '../cadence/warnings.ts';
 import { isoSecond } from '../contract/common.ts';
 import type { CadenceRequest } from '../contract/schedules.ts';
 import { type FieldError, InvalidRequest } from '../errors.ts';
@@ -20,6 +21,31 @@ export function acceptCadence(
   refuseWithoutOccurrence(cadence, window, now);
   return cadence;
 }
+
+/**
+ * A mistake in a cron expression that runs an agent each minute is found on the bill: so it is asked for once more.
+ * @throws InvalidRequest
+ */
+export function refuseUnconfirmed(cadence: Cadence, limit: number, confirmed: boolean): void {
+  const count = timesPerDay(cadence);
+  if (confirmed || count <= limit) return;
+  throw new InvalidRequest(
+    'The cadence fires very often.',
+    [
+      {
+        pointer: `/cadence/${cadence.kind}`,
+        message: `must be confirmed: it fires ${count} times a day, and ${limit} is the limit without`,
+      },
+    ],
+    'Send "confirmFrequency": true beside it if that is meant; choose a cadence that fires less often if not.',
+  );
+}
+
+/** To whoever looks at a cadence before it is kept. */
+export const frequencyWarning = (cadence: Cadence, limit: number): readonly string[] =>
+  timesPerDay(cadence) > limit
+    ? [`is taken only with confirmFrequency: ${limit} times a day is the limit without`]
+    : [];
 
 /** What the real clock cannot be told is refused here too, so that a schedule means the same everywhere. @throws InvalidRequest */
 function refuseInexpressible(cadence: Cadence): void {

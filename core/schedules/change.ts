@@ -1,7 +1,7 @@
 import type { Json } from '../contract/common.ts';
 import type { Ports } from '../ports.ts';
 import { appendEvent } from '../runs/events.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { absent, eq, guard, type Key, type Value, type Write } from '../table/model.ts';
 import { asItem, asValue, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 import { sameFields } from './cadenceRequest.ts';

@@ -2,7 +2,7 @@
 import { GuardFailed } from '../errors.ts';
 import { ClockRejected, type ClockSpec, type Ports } from '../ports.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { sameFields } from './cadenceRequest.ts';

@@ -1,6 +1,6 @@
 /** The writes that take a schedule out of service. What happened stays readable by id; the name is free again at once. */
 import type { Ports } from '../ports.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { eq, guard, type Write } from '../table/model.ts';
 import { cancelledBackfill } from './backfillRows.ts';
 import { changeSchedule, revised, specRow } from './change.ts';

@@ -6,8 +6,10 @@ import type { DryRunBody, SchedulePatch } from '../contract/schedules.ts';
 import type { Ports } from '../ports.ts';
 import { checkInput, checkMetadata, honourVersion, type Precondition } from '../rules.ts';
 import type { RunRow } from '../runs/model.ts';
-import { keys, OCCURRENCE_PREFIX } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { OCCURRENCE_PREFIX } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
+import { frequencyWarning, sameFields } from './cadenceRequest.ts';
 import { specRow } from './change.ts';
 import { nextExpected } from './expected.ts';
 import type { OccurrenceRow, ScheduleRow } from './model.ts';
@@ -50,7 +52,12 @@ export async function dryRunPatch(
     removed: removed.slice(0, LIST_LIMIT).map(isoSecond),
     unchanged: future.length - added.length,
     truncated: added.length > LIST_LIMIT || removed.length > LIST_LIMIT || future.length === COMPARE_LIMIT,
-    warnings: describeWarnings(after.cadence, now, to).map((warning) => warning.message),
+    warnings: [
+      ...describeWarnings(after.cadence, now, to).map((warning) => warning.message),
+      ...(sameFields(after.cadence, schedule.cadence)
+        ? []
+        : frequencyWarning(after.cadence, ports.config.confirmFiresPerDay)),
+    ],
     overlaps: predictOverlaps(future, await pastDurations(ports, scheduleId)),
     asOf: isoTime(now),
   };

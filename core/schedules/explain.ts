@@ -6,7 +6,7 @@ import { formatDuration, isoSecond, isoTime } from '../contract/common.ts';
 import type { ExplainBody } from '../contract/schedules.ts';
 import type { Ports } from '../ports.ts';
 import type { RunRow } from '../runs/model.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import { occurrenceBody, revisionBody } from './body.ts';
 import { nextExpected } from './expected.ts';

@@ -7,7 +7,7 @@ import type { PrincipalRow } from '../access/principals.ts';
 import type { AgentRow } from '../agents/model.ts';
 import { Contended, GuardFailed, StoreUnavailable } from '../errors.ts';
 import type { Ports } from '../ports.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import type { Write } from '../table/model.ts';
 import { asRow } from '../table/rows.ts';
 import { firstUndecided } from './expected.ts';

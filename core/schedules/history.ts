@@ -1,6 +1,7 @@
 /** Reading a schedule's past: all its revisions, the entry that covers a time, the backfills' entries beside it. */
 import type { Ports } from '../ports.ts';
-import { keys, OCCURRENCE_PREFIX, occurrenceSort, REVISION_PREFIX } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { OCCURRENCE_PREFIX, occurrenceSort, REVISION_PREFIX } from '../table/keys.ts';
 import type { Range } from '../table/model.ts';
 import { asRow, type RowBase } from '../table/rows.ts';
 import type { OccurrenceRow, Revision, RevisionRow } from './model.ts';

@@ -1,7 +1,8 @@
 /** The ledger's entries: what became of one occurrence, or of a range of them, with the reason and the evidence. */
 import type { CoreConfig } from '../config.ts';
 import { isoSecond } from '../contract/common.ts';
-import { keys, OCCURRENCE_PREFIX } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { OCCURRENCE_PREFIX } from '../table/keys.ts';
 import { absent, eq, guard, type Item, type Write } from '../table/model.ts';
 import { asItem, asValue, SCHEMA_VERSION } from '../table/rows.ts';
 import type { Decision, SkipReason } from './decide.ts';

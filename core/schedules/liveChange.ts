@@ -5,7 +5,7 @@
 import { isoSecond, type Json } from '../contract/common.ts';
 import type { Ports } from '../ports.ts';
 import { appendEvent } from '../runs/events.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { eq, type Guard, guard, type Value, type Write } from '../table/model.ts';
 import { asValue } from '../table/rows.ts';
 import { revised, revisionRow, specRow } from './change.ts';

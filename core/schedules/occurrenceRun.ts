@@ -6,7 +6,7 @@ import { occurrenceRunId } from '../ids.ts';
 import type { Ports } from '../ports.ts';
 import { newRun } from '../runs/create.ts';
 import type { RunRow } from '../runs/model.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import type { Key } from '../table/model.ts';
 import { asRow } from '../table/rows.ts';
 import type { Displacement, FireRows } from './decide.ts';

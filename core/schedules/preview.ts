@@ -7,7 +7,7 @@ import { localText } from '../cadence/zone.ts';
 import { isoSecond, isoTime } from '../contract/common.ts';
 import type { PreviewBody, PreviewRequest } from '../contract/schedules.ts';
 import type { Ports } from '../ports.ts';
-import { cadenceOf } from './cadenceRequest.ts';
+import { cadenceOf, frequencyWarning } from './cadenceRequest.ts';
 import type { Cadence, Window } from './model.ts';
 
 /** Both changes of a year's clocks lie within it, however few occurrences are asked for. */
@@ -19,7 +19,10 @@ const DAY_MS = 86_400_000;
 const WARNINGS_FROM_MS = 0;
 
 /** What cannot be kept for its form is refused as at a creation; what never fires, or AWS cannot say, is answered as that. */
-export function previewCadence(ports: Pick<Ports, 'time'>, request: z.output<typeof PreviewRequest>): PreviewBody {
+export function previewCadence(
+  ports: Pick<Ports, 'time' | 'config'>,
+  request: z.output<typeof PreviewRequest>,
+): PreviewBody {
   const now = ports.time.now();
   // A single time that has passed is no mistake of form: it is answered as what it is, a cadence that never fires.
   const asOf = 'at' in request.cadence ? Math.min(now, request.cadence.at - 1) : now;
@@ -35,7 +38,10 @@ export function previewCadence(ports: Pick<Ports, 'time'>, request: z.output<typ
     ...(expression.ok
       ? { awsExpression: { expression: expression.expression, timezone: expression.timezone } }
       : { awsProblem: { problem: expression.problem, remedy: expression.remedy } }),
-    warnings: warningsOf(cadence, { from, until, last: times.at(-1) }, window),
+    warnings: [
+      ...warningsOf(cadence, { from, until, last: times.at(-1) }, window),
+      ...frequencyWarning(cadence, ports.config.confirmFiresPerDay),
+    ],
     asOf: isoTime(now),
   };
 }

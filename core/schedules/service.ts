@@ -13,11 +13,12 @@ import { appendEvent } from '../runs/events.ts';
 import type { PayloadRow } from '../runs/model.ts';
 import { payloadOf, payloadRow } from '../runs/payload.ts';
 import { commit } from '../table/commit.ts';
-import { keys, LIST_SHARDS, lists, SCHEDULE_NAME_PREFIX, shardOf } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { LIST_SHARDS, lists, SCHEDULE_NAME_PREFIX, shardOf } from '../table/keys.ts';
 import { absent, eq, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, SCHEMA_VERSION } from '../table/rows.ts';
 import { scheduleBody } from './body.ts';
-import { acceptCadence } from './cadenceRequest.ts';
+import { acceptCadence, refuseUnconfirmed, sameFields } from './cadenceRequest.ts';
 import { changeSchedule, revisionRow } from './change.ts';
 import { derivedOf } from './check.ts';
 import { type SyncResult, syncClock } from './clockSync.ts';
@@ -137,6 +138,7 @@ function newSchedule(
 ): ScheduleRow {
   const window = request.window as Window | undefined;
   const cadence = acceptCadence(request.cadence, window, now);
+  refuseUnconfirmed(cadence, ports.config.confirmFiresPerDay, request.confirmFrequency);
   const id = ports.ids.next('sch_', now);
   const revision: Revision = {
     specVersion: 1,
@@ -265,9 +267,10 @@ export async function patchSchedule(
   ports: Ports,
   caller: PrincipalCaller,
   scheduleId: string,
-  patch: SchedulePatch,
+  request: SchedulePatch,
   precondition: Precondition,
 ): Promise<ScheduleBody> {
+  const { confirmFrequency = false, ...patch } = request;
   if (patch.input !== undefined) checkInput(ports.config, patch.input);
   checkMetadata(ports.config, patch.metadata ?? undefined);
   await commit<void>(ports, async (writer) => {
@@ -275,6 +278,8 @@ export async function patchSchedule(
     requireVersion('schedule', schedule.id, schedule.version, precondition);
     const now = ports.time.now();
     const after = patchedSchedule(schedule, patch, caller.principalId, now);
+    if (!sameFields(after.cadence, schedule.cadence))
+      refuseUnconfirmed(after.cadence, ports.config.confirmFiresPerDay, confirmFrequency);
     const writes: Write[] = [
       ...changeSchedule(
         ports,

@@ -6,7 +6,7 @@ import { InvalidRequest } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { honourVersion, type Precondition } from '../rules.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { changeSchedule } from './change.ts';
 import { isExpected, nextExpected } from './expected.ts';
 import type { ScheduleRow } from './model.ts';

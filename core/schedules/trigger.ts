@@ -13,7 +13,7 @@ import type { RunRow } from '../runs/model.ts';
 import { payloadRow } from '../runs/payload.ts';
 import { placeOrLeave } from '../runs/place.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import type { Write } from '../table/model.ts';
 import { asItem, asRow, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 import { illegal } from './actions.ts';

@@ -2,7 +2,7 @@
 import { isoSecond } from '../contract/common.ts';
 import type { Ports } from '../ports.ts';
 import { appendNote } from '../runs/events.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import type { Write } from '../table/model.ts';
 import type { ScheduleRow } from './model.ts';
 

@@ -3,7 +3,7 @@
  * and never fires. What was due before the pause and had not been decided belongs to it.
  */
 import { evidence } from '../runs/change.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { absent, guard, type Write } from '../table/model.ts';
 import { asItem, SCHEMA_VERSION } from '../table/rows.ts';
 import { nextExpected, nextOfAny } from './expected.ts';

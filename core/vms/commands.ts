@@ -5,7 +5,7 @@ import type { RunnerCommand } from '../contract/runner.ts';
 import type { Ports } from '../ports.ts';
 import type { RunRow } from '../runs/model.ts';
 import { payloadOf } from '../runs/payload.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import type { Slot, VmCommand, VmRow } from './model.ts';
 

@@ -5,7 +5,7 @@ import type { Ports } from '../ports.ts';
 import { honourVersion, type Precondition } from '../rules.ts';
 import { evidence } from '../runs/change.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, leaseEnd, rowAfter, vmProof, withCommand } from './change.ts';

@@ -4,7 +4,8 @@
  */
 import type { Ports } from '../ports.ts';
 import type { RunRow } from '../runs/model.ts';
-import { freeVmPrefix, keys, wantingPrefix } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { freeVmPrefix, wantingPrefix } from '../table/keys.ts';
 import type { Write } from '../table/model.ts';
 import { asItem, asRow, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 import type { VmRow } from './model.ts';

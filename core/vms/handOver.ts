@@ -8,7 +8,7 @@ import type { Ports } from '../ports.ts';
 import { claimDispatch } from '../runs/dispatch.ts';
 import { executionName } from '../runs/execution.ts';
 import type { RunRow } from '../runs/model.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import type { Afterwards } from './change.ts';
 import { drainIdle } from './drain.ts';

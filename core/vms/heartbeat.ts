@@ -8,7 +8,7 @@ import { CandorError } from '../errors.ts';
 import type { Ports, TokenClaims } from '../ports.ts';
 import type { RunRow } from '../runs/model.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, renewedUntil, vmProof } from './change.ts';

@@ -7,7 +7,7 @@ import type { ExecutionInput, Launched, LaunchPlan, Ports } from '../ports.ts';
 import { changeRun, evidence, nextEventKey } from '../runs/change.ts';
 import type { RunRow } from '../runs/model.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { absent, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue } from '../table/rows.ts';
 import { changeVm, vmProof } from './change.ts';

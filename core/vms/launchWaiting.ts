@@ -5,7 +5,7 @@ import type { ExecutionInput, Ports } from '../ports.ts';
 import { changeRun, nextEventKey } from '../runs/change.ts';
 import type { RunRow } from '../runs/model.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { eq, guard, type Key, type Value, type Write } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, vmProof } from './change.ts';

@@ -7,7 +7,7 @@ import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { evidence } from '../runs/change.ts';
 import type { RunRow } from '../runs/model.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import type { VmRow } from './model.ts';
 import { closeVm } from './release.ts';

@@ -3,7 +3,8 @@
  * has waited longest is let go. What is kept for work that may come must not hold up work that is there.
  */
 import type { Ports } from '../ports.ts';
-import { freeVmPrefix, keys, LIMIT_HOLDER_PREFIX } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { freeVmPrefix, LIMIT_HOLDER_PREFIX } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 import { drainIdle } from './drain.ts';
 import type { VmRow } from './model.ts';

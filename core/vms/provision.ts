@@ -9,7 +9,7 @@ import { claimDispatch } from '../runs/dispatch.ts';
 import { finishRun } from '../runs/finish.ts';
 import type { RunRow } from '../runs/model.ts';
 import { tryAgain } from '../runs/tryAgain.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import { liveRun } from './liveRun.ts';
 import type { VmRow } from './model.ts';

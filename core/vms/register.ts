@@ -9,7 +9,7 @@ import { evidence } from '../runs/change.ts';
 import { claimDispatch } from '../runs/dispatch.ts';
 import { commit } from '../table/commit.ts';
 import { soonerLook } from '../table/deadline.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import { changeVm, renewedUntil, vmProof } from './change.ts';
 import { offerRoom } from './handOver.ts';

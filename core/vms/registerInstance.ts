@@ -5,7 +5,7 @@
 import type { RegisterRequest, RegisterResponse } from '../contract/runner.ts';
 import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import type { VmRow } from './model.ts';
 import { registerRunner } from './register.ts';

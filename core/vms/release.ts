@@ -9,7 +9,7 @@ import { finishRun } from '../runs/finish.ts';
 import type { RunRow } from '../runs/model.ts';
 import { tryAgain } from '../runs/tryAgain.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import { changeVm, vmProof } from './change.ts';
 import { drainIdle, wakeExecution } from './drain.ts';

@@ -13,7 +13,7 @@ import type { RunRow } from '../runs/model.ts';
 import { tryAgain } from '../runs/tryAgain.ts';
 import { commit } from '../table/commit.ts';
 import { soonerLook } from '../table/deadline.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import type { Recovery } from '../watchdog/recoveries.ts';

@@ -4,7 +4,8 @@ import { isoTime, type ListBody } from '../contract/common.ts';
 import type { VmBody } from '../contract/runs.ts';
 import { mergedPage } from '../lists.ts';
 import type { Ports } from '../ports.ts';
-import { keys, LIST_SHARDS, lists } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { LIST_SHARDS, lists } from '../table/keys.ts';
 import { asRow } from '../table/rows.ts';
 import type { VmRow } from './model.ts';
 

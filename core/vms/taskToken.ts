@@ -5,7 +5,7 @@
  * sees the other; where both do, the second signal changes nothing.
  */
 import type { Ports } from '../ports.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asItem, asRow, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 import type { VmRow } from './model.ts';
 

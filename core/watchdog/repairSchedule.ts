@@ -6,7 +6,7 @@ import { advanceSchedule } from '../schedules/advance.ts';
 import { liveChange } from '../schedules/liveChange.ts';
 import type { ScheduleRow } from '../schedules/model.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import type { Action } from './rule.ts';
 

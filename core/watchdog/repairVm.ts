@@ -5,7 +5,7 @@ import type { Ports } from '../ports.ts';
 import { evidence } from '../runs/change.ts';
 import type { RunRow } from '../runs/model.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import { changeVm, vmProof, withoutSlot } from '../vms/change.ts';
 import type { Slot, VmRow } from '../vms/model.ts';

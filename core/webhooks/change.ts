@@ -2,7 +2,7 @@
 import type { Json } from '../contract/common.ts';
 import type { Ports } from '../ports.ts';
 import { appendEvent } from '../runs/events.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { eq, type Guard, guard, type Write } from '../table/model.ts';
 import { asItem, asValues, SCHEMA_VERSION } from '../table/rows.ts';
 import type { ListedWebhookRow, WebhookRow } from './model.ts';

@@ -6,7 +6,8 @@ import type { DeliveriesQuery, DeliveryBody, DeliveryDetailBody } from '../contr
 import { GuardFailed, NotFound } from '../errors.ts';
 import { mergedPage } from '../lists.ts';
 import type { Ports } from '../ports.ts';
-import { keys, LIST_SHARDS, lists } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { LIST_SHARDS, lists } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValues } from '../table/rows.ts';
 import { deliveryBody } from './body.ts';
@@ -71,10 +72,8 @@ export async function redeliver(
   if (row.claimedAt !== undefined) return deliveryBody(row, now);
   const set = sentAnew(ports, row, now);
   try {
-    const guards = [
-      guard('webhook.sameTry', eq('attemptCount', row.attemptCount)),
-      guard('webhook.notUnderWay', { op: 'hasNot', attribute: 'claimedAt' }),
-    ];
+    // Whoever takes it up meanwhile raises the number.
+    const guards = [guard('webhook.sameTry', eq('attemptCount', row.attemptCount))];
     await ports.store.transact([{ kind: 'update', key: keys.delivery(id), set: asValues(set), guards }]);
   } catch (error) {
     // It has just been taken up.

@@ -1,12 +1,14 @@
 /** An event becomes one delivery for each webhook that wants it. The same event again makes no other: its id says which it is. */
 import { GuardFailed } from '../errors.ts';
+import { eventId } from '../feed/model.ts';
 import { derivedId } from '../ids.ts';
 import type { Ports } from '../ports.ts';
 import type { EventRow } from '../runs/model.ts';
-import { checkPartition, keys, LIST_SHARDS, lists, shardOf, WEBHOOK_PREFIX } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
+import { checkPartition, LIST_SHARDS, lists, shardOf, WEBHOOK_PREFIX } from '../table/keys.ts';
 import { absent, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, SCHEMA_VERSION } from '../table/rows.ts';
-import { eventIdOf, isTold, payloadOf, wants } from './filter.ts';
+import { isTold, payloadOf, wants } from './filter.ts';
 import type { DeliveryRow, ListedWebhookRow } from './model.ts';
 
 /** More than a tenant may have. */
@@ -38,7 +40,7 @@ export type NewDelivery = Pick<
 function deliveryOf(event: EventRow, webhookId: string): NewDelivery {
   const { tenantId, type: eventType, at: createdAt } = event;
   const id = derivedId('msg_', createdAt, 'delivery', webhookId, event.pk, event.sk);
-  return { tenantId, id, webhookId, eventType, eventId: eventIdOf(event), payload: payloadOf(event), createdAt };
+  return { tenantId, id, webhookId, eventType, eventId: eventId(event), payload: payloadOf(event), createdAt };
 }
 
 export function putDelivery({ config }: Pick<Ports, 'config'>, delivery: NewDelivery): Write {

@@ -2,7 +2,7 @@
 import { GuardFailed } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { commit } from '../table/commit.ts';
-import { keys } from '../table/keys.ts';
+import * as keys from '../table/itemKeys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow } from '../table/rows.ts';
 import { changeWebhook } from './change.ts';
@@ -43,14 +43,13 @@ export async function fareIll(ports: Ports, webhookId: string, gone?: string): P
     'webhook.faresAsRead',
     webhook.failures === undefined ? { op: 'hasNot', attribute: 'failures' } : eq('failures', webhook.failures),
   );
-  const active = guard('webhook.stillActive', eq('status', 'active'));
   await unlessOvertaken(
     ports.store.transact([
       {
         kind: 'update',
         key: keys.webhook(webhookId),
         set: { failingSince: since, failures, holdUntil: now + holdMs(failures) },
-        guards: [stands, active],
+        guards: [stands],
       },
     ]),
   );

@@ -67,7 +67,7 @@ export function createDoor(stack: CandorStack, api: CandorFunction, register: Ca
 }
 
 function createStage(stack: CandorStack, httpApi: HttpApi): LogGroup {
-  const { domain } = stack.installation.config;
+  const { domain, throttle } = stack.installation.config;
   const logGroup = new LogGroup(stack, 'AccessLog', {
     logGroupName: `/aws/vendedlogs/apigateway/${stack.installation.id}`,
     retention: stack.logRetention,
@@ -104,8 +104,7 @@ function createStage(stack: CandorStack, httpApi: HttpApi): LogGroup {
     httpApi,
     stageName: '$default',
     autoDeploy: true,
-    // Below the account's own limit: an installation that is flooded leaves room for others.
-    throttle: { rateLimit: 2000, burstLimit: 2000 },
+    throttle: { rateLimit: throttle.requestsPerSecond, burstLimit: throttle.burst },
     accessLogSettings: {
       destination: new LogGroupLogDestination(logGroup),
       format: AccessLogFormat.custom(JSON.stringify(format)),

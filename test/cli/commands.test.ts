@@ -230,14 +230,36 @@ test('renders a problem with every field, fact, remedy and the request id; with 
   expect(JSON.parse(machine.stderr)).toMatchObject({ code: 'name_taken', status: 409, ...members });
 });
 
-test('repeats reads after a 503 but never writes, and answers 5 when the server goes on failing', async () => {
+test('repeats reads and, under one key, POSTs after a 503, but no other write; 5 when the server goes on failing', async () => {
   let failures = 1;
   api.override = () => (failures-- > 0 ? problem(503, 'contended', 'Too many writers at once') : undefined);
   expect((await call(['system'])).code).toBe(0);
+  failures = 2;
+  expect((await call(['runs', 'create', '--agent', 'agt_one'])).code).toBe(0);
+  const keys = api.asked.filter((each) => each.method === 'POST').map(({ headers }) => headers['idempotency-key']);
+  expect([keys.length, new Set(keys).size]).toEqual([3, 1]);
+  expect(keys[0]).toMatch(/^[0-9a-f-]{36}$/);
   failures = 1000;
   const asked = api.asked.length;
   expect((await call(['runs', 'create', '--agent', 'agt_one'])).code).toBe(5);
-  expect(api.asked.length).toBe(asked + 1);
+  expect(api.asked.length).toBe(asked + 3);
+  api.override = ({ method }) =>
+    method === 'PATCH' ? problem(503, 'contended', 'Too many writers at once') : undefined;
+  expect((await call(['schedules', 'update', 'daily', '--name', 'x'])).code).toBe(5);
+  expect(api.asked.filter((each) => each.method === 'PATCH')).toHaveLength(1);
+});
+
+test('waits for the first of two requests under one key, and as long as a 429 says', async () => {
+  const answers = [
+    problem(409, 'idempotency_in_flight', 'The first request with this key is at work'),
+    { ...problem(429, 'rate_limited', 'Too many requests'), headers: { 'retry-after': '1' } },
+  ];
+  api.override = ({ method }) => (method === 'POST' ? answers.shift() : undefined);
+  const began = performance.now();
+  expect((await call(['schedules', 'trigger', 'sch_one', '--idempotency-key', 'mine'])).code).toBe(0);
+  expect(performance.now() - began).toBeGreaterThan(1000);
+  const keys = api.asked.filter((each) => each.method === 'POST').map(({ headers }) => headers['idempotency-key']);
+  expect(keys).toEqual(['mine', 'mine', 'mine']);
 });
 
 test('admits that it does not know whether a write was done when the connection breaks', async () => {
@@ -245,7 +267,9 @@ test('admits that it does not know whether a write was done when the connection 
   const { code, stderr } = await call(['schedules', 'trigger', 'sch_one']);
   expect(code).toBe(3);
   expect(stderr).toContain('is not known');
-  expect(api.asked.filter((each) => each.method === 'POST')).toHaveLength(1);
+  const keys = api.asked.filter((each) => each.method === 'POST').map(({ headers }) => headers['idempotency-key']);
+  expect([keys.length, new Set(keys).size]).toEqual([3, 1]);
+  expect(stderr).toContain(`Idempotency-Key, ${keys[0]}`);
 });
 
 test.each([

@@ -15,6 +15,13 @@ const part = (name: string, status: SystemBody['parts'][number]['status'] = 'ali
 const system = (over: Partial<SystemBody> = {}): SystemBody => ({
   version: { schema: 1 },
   parts: ['store', 'clock', 'watchdog', 'events', 'workflow', 'audit'].map((name) => part(name)),
+  limits: {
+    idempotencyKeyRetention: 'P1D',
+    requestsPerMinute: 1200,
+    inputBytes: 131072,
+    metadataBytes: 8192,
+    unconfirmedFiresPerDay: 300,
+  },
   asOf: AS_OF,
   ...over,
 });

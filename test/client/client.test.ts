@@ -153,13 +153,21 @@ describe('with a server that', () => {
     ['never took it', refused, false],
   ])('%s: a write is not sent again, and what is known of it is said', async (_, error, unsure) => {
     const failure = await facing([error])
-      .call('createRun', { path: { agentId: agentIdOf('0') } })
+      .call('updateAgent', { path: { agentId: agentIdOf('0') }, ifMatch: 1, body: {} })
       .catch((thrown: unknown) => thrown);
     expect(failure).toMatchObject({ unsure });
     expect(sent).toHaveLength(1);
   });
 
-  it('fails a write that has an idempotency key: it is sent again, with the same key', async () => {
+  it('fails a POST: it is sent again under a key of its own, and what came before it had an end is waited for', async () => {
+    const inFlight = json({ code: 'idempotency_in_flight' }, 409, { 'retry-after': '0' });
+    await facing([cut, inFlight, json({ id: 'run_x' }, 202)]).call('createRun', { path: { agentId: agentIdOf('0') } });
+    const keys = sent.map(({ headers }) => headers.get('idempotency-key'));
+    expect(keys).toEqual([keys[0], keys[0], keys[0]]);
+    expect(keys[0]).toMatch(/^[\w-]{36}$/);
+  });
+
+  it('takes a key of the caller', async () => {
     const candor = facing([cut, json({ id: 'run_x' }, 202)]);
     await candor.call('createRun', { path: { agentId: agentIdOf('0') }, idempotencyKey: 'mine' });
     expect(sent.map(({ headers }) => headers.get('idempotency-key'))).toEqual(['mine', 'mine']);

@@ -82,12 +82,17 @@ export async function clockHarness(world: World, fires: Deliverer, adapter: () =
     lose: (scheduleId) => adapter().lose(scheduleId),
     now: () => world.now,
     create: async ({ cron }) => {
-      const request = { name: `made ${++made}`, cadence: { cron, timezone: 'UTC' }, overlapPolicy: 'allow_all' };
+      const request = {
+        name: `made ${++made}`,
+        cadence: { cron, timezone: 'UTC' },
+        overlapPolicy: 'allow_all',
+        confirmFrequency: true,
+      };
       const { id } = await createSchedule(ports, world.caller, agent.id, ScheduleCreate.parse(request));
       return specOf(id);
     },
     change: async (scheduleId, { cron }) => {
-      const patch = SchedulePatch.parse({ cadence: { cron, timezone: 'UTC' } });
+      const patch = SchedulePatch.parse({ cadence: { cron, timezone: 'UTC' }, confirmFrequency: true });
       await patchSchedule(ports, world.caller, scheduleId, patch, { kind: 'any' });
     },
     deliver: ({ scheduleId, scheduledTime, specVersion }) =>
@@ -118,7 +123,7 @@ export async function clockHarness(world: World, fires: Deliverer, adapter: () =
       return specOf(id);
     },
     edit: async (scheduleId, { cron }) => {
-      const patch = SchedulePatch.parse({ cadence: { cron, timezone: 'UTC' } });
+      const patch = SchedulePatch.parse({ cadence: { cron, timezone: 'UTC' }, confirmFrequency: true });
       await patchSchedule(world.ports, world.caller, scheduleId, patch, { kind: 'any' });
       return specOf(scheduleId);
     },

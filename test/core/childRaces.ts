@@ -6,7 +6,7 @@ import type { ChildrenRow } from '../../core/runs/children.ts';
 import { sealFamily } from '../../core/runs/family.ts';
 import { nextAttempt } from '../../core/runs/nextAttempt.ts';
 import { createRun } from '../../core/runs/service.ts';
-import { keys } from '../../core/table/keys.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import { launchVm } from '../../core/vms/provision.ts';
 import type { World } from '../support/world.ts';
 import { type Race, tolerant } from './race.ts';

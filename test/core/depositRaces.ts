@@ -2,7 +2,7 @@
 import { CandorError } from '../../core/errors.ts';
 import type { Ports } from '../../core/ports.ts';
 import { storeArtifact, storeChunk } from '../../core/runs/deposits.ts';
-import { keys } from '../../core/table/keys.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import type { World } from '../support/world.ts';
 import { type Race, tolerant } from './race.ts';
 import { interleaved, runningRun } from './support.ts';

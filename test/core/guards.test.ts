@@ -29,7 +29,7 @@ import { fire } from '../../core/schedules/fire.ts';
 import { createSchedule, patchSchedule } from '../../core/schedules/service.ts';
 import { skipOccurrence } from '../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
-import { keys } from '../../core/table/keys.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import { giveUp } from '../../core/vms/drain.ts';
 import { LaunchThrottled } from '../../core/vms/launchErrors.ts';
 import { launchVm } from '../../core/vms/provision.ts';
@@ -39,6 +39,7 @@ import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../support
 import { CHILD_GUARDS_COVERED, CHILD_RACES } from './childRaces.ts';
 import { DEPOSIT_RACES } from './depositRaces.ts';
 import { FEED_RACES, GARBAGE_RACES } from './feedRaces.ts';
+import { IDEMPOTENCY_RACES } from './idempotencyRaces.ts';
 import { tolerant as played, type Race } from './race.ts';
 import {
   afterRead,
@@ -60,6 +61,7 @@ import {
 } from './support.ts';
 import { warmVm } from './vms/support.ts';
 import { WATCHDOG_GUARDS_COVERED, WATCHDOG_RACES } from './watchdogRaces.ts';
+import { WEBHOOK_GUARDS_COVERED, WEBHOOK_RACES } from './webhookRaces.ts';
 
 const FIRST = MONDAY_NOON + 5 * MINUTE;
 const none = { kind: 'none' } as const;
@@ -100,7 +102,9 @@ const RACES: readonly Race[] = [
   ...DEPOSIT_RACES,
   ...FEED_RACES,
   ...GARBAGE_RACES,
+  ...IDEMPOTENCY_RACES,
   ...WATCHDOG_RACES,
+  ...WEBHOOK_RACES,
   {
     without: ['limit.free'],
     when: 'another run takes the last place between an admission’s read and its write',
@@ -740,6 +744,7 @@ const RACES: readonly Race[] = [
 const COVERED: Readonly<Record<string, string>> = {
   ...CHILD_GUARDS_COVERED,
   ...WATCHDOG_GUARDS_COVERED,
+  ...WEBHOOK_GUARDS_COVERED,
   'run.createdOnce': 'fire.occurrenceOnce and fire.liveSetUnchanged; elsewhere the id is new',
   'run.sameAttempt': 'run.unchanged: every change of the attempt is a new version',
   'dispatch.noMarker': 'run.unchanged: the marker is set with a new version',

@@ -5,7 +5,7 @@ import { finishRun } from '../../core/runs/finish.ts';
 import type { EventRow, RunRow } from '../../core/runs/model.ts';
 import { createRun } from '../../core/runs/service.ts';
 import type { ScheduleRow } from '../../core/schedules/model.ts';
-import { keys } from '../../core/table/keys.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import type { Item, Key, Write } from '../../core/table/model.ts';
 import { heartbeat } from '../../core/vms/heartbeat.ts';
 import type { VmRow } from '../../core/vms/model.ts';
@@ -152,11 +152,16 @@ const touches = (writes: readonly Write[], key: Key): boolean =>
  * The victim's ports: just before its first transaction that touches `key` (or any), after all of its reads, the rival
  * runs to its end. So the worst interleaving happens every time.
  */
-export function interleaved(world: World, rival: () => Promise<unknown>, key?: Key): Ports {
+export function interleaved(
+  world: World,
+  rival: () => Promise<unknown>,
+  key?: Key,
+  applies: (writes: readonly Write[]) => boolean = () => true,
+): Ports {
   let done = false;
   const store = storeWith(world.ports.store, {
     transact: async (writes) => {
-      if (!done && (key === undefined || touches(writes, key))) {
+      if (!done && applies(writes) && (key === undefined || touches(writes, key))) {
         done = true;
         await rival();
       }

@@ -5,7 +5,7 @@ import { handleEvent } from '../../core/notifications/fanOut.ts';
 import { fire } from '../../core/schedules/fire.ts';
 import { firedInTime } from '../../core/schedules/ledger.ts';
 import { proofPublisher, publishProof, readSystem } from '../../core/system.ts';
-import { keys } from '../../core/table/keys.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import { observeVm } from '../../core/vms/release.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import { MONDAY_NOON, silentLog, type TestEngine, testEngine, type World } from '../support/world.ts';

@@ -3,7 +3,7 @@ import { auditSlice } from '../../core/audit/slice.ts';
 import { agentLimitId } from '../../core/limits/model.ts';
 import { finishRun } from '../../core/runs/finish.ts';
 import { createRun } from '../../core/runs/service.ts';
-import { keys } from '../../core/table/keys.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import { repairLimit } from '../../core/watchdog/repairLimit.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import type { World } from '../support/world.ts';

@@ -14,7 +14,7 @@ import {
 } from '../../core/contract/runs.ts';
 import type { ScheduleBody } from '../../core/contract/schedules.ts';
 import { agentLimitId } from '../../core/limits/model.ts';
-import { keys } from '../../core/table/keys.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import type { Item } from '../../core/table/model.ts';
 import { type CrashMachine, type Kill, waitFor } from './machine.ts';
 import { engineEndpoint, type Role } from './processes.ts';

@@ -15,7 +15,7 @@ const HERE = import.meta.dirname;
 const CANDOR = fileURLToPath(new URL('../../cli/candor.mjs', import.meta.url));
 const READY_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 30_000;
-const CONFIG = { maxWaitSeconds: 0.05 };
+const CONFIG = { maxWaitSeconds: 0.05, maxRequestsPerMinute: 0 };
 
 const HELP = `npm run test:fuzz -- [--short] [--examples N] [--seed N]
   --short       fewer requests, for every push

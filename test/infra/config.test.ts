@@ -55,6 +55,13 @@ describe('a configuration', () => {
       [{ limits: { leaseSeconds: 5 } }, /limits.heartbeatIdleSeconds: must be less than leaseSeconds/],
       [{ limits: { lease: 5 } }, /limits.lease: is no setting/],
       [{ limits: { pollEvents: true } }, /limits.pollEvents: is for one machine/],
+      [{ limits: { sweepsGarbage: true } }, /limits.sweepsGarbage: is for one machine/],
+      [{ limits: { maxRequestsPerMinute: 0.5 } }, /limits.maxRequestsPerMinute: must be a whole number, 0 or greater/],
+      [{ throttle: { requestsPerSecond: 1 } }, /throttle.requestsPerSecond: give at least 10/],
+      [
+        { throttle: { requestsPerSecond: 100 }, limits: { maxConcurrentVmsPerTenant: 200 } },
+        /throttle.requestsPerSecond: must be at least 200: 200 VMs send a heartbeat every 2 s/,
+      ],
       [{ retention: { logObjectsDays: 1, functionLogsDays: 1 } }, /retention.logObjectsDays: must be longer/],
       [{ production: true, retention: { keepData: false } }, /retention.keepData: production keeps its data/],
       [{ alarms: { emails: ['nobody'] } }, /alarms.emails\[0\]: give an e-mail address/],

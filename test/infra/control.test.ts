@@ -47,6 +47,14 @@ describe('the API', () => {
     expect(DefaultRouteSettings).toMatchObject({ ThrottlingRateLimit: 2000, ThrottlingBurstLimit: 2000 });
   });
 
+  it('lets through as much as the configuration says', () => {
+    const { control: throttled } = variant({ throttle: { requestsPerSecond: 300, burst: 50 } });
+    expect(throttled.one('AWS::ApiGatewayV2::Stage').Properties.DefaultRouteSettings).toMatchObject({
+      ThrottlingRateLimit: 300,
+      ThrottlingBurstLimit: 50,
+    });
+  });
+
   it('has one address: with a name of its own the other is closed', () => {
     const domain = {
       name: 'candor.example.com',

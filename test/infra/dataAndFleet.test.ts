@@ -1,6 +1,7 @@
 /** What holds data, and what VMs are launched from: each claim of docs/deploy.md as a property of the template. */
 import { describe, expect, it } from 'vitest';
 import { tableDefinition } from '../../adapters/aws/table.ts';
+import { TTL_ATTRIBUTE } from '../../core/table/garbage.ts';
 import { environment, functionsOf, type Resource, textOf, userDataOf, variant } from './support.ts';
 
 const ENVIRONMENTS = ['dev', 'staging', 'prod', 'emulator'];
@@ -52,6 +53,13 @@ describe('every environment', () => {
     }
     for (const template of [data, fleet, control, ops])
       expect(JSON.stringify(template.json)).not.toMatch(/resolve:secretsmanager|resolve:ssm-secure/);
+  });
+});
+
+it.each(ENVIRONMENTS)('the table of %s deletes what has expired by the attribute that the core writes', (name) => {
+  expect(environment(name).data.one('AWS::DynamoDB::Table').Properties.TimeToLiveSpecification).toEqual({
+    AttributeName: TTL_ATTRIBUTE,
+    Enabled: true,
   });
 });
 

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { AlarmConfig } from '../../config/alarms.ts';
 import { METRICS, type MetricName } from '../../core/metrics.ts';
-import { type AlarmSpec, metricsOf, SEVERITIES } from '../../lib/ops/alarm.ts';
+import { type AlarmSpec, evaluatedOn, metricsOf, SEVERITIES } from '../../lib/ops/alarm.ts';
 import { alarmCatalogue } from '../../lib/ops/catalogue.ts';
 import { environment, functionsOf, type Json, type Resource, type Template, textOf, variant } from './support.ts';
 
@@ -145,7 +145,22 @@ describe('the catalogue', () => {
   it('puts metrics in one formula only where they come together, or where none is no failure', () => {
     const formulas = SPECS.filter(({ measure }) => measure.from === 'formula');
     expect(formulas.map(({ name }) => name)).toEqual(['audit-not-clean', 'api-5xx']);
-    for (const { measure } of formulas) expect(measure.from === 'formula' && /FILL/.test(measure.formula)).toBe(false);
+    // Where all of a metric's data is missing a filled one may have none either: then that must mean the same as zero.
+    const filled = formulas.filter(({ measure }) => measure.from === 'formula' && /FILL/.test(measure.formula));
+    expect(filled.map(({ name, missing }) => [name, missing])).toEqual([['api-5xx', 'notBreaching']]);
+  });
+
+  it('fills with zeros what is zero without data, and not what may only be late, nor what must stand', () => {
+    const raw = SPECS.filter((each) => evaluatedOn(each) === each.measure && each.measure.from !== 'formula');
+    expect(raw.map(({ name }) => name).filter((name) => !name.endsWith('-dead-letters'))).toEqual([
+      'scheduler-dead',
+      'runs-stuck',
+      'orphan-instances',
+      'audit-missing',
+      'audit-double',
+      'events-behind',
+    ]);
+    expect(evaluatedOn(spec('watchdog-dead'))).toMatchObject({ from: 'formula', formula: 'FILL(measured, 0)' });
   });
 
   it('fits CloudWatch: periods, points and how far back both reach', () => {

@@ -7,7 +7,7 @@ import { sealsWith } from '../../adapters/system/seals.ts';
 import { systemTime } from '../../adapters/system/time.ts';
 import { feedShardOf } from '../../core/feed/model.ts';
 import { fire } from '../../core/schedules/fire.ts';
-import { keys } from '../../core/table/keys.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import { launchVm } from '../../core/vms/provision.ts';
 import { createWebhook, testWebhook } from '../../core/webhooks/service.ts';
 import { type FakeEndpoint, fakeEmptyEc2, fakeSecretsManager } from '../support/aws/endpoints.ts';

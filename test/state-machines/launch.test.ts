@@ -9,7 +9,7 @@ import { Ec2Fleet } from '../../adapters/aws/fleet.ts';
 import { type ExecutionEnd, LocalWorkflow } from '../../adapters/local/workflow.ts';
 import type { ExecutionInput, Ports } from '../../core/ports.ts';
 import { getRun } from '../../core/runs/service.ts';
-import { keys } from '../../core/table/keys.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import { LAUNCH_BACKOFF, pauseMsMax } from '../../core/vms/launchErrors.ts';
 import { awaitReady, dispatchRun, failRun, launchVm, releaseAttempt } from '../../core/vms/provision.ts';
 import { apiRun, FakeRunner, MINUTE, runRow, SECOND, vmRow } from '../core/support.ts';

@@ -23,6 +23,7 @@ import type {
   LogAddress,
   LogRecord,
   Ports,
+  Rates,
   Store,
   TokenClaims,
 } from '../../core/ports.ts';
@@ -87,6 +88,7 @@ export const OTHER_TOKEN = 'the-admin-token-of-tenant-b';
 
 export interface HttpWorld {
   readonly app: Hono;
+  readonly tableName: string;
   readonly ports: Ports;
   readonly now: { ms: number };
   readonly clocks: ClockSpec[];
@@ -128,13 +130,15 @@ export async function createHttpWorld(
     readonly requestId?: () => string;
     readonly features?: Features;
     readonly ids?: Ports['ids'];
+    readonly config?: object;
+    readonly rates?: (ports: Ports) => Rates;
   } = {},
 ): Promise<HttpWorld> {
   const tableName = `http${++tables}`;
   await ensureTable(engine.client, tableName);
   const real = new DynamoStore(engine.client, tableName);
   const now = { ms: Date.parse('2027-01-01T00:00:00Z') };
-  const fakes = createFakes(now);
+  const fakes = createFakes(now, CoreConfig.parse(options.config ?? {}));
   const ports: Ports = {
     ...fakes.ports,
     ...(options.ids !== undefined && { ids: options.ids }),
@@ -157,14 +161,16 @@ export async function createHttpWorld(
     createApp({
       ports,
       authenticate: async (bearer) => (await first(bearer)) ?? (await second(bearer)),
+      // A test's clock stands still: it would be refused for what it sends in many seconds.
+      rates: options.rates?.(ports) ?? { take: async () => undefined },
       ...(options.requestId !== undefined && { requestId: options.requestId }),
       ...(options.features !== undefined && { features: options.features }),
     }),
   );
-  return { app, ports, now, ...fakes.records, send: (method, path, sent) => send(app, method, path, sent) };
+  return { app, tableName, ports, now, ...fakes.records, send: (method, path, sent) => send(app, method, path, sent) };
 }
 
-function createFakes(now: { ms: number }) {
+function createFakes(now: { ms: number }, config: CoreConfig) {
   const clocks: ClockSpec[] = [];
   const executions: { readonly name: string; readonly input: ExecutionInput }[] = [];
   const launches: LaunchSpec[] = [];
@@ -219,7 +225,7 @@ function createFakes(now: { ms: number }) {
       send: async () => ({ kind: 'failed', detail: 'the tests send nothing', tookMs: 0 }),
     },
     log: { info: note('info'), warn: note('warn'), error: note('error') },
-    config: CoreConfig.parse({}),
+    config,
   };
   return { ports, records: { clocks, executions, launches, chunks, logged } };
 }

@@ -129,6 +129,7 @@ async function makeWorld(store: DynamoStore, tableName: string, config: CoreConf
           name: `schedule ${++schedules}`,
           cadence: { cron: '*/5 * * * *', timezone: 'UTC' },
           input: { hello: 'world' },
+          confirmFrequency: true,
           ...overrides,
         }),
       ),

@@ -9,6 +9,7 @@ import { example, schemaRows, typeOf } from './schemas.ts';
 import { STYLE } from './style.ts';
 
 export interface Parameter {
+  readonly $ref?: string;
   readonly name: string;
   readonly in: string;
   readonly required: boolean;
@@ -55,6 +56,7 @@ interface Document {
   readonly tags: readonly { readonly name: string; readonly description: string }[];
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
   readonly components: {
+    readonly parameters: Readonly<Record<string, Parameter>>;
     readonly responses: Readonly<Record<string, Answer>>;
     readonly schemas: Readonly<Record<string, Schema>>;
   };
@@ -124,7 +126,8 @@ ${join(placed.map((each) => operationArticle(each, document)))}
 }
 
 function operationArticle({ path, method, operation }: Placed, document: Document): Html {
-  const { operationId, summary, description, parameters, requestBody, responses } = operation;
+  const { operationId, summary, description, requestBody, responses } = operation;
+  const parameters = operation.parameters.map((each) => referred(each, document.components.parameters));
   const role = operation['x-least-role'];
   const [body] = Object.entries(requestBody?.content ?? {});
   return html`<article>
@@ -159,8 +162,11 @@ ${join(
   ),
 )}</tbody></table>`;
 
+const referred = <T extends { readonly $ref?: string }>(one: T, components: Readonly<Record<string, T>>): T =>
+  components[one.$ref?.split('/').at(-1) ?? ''] ?? one;
+
 function answerRow(status: string, given: Answer, document: Document): Html {
-  const answer = document.components.responses[given.$ref?.split('/').at(-1) ?? ''] ?? given;
+  const answer = referred(given, document.components.responses);
   const bodies = Object.entries(answer.content ?? {}).map(([type, { schema }]) => {
     const shown = schema?.allOf?.[0] ?? schema;
     return shown === undefined ? code(type) : typeOf(shown);

@@ -20,6 +20,8 @@ import { type Route, route } from '../route.ts';
 const ONE = '/v1/principals/:principalId';
 const KEY = `${ONE}/keys/:keyId`;
 
+const LOST_KEY = 'Revoke the key that it names, and create another one.';
+
 const principalRoutes: readonly Route[] = [
   route({
     operation: 'getMe',
@@ -52,6 +54,9 @@ const principalRoutes: readonly Route[] = [
     handle: async ({ ports, caller, body }) => {
       const principal = await createPrincipal(ports, caller, body);
       return created(principal, `/v1/principals/${principal.id}`);
+    },
+    repeat: {
+      created: async ({ ports, caller }, id) => created(await getPrincipal(ports, caller, id), `/v1/principals/${id}`),
     },
   }),
   route({
@@ -103,6 +108,7 @@ const keyRoutes: readonly Route[] = [
     body: { schema: KeyCreate },
     handle: async ({ ports, caller, param, body }) =>
       json(await createKey(ports, caller, param('principalId'), body), 201),
+    repeat: { secret: LOST_KEY },
   }),
   route({
     operation: 'rotateKey',
@@ -116,6 +122,7 @@ const keyRoutes: readonly Route[] = [
     body: { schema: KeyRotate, optional: true },
     handle: async ({ ports, caller, param, body }) =>
       json(await rotateKey(ports, caller, param('principalId'), param('keyId'), body), 201),
+    repeat: { secret: LOST_KEY },
   }),
   route({
     operation: 'revokeKey',

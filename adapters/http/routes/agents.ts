@@ -34,6 +34,9 @@ export const agentRoutes: readonly Route[] = [
       const agent = await createAgent(ports, caller, body);
       return created(agent, `/v1/agents/${agent.id}`);
     },
+    repeat: {
+      created: async ({ ports, caller }, id) => created(await getAgent(ports, caller, id), `/v1/agents/${id}`),
+    },
   }),
   route({
     operation: 'getAgent',

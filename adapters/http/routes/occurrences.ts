@@ -24,6 +24,7 @@ import { accepted, changed, json } from '../answers.ts';
 import { answers } from '../declare.ts';
 import { readIfMatch } from '../parse.ts';
 import { type Route, route } from '../route.ts';
+import { asItStands } from './schedules.ts';
 
 const ONE = '/v1/schedules/:scheduleId';
 const BACKFILL = `${ONE}/backfills/:backfillId`;
@@ -118,6 +119,7 @@ const skipRoutes: readonly Route[] = [
     body: { schema: SkipRequest },
     handle: async ({ ports, caller, request, param, body }) =>
       changed(await skipOccurrence(ports, caller, param('scheduleId'), body, readIfMatch(request))),
+    repeat: asItStands,
   }),
   route({
     operation: 'unskipOccurrence',
@@ -130,8 +132,11 @@ const skipRoutes: readonly Route[] = [
     body: { schema: UnskipRequest },
     handle: async ({ ports, caller, request, param, body }) =>
       changed(await unskipOccurrence(ports, caller, param('scheduleId'), body, readIfMatch(request))),
+    repeat: asItStands,
   }),
 ];
+
+const pathOf = ({ scheduleId, backfillId }: BackfillBody) => `/v1/schedules/${scheduleId}/backfills/${backfillId}`;
 
 const CancelBackfillRequest = z.strictObject({});
 
@@ -148,7 +153,13 @@ const backfillRoutes: readonly Route[] = [
     body: { schema: BackfillRequest },
     handle: async ({ ports, caller, request, param, body }) => {
       const backfill = await startBackfill(ports, caller, param('scheduleId'), body, readIfMatch(request));
-      return accepted(backfill, `/v1/schedules/${backfill.scheduleId}/backfills/${backfill.backfillId}`);
+      return accepted(backfill, pathOf(backfill));
+    },
+    repeat: {
+      created: async ({ ports, caller, param }, id) => {
+        const backfill = await getBackfill(ports, caller, param('scheduleId'), id);
+        return accepted(backfill, pathOf(backfill));
+      },
     },
   }),
   route({
@@ -172,6 +183,10 @@ const backfillRoutes: readonly Route[] = [
     body: { schema: CancelBackfillRequest, optional: true },
     handle: async ({ ports, caller, request, param }) =>
       json(await cancelBackfill(ports, caller, param('scheduleId'), param('backfillId'), readIfMatch(request))),
+    repeat: {
+      done: async ({ ports, caller, param }) =>
+        json(await getBackfill(ports, caller, param('scheduleId'), param('backfillId'))),
+    },
   }),
 ];
 

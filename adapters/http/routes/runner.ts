@@ -33,6 +33,7 @@ export const runnerRoutes: readonly Route[] = [
     problems: ['illegal_transition'],
     body: { schema: RegisterRequest },
     handle: async ({ ports, caller, body }) => json(await registerRunner(ports, caller, body)),
+    repeat: 'harmless',
   }),
   route({
     operation: 'heartbeat',
@@ -44,6 +45,7 @@ export const runnerRoutes: readonly Route[] = [
     problems: ['illegal_transition', 'stale_generation', 'stale_heartbeat'],
     body: { schema: HeartbeatRequest, maxBytes: HEARTBEAT_BYTES_MAX, mend: mendOutputs },
     handle: async ({ ports, caller, body }) => json(await heartbeat(ports, caller, body)),
+    repeat: 'harmless',
   }),
   route({
     operation: 'putLogChunk',

@@ -16,7 +16,7 @@ import {
 import type { Ports } from '../../../core/ports.ts';
 import { cancelRun } from '../../../core/runs/cancel.ts';
 import { explainRun } from '../../../core/runs/explain.ts';
-import { listChildren, sealFamily } from '../../../core/runs/family.ts';
+import { listChildren, SEALED_LIMIT, sealFamily } from '../../../core/runs/family.ts';
 import { listRunEvents, readArtifact, readRunLogs } from '../../../core/runs/reading.ts';
 import { retryRun } from '../../../core/runs/retry.ts';
 import { createRun, getRun, listRuns, loadRun } from '../../../core/runs/service.ts';
@@ -51,6 +51,14 @@ const LogsQuery = z.strictObject({
     .default(0),
 });
 
+/** What every request that makes a run is answered with, once the run is there. */
+export const newRun = {
+  created: async (
+    { ports, caller }: { readonly ports: Ports; readonly caller: { readonly tenantId: string } },
+    id: string,
+  ) => created(await getRun(ports, caller, id), `/v1/runs/${id}`, 202),
+};
+
 export const runRoutes: readonly Route[] = [
   route({
     operation: 'createRun',
@@ -66,6 +74,7 @@ export const runRoutes: readonly Route[] = [
       const run = await createRun(ports, caller, param('agentId'), body.input, body.overrides);
       return created(run, `/v1/runs/${run.id}`, 202);
     },
+    repeat: newRun,
   }),
   route({
     operation: 'listRuns',
@@ -106,6 +115,7 @@ export const runRoutes: readonly Route[] = [
       });
       return changed(await getRun(ports, caller, param('runId')), 202);
     },
+    repeat: { done: async ({ ports, caller, param }) => changed(await getRun(ports, caller, param('runId')), 202) },
   }),
   route({
     operation: 'retryRun',
@@ -122,6 +132,7 @@ export const runRoutes: readonly Route[] = [
       const run = await retryRun(ports, caller, param('runId'), body.input, readIfMatch(request));
       return created(run, `/v1/runs/${run.id}`, 202);
     },
+    repeat: newRun,
   }),
   route({
     operation: 'explainRun',
@@ -154,6 +165,10 @@ export const runRoutes: readonly Route[] = [
       const by = caller.kind === 'run' ? caller.runId : caller.principalId;
       const attempt = caller.kind === 'run' ? { attempt: caller.attempt } : {};
       return json(await sealFamily(ports, { ...caller, by, ...attempt }, param('runId')));
+    },
+    repeat: {
+      done: async ({ ports, caller, param }) =>
+        json(await listChildren(ports, caller, param('runId'), { limit: SEALED_LIMIT })),
     },
   }),
   route({

@@ -26,11 +26,18 @@ import { triggerSchedule } from '../../../core/schedules/trigger.ts';
 import { changed, created, json, noContent, resource } from '../answers.ts';
 import { answers } from '../declare.ts';
 import { readIfMatch } from '../parse.ts';
-import { type Route, route } from '../route.ts';
+import { type Call, type Route, route } from '../route.ts';
 import { DeleteQuery, PatchQuery } from './query.ts';
+import { newRun } from './runs.ts';
 
 const OF_AGENT = '/v1/agents/:agentId/schedules';
 const ONE = '/v1/schedules/:scheduleId';
+
+/** What an action on a schedule is answered with, once it has had its effect. */
+export const asItStands = {
+  done: async ({ ports, caller, param }: Pick<Call<'principal', unknown, unknown>, 'ports' | 'caller' | 'param'>) =>
+    changed(await getSchedule(ports, caller, param('scheduleId'))),
+};
 
 const ResumeRequest = z.strictObject({});
 
@@ -43,6 +50,7 @@ const previewRoute = route({
   answers: answers.json('Its occurrences, and what AWS is told.', PreviewBody),
   body: { schema: PreviewRequest },
   handle: async ({ ports, body }) => json(previewCadence(ports, body)),
+  repeat: 'harmless',
 });
 
 const resourceRoutes: readonly Route[] = [
@@ -69,6 +77,9 @@ const resourceRoutes: readonly Route[] = [
     handle: async ({ ports, caller, param, body }) => {
       const schedule = await createSchedule(ports, caller, param('agentId'), body);
       return created(schedule, `/v1/schedules/${schedule.id}`);
+    },
+    repeat: {
+      created: async ({ ports, caller }, id) => created(await getSchedule(ports, caller, id), `/v1/schedules/${id}`),
     },
   }),
   route({
@@ -154,6 +165,7 @@ const actionRoutes: readonly Route[] = [
     body: { schema: PauseRequest, optional: true },
     handle: async ({ ports, caller, request, param, body }) =>
       changed(await pauseSchedule(ports, caller, param('scheduleId'), body.reason, readIfMatch(request))),
+    repeat: asItStands,
   }),
   route({
     operation: 'resumeSchedule',
@@ -167,6 +179,7 @@ const actionRoutes: readonly Route[] = [
     body: { schema: ResumeRequest, optional: true },
     handle: async ({ ports, caller, request, param }) =>
       changed(await resumeSchedule(ports, caller, param('scheduleId'), readIfMatch(request))),
+    repeat: asItStands,
   }),
   route({
     operation: 'triggerSchedule',
@@ -183,6 +196,7 @@ const actionRoutes: readonly Route[] = [
       const run = await triggerSchedule(ports, caller, param('scheduleId'), body, readIfMatch(request));
       return created(run, `/v1/runs/${run.id}`, 202);
     },
+    repeat: newRun,
   }),
 ];
 

@@ -41,5 +41,6 @@ export const vmRoutes: readonly Route[] = [
       const vm = await requestDrain(ports, caller, param('vmId'), readIfMatch(request));
       return changed(vmBody(vm, ports.time.now()), 202);
     },
+    repeat: { done: async ({ ports, caller, param }) => changed(await getVm(ports, caller, param('vmId')), 202) },
   }),
 ];

@@ -23,10 +23,19 @@ import {
 import { changed, created, json, noContent, resource } from '../answers.ts';
 import { answers } from '../declare.ts';
 import { readIfMatch } from '../parse.ts';
-import { type Route, route } from '../route.ts';
+import { type Call, type Route, route } from '../route.ts';
 
 const ONE = '/v1/webhooks/:webhookId';
 const DELIVERY = `${ONE}/deliveries/:deliveryId`;
+
+const LOST_SECRET = 'Rotate its secret, without a key or under a new one.';
+
+/** As it was answered at first: without what is sent, which only the detail shows. */
+async function onItsWay({ ports, caller, param }: PrincipalCall, deliveryId: string): Promise<Response> {
+  const { payload: _, ...delivery } = await getDelivery(ports, caller, param('webhookId'), deliveryId);
+  return json(delivery, 202);
+}
+type PrincipalCall = Pick<Call<'principal', unknown, unknown>, 'ports' | 'caller' | 'param'>;
 
 const ofWebhooks: readonly Route[] = [
   route({
@@ -52,6 +61,7 @@ const ofWebhooks: readonly Route[] = [
       const webhook = await createWebhook(ports, caller, body);
       return created(webhook, `/v1/webhooks/${webhook.id}`);
     },
+    repeat: { secret: LOST_SECRET },
   }),
   route({
     operation: 'getWebhook',
@@ -100,6 +110,7 @@ const ofWebhooks: readonly Route[] = [
     body: { schema: SecretRotate, optional: true },
     handle: async ({ ports, caller, param, body }) =>
       changed(await rotateSecret(ports, caller, param('webhookId'), body)),
+    repeat: { secret: LOST_SECRET },
   }),
   route({
     operation: 'testWebhook',
@@ -110,6 +121,7 @@ const ofWebhooks: readonly Route[] = [
     answers: answers.accepted('The delivery, which is on its way.', DeliveryBody, []),
     problems: ['illegal_transition'],
     handle: async ({ ports, caller, param }) => json(await testWebhook(ports, caller, param('webhookId')), 202),
+    repeat: { created: onItsWay },
   }),
 ];
 
@@ -145,6 +157,7 @@ const ofDeliveries: readonly Route[] = [
     problems: ['illegal_transition'],
     handle: async ({ ports, caller, param }) =>
       json(await redeliver(ports, caller, param('webhookId'), param('deliveryId')), 202),
+    repeat: { done: (call) => onItsWay(call, call.param('deliveryId')) },
   }),
 ];
 

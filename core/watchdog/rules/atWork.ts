@@ -5,7 +5,7 @@
 import { CandorError, type ErrorCode } from '../../errors.ts';
 import { cancelRun } from '../../runs/cancel.ts';
 import type { RunRow } from '../../runs/model.ts';
-import { keys } from '../../table/keys.ts';
+import * as keys from '../../table/itemKeys.ts';
 import { asRow } from '../../table/rows.ts';
 import type { VmRow } from '../../vms/model.ts';
 import { loseRun } from '../../vms/release.ts';

@@ -2,7 +2,7 @@
 import { cancelCommand } from '../../runs/cancel.ts';
 import type { CancelRecord, RunRow } from '../../runs/model.ts';
 import { commit } from '../../table/commit.ts';
-import { keys } from '../../table/keys.ts';
+import * as keys from '../../table/itemKeys.ts';
 import { asRow } from '../../table/rows.ts';
 import { changeVm, vmProof, withCommand } from '../../vms/change.ts';
 import { giveUp } from '../../vms/drain.ts';

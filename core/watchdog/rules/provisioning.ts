@@ -5,7 +5,7 @@ import { evidence } from '../../runs/change.ts';
 import { executionName, startExecution } from '../../runs/execution.ts';
 import { finishRun } from '../../runs/finish.ts';
 import type { RunRow } from '../../runs/model.ts';
-import { keys } from '../../table/keys.ts';
+import * as keys from '../../table/itemKeys.ts';
 import { asRow } from '../../table/rows.ts';
 import { failRun, releaseAttempt } from '../../vms/provision.ts';
 import { triedSuffix } from '../../vms/tried.ts';

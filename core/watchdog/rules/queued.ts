@@ -7,7 +7,7 @@ import { finishRun } from '../../runs/finish.ts';
 import type { RunRow } from '../../runs/model.ts';
 import { placeRun } from '../../runs/place.ts';
 import { displace } from '../../schedules/displace.ts';
-import { keys } from '../../table/keys.ts';
+import * as keys from '../../table/itemKeys.ts';
 import { asRow } from '../../table/rows.ts';
 import { moveCheck } from '../checks.ts';
 import { repairLimit } from '../repairLimit.ts';

@@ -2,7 +2,7 @@
 import type { InstanceObservation } from '../../ports.ts';
 import { evidence } from '../../runs/change.ts';
 import { commit } from '../../table/commit.ts';
-import { keys } from '../../table/keys.ts';
+import * as keys from '../../table/itemKeys.ts';
 import { guard } from '../../table/model.ts';
 import { asRow } from '../../table/rows.ts';
 import { changeVm, leaseEnd, vmProof } from '../../vms/change.ts';
@@ -56,9 +56,9 @@ export const readyRule = rule<VmRow, Evidence, Decision>({
         return [];
       case 'release': {
         const because = 'it carries no run';
-        await releaseVm(ports, vm.id, because);
-        // Kept warm, its time is over: it goes as it was meant to, and nothing was put right.
-        if (vm.idleSince !== undefined) return [];
+        const released = await releaseVm(ports, vm.id, because);
+        // A run took it meanwhile. Or it was kept warm and its time is over: it goes as it was meant to.
+        if (released !== 'released' || vm.idleSince !== undefined) return [];
         return [{ rule: 'vm_idle', subject: vm.id, did: 'released it', because }];
       }
       case 'record_end':

@@ -9,7 +9,7 @@ import { flexibleMs } from '../../schedules/decide.ts';
 import { firstUndecided } from '../../schedules/expected.ts';
 import { fire } from '../../schedules/fire.ts';
 import type { ScheduleRow } from '../../schedules/model.ts';
-import { keys } from '../../table/keys.ts';
+import * as keys from '../../table/itemKeys.ts';
 import { eq, guard } from '../../table/model.ts';
 import { asRow } from '../../table/rows.ts';
 import { leakedRuns, repairSchedule } from '../repairSchedule.ts';

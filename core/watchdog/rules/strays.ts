@@ -4,7 +4,8 @@
  * another watchdog, forgets nothing.
  */
 import type { ListedInstance, Ports } from '../../ports.ts';
-import { keys, STRAY_INSTANCES } from '../../table/keys.ts';
+import * as keys from '../../table/itemKeys.ts';
+import { STRAY_INSTANCES } from '../../table/keys.ts';
 import { asItem, asRow, type RowBase, SCHEMA_VERSION } from '../../table/rows.ts';
 import type { VmRow } from '../../vms/model.ts';
 import { type Action, isHolding, type RuleContext, type View } from '../rule.ts';

@@ -2,7 +2,7 @@
 import { isTerminal } from '../../contract/runs.ts';
 import type { InstanceObservation } from '../../ports.ts';
 import type { RunRow } from '../../runs/model.ts';
-import { keys } from '../../table/keys.ts';
+import * as keys from '../../table/itemKeys.ts';
 import { asRow } from '../../table/rows.ts';
 import type { VmRow } from '../../vms/model.ts';
 import { observeVm, releaseVm } from '../../vms/release.ts';
@@ -34,7 +34,7 @@ export const unregisteredRule = rule<VmRow, Evidence, Decision>({
   act: async ({ ports }, vm, decision) => {
     if (decision.do === 'release') {
       const because = `run ${vm.purpose.runId} needs it no more`;
-      await releaseVm(ports, vm.id, because);
+      if ((await releaseVm(ports, vm.id, because)) !== 'released') return [];
       return [{ rule: 'vm_unneeded', subject: vm.id, did: 'released it', because }];
     }
     // It is looked at once more: only what is seen twice is gone.

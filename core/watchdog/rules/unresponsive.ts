@@ -1,7 +1,7 @@
 /** A VM that is `unresponsive`: silent, while the fleet says that it runs. At its second deadline it is given up. */
 import { evidence } from '../../runs/change.ts';
 import { commit } from '../../table/commit.ts';
-import { keys } from '../../table/keys.ts';
+import * as keys from '../../table/itemKeys.ts';
 import { asRow } from '../../table/rows.ts';
 import { changeVm, vmProof } from '../../vms/change.ts';
 import type { VmRow } from '../../vms/model.ts';

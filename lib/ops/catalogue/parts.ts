@@ -50,7 +50,7 @@ const watchdogAlarms: readonly AlarmSpec[] = [
     severity: 'ticket',
     impact: 'Items cannot be looked at by the watchdog: whatever they stand for does not recover by itself.',
     firstCommand:
-      'aws logs tail /aws/lambda/{id}-watchdog --since 1h --filter-pattern \'{ $.message = "watchdog.item_failed" || $.message = "watchdog.fleet_failed" }\'',
+      'aws logs tail /aws/lambda/{id}-watchdog --since 1h --filter-pattern \'{ $.message = "watchdog.item_failed" || $.message = "watchdog.fleet_failed" || $.message = "watchdog.index_failed" }\'',
     measure: { from: 'candor', metric: 'WatchdogItemFailures', statistic: 'Sum' },
     // An item that fails is looked at again after a quarter of an hour at the latest.
     periodSeconds: 900,

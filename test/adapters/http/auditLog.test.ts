@@ -215,7 +215,11 @@ describe('the log of changes, where the table does not answer', () => {
       principalId: 'usr_a',
       grants: { role: 'admin' },
     } as const;
-    return createApp({ ports: { ...world.ports, store: faulty }, authenticate: async () => caller });
+    return createApp({
+      ports: { ...world.ports, store: faulty },
+      authenticate: async () => caller,
+      rates: { take: async () => undefined },
+    });
   }
   const post = (app: ReturnType<typeof failing>, path: string, body = {}) =>
     app.request(path, {

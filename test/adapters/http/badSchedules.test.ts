@@ -226,7 +226,7 @@ describe('is refused with the field and what is wrong with it:', () => {
 test('a backfill of more than 1000 occurrences is refused before anything is written', async () => {
   const { agent } = at;
   const made = await world.send('POST', `/v1/agents/${agent}/schedules`, {
-    body: { name: 'minutely', cadence: { every: '1m', startAt: '2026-01-01T00:00:00Z' } },
+    body: { name: 'minutely', cadence: { every: '1m', startAt: '2026-01-01T00:00:00Z' }, confirmFrequency: true },
   });
   const path = `/v1/schedules/${made.body.id}`;
   const answer = await world.send('POST', `${path}/backfill`, {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { bootstrapAuthenticate } from '../../../adapters/http/bootstrap.ts';
 import { BOOTSTRAP_TENANT, LOCAL_ADMIN } from '../../../core/access/principals.ts';
 import type { TokenClaims } from '../../../core/ports.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 
 const TOKEN = 'a-token-that-the-stack-has-generated';

@@ -28,7 +28,11 @@ function listened(over: Partial<Ports> = {}) {
     ...over,
   };
   const caller = { kind: 'principal', tenantId: 'tenant_a', principalId: 'usr_a', grants: { role: 'admin' } } as const;
-  return createApp({ ports, authenticate: async (bearer) => (bearer === ADMIN_TOKEN ? caller : undefined) });
+  return createApp({
+    ports,
+    rates: { take: async () => undefined },
+    authenticate: async (bearer) => (bearer === ADMIN_TOKEN ? caller : undefined),
+  });
 }
 
 /** A path with ids that could be. */

@@ -1,7 +1,7 @@
 /** Service accounts and their keys, over HTTP: shown once, cut down, replaced without a gap, revoked at once. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { EventRow } from '../../../core/runs/model.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { asRow } from '../../../core/table/rows.ts';
 import {
   createHttpWorld,

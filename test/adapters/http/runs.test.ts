@@ -154,6 +154,7 @@ describe('artifacts', () => {
           principalId: 'u',
           grants: { role: 'admin' },
         }),
+        rates: { take: async () => undefined },
       }),
     );
     send = (method, url, body, token = 'x') =>

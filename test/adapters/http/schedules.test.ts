@@ -98,6 +98,7 @@ describe('a preview', () => {
   test('warns of a thousand runs a day, and says what AWS cannot', async () => {
     expect((await preview({ cadence: { cron: '* * * * *', timezone: 'UTC' } })).warnings).toEqual([
       'fires 1,440 times a day',
+      'is taken only with confirmFrequency: 300 times a day is the limit without',
     ]);
     const odd = await preview({ cadence: { every: 'PT90S' } });
     expect(odd.awsExpression).toBeUndefined();

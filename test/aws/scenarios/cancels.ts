@@ -1,7 +1,7 @@
 /** A cancel in each of the states that a run can be in. */
 import assert from 'node:assert/strict';
 import type { RunBody } from '../../../core/contract/runs.ts';
-import { runningExecutions } from '../executions.ts';
+import { endedExecution } from '../executions.ts';
 import type { Scenario } from '../scenario.ts';
 import { until, type World, witnessed } from '../world.ts';
 
@@ -75,7 +75,7 @@ const waiting: Scenario = {
     const body = await cancelled(world, run);
     assert.equal(body.vmId, undefined);
     shortage.end();
-    await until('its execution has ended', async () => (await runningExecutions(world)).length === 0);
+    await until('its execution has ended', () => endedExecution(world, run));
     assert.equal(world.host.instances().length, before);
     assert.deepEqual(witnessed(orders), []);
     await refused(world, run);

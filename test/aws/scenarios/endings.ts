@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import type { VmBody } from '../../../core/contract/runs.ts';
-import { runningExecutions } from '../executions.ts';
+import { endedExecution, executionOf } from '../executions.ts';
 import type { Hosted } from '../host/host.ts';
 import type { Scenario } from '../scenario.ts';
 import { open, until, type World, witnessed } from '../world.ts';
@@ -16,12 +16,9 @@ const aborted: Scenario = {
     const before = world.host.instances().length;
     const run = await world.run(await world.worker({ retry: { maxAttempts: 1 } }), world.orders());
     await until('the instance is launched', () => world.host.instances().length > before);
-    const executions = await until('the execution', async () => {
-      const found = await runningExecutions(world);
-      return found.length > 0 && found;
-    });
-    for (const executionArn of executions)
-      await world.sfn.send(new StopExecutionCommand({ executionArn, error: 'Operator', cause: 'somebody stopped it' }));
+    const { executionArn, status } = await until('the execution', () => executionOf(world, run));
+    assert.equal(status, 'RUNNING');
+    await world.sfn.send(new StopExecutionCommand({ executionArn, error: 'Operator', cause: 'somebody stopped it' }));
     const body = await world.ended(run, 300);
     assert.equal(body.status, 'failed', JSON.stringify(body));
     await world.endedOnce(body);
@@ -71,7 +68,7 @@ const neverBoots: Scenario = {
     const launched = world.host.instances().slice(before);
     assert.equal(launched.length, 1, 'no other instance was launched');
     await world.vmGone({ vmId: launched[0]?.vmId });
-    await until('its execution has ended', async () => (await runningExecutions(world)).length === 0);
+    await until('its execution has ended', () => endedExecution(world, run));
     await world.endedOnce(run);
     assert.deepEqual(witnessed(orders), []);
   },

@@ -32,7 +32,11 @@ const firesByItself: Scenario = {
   async play(world) {
     const agent = await world.worker();
     const orders = world.orders({ lines: 2, output: { answer: 42 } });
-    const schedule = await world.schedule(agent, { cadence: { cron: '* * * * *', timezone: 'UTC' }, input: orders });
+    const schedule = await world.schedule(agent, {
+      cadence: { cron: '* * * * *', timezone: 'UTC' },
+      confirmFrequency: true,
+      input: orders,
+    });
     await synced(world, schedule);
     const entry = await entryOf(world, schedule);
     assert.equal(entry.ScheduleExpression, 'cron(* * * * ? *)');

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { deleteAgent, getAgent } from '../../../core/agents/service.ts';
 import { handleEvent } from '../../../core/notifications/fanOut.ts';
 import type { Ports } from '../../../core/ports.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import type { IndexRange } from '../../../core/table/model.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { eventsOf, finishAs, runRow, storeWith } from '../support.ts';

@@ -12,7 +12,7 @@ import { createRun } from '../../../core/runs/service.ts';
 import { deleteSchedule, pauseSchedule } from '../../../core/schedules/actions.ts';
 import { fire } from '../../../core/schedules/fire.ts';
 import { listOccurrences } from '../../../core/schedules/ledgerLists.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import type { Write } from '../../../core/table/model.ts';
 import { observeVm } from '../../../core/vms/release.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';

@@ -1,5 +1,6 @@
 /** What a preview answers at the edges: times that are over, the last year, sparse cadences. */
 import { describe, expect, it } from 'vitest';
+import { CoreConfig } from '../../../core/config.ts';
 import { Instant } from '../../../core/contract/common.ts';
 import { PreviewRequest } from '../../../core/contract/schedules.ts';
 import { InvalidRequest } from '../../../core/errors.ts';
@@ -7,7 +8,7 @@ import { acceptCadence } from '../../../core/schedules/cadenceRequest.ts';
 import { previewCadence } from '../../../core/schedules/preview.ts';
 
 const NOW = Date.parse('2027-01-01T00:00:00Z');
-const ports = { time: { now: () => NOW, sleep: async () => {} } };
+const ports = { time: { now: () => NOW, sleep: async () => {} }, config: CoreConfig.parse({}) };
 const preview = (request: object) => previewCadence(ports, PreviewRequest.parse(request));
 
 describe('a preview of a single time', () => {

@@ -5,7 +5,8 @@ import { FEED_SHARDS, feedShardOf } from '../../../core/feed/model.ts';
 import type { Ports } from '../../../core/ports.ts';
 import type { EventRow } from '../../../core/runs/model.ts';
 import { sweepGarbage } from '../../../core/table/garbage.ts';
-import { FEED_PREFIX, feedKeys, keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
+import { FEED_PREFIX, feedKeys } from '../../../core/table/keys.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { distinct, emit, idsOf, newReader, type Reader, readAll, readOnce } from './support.ts';
 

@@ -5,7 +5,7 @@ import { admitWaiting } from '../../../core/limits/next.ts';
 import type { Ports } from '../../../core/ports.ts';
 import { cancelRun } from '../../../core/runs/cancel.ts';
 import { createRun, getRun } from '../../../core/runs/service.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { eventsOf, finishAs, interleaved, MINUTE, runRow, SECOND, storeWith, upTo } from '../support.ts';

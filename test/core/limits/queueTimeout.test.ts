@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { explainRun } from '../../../core/runs/explain.ts';
 import { createRun, getRun } from '../../../core/runs/service.ts';
 import { fire } from '../../../core/schedules/fire.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { afterRead, eventsOf, finishAs, MINUTE, runRow, SECOND, scheduleRow, startingFrom } from '../support.ts';

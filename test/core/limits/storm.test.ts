@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LOCAL_TENANT } from '../../../core/access/principals.ts';
 import { isTerminal, type RunStatus } from '../../../core/contract/runs.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { eventsOf } from '../support.ts';
 import { Storm } from './storm.ts';

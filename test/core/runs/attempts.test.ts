@@ -6,7 +6,7 @@ import { cancelRun } from '../../../core/runs/cancel.ts';
 import { executionName } from '../../../core/runs/execution.ts';
 import { createRun, getRun } from '../../../core/runs/service.ts';
 import { fire } from '../../../core/schedules/fire.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { failRun, launchVm } from '../../../core/vms/provision.ts';
 import { observeVm } from '../../../core/vms/release.ts';
 import { tick } from '../../../core/watchdog/tick.ts';

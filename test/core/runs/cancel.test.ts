@@ -3,7 +3,7 @@ import { cancelRun } from '../../../core/runs/cancel.ts';
 import { claimDispatch } from '../../../core/runs/dispatch.ts';
 import { executionName } from '../../../core/runs/execution.ts';
 import { getRun } from '../../../core/runs/service.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 import {

@@ -7,7 +7,7 @@ import { listChildren, sealFamily } from '../../../core/runs/family.ts';
 import { finishRun } from '../../../core/runs/finish.ts';
 import type { EventRow } from '../../../core/runs/model.ts';
 import { createRun } from '../../../core/runs/service.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { ended, eventsOf, finishAs, interleaved, page, runningRun, runRow, upTo } from '../support.ts';
 

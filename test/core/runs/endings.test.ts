@@ -5,6 +5,7 @@ import type { RegistryEntry } from '../../../core/contract/runner.ts';
 import { cancelRun } from '../../../core/runs/cancel.ts';
 import { createRun, getRun } from '../../../core/runs/service.ts';
 import { fire } from '../../../core/schedules/fire.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { observeVm } from '../../../core/vms/release.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
 import {
@@ -115,6 +116,14 @@ describe('what proves success', () => {
     expect(run).toMatchObject({ status: 'succeeded', verification: { status } });
     expect(run.verification?.checks).toHaveLength(Object.keys(criteria).length);
     expect(run.verification?.checks.every(({ met }) => met)).toBe(status === 'verified');
+  });
+
+  it('is looked up for a run that was stored before runs said whether there is anything to prove', async () => {
+    const { id, runner } = await runningRun(world, { successCriteria: { exitCode: 3 } });
+    const unsaid = { kind: 'update', key: keys.run(id), set: { hasCriteria: undefined }, guards: [] } as const;
+    await world.ports.store.transact([unsaid]);
+    await runner.beat([ended(id, { exitCode: 3 })]);
+    expect(await getRun(world.ports, world.caller, id)).toMatchObject({ verification: { status: 'verified' } });
   });
 
   it('may be another exit code', async () => {

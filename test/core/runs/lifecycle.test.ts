@@ -4,7 +4,7 @@ import { cancelRun } from '../../../core/runs/cancel.ts';
 import { claimDispatch } from '../../../core/runs/dispatch.ts';
 import { getRun, listRuns } from '../../../core/runs/service.ts';
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { CapacityUnavailable, QuotaExceeded } from '../../../core/vms/launchErrors.ts';
 import { awaitReady, dispatchRun, failRun, launchVm, releaseAttempt } from '../../../core/vms/provision.ts';
 import { registerRunner } from '../../../core/vms/register.ts';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { listScheduleRuns } from '../../../core/runs/scheduleRuns.ts';
 import { createRun } from '../../../core/runs/service.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import type { Item, Key } from '../../../core/table/model.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { MINUTE } from '../support.ts';

@@ -8,7 +8,7 @@ import { finishRun } from '../../../core/runs/finish.ts';
 import { RUN_EVENTS, RUN_TRANSITIONS, type RunEvent } from '../../../core/runs/machine.ts';
 import { nextAttempt } from '../../../core/runs/nextAttempt.ts';
 import { createRun } from '../../../core/runs/service.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { ended, eventsOf, type FakeRunner, running, runRow, startingFrom, upTo } from '../support.ts';

@@ -7,7 +7,7 @@ import { fire } from '../../../core/schedules/fire.ts';
 import { listOccurrences } from '../../../core/schedules/ledgerLists.ts';
 import { getSchedule, patchSchedule } from '../../../core/schedules/service.ts';
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { afterRead, eventsOf, MINUTE, page, runRow, SECOND, scheduleRow, upTo } from '../support.ts';
@@ -122,7 +122,7 @@ describe('an edit', () => {
     const late = await scheduled();
     const punctual = await scheduled();
     world.now = FIRST;
-    await patch(punctual.id, { cadence: { cron: '*/1 * * * *', timezone: 'UTC' } });
+    await patch(punctual.id, { cadence: { cron: '*/1 * * * *', timezone: 'UTC' }, confirmFrequency: true });
     world.now = FIRST + 10 * SECOND;
     await patch(late.id, { cadence: { cron: '7 * * * *', timezone: 'UTC' } });
     for (const id of [late.id, punctual.id])

@@ -9,7 +9,7 @@ import { type Delivery, fire } from '../../../core/schedules/fire.ts';
 import { listOccurrences } from '../../../core/schedules/ledgerLists.ts';
 import { getSchedule, patchSchedule } from '../../../core/schedules/service.ts';
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { scheduleRow } from '../support.ts';
 

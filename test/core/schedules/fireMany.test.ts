@@ -10,7 +10,7 @@ import { fireMany } from '../../../core/schedules/fireMany.ts';
 import { listOccurrences } from '../../../core/schedules/ledgerLists.ts';
 import type { ScheduleRow } from '../../../core/schedules/model.ts';
 import { skipOccurrence } from '../../../core/schedules/skips.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { interleaved, MINUTE, SECOND, scheduleRow, storeWith } from '../support.ts';

@@ -7,7 +7,7 @@ import { fire } from '../../../core/schedules/fire.ts';
 import type { OccurrenceRow } from '../../../core/schedules/model.ts';
 import { getSchedule, patchSchedule } from '../../../core/schedules/service.ts';
 import { skipOccurrence, unskipOccurrence } from '../../../core/schedules/skips.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { MINUTE, SECOND, scheduleRow } from '../support.ts';

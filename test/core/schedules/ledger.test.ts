@@ -16,7 +16,7 @@ import { listOccurrences, listRevisions, listUpcoming } from '../../../core/sche
 import { getSchedule, patchSchedule } from '../../../core/schedules/service.ts';
 import { skipOccurrence, unskipOccurrence } from '../../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
 

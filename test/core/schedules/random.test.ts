@@ -22,7 +22,7 @@ import type { Cadence, OccurrenceRow, RevisionRow, ScheduleRow } from '../../../
 import { patchSchedule } from '../../../core/schedules/service.ts';
 import { skipOccurrence, unskipOccurrence } from '../../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import type { Item } from '../../../core/table/model.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';

@@ -7,7 +7,7 @@ import { explainOccurrence } from '../../../core/schedules/explain.ts';
 import { fire } from '../../../core/schedules/fire.ts';
 import { listOccurrences } from '../../../core/schedules/ledgerLists.ts';
 import { getSchedule } from '../../../core/schedules/service.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { finishAs, MINUTE, page, startingFrom } from '../support.ts';
 

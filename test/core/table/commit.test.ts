@@ -3,7 +3,7 @@ import { Contended, StoreUnavailable } from '../../../core/errors.ts';
 import type { Ports } from '../../../core/ports.ts';
 import { cancelRun } from '../../../core/runs/cancel.ts';
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { eventsOf, finishAs, running, runningRun, runRow, scheduleRow, storeWith, upTo, vmRow } from '../support.ts';
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { claimDispatch } from '../../../core/runs/dispatch.ts';
 import { createRun } from '../../../core/runs/service.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { requestDrain } from '../../../core/vms/drain.ts';
 import { observeVm, releaseVm } from '../../../core/vms/release.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';

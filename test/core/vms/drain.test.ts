@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { NotFound, VersionConflict } from '../../../core/errors.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { drainIdle, requestDrain } from '../../../core/vms/drain.ts';
 import { awaitReady, dispatchRun, failRun, launchVm, releaseAttempt } from '../../../core/vms/provision.ts';
 import { observeVm } from '../../../core/vms/release.ts';

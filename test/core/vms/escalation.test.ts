@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { cancelRun } from '../../../core/runs/cancel.ts';
 import { claimDispatch } from '../../../core/runs/dispatch.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { ended, interleaved, running, runRow, SECOND, vmRow } from '../support.ts';

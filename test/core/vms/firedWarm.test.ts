@@ -4,7 +4,7 @@ import { StoreUnavailable } from '../../../core/errors.ts';
 import type { Ports } from '../../../core/ports.ts';
 import { pauseSchedule } from '../../../core/schedules/actions.ts';
 import { fire } from '../../../core/schedules/fire.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import type { Write } from '../../../core/table/model.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { ended, eventsOf, interleaved, MINUTE, running, runRow, SECOND, storeWith, vmRow } from '../support.ts';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { patchAgent } from '../../../core/agents/service.ts';
 import { cancelRun } from '../../../core/runs/cancel.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { CapacityUnavailable } from '../../../core/vms/launchErrors.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
 import { RunMovedOn } from '../../../core/vms/stateErrors.ts';

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Fleet, LaunchPlan, LaunchSpec, Ports } from '../../../core/ports.ts';
 import { explainRun } from '../../../core/runs/explain.ts';
 import { getRun } from '../../../core/runs/service.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import {
   CapacityUnavailable,
   LaunchMisconfigured,

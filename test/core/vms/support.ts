@@ -1,6 +1,6 @@
 /** What the tests of VMs share: runs on VMs that are kept, marks and places as the table says, and executions by hand. */
 import { createRun } from '../../../core/runs/service.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import type { VmRow } from '../../../core/vms/model.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import type { World } from '../../support/world.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import type { Key, Write } from '../../../core/table/model.ts';
 import { drainIdle } from '../../../core/vms/drain.ts';
 import { awaitReady, launchVm } from '../../../core/vms/provision.ts';

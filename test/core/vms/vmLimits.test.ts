@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { cancelRun } from '../../../core/runs/cancel.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
 import { observeVm } from '../../../core/vms/release.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';

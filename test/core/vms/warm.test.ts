@@ -5,7 +5,7 @@ import { AgentCreate } from '../../../core/contract/agents.ts';
 import { claimDispatch } from '../../../core/runs/dispatch.ts';
 import { finishRun } from '../../../core/runs/finish.ts';
 import { createRun } from '../../../core/runs/service.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { observeVm } from '../../../core/vms/release.ts';
 import { getVm } from '../../../core/vms/service.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';

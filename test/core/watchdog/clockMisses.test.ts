@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { fire } from '../../../core/schedules/fire.ts';
 import { firedInTime } from '../../../core/schedules/ledger.ts';
 import { publishProof } from '../../../core/system.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { clockMisses } from '../../../core/watchdog/clockMisses.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';

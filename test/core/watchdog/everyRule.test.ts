@@ -29,7 +29,7 @@ afterAll(() => engine.stop());
 
 const sceneOf = async () => new Scene(await engine.world());
 
-describe.each(Object.entries(CASES) as [Recovery, readonly RuleCase[]][])('%s', (rule, cases) => {
+describe.each(Object.entries(CASES) as [Recovery, readonly RuleCase[]][])('%s', { timeout: 120_000 }, (rule, cases) => {
   describe.each(cases)('$stuck', ({ found, almost, leftAlone, besides }) => {
     it('is found, put right and told', async () => {
       const scene = await sceneOf();

@@ -1,7 +1,8 @@
 /** One tick among many things at once: poison, a service that hangs, a flood, a table that does not answer. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { StoreUnavailable } from '../../../core/errors.ts';
-import { checkPartition, keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
+import { checkPartition } from '../../../core/table/keys.ts';
 import type { Key } from '../../../core/table/model.ts';
 import { DueQueue } from '../../../core/watchdog/due.ts';
 import { tick } from '../../../core/watchdog/tick.ts';

@@ -164,7 +164,7 @@ const DISTURBANCES: readonly Disturbance[] = [
   })),
 ];
 
-describe.each(DISTURBANCES)('where $name', ({ happens }) => {
+describe.each(DISTURBANCES)('where $name', { timeout: 120_000 }, ({ happens }) => {
   it('nothing that is well is ended, and what is gone is found afterwards', async () => {
     const scene = new Scene(await engine.world());
     const { world } = scene;

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { cancelRun } from '../../../core/runs/cancel.ts';
 import { deleteSchedule } from '../../../core/schedules/actions.ts';
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
 import { executionVerdict } from '../../../core/watchdog/rules/provisioning.ts';
 import { decideStray, whyStray } from '../../../core/watchdog/rules/strays.ts';

@@ -6,7 +6,7 @@ import type { Write } from '../../../core/table/model.ts';
 import type { Recovery } from '../../../core/watchdog/recoveries.ts';
 import { type TickReport, tick } from '../../../core/watchdog/tick.ts';
 import type { World } from '../../support/world.ts';
-import { SECOND, storeWith } from '../support.ts';
+import { MINUTE, SECOND, storeWith } from '../support.ts';
 
 export interface RuleCase {
   /** How the stuck state is reached, in words. */
@@ -56,12 +56,13 @@ export class Scene {
     return report;
   }
 
-  /** Time passes with a tick every ten seconds, so that the watchdog has no gap of its own. Answers what it did. */
+  /** Time passes with a tick every ten seconds, or thirty where it is long, so that the watchdog has no gap of its own. Answers what it did. */
   async pass(milliseconds: number, each: () => Promise<unknown> = async () => {}): Promise<readonly Recovery[]> {
     const before = this.rules.length;
     const until = this.world.now + milliseconds;
+    const step = milliseconds >= 5 * MINUTE ? 30 * SECOND : 10 * SECOND;
     while (this.world.now < until) {
-      this.world.now = Math.min(this.world.now + 10 * SECOND, until);
+      this.world.now = Math.min(this.world.now + step, until);
       await each();
       await this.look();
     }

@@ -5,7 +5,7 @@ import { claimDispatch } from '../../../core/runs/dispatch.ts';
 import { pauseSchedule, resumeSchedule } from '../../../core/schedules/actions.ts';
 import { getSchedule } from '../../../core/schedules/service.ts';
 import { readSystem } from '../../../core/system.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
 import { observeVm } from '../../../core/vms/release.ts';
 import { type TickReport, tick } from '../../../core/watchdog/tick.ts';

@@ -336,8 +336,10 @@ describe('by hand', () => {
     const world = await engine.world();
     const { id } = await webhook(world);
     world.answer = () => answered(500);
-    for (let number = 0; number < 3; number++) await told(world);
-    await turn(world);
+    for (let number = 0; number < 3; number++) {
+      await told(world);
+      await turn(world);
+    }
     expect((await webhookRow(world, id)).holdUntil).toBeGreaterThan(world.now);
     const { id: deliveryId } = await testWebhook(world.ports, world.caller, id);
     await turn(world);

@@ -4,7 +4,7 @@ import { type WebhookCreate, WebhookCreate as WebhookCreateSchema } from '../../
 import type { WebhookRequest } from '../../../core/ports.ts';
 import { appendEvent } from '../../../core/runs/events.ts';
 import type { EventRow } from '../../../core/runs/model.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { listDeliveries } from '../../../core/webhooks/deliveries.ts';
 import { sendDue } from '../../../core/webhooks/due.ts';
 import { tellWebhooks } from '../../../core/webhooks/fanOut.ts';

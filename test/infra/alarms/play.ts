@@ -8,7 +8,7 @@ import type { Ports } from '../../../core/ports.ts';
 import { fire } from '../../../core/schedules/fire.ts';
 import { firedInTime } from '../../../core/schedules/ledger.ts';
 import { publishProof } from '../../../core/system.ts';
-import { keys } from '../../../core/table/keys.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import type { AlarmState } from '../../support/cloudwatch/alarm.ts';
 import { MetricData } from '../../support/cloudwatch/data.ts';

@@ -2,7 +2,7 @@
 import { expect } from 'vitest';
 import { cancelRun } from '../../../../core/runs/cancel.ts';
 import { claimDispatch } from '../../../../core/runs/dispatch.ts';
-import { keys } from '../../../../core/table/keys.ts';
+import * as keys from '../../../../core/table/itemKeys.ts';
 import { takeLeftOutcomes } from '../../../../core/vms/leftOutcomes.ts';
 import { observeVm } from '../../../../core/vms/release.ts';
 import type { Recovery } from '../../../../core/watchdog/recoveries.ts';

@@ -6,7 +6,7 @@ import { cancelRun } from '../../../../core/runs/cancel.ts';
 import type { EventRow } from '../../../../core/runs/model.ts';
 import { createRun } from '../../../../core/runs/service.ts';
 import { fire } from '../../../../core/schedules/fire.ts';
-import { keys } from '../../../../core/table/keys.ts';
+import * as keys from '../../../../core/table/itemKeys.ts';
 import { launchVm } from '../../../../core/vms/provision.ts';
 import type { Recovery } from '../../../../core/watchdog/recoveries.ts';
 import { MONDAY_NOON, type World } from '../../../support/world.ts';

@@ -9,7 +9,7 @@ import { fire } from '../../../../core/schedules/fire.ts';
 import { listOccurrences } from '../../../../core/schedules/ledgerLists.ts';
 import { getSchedule } from '../../../../core/schedules/service.ts';
 import { triggerSchedule } from '../../../../core/schedules/trigger.ts';
-import { keys } from '../../../../core/table/keys.ts';
+import * as keys from '../../../../core/table/itemKeys.ts';
 import type { Write } from '../../../../core/table/model.ts';
 import type { Recovery } from '../../../../core/watchdog/recoveries.ts';
 import { MONDAY_NOON, type World } from '../../../support/world.ts';

@@ -1,7 +1,8 @@
 /** VMs that are unneeded, silent, dead, lingering, or that nobody knows; slots that are held for nothing. */
 import { expect } from 'vitest';
 import { cancelRun } from '../../../../core/runs/cancel.ts';
-import { keys, STRAY_INSTANCES } from '../../../../core/table/keys.ts';
+import * as keys from '../../../../core/table/itemKeys.ts';
+import { STRAY_INSTANCES } from '../../../../core/table/keys.ts';
 import { requestDrain } from '../../../../core/vms/drain.ts';
 import { launchVm } from '../../../../core/vms/provision.ts';
 import type { Recovery } from '../../../../core/watchdog/recoveries.ts';
