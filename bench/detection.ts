@@ -40,7 +40,7 @@ export async function benchDetection(args: readonly string[]): Promise<void> {
 }
 
 async function measure(server: DevServer, folder: string, victims: Victims, rounds: number, goalMs: number) {
-  const agent = { name: victims, command: ['sleep', '3600'], retry: { maxAttempts: 1 } };
+  const agent = { name: victims, command: ['sleep', '3600'] };
   const { id: agentId } = await server.post<{ readonly id: string }>('/v1/agents', agent);
   const times: number[] = [];
   const verdicts = new Map<string, number>();

@@ -27,17 +27,19 @@ export async function startDev(folder: string, ...options: readonly string[]): P
     said = (said + part).slice(-4000);
   });
   const line = await new Promise<string>((resolve, reject) => {
+    const late = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(new Error(`candor dev was not ready within ${READY_MS_MAX / 1000} s`));
+    }, READY_MS_MAX);
     let text = '';
     child.stdout.setEncoding('utf8').on('data', (part: string) => {
       text += part;
-      if (text.includes('\n')) resolve(text);
+      if (!text.includes('\n')) return;
+      clearTimeout(late);
+      resolve(text);
     });
     child.once('error', reject);
     child.once('exit', (code) => reject(new Error(`candor dev ended with ${code} before it was ready: ${said}`)));
-    AbortSignal.timeout(READY_MS_MAX).addEventListener('abort', () => {
-      child.kill('SIGKILL');
-      reject(new Error(`candor dev was not ready within ${READY_MS_MAX / 1000} s`));
-    });
   });
   const readyMs = performance.now() - startedAtMs;
   const { enginePid = 0 } = JSON.parse(line) as { readonly enginePid?: number };

@@ -16,6 +16,10 @@ export interface ProblemContext {
 
 /** Said here alone: functions that answer no requests need not carry them. */
 export const TITLES: Record<ErrorCode, string> = {
+  idempotency_key_reused: 'The Idempotency-Key belongs to another request',
+  idempotency_in_flight: 'The first request with this key is at work',
+  shown_once: 'A secret is shown once',
+  rate_limited: 'Too many requests',
   invalid_request: 'The request is not valid',
   malformed_json: 'The body is not JSON',
   payload_too_large: 'The body is too large',
@@ -36,10 +40,6 @@ export const TITLES: Record<ErrorCode, string> = {
   precondition_required: 'If-Match is required',
   cursor_expired: 'The cursor is too old',
   version_conflict: 'The resource has changed meanwhile',
-  idempotency_key_reused: 'The Idempotency-Key belongs to another request',
-  idempotency_in_flight: 'The first request with this key is at work',
-  shown_once: 'The secret has been shown',
-  rate_limited: 'Too many requests',
   contended: 'Too many writers at once',
   store_unavailable: 'The store does not answer',
   try_again: 'Not yet',
