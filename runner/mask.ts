@@ -28,7 +28,7 @@ export class Mask {
   /** Answers as much of the stream, blanked out, as is certain by now. */
   take(data: Buffer): Buffer {
     if (this.#values.length === 0) return data;
-    const bytes = Buffer.concat([this.#held, data]);
+    const bytes = this.#held.length > 0 ? Buffer.concat([this.#held, data]) : data;
     return this.#emit(bytes, bytes.length - this.#possibleBeginning(bytes));
   }
 
@@ -38,10 +38,11 @@ export class Mask {
   }
 
   #emit(bytes: Buffer, until: number): Buffer {
+    const spans = this.#spans(bytes);
     const parts: Buffer[] = [];
     let done = 0;
     let coveredBytes = 0;
-    for (const { from, to } of this.#spans(bytes)) {
+    for (const { from, to } of spans) {
       const continues = from === 0 && this.#coveredBytes > 0;
       if (from >= until && !continues) break;
       parts.push(bytes.subarray(done, from));
@@ -53,7 +54,8 @@ export class Mask {
     parts.push(bytes.subarray(done, until));
     this.#held = Buffer.from(bytes.subarray(until));
     this.#coveredBytes = coveredBytes;
-    return Buffer.concat(parts);
+    // A copy of all output that has nothing to hide would be garbage faster than it is collected.
+    return spans.length > 0 ? Buffer.concat(parts) : bytes.subarray(0, until);
   }
 
   /** What is to be blanked out, in order and without overlaps. */
