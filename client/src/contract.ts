@@ -1001,7 +1001,8 @@ export interface Run {
     })[];
     /** At the latest. */
     readonly nextTryAt?: string;
-    readonly blockedBy?: readonly string[];
+    /** Whose end makes room: runs, or VMs where it is a limit of VMs that is waited for. */
+    readonly blockedBy?: readonly (string | string)[];
     /** Where a limit is waited for: how many may be at work (or VMs exist) at once. */
     readonly maximum?: number;
     /** In the detail of one run: where it stands in the queue, 1 is next. */

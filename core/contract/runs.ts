@@ -154,7 +154,10 @@ const WaitingBody = z
       .exactOptional()
       .describe('Where a VM is waited for: what was asked for since it began to wait, and what the fleet said.'),
     nextTryAt: Time.exactOptional().describe('At the latest.'),
-    blockedBy: z.array(RunId).exactOptional(),
+    blockedBy: z
+      .array(z.union([RunId, VmId]))
+      .exactOptional()
+      .describe('Whose end makes room: runs, or VMs where it is a limit of VMs that is waited for.'),
     maximum: z
       .int()
       .exactOptional()
