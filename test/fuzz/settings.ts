@@ -27,11 +27,14 @@ export function settingsOf(kept: string, { ids, doomed }: Seeded, scenarios: num
     ...Object.entries(doomed).map(([name, values]) => dictionary(`doomed-${name}`, values)),
     dictionary('anyVersion', ['*']),
   ];
+  // Keys of the whole before any table.
+  const [whole, ...tables] = kept.split(/^(?=\[)/m);
   return [
+    whole,
     ...dictionaries,
     `[parameters]\n${bindings(ids, '')}${bound('header.If-Match', 'anyVersion', ANY_VERSION)}`,
     `[phases.stateful]\nmax-steps = 12\ngeneration.max-examples = ${scenarios}\n`,
-    kept,
+    ...tables,
     `[[operations]]\ninclude-method = "DELETE"\n[operations.parameters]\n${bindings(doomed, 'doomed-')}`,
   ].join('\n');
 }
