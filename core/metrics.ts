@@ -56,6 +56,11 @@ export const METRICS = {
     dimensions: ['outcome'],
     meaning: 'answers of the API by the hundred of their status: `2xx` to `5xx`',
   },
+  ApiRefusals: {
+    dimensions: ['status'],
+    meaning:
+      'answers that refuse the caller: `401` (no credential that is known), `403` (its role does not allow this) or `429` (it asks too often)',
+  },
   ApiLatencyMilliseconds: {
     dimensions: [],
     meaning: 'how long answers took; what was asked to be held back is left out',

@@ -7,6 +7,7 @@ import middy from '@middy/core';
 import type { APIGatewayProxyEventV2WithIAMAuthorizer, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import { instanceCaller } from '../adapters/http/instanceCaller.ts';
 import { problemResponse } from '../adapters/http/problem.ts';
+import { addSecurityHeaders } from '../adapters/http/securityHeaders.ts';
 import { RegisterRequest } from '../core/contract/runner.ts';
 import { CandorError } from '../core/errors.ts';
 import { registerInstance } from '../core/vms/registerInstance.ts';
@@ -26,16 +27,21 @@ export const handler = middy<
   Context
 >()
   .use(injectLambdaContext(logger, { resetKeys: true }))
-  .handler(async (event, context) => {
-    try {
-      const answer = await registerInstance(ports(), caller(event), bodyOf(event));
-      return { statusCode: 200, headers: { 'content-type': 'application/json' }, body: JSON.stringify(answer) };
-    } catch (error) {
-      const { awsRequestId: requestId } = context;
-      const problem = problemResponse(error, { requestId, method: 'POST', path: PATH, log });
-      return { statusCode: problem.status, headers: Object.fromEntries(problem.headers), body: await problem.text() };
-    }
+  .handler(async (event, { awsRequestId: requestId }) => {
+    const { status, headers, body } = await answer(event, requestId);
+    headers.set('X-Request-Id', requestId);
+    // API Gateway speaks nothing but https.
+    addSecurityHeaders(headers, { https: true });
+    return { statusCode: status, headers: Object.fromEntries(headers), body: await new Response(body).text() };
   });
+
+async function answer(event: APIGatewayProxyEventV2WithIAMAuthorizer, requestId: string): Promise<Response> {
+  try {
+    return Response.json(await registerInstance(ports(), caller(event), bodyOf(event)));
+  } catch (error) {
+    return problemResponse(error, { requestId, method: 'POST', path: PATH, log });
+  }
+}
 
 const caller = (event: APIGatewayProxyEventV2WithIAMAuthorizer): string =>
   instanceCaller(event.requestContext.authorizer?.iam?.userArn, variables(['CANDOR_VM_ROLE']).CANDOR_VM_ROLE);

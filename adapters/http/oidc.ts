@@ -45,12 +45,25 @@ const TENANT = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 
 export interface OidcPorts extends Pick<Ports, 'store' | 'time' | 'ids' | 'config' | 'log'> {}
 
+export interface OidcOptions {
+  /**
+   * For so long after they were fetched the provider's keys are not fetched again for a token that names an unknown one:
+   * whoever makes tokens up must not decide how often the provider is asked. The default is that of `jose`, 30 s.
+   */
+  readonly keysCooldownMs?: number;
+}
+
 /**
  * @param tenantId of all users, where no claim names it
  * @throws (from the answer) CandorError `try_again` where the provider's keys cannot be had just now
  */
-export function oidcUsers(ports: OidcPorts, config: OidcConfig, tenantId: string): Authenticate {
-  const keys = lazily(() => keySet(config));
+export function oidcUsers(
+  ports: OidcPorts,
+  config: OidcConfig,
+  tenantId: string,
+  options: OidcOptions = {},
+): Authenticate {
+  const keys = lazily(() => keySet(config, options));
   return async (bearer) => {
     if (!isFrom(bearer, config.issuer)) return undefined;
     let payload: JWTPayload;
@@ -84,8 +97,11 @@ function isFrom(bearer: string, issuer: string): boolean {
 
 const Discovery = z.looseObject({ issuer: z.string(), jwks_uri: Address });
 
-async function keySet({ issuer, jwksUri }: OidcConfig) {
-  const options = { timeoutDuration: FETCH_MS };
+async function keySet({ issuer, jwksUri }: OidcConfig, { keysCooldownMs }: OidcOptions) {
+  const options = {
+    timeoutDuration: FETCH_MS,
+    ...(keysCooldownMs !== undefined && { cooldownDuration: keysCooldownMs }),
+  };
   if (jwksUri !== undefined) return createRemoteJWKSet(new URL(jwksUri), options);
   const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
   const response = await fetch(url, { signal: AbortSignal.timeout(FETCH_MS), redirect: 'error' });

@@ -187,7 +187,7 @@ const signsOfLife = (show: Show, spread: Spread): readonly IWidget[] => [
   new GraphWidget({
     title: 'API by outcome',
     width: 8,
-    left: [spread('ApiRequests')],
+    left: [spread('ApiRequests'), spread('ApiRefusals')],
     right: [show({ from: 'candor', metric: 'ApiLatencyMilliseconds', statistic: 'p99' }, 'latency p99 (ms)')],
   }),
 ];

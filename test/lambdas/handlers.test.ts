@@ -328,8 +328,21 @@ describe('the registration of an instance', () => {
       requestContext: userArn === undefined ? {} : { authorizer: { iam: { userArn } } },
       body: typeof body === 'string' ? body : JSON.stringify(body),
     };
-    const answer = (await handler(event as never, context)) as { statusCode: number; body: string };
-    return [answer.statusCode, (JSON.parse(answer.body) as { code?: string }).code];
+    const answer = await handler(event as never, context);
+    // API Gateway adds none of these by itself.
+    expect(answer.headers).toMatchObject({
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+      'x-frame-options': 'DENY',
+      'referrer-policy': 'no-referrer',
+      'strict-transport-security': 'max-age=63072000; includeSubDomains',
+      'x-request-id': context.awsRequestId,
+      'content-type': expect.stringMatching(
+        answer.statusCode === 200 ? /^application.json/ : /^application.problem.json/,
+      ),
+    });
+    return [answer.statusCode, (JSON.parse(answer.body ?? '') as { code?: string }).code];
   };
   const session = (instanceId: string) => `arn:aws:sts::123456789012:assumed-role/candor-vm/${instanceId}`;
 
@@ -348,5 +361,8 @@ describe('the registration of an instance', () => {
     expect(await call(session(instanceId), '{')).toEqual([400, 'malformed_json']);
     expect(await call(session(instanceId), { vmId })).toEqual([422, 'invalid_request']);
     expect(await call(session(instanceId), { ...body, vmId: `vm_${'0'.repeat(26)}` })).toEqual([503, 'try_again']);
+    expect(await call(session(instanceId), body)).toEqual([200, undefined]);
+    expect(await call(session(instanceId), { ...body, nonce: 'nonce-of-the-next-one' })).toEqual([200, undefined]);
+    expect(await call(session(instanceId), body)).toEqual([409, 'stale_generation']);
   });
 });

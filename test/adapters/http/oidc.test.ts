@@ -75,12 +75,22 @@ it.each<[string, () => string | Promise<string>]>([
   expect(await users()(await make())).toBeUndefined();
 });
 
-it('a new key of the provider is found by itself', async () => {
-  const authenticate = users();
-  await authenticate(await issuer.token({ sub: 'fay' }));
+it('a new key of the provider is found by those who know the old one, after a cooldown, and the old one stays good', async () => {
+  const cooling = users();
+  const cooled = oidcUsers(world.ports, config(), 'acme', { keysCooldownMs: 0 });
+  const old = await issuer.token({ sub: 'fay' });
+  const known = await cooled(old);
+  expect(known).toBeDefined();
+  expect(await cooling(old)).toEqual(known);
   await issuer.rotate();
-  const fresh = users();
-  expect(await fresh(await issuer.token({ sub: 'fay' }))).toBeDefined();
+  const fresh = await issuer.token({ sub: 'fay' });
+  const before = issuer.keyRequests();
+  // Within half a minute of the last time nobody makes it ask the provider again.
+  for (let times = 0; times < 3; times++) expect(await cooling(fresh)).toBeUndefined();
+  expect(issuer.keyRequests()).toBe(before);
+  for (let times = 0; times < 3; times++) expect(await cooled(fresh)).toEqual(known);
+  expect(await cooled(old)).toEqual(known);
+  expect(issuer.keyRequests()).toBe(before + 1);
 });
 
 it('a provider that does not answer says nothing of a token: try again, and it recovers', async () => {
