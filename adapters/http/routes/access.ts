@@ -44,12 +44,13 @@ const principalRoutes: readonly Route[] = [
   }),
   route({
     operation: 'createPrincipal',
-    summary: 'Make a service account.',
+    summary: 'Make a service account, or enter an AWS role or user.',
     description: 'People come by themselves, through the identity provider.',
     method: 'POST',
     path: '/v1/principals',
     access: 'principal',
     answers: answers.created(PrincipalBody),
+    problems: ['name_taken'],
     body: { schema: PrincipalCreate },
     handle: async ({ ports, caller, body }) => {
       const principal = await createPrincipal(ports, caller, body);
