@@ -2139,7 +2139,7 @@ export interface Operations {
       readonly asOf: string;
     };
   };
-  /** Make a service account. People come by themselves, through the identity provider. */
+  /** Make a service account, or enter an AWS role or user. People come by themselves, through the identity provider. */
   createPrincipal: {
     readonly path: undefined;
     readonly query: undefined;
