@@ -8,7 +8,6 @@ import { StoreUnavailable } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { appendNote } from '../runs/events.ts';
 import type { RunRow } from '../runs/model.ts';
-import { firstUndecided } from '../schedules/expected.ts';
 import type { ScheduleRow } from '../schedules/model.ts';
 import { type PartRow, publishProof } from '../system.ts';
 import * as keys from '../table/itemKeys.ts';
@@ -19,9 +18,10 @@ import type { VmRow } from '../vms/model.ts';
 import { forgetFailures, postpone } from './checks.ts';
 import { type ClockMisses, clockMisses } from './clockMisses.ts';
 import { DueQueue, type ResumePoint } from './due.ts';
+import { overdueMs, overdueOccurrence } from './overdue.ts';
 import type { Action, RuleContext } from './rule.ts';
 import { runRule } from './rules/run.ts';
-import { isOverdue, scheduleRule } from './rules/schedule.ts';
+import { scheduleRule } from './rules/schedule.ts';
 import { lookAtInstances } from './rules/strays.ts';
 import { vmRule } from './rules/vm.ts';
 
@@ -139,8 +139,8 @@ class Tick {
       item = await store.get({ pk: key.pk, sk: key.sk });
       if (item === undefined) return;
       const context = this.#context();
-      this.overdueMs = Math.max(this.overdueMs, overdueMs(this.#ports, item, context.now));
-      this.overdueOccurrences.push(...overdueOccurrence(this.#ports, item, context.now));
+      this.overdueMs = Math.max(this.overdueMs, overdueMs(this.#ports.config, item, context.now));
+      this.overdueOccurrences.push(...overdueOccurrence(this.#ports.config, item, context.now));
       for (const action of await look(context, item)) await this.#record(item, action);
       await forgetFailures(this.#ports, item);
     } catch (error) {
@@ -226,21 +226,6 @@ function look(context: RuleContext, item: Item): Promise<readonly Action[]> {
   if (item.pk.startsWith('VM#')) return vmRule(context, asRow<VmRow>(item) as VmRow);
   if (item.pk.startsWith('SCH#')) return scheduleRule(context, asRow<ScheduleRow>(item) as ScheduleRow);
   return Promise.reject(new Error(`no rule for ${item.pk}`));
-}
-
-/** How long a row's promise has been broken. */
-function overdueMs({ config }: Pick<Ports, 'config'>, item: Item, now: number): number {
-  if (typeof item.deadlineAt === 'number') return Math.max(0, now - item.deadlineAt);
-  if (!item.pk.startsWith('SCH#') || typeof item.checkAt !== 'number') return 0;
-  return isOverdue(config, item as unknown as ScheduleRow, now) ? Math.max(0, now - item.checkAt) : 0;
-}
-
-/** What the clock should have fired by now. */
-function overdueOccurrence({ config }: Pick<Ports, 'config'>, item: Item, now: number): readonly number[] {
-  if (!item.pk.startsWith('SCH#')) return [];
-  const schedule = item as unknown as ScheduleRow;
-  const due = firstUndecided(schedule);
-  return due !== undefined && isOverdue(config, schedule, now) ? [due] : [];
 }
 
 /** With it: when the clock was last seen to fire in time. */

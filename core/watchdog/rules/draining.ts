@@ -23,7 +23,8 @@ export const drainingRule = rule<VmRow, readonly string[], Decision>({
     decision.do === 'free_slots' ? repairVm(context, vm, decision.runIds) : lookForItsEnd(context, vm),
 });
 
-const isAtWork = (vm: VmRow): boolean => vm.slots.length > 0 && vm.drain !== undefined;
+/** Drained by order, with work on it. */
+export const isAtWork = (vm: VmRow): boolean => vm.slots.length > 0 && vm.drain !== undefined;
 
 async function lookForItsEnd(context: RuleContext, vm: VmRow): Promise<readonly Action[]> {
   const { ports, now, config } = context;
