@@ -133,6 +133,7 @@ const contextOf = (ports: Ports): RuleContext => ({
   config: ports.config,
   now: ports.time.now(),
   holdUntil: 0,
+  heard: undefined,
   seen: new Set(),
 });
 

@@ -13,7 +13,8 @@ import { type PartRow, publishProof } from '../system.ts';
 import * as keys from '../table/itemKeys.ts';
 import type { CheckKind } from '../table/keys.ts';
 import type { Item, Key } from '../table/model.ts';
-import { asRow } from '../table/rows.ts';
+import { asRow, type RowBase } from '../table/rows.ts';
+import type { Heard } from '../vms/heard.ts';
 import type { VmRow } from '../vms/model.ts';
 import { forgetFailures, postpone } from './checks.ts';
 import { type ClockMisses, clockMisses } from './clockMisses.ts';
@@ -53,6 +54,12 @@ interface Memory {
   readonly clock: ClockMisses;
 }
 
+/** What others say of themselves. */
+interface Observed {
+  readonly provenAt: number | undefined;
+  readonly heard: Heard | undefined;
+}
+
 const KINDS: readonly CheckKind[] = ['RUN', 'VM', 'SCH'];
 const POISON_SHOWN = 10;
 /** All instances and their rows are compared every so many ticks; what does not match is ended at the second such look. */
@@ -60,8 +67,8 @@ const FLEET_INTERVALS = 5;
 
 export async function tick(ports: Ports, options: TickOptions): Promise<TickReport> {
   const startedAt = ports.time.now();
-  const { provenAt, ...memory } = await remember(ports, startedAt);
-  const work = new Tick(ports, startedAt, startedAt + options.budgetMs, memory);
+  const { provenAt, heard, ...memory } = await remember(ports, startedAt);
+  const work = new Tick(ports, startedAt, startedAt + options.budgetMs, memory, heard);
   const queues = KINDS.map((kind) => new DueQueue(ports, kind, startedAt, memory.resume));
   await Promise.all(
     queues.flatMap((queue) => Array.from({ length: ports.config.watchdogLanes }, () => work.lane(queue))),
@@ -85,6 +92,7 @@ class Tick {
   readonly #until: number;
   readonly #holdUntil: number;
   readonly #holding: boolean;
+  readonly #heard: Heard | undefined;
   readonly #seen = new Set<string>();
   readonly #actions: Action[] = [];
   readonly #poison: string[] = [];
@@ -95,7 +103,8 @@ class Tick {
   overdueMs = 0;
   readonly overdueOccurrences: number[] = [];
 
-  constructor(ports: Ports, startedAt: number, until: number, { holdUntil }: Memory) {
+  constructor(ports: Ports, startedAt: number, until: number, { holdUntil }: Memory, heard: Heard | undefined) {
+    this.#heard = heard;
     this.#ports = ports;
     this.#until = until;
     this.#holdUntil = holdUntil;
@@ -186,7 +195,8 @@ class Tick {
 
   #context(): RuleContext {
     const { config, time } = this.#ports;
-    return { ports: this.#ports, config, now: time.now(), holdUntil: this.#holdUntil, seen: this.#seen };
+    const [holdUntil, heard] = [this.#holdUntil, this.#heard];
+    return { ports: this.#ports, config, now: time.now(), holdUntil, heard, seen: this.#seen };
   }
 
   /** Each recovery leaves an event beside those of its subject, which fan-out handles like one, a line and a measurement. */
@@ -228,9 +238,13 @@ function look(context: RuleContext, item: Item): Promise<readonly Action[]> {
   return Promise.reject(new Error(`no rule for ${item.pk}`));
 }
 
-/** With it: when the clock was last seen to fire in time. */
-async function remember(ports: Ports, now: number): Promise<Memory & { readonly provenAt: number | undefined }> {
-  const [own, clock] = await ports.store.getMany([keys.system('watchdog'), keys.system('clock')]);
+/** With it: when the clock was last seen to fire in time, and when any VM was last heard. */
+async function remember(ports: Ports, now: number): Promise<Memory & Observed> {
+  const [own, clock, heartbeats] = await ports.store.getMany([
+    keys.system('watchdog'),
+    keys.system('clock'),
+    keys.system('heartbeats'),
+  ]);
   const row = asRow<PartRow & { readonly memory?: Partial<Memory> }>(own);
   const { watchdogIntervalSeconds, leaseSeconds } = ports.config;
   // A first tick ever has missed nothing.
@@ -242,6 +256,7 @@ async function remember(ports: Ports, now: number): Promise<Memory & { readonly 
     strays: row?.memory?.strays ?? 0,
     clock: row?.memory?.clock ?? { count: 0, through: 0 },
     provenAt: asRow<PartRow>(clock)?.at,
+    heard: asRow<RowBase & Heard>(heartbeats),
   };
 }
 

@@ -8,7 +8,7 @@ import { repairLimit } from '../../core/watchdog/repairLimit.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import type { World } from '../support/world.ts';
 import type { Race } from './race.ts';
-import { interleaved, MINUTE, runningRun, SECOND, storeWith, vmRow } from './support.ts';
+import { heardBeside, interleaved, MINUTE, runningRun, SECOND, storeWith, vmRow } from './support.ts';
 
 const watch = { owner: 'test', budgetMs: 60_000 };
 
@@ -45,10 +45,12 @@ export const WATCHDOG_RACES: readonly Race[] = [
     breaks: 'I6',
     held: async (world) => {
       const { vmId } = await runningRun(world);
+      const another = await heardBeside(world);
       await tick(world.ports, watch);
       const fleet = { ...world.ports.fleet, terminate: () => Promise.reject(new Error('throttled')) };
       for (let passed = 0; passed < 18; passed++) {
         world.now += 10 * SECOND;
+        await another();
         const { status } = await vmRow(world, vmId);
         if (status === 'draining') break;
         await tick({ ...world.ports, fleet }, watch);

@@ -70,7 +70,7 @@ export const readyRule = rule<VmRow, Evidence, Decision>({
 });
 
 /** It is looked at once more: only what is seen twice is gone. */
-async function recordEnd({ ports }: RuleContext, vm: VmRow, because: string): Promise<readonly Action[]> {
+export async function recordEnd({ ports }: RuleContext, vm: VmRow, because: string): Promise<readonly Action[]> {
   const again = await observeVm(ports, vm.id);
   if (again !== undefined && again.status !== 'terminated') return [];
   return [{ rule: 'vm_dead', subject: vm.id, did: 'recorded its observed end and that of its runs', because }];

@@ -115,7 +115,7 @@ describe('an instance that no VM accounts for', () => {
     expect(whyStray(instance(vmId), vm)).toContain(vm.instanceId);
     const { instanceId: _none, ...launching } = { ...vm, intent: { ...vm.intent, open: true } };
     expect(whyStray(instance(vmId), launching)).toBeUndefined();
-    const view = { now: world.now, holdUntil: 0, config: world.ports.config };
+    const view = { now: world.now, holdUntil: 0, heard: undefined, config: world.ports.config };
     expect(decideStray(undefined, { firstSeenAt: 0 }, view)).toEqual({ do: 'forget' });
     expect(decideStray('nobody', { firstSeenAt: world.now - 44 * SECOND }, view)).toEqual({ do: 'nothing' });
     expect(decideStray('nobody', { firstSeenAt: world.now - 45 * SECOND }, view)).toMatchObject({ do: 'end' });
