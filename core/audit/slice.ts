@@ -25,6 +25,7 @@ import {
   firstState,
   freshCycle,
   NO_COUNTS,
+  NO_TENANT,
   NOTHING_CHECKED,
   STAGES,
   type TenantAuditRow,
@@ -87,8 +88,8 @@ interface AuditedPage {
   readonly findings: readonly AuditFinding[];
   /** What was looked at, tenant by tenant. */
   readonly checked: ReadonlyMap<string, Checked>;
-  /** What could not be looked at. */
-  readonly unread?: number;
+  /** The tenants of what could not be looked at, each as often as it was met. */
+  readonly unread: readonly string[];
   readonly limits: readonly string[];
   readonly next?: string;
 }
@@ -109,12 +110,12 @@ async function auditPage(ports: Ports, state: AuditState, lookbackMs: number): P
   const seen = new Set(limits);
   const findings: AuditFinding[] = [];
   const checked = new Map<string, Checked>();
-  let unread = 0;
+  const unread: string[] = [];
   for (const item of items) {
     if (item === undefined) continue;
     const audited = await auditItem({ ...context, now: ports.time.now() }, stage, item, seen, lookbackMs);
     if (audited === undefined) {
-      unread++;
+      unread.push(String(item.tenantId ?? NO_TENANT));
       continue;
     }
     findings.push(...audited.findings);
@@ -180,7 +181,7 @@ async function writeDown(ports: Ports, state: AuditState, page: AuditedPage): Pr
     ...(to ?? { completed: { cycle: state.cycle, startedAt: state.startedAt, endedAt: now } }),
     limits: page.limits,
     totals: countsOf(page.findings, state.totals),
-    unread: state.unread + (page.unread ?? 0),
+    unread: state.unread + page.unread.length,
     version: state.version + 1,
   };
   const unchanged: Condition = state.version === 0 ? { op: 'absent' } : eq('version', state.version);

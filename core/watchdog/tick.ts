@@ -173,6 +173,7 @@ class Tick {
       const found = await lookAtInstances(this.#context(), this.#until);
       for (const action of found.actions)
         await this.#record({ ...keys.system('strays'), tenantId: 'system', version: 0 }, action);
+      this.#failures += found.unread;
       metrics.put('OrphanInstances', found.strays);
       return { fleetLookedAt: now, strays: found.strays };
     } catch (error) {

@@ -203,6 +203,19 @@ describe('an audit', () => {
     expect((await runRow(world, id)).status).toBe('lost');
   });
 
+  it('goes on past a clock whose row a newer Candor wrote, and counts it', async () => {
+    const agent = await world.agent();
+    const [unreadable, left] = [await world.schedule(agent.id), await world.schedule(agent.id)];
+    await world.ports.store.transact([
+      { kind: 'update', key: keys.schedule(unreadable.id), set: { schemaVersion: 99 }, guards: [] },
+      { kind: 'delete', key: keys.schedule(left.id), guards: [] },
+    ]);
+    expect(await audit()).toBe('through');
+    // The unreadable one may want its clock: only what has no row at all is deleted.
+    expect([...world.clocks.keys()]).toEqual([unreadable.id]);
+    expect(await world.ports.store.get(keys.system('audit'))).toMatchObject({ detail: { orphans: 1, unread: 2 } });
+  });
+
   it('finds a place that nobody holds', async () => {
     const agent = await world.agent({ limits: { maxConcurrentRuns: 2 } });
     const [first, second] = [

@@ -106,6 +106,28 @@ describe('an instance that no VM accounts for', () => {
     expect(world.terminations).toEqual([]);
   });
 
+  it('is found beside one whose VM cannot be read, which is told and left alone (I6)', async () => {
+    await lateInstance();
+    world.launchFault = undefined;
+    const other = await apiRun(world);
+    const { vmId: unreadable } = await launchVm(world.ports, other.input);
+    const own = { ...instance(unreadable), instanceId: (await vmRow(world, unreadable)).instanceId ?? '' };
+    world.instances.set(own.instanceId, own);
+    await world.ports.store.transact([
+      { kind: 'update', key: keys.vm(unreadable), set: { schemaVersion: 99 }, guards: [] },
+    ]);
+    world.terminations.length = 0;
+    await pass(12 * MINUTE);
+    expect(world.terminations).toEqual(['i-late']);
+    expect(scene.lines).toContainEqual(
+      expect.objectContaining({
+        message: 'fleet.instance_failed',
+        detail: expect.objectContaining({ instanceId: own.instanceId, vmId: unreadable }) as object,
+      }),
+    );
+    expect(world.measured).toContainEqual({ name: 'OrphanInstances', value: 1, dimensions: {} });
+  });
+
   it('is not meant where a VM has it, is being launched, or takes it before the second look', async () => {
     const { input } = await apiRun(world);
     const { vmId } = await launchVm(world.ports, input);
