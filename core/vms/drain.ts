@@ -1,9 +1,11 @@
 /** The beginning of a VM's end: it takes no further run, and with nothing left on it its runner is told to stop. */
 import { type Reach, reached } from '../access/grants.ts';
+import { isTerminal } from '../contract/runs.ts';
 import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { honourVersion, type Precondition } from '../rules.ts';
 import { evidence } from '../runs/change.ts';
+import type { RunRow } from '../runs/model.ts';
 import { commit } from '../table/commit.ts';
 import * as keys from '../table/itemKeys.ts';
 import { eq, guard } from '../table/model.ts';
@@ -116,10 +118,20 @@ export function giveUp(ports: Ports, vmId: string, runId: string): Promise<Given
   });
 }
 
-/** The execution that waits for this VM's registration goes on, finds the VM unfit, and gives its run another attempt. */
+/**
+ * The execution that waits for this VM's registration goes on, finds the VM unfit, and gives its run another attempt. One
+ * whose VM has registered waits still where that was cut short before the run was dispatched to it.
+ */
 export async function wakeExecution(ports: Ports, vm: VmRow): Promise<void> {
-  if (vm.registeredAt !== undefined) return;
-  await taskTokenOf(ports, vm)
+  await executionWaits(ports, vm)
+    .then((waits) => (waits ? taskTokenOf(ports, vm) : undefined))
     .then((token) => (token === undefined ? undefined : ports.workflow.signal(token, { vmId: vm.id })))
     .catch((error: unknown) => ports.log.warn('vm.execution_not_woken', { vmId: vm.id, error: String(error) }));
+}
+
+async function executionWaits(ports: Pick<Ports, 'store'>, vm: VmRow): Promise<boolean> {
+  if (vm.registeredAt === undefined) return true;
+  const { runId, attempt } = vm.purpose;
+  const run = asRow<RunRow>(await ports.store.get(keys.run(runId)));
+  return run !== undefined && !isTerminal(run.status) && run.attempt === attempt && run.vmId === undefined;
 }

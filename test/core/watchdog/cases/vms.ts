@@ -5,7 +5,7 @@ import { claimDispatch } from '../../../../core/runs/dispatch.ts';
 import * as keys from '../../../../core/table/itemKeys.ts';
 import { STRAY_INSTANCES } from '../../../../core/table/keys.ts';
 import { requestDrain } from '../../../../core/vms/drain.ts';
-import { launchVm } from '../../../../core/vms/provision.ts';
+import { failRun, launchVm } from '../../../../core/vms/provision.ts';
 import type { Recovery } from '../../../../core/watchdog/recoveries.ts';
 import type { World } from '../../../support/world.ts';
 import {
@@ -31,14 +31,17 @@ const none = { kind: 'none' } as const;
 const drain = (world: World, vmId: string) => requestDrain(world.ports, world.caller, vmId, none);
 
 /** A VM has registered, and the process that took the registration was killed before it could give it its run. */
-async function registeredInVain({ world }: Scene) {
+async function registeredInVain(scene: Scene) {
+  const { world } = scene;
   const { id, input } = await apiRun(world);
   const { vmId } = await launchVm(world.ports, input);
+  // Longer than the first of its checks comes after its launch: so the next one is due while it registers.
+  await scene.pass(70 * SECOND);
   const runner = new FakeRunner(world, vmId);
   const killed = afterRead(world, keys.run(id), () => Promise.reject(new Error('killed')));
   await expect(runner.register(killed)).rejects.toThrow('killed');
   expect((await vmRow(world, vmId)).status).toBe('ready');
-  return { id, vmId, runner };
+  return { id, input, vmId, runner };
 }
 
 const instanceOf = (vmId: string, instanceId = 'i-late') =>
@@ -223,14 +226,16 @@ export const VM_CASES = {
   ],
   vm_idle: [
     {
-      stuck: 'it registered, and the process that took that was killed before it gave it its run',
+      stuck:
+        'it registered, the process that took that was killed before it gave it its run, and that run ended meanwhile',
       found: async (scene) => {
-        const { vmId } = await registeredInVain(scene);
+        const { id, vmId } = await registeredInVain(scene);
+        await finishAs(scene.world, id, 'failed');
         await scene.pass(50 * SECOND);
-        expect((await vmRow(scene.world, vmId)).status).toBe('draining');
+        expect(scene.world.terminations).toContain(vmId);
         return { pk: keys.vm(vmId).pk, because: /it carries no run/, did: /released it/ };
       },
-      almost: 'its runner registers again within its lease, and gets its run',
+      almost: 'its run waits for it, and its runner registers again within its lease',
       leftAlone: async (scene) => {
         const { id, runner } = await registeredInVain(scene);
         await scene.pass(40 * SECOND);
@@ -241,10 +246,11 @@ export const VM_CASES = {
       },
     },
     {
-      stuck: 'the same, and its run has been cancelled meanwhile',
+      stuck: 'the same, and that attempt was given up meanwhile',
       found: async (scene) => {
-        const { id, vmId } = await registeredInVain(scene);
-        await finishAs(scene.world, id, 'failed');
+        const { id, input, vmId } = await registeredInVain(scene);
+        await failRun(scene.world.ports, { ...input, failure: { Error: 'CapacityUnavailable' } });
+        expect((await runRow(scene.world, id)).attempt).toBe(2);
         await scene.pass(50 * SECOND);
         expect(scene.world.terminations).toContain(vmId);
         return { pk: keys.vm(vmId).pk, because: /it carries no run/, did: /released it/ };
