@@ -274,6 +274,7 @@ async function publishTick(
   metrics.put('ClockMisses', memory.clock.count);
   metrics.put('WatchdogItemFailures', failures);
   metrics.put('WatchdogLeftOver', leftOver ? 1 : 0);
+  metrics.put('WatchdogHolding', holding ? 1 : 0);
   const detail = {
     looked,
     recovered: report.actions.length,

@@ -54,6 +54,8 @@ describe('a configuration', () => {
       ],
       [{ limits: { leaseSeconds: 5 } }, /limits.heartbeatIdleSeconds: must be less than leaseSeconds/],
       [{ limits: { lease: 5 } }, /limits.lease: is no setting/],
+      [{ limits: { watchdogIntervalSeconds: 20 } }, /limits.watchdogIntervalSeconds: must be 60/],
+      [{ limits: { watchdogIntervalSeconds: 300 } }, /limits.watchdogIntervalSeconds: must be 60/],
       [{ limits: { pollEvents: true } }, /limits.pollEvents: is for one machine/],
       [{ limits: { sweepsGarbage: true } }, /limits.sweepsGarbage: is for one machine/],
       [{ limits: { maxRequestsPerMinute: 0.5 } }, /limits.maxRequestsPerMinute: must be a whole number, 0 or greater/],
