@@ -105,7 +105,8 @@ export function auditFinding(audit: AuditBody): Finding {
   const counts = Object.entries(audit.counts ?? {})
     .map(([kind, count]) => `${count} ${kind}`)
     .join(', ');
-  const detail = `${counts} at ${audit.endedAt}`;
+  const { unread = 0 } = audit;
+  const detail = `${counts}${unread === 0 ? '' : `, ${unread} not to be read`} at ${audit.endedAt}`;
   return audit.status === 'clean'
     ? { check: 'audit', level: 'ok', detail }
     : { check: 'audit', level: 'failure', detail, remedy: 'Read what was found: candor audit' };

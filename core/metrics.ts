@@ -74,6 +74,7 @@ export const METRICS = {
   },
   AuditLeaks: { dimensions: [], meaning: 'places, slots and live runs that are counted and hold nothing' },
   AuditDrifted: { dimensions: [], meaning: 'clocks that do not fire what their row says' },
+  AuditUnread: { dimensions: [], meaning: 'how often an audit came upon something that it could not read' },
 } as const satisfies Readonly<Record<string, MetricFacts>>;
 
 export type MetricName = keyof typeof METRICS;

@@ -201,10 +201,10 @@ async function writeDown(ports: Ports, state: AuditState, page: AuditedPage): Pr
 async function tenantRows(
   ports: Pick<Ports, 'store'>,
   cycle: number,
-  { findings, checked }: AuditedPage,
+  { findings, checked, unread }: AuditedPage,
   now: number,
 ): Promise<readonly TenantAuditRow[]> {
-  const tenants = [...new Set([...checked.keys(), ...findings.map(({ tenantId }) => tenantId)])];
+  const tenants = [...new Set([...checked.keys(), ...findings.map(({ tenantId }) => tenantId), ...unread])];
   if (tenants.length === 0) return [];
   const rows = await ports.store.getMany(tenants.map((tenantId) => keys.audit(tenantId)));
   return tenants.map((tenantId, index) => {
@@ -221,6 +221,7 @@ async function tenantRows(
         runs: row.checked.runs + seen.runs,
         vms: row.checked.vms + seen.vms,
       },
+      unread: (row.unread ?? 0) + unread.filter((each) => each === tenantId).length,
       findings: [...row.findings, ...told].slice(0, FINDINGS_KEPT),
     };
   });
@@ -229,11 +230,11 @@ async function tenantRows(
 /** A tenant's row of this cycle; that of the last one stands beside it until this one is through. */
 function current(row: TenantAuditRow | undefined, tenantId: string, cycle: number): TenantAuditRow {
   if (row?.cycle === cycle) return row;
-  const fresh = { cycle, counts: NO_COUNTS, checked: NOTHING_CHECKED, findings: [] };
+  const fresh = { cycle, counts: NO_COUNTS, checked: NOTHING_CHECKED, unread: 0, findings: [] };
   const base = { ...keys.audit(tenantId), schemaVersion: SCHEMA_VERSION, tenantId, ...fresh };
   if (row === undefined) return base;
-  const { counts, checked, findings } = row;
-  return { ...base, before: { cycle: row.cycle, counts, checked, findings } };
+  const { counts, checked, unread = 0, findings } = row;
+  return { ...base, before: { cycle: row.cycle, counts, checked, unread, findings } };
 }
 
 async function publish(ports: Ports, state: AuditState, owner: string, intervalMs: number): Promise<void> {
@@ -244,6 +245,7 @@ async function publish(ports: Ports, state: AuditState, owner: string, intervalM
   metrics.put('AuditOrphans', totals.orphans);
   metrics.put('AuditLeaks', totals.leaks);
   metrics.put('AuditDrifted', totals.drifted);
+  metrics.put('AuditUnread', state.unread);
   const promisedWithinSeconds = (3 * intervalMs) / 1000;
   await publishProof(ports, 'audit', {
     owner,

@@ -100,6 +100,13 @@ test('audit prints what was found and done, and exits 1 where it is not clean', 
   expect(stdout).toMatch(/missing +sch_one +nothing of it +fired it: dispatched/);
 });
 
+test('an audit that could not read something says so, and is not clean', async () => {
+  answers = { ...answers, audit: { ...clean, status: 'not_clean', unread: 2 } };
+  const { code, stdout } = await call('audit');
+  expect([code, stdout]).toEqual([1, expect.stringMatching(/could not be read +2/)]);
+  expect((await call('doctor')).stdout).toMatch(/^failure +audit .*2 not to be read at/m);
+});
+
 test('the judgements', () => {
   expect(clockFinding(1000, 900, 1100)).toMatchObject({ level: 'ok' });
   expect(clockFinding(6200, 900, 1100)).toMatchObject({ level: 'failure' });

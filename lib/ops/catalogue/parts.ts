@@ -119,17 +119,18 @@ const auditAlarms = (thresholds: AlarmThresholds): readonly AlarmSpec[] => [
     name: 'audit-not-clean',
     severity: 'ticket',
     impact:
-      'Runs, VMs, executions, clocks or places do not fit together, and the watchdog has not repaired it before the audit came.',
+      'Runs, VMs, executions, clocks or places do not fit together, or could not be read, and the watchdog has not repaired it before the audit came.',
     firstCommand: 'candor audit',
     measure: {
       from: 'formula',
-      formula: 'orphans + leaks + drifted',
-      label: 'orphans, leaks and drifted clocks',
-      // One audit writes all three.
+      formula: 'orphans + leaks + drifted + unread',
+      label: 'orphans, leaks, drifted clocks and what could not be read',
+      // One audit writes all four.
       metrics: {
         orphans: { from: 'candor', metric: 'AuditOrphans', statistic: 'Maximum' },
         leaks: { from: 'candor', metric: 'AuditLeaks', statistic: 'Maximum' },
         drifted: { from: 'candor', metric: 'AuditDrifted', statistic: 'Maximum' },
+        unread: { from: 'candor', metric: 'AuditUnread', statistic: 'Maximum' },
       },
     },
     periodSeconds: 300,

@@ -78,7 +78,7 @@ describe('an audit', () => {
     expect(sum('AuditCycles')).toBe(1);
     expect([
       ...new Set(world.measured.filter(({ name }) => name.startsWith('Audit')).map(({ name }) => name)),
-    ]).toHaveLength(6);
+    ]).toHaveLength(7);
     expect(await audit()).toBe('resting');
     world.now += 61 * MINUTE;
     expect(await audit()).toBe('through');
@@ -201,6 +201,25 @@ describe('an audit', () => {
     await audit();
     expect(await report()).toMatchObject({ counts: { orphans: 1 }, findings: [{ kind: 'orphans', subject: id }] });
     expect((await runRow(world, id)).status).toBe('lost');
+  });
+
+  it('is not clean where it could not read something: its clock may be gone (never say more than is proven)', async () => {
+    const cadence = { cron: '0 0 1 1 *', timezone: 'UTC' };
+    const { id } = await world.schedule((await world.agent()).id, { cadence });
+    await world.ports.store.transact([
+      { kind: 'update', key: keys.schedule(id), set: { schemaVersion: 99 }, guards: [] },
+    ]);
+    world.clocks.delete(id);
+    await audit();
+    expect(await report()).toMatchObject({ status: 'not_clean', unread: 1, counts: { missing: 0, drifted: 0 } });
+    expect(sum('AuditUnread')).toBe(1);
+    expect(await readAudit(world.ports, { tenantId: 'another' })).toMatchObject({ status: 'clean', unread: 0 });
+    await world.ports.store.transact([
+      { kind: 'update', key: keys.schedule(id), set: { schemaVersion: 1 }, guards: [] },
+    ]);
+    world.now += 61 * MINUTE;
+    await audit();
+    expect(await report()).toMatchObject({ unread: 0, counts: { drifted: 1 } });
   });
 
   it('goes on past a clock whose row a newer Candor wrote, and counts it', async () => {
