@@ -1,6 +1,5 @@
 /** The beginning of a VM's end: it takes no further run, and with nothing left on it its runner is told to stop. */
 import { type Reach, reached } from '../access/grants.ts';
-import { isTerminal } from '../contract/runs.ts';
 import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { honourVersion, type Precondition } from '../rules.ts';
@@ -119,19 +118,13 @@ export function giveUp(ports: Ports, vmId: string, runId: string): Promise<Given
 }
 
 /**
- * The execution that waits for this VM's registration goes on, finds the VM unfit, and gives its run another attempt. One
- * whose VM has registered waits still where that was cut short before the run was dispatched to it.
+ * The execution that waits for this VM goes on, finds it unfit, and gives its run another attempt. Where the run has the VM's
+ * marker nobody waits; a registration alone does not say that: it may have been cut short before the dispatch.
  */
 export async function wakeExecution(ports: Ports, vm: VmRow): Promise<void> {
-  await executionWaits(ports, vm)
-    .then((waits) => (waits ? taskTokenOf(ports, vm) : undefined))
-    .then((token) => (token === undefined ? undefined : ports.workflow.signal(token, { vmId: vm.id })))
+  await ports.store
+    .get(keys.run(vm.purpose.runId))
+    .then((run) => (asRow<RunRow>(run)?.vmId === vm.id ? undefined : taskTokenOf(ports, vm)))
+    .then((token) => token && ports.workflow.signal(token, { vmId: vm.id }))
     .catch((error: unknown) => ports.log.warn('vm.execution_not_woken', { vmId: vm.id, error: String(error) }));
-}
-
-async function executionWaits(ports: Pick<Ports, 'store'>, vm: VmRow): Promise<boolean> {
-  if (vm.registeredAt === undefined) return true;
-  const { runId, attempt } = vm.purpose;
-  const run = asRow<RunRow>(await ports.store.get(keys.run(runId)));
-  return run !== undefined && !isTerminal(run.status) && run.attempt === attempt && run.vmId === undefined;
 }

@@ -40,7 +40,7 @@ export interface TickReport {
 export interface TickOptions {
   /** Who ticks, for the status page: `candor dev pid 123`, or the function's name. */
   readonly owner: string;
-  /** Stops taking up new rows after this long; the rest stays due. */
+  /** Stops taking up new rows after this long; the rest stays due. At most seven seconds later it publishes what it did. */
   readonly budgetMs: number;
 }
 
@@ -61,7 +61,13 @@ interface Observed {
 }
 
 const KINDS: readonly CheckKind[] = ['RUN', 'VM', 'SCH'];
+type FleetLook = Pick<Memory, 'fleetLookedAt' | 'strays'>;
+
 const POISON_SHOWN = 10;
+/** For what is under way when the time is up; then for postponing it. Whoever calls has more than both, or is killed. */
+const OVERTIME_MS = 5000;
+const POSTPONING_MS = 2000;
+const SLICE_MS = 100;
 /** All instances and their rows are compared every so many ticks; what does not match is ended at the second such look. */
 const FLEET_INTERVALS = 5;
 
@@ -70,9 +76,7 @@ export async function tick(ports: Ports, options: TickOptions): Promise<TickRepo
   const { provenAt, heard, ...memory } = await remember(ports, startedAt);
   const work = new Tick(ports, startedAt, startedAt + options.budgetMs, memory, heard);
   const queues = KINDS.map((kind) => new DueQueue(ports, kind, startedAt, memory.resume));
-  await Promise.all(
-    queues.flatMap((queue) => Array.from({ length: ports.config.watchdogLanes }, () => work.lane(queue))),
-  );
+  await work.lookAtRows(queues);
   const fleet = await work.lookAtFleet(memory);
   const report = work.report();
   const { leaseSeconds } = ports.config;
@@ -94,6 +98,8 @@ class Tick {
   readonly #holding: boolean;
   readonly #heard: Heard | undefined;
   readonly #seen = new Set<string>();
+  /** What is being looked at, with the row once it is read. */
+  readonly #underWay = new Map<Key, Item | undefined>();
   readonly #actions: Action[] = [];
   readonly #poison: string[] = [];
   #looked = 0;
@@ -111,8 +117,33 @@ class Tick {
     this.#holding = startedAt < holdUntil;
   }
 
+  /** All lanes of all kinds. What does not come to its end in time is left behind, so that the tick can say what it was. */
+  async lookAtRows(queues: readonly DueQueue[]): Promise<void> {
+    const lanes = queues.flatMap((queue) =>
+      Array.from({ length: this.#ports.config.watchdogLanes }, () => this.#lane(queue)),
+    );
+    if (await this.#doneBy(Promise.all(lanes), this.#until + OVERTIME_MS)) return;
+    this.#leftOver = true;
+    const postponed = [...this.#underWay].map(([key, item]) => {
+      this.#failedOn(key, `it was not through ${OVERTIME_MS} ms after the end of the tick`);
+      return this.#postpone(item);
+    });
+    await this.#doneBy(Promise.all(postponed), this.#ports.time.now() + POSTPONING_MS);
+  }
+
+  /** A call that hangs has a patience of its own, which may be longer than what a tick has left. */
+  async #doneBy(work: Promise<unknown>, until: number): Promise<boolean> {
+    const { time } = this.#ports;
+    let done = false;
+    const settled = work.then(() => {
+      done = true;
+    });
+    while (!done && time.now() <= until) await Promise.race([settled, time.sleep(SLICE_MS)]);
+    return done;
+  }
+
   /** One row after the other, until there is none or the time is up. */
-  async lane(queue: DueQueue): Promise<void> {
+  async #lane(queue: DueQueue): Promise<void> {
     for (;;) {
       if (this.#ports.time.now() > this.#until) {
         this.#leftOver = true;
@@ -141,34 +172,61 @@ class Tick {
   }
 
   async #one(key: Key): Promise<void> {
-    const { time, store, log } = this.#ports;
+    const { store } = this.#ports;
     let item: Item | undefined;
     this.#looked++;
+    this.#underWay.set(key, undefined);
     try {
       item = await store.get({ pk: key.pk, sk: key.sk });
       if (item === undefined) return;
+      this.#underWay.set(key, item);
       const context = this.#context();
       this.overdueMs = Math.max(this.overdueMs, overdueMs(this.#ports.config, item, context.now));
       this.overdueOccurrences.push(...overdueOccurrence(this.#ports.config, item, context.now));
       for (const action of await look(context, item)) await this.#record(item, action);
       await forgetFailures(this.#ports, item);
     } catch (error) {
-      this.#failed(error);
-      if (this.#poison.length < POISON_SHOWN) this.#poison.push(key.pk);
-      log.error('watchdog.item_failed', { key: key.pk, error: textOf(error) });
-      if (item !== undefined)
-        await postpone(this.#ports, item, time.now()).catch((failure: unknown) =>
-          log.error('watchdog.postpone_failed', { key: key.pk, error: String(failure) }),
-        );
+      this.#failedOn(key, error);
+      await this.#postpone(item);
+    } finally {
+      this.#underWay.delete(key);
     }
   }
 
+  #failedOn(key: Key, error: unknown): void {
+    this.#failed(error);
+    if (this.#poison.length < POISON_SHOWN) this.#poison.push(key.pk);
+    this.#ports.log.error('watchdog.item_failed', { key: key.pk, error: textOf(error) });
+  }
+
+  async #postpone(item: Item | undefined): Promise<void> {
+    if (item === undefined) return;
+    const { time, log } = this.#ports;
+    await postpone(this.#ports, item, time.now()).catch((failure: unknown) =>
+      log.error('watchdog.postpone_failed', { key: item.pk, error: String(failure) }),
+    );
+  }
+
   /** Instances and rows are compared every few minutes, with what is left of the time; a failure is the next look's affair. */
-  async lookAtFleet({ fleetLookedAt, strays }: Memory): Promise<Pick<Memory, 'fleetLookedAt' | 'strays'>> {
-    const { time, config, log, metrics } = this.#ports;
+  async lookAtFleet({ fleetLookedAt, strays }: Memory): Promise<FleetLook> {
+    const { time, config, log } = this.#ports;
     const now = time.now();
+    const before = { fleetLookedAt, strays };
     if (now - fleetLookedAt < config.watchdogIntervalSeconds * FLEET_INTERVALS * 1000 || now > this.#until)
-      return { fleetLookedAt, strays };
+      return before;
+    let after: FleetLook | undefined;
+    const look = this.#compareFleet(before, now).then((found) => {
+      after = found;
+    });
+    await this.#doneBy(look, this.#until + OVERTIME_MS);
+    if (after !== undefined) return after;
+    this.#failures++;
+    log.error('watchdog.fleet_failed', { error: 'it was not through at the end of the tick' });
+    return before;
+  }
+
+  async #compareFleet(before: FleetLook, now: number): Promise<FleetLook> {
+    const { log, metrics } = this.#ports;
     try {
       const found = await lookAtInstances(this.#context(), this.#until);
       for (const action of found.actions)
@@ -179,7 +237,7 @@ class Tick {
     } catch (error) {
       this.#failures++;
       log.error('watchdog.fleet_failed', { error: String(error) });
-      return { fleetLookedAt, strays };
+      return before;
     }
   }
 
