@@ -340,7 +340,8 @@ async function publishTick(
     oldestOverdueSeconds: Math.round(overdue / 1000),
     strayInstances: memory.strays,
     ...(memory.clock.count > 0 && { clockMisses: memory.clock.count }),
-    ...(poison.length > 0 && { poison: poison.join(' ') }),
+    // Every tenant reads this, and a key may be another's: which ones they are is for the log (I12).
+    ...(poison.length > 0 && { poison: poison.length < POISON_SHOWN ? poison.length : `${POISON_SHOWN} or more` }),
     ...(leftOver && { leftOver: 'yes' }),
     ...(holding && { holdUntil: new Date(memory.holdUntil).toISOString() }),
   };
