@@ -349,4 +349,13 @@ describe('the registration of an instance', () => {
     expect(await call(session(instanceId), { vmId })).toEqual([422, 'invalid_request']);
     expect(await call(session(instanceId), { ...body, vmId: `vm_${'0'.repeat(26)}` })).toEqual([503, 'try_again']);
   });
+
+  it('fails the function where the fault is ours, so that its alarm sees it', async () => {
+    const { CANDOR_VM_ROLE: role } = process.env;
+    delete process.env.CANDOR_VM_ROLE;
+    const body = { vmId: `vm_${'0'.repeat(26)}`, nonce: 'nonce-of-an-instance', runnerVersion: 'test' };
+    await expect(call(session('i-00000000000000000'), body)).rejects.toThrow('CANDOR_VM_ROLE is missing');
+    process.env.CANDOR_VM_ROLE = role;
+    expect(await call(session('i-00000000000000000'), body)).toEqual([503, 'try_again']);
+  });
 });
