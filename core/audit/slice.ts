@@ -39,7 +39,7 @@ export interface AuditOptions {
   readonly budgetMs: number;
   /** A new cycle begins this long after the last one was through. */
   readonly intervalMs?: number;
-  /** How far back the ledger is compared: longer than an interval, or something is never compared. */
+  /** How far back the ledger is compared at least; further where the last cycle began before that. */
   readonly lookbackMs?: number;
 }
 
@@ -61,7 +61,7 @@ export async function auditSlice(ports: Ports, options: AuditOptions): Promise<A
   if (isOver && ports.time.now() - (state.completed?.endedAt ?? 0) < intervalMs) return 'resting';
   if (isOver) state = nextCycle(state, ports.time.now());
   do {
-    const page = await auditPage(ports, state, options.lookbackMs ?? LOOKBACK_MS);
+    const page = await auditPage(ports, state, lookback(ports, state, options.lookbackMs ?? LOOKBACK_MS));
     const next = await writeDown(ports, state, page);
     if (next === undefined) return 'going_on';
     for (const { kind, tenantId, subject, detail, did } of page.findings)
@@ -73,6 +73,19 @@ export async function auditSlice(ports: Ports, options: AuditOptions): Promise<A
     }
   } while (ports.time.now() <= until);
   return 'going_on';
+}
+
+/**
+ * Back to where the last cycle began, with the grace that its youngest occurrences had then: however long cycles take, and
+ * however long there was none, what is due is compared once.
+ */
+function lookback(
+  { config, time }: Pick<Ports, 'config' | 'time'>,
+  { completed }: AuditState,
+  leastMs: number,
+): number {
+  if (completed === undefined) return leastMs;
+  return Math.max(leastMs, time.now() - completed.startedAt + config.overdueGraceSeconds * 1000);
 }
 
 const nextCycle = (state: AuditState, now: number): AuditState => {

@@ -100,7 +100,7 @@ const auditAlarms = (thresholds: AlarmThresholds): readonly AlarmSpec[] => [
     threshold: 1,
     points: { breaching: 1, of: 1 },
     missing: 'ignore',
-    clears: 'an audit finds none; it looks back three hours',
+    clears: 'an audit finds none; it looks back three hours, or to where the one before it began',
   },
   {
     name: 'audit-double',
@@ -113,7 +113,7 @@ const auditAlarms = (thresholds: AlarmThresholds): readonly AlarmSpec[] => [
     threshold: 1,
     points: { breaching: 1, of: 1 },
     missing: 'ignore',
-    clears: 'an audit finds none; it looks back three hours',
+    clears: 'an audit finds none; it looks back three hours, or to where the one before it began',
   },
   {
     name: 'audit-not-clean',

@@ -124,6 +124,23 @@ describe('an audit', () => {
     });
   });
 
+  it('compares what fell due since the last one began, however long ago that was', async () => {
+    const cadence = { cron: '5 12 * * *', timezone: 'UTC' };
+    const schedule = await world.schedule((await world.agent()).id, { cadence });
+    await audit();
+    world.now = FIRST;
+    await fire(
+      losing((write) => keyOf(write).sk.startsWith('OCC#')),
+      { scheduleId: schedule.id, scheduledTime: FIRST },
+    );
+    world.now += 10 * 60 * MINUTE;
+    await audit();
+    expect(await report()).toMatchObject({ counts: { missing: 1 }, checked: { occurrences: 1 } });
+    world.now += 10 * 60 * MINUTE;
+    await audit();
+    expect(await report()).toMatchObject({ status: 'clean', checked: { occurrences: 0 } });
+  });
+
   it('finds nothing missing in a pause', async () => {
     const agent = await world.agent();
     const schedule = await world.schedule(agent.id);
