@@ -9,7 +9,7 @@ import { giveUp } from '../../vms/drain.ts';
 import { isSpared } from '../../vms/heard.ts';
 import type { VmRow } from '../../vms/model.ts';
 import { loseRun, terminateVm } from '../../vms/release.ts';
-import { moveCheck } from '../checks.ts';
+import { isFirstOrder, moveCheck } from '../checks.ts';
 import { type Action, isHolding, type RuleContext, rule, type View } from '../rule.ts';
 
 interface Asked {
@@ -64,6 +64,7 @@ async function escalate({ ports, now, config }: RuleContext, run: RunRow, { vmId
   if (given.kind === 'draining') return given.now ? escalated(`drains ${vmId}, which carries other work`) : [];
   if (given.kind === 'gone') return [];
   await terminateVm(ports, given.vm);
+  if (!(await isFirstOrder(ports, given.vm, now))) return [];
   return escalated(`terminated ${vmId}`);
 }
 

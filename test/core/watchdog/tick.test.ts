@@ -233,7 +233,10 @@ describe('a VM that serves nothing', () => {
     expect(await pass(29 * SECOND)).toEqual([]);
     expect(world.terminations).toEqual([]);
     expect(await pass(10 * SECOND)).toEqual(['vm_lingering']);
-    expect(await pass(31 * SECOND)).toEqual(['vm_lingering']);
+    const asked = world.terminations.length;
+    // It is asked for again and again, and told once.
+    expect(await pass(5 * MINUTE)).toEqual([]);
+    expect(world.terminations.length).toBeGreaterThan(asked + 5);
     world.observations.set(vmId, { status: 'terminated', detail: 'gone' });
     expect(await pass(40 * SECOND)).toEqual([]);
     expect((await vmRow(world, vmId)).status).toBe('terminated');
@@ -263,6 +266,13 @@ describe('a cancel', () => {
     await runner.beat([running(id)]);
     await runner.beat([entry(id, 'ending', { signalsSent: ['SIGINT'] })]);
     expect(await pass(90 * SECOND, () => runner.beat([entry(id, 'ending')]))).toEqual([]);
+  });
+
+  it('is escalated again and again while the VM stands, and told once', async () => {
+    const { id, vmId, runner } = await runningRun(world);
+    await ask(id);
+    expect(await pass(8 * MINUTE, () => runner.beat([running(id)]))).toEqual(['cancel_escalated']);
+    expect(world.terminations.filter((each) => each === vmId).length).toBeGreaterThan(3);
   });
 
   it('of a timeout ends as timed_out when it had to be escalated', async () => {
