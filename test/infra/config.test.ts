@@ -71,7 +71,7 @@ describe('a configuration', () => {
       [{ alarms: { opsItems: { page: 5 } } }, /alarms.opsItems.page: give 1 \(critical\) to 4 \(low\)/],
       [{ alarms: { runbooksUrl: 'docs' } }, /alarms.runbooksUrl: give the address of the folder/],
       [{ alarms: { thresholds: { lateness: 1 } } }, /alarms.thresholds: does not know lateness/],
-      [{ alarms: { thresholds: { deadLetterAgeHours: 500 } } }, /deadLetterAgeHours: give hours, at most 300/],
+      [{ alarms: { thresholds: { deadLetterAgeHours: 169 } } }, /deadLetterAgeHours: give hours, at most 168/],
       [
         { alarms: { thresholds: { fireLatenessSeconds: 60 } } },
         /fireLatenessSeconds: must be more than limits.clockPrecisionSeconds \(60\)/,
