@@ -39,9 +39,16 @@ async function answer(event: APIGatewayProxyEventV2WithIAMAuthorizer, requestId:
   try {
     return Response.json(await registerInstance(ports(), caller(event), bodyOf(event)));
   } catch (error) {
-    return problemResponse(error, { requestId, method: 'POST', path: PATH, log });
+    const problem = problemResponse(error, { requestId, method: 'POST', path: PATH, log });
+    // A fault of ours fails the function: so Lambda counts it, and an alarm watches that. The runner tries again either way.
+    if (problem.status >= 500 && !isPartOfAStart(error)) throw error;
+    return problem;
   }
 }
+
+/** Its instance is not written down yet, or somebody else was at its row. */
+const isPartOfAStart = (error: unknown): boolean =>
+  error instanceof CandorError && (error.code === 'try_again' || error.code === 'contended');
 
 const caller = (event: APIGatewayProxyEventV2WithIAMAuthorizer): string =>
   instanceCaller(event.requestContext.authorizer?.iam?.userArn, variables(['CANDOR_VM_ROLE']).CANDOR_VM_ROLE);

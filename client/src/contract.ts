@@ -136,6 +136,8 @@ export interface Audit {
     readonly runs: number;
     readonly vms: number;
   };
+  /** How often it came upon something that it could not read: of that nothing is known, so it is not clean. */
+  readonly unread?: number;
   /** The first ones; counts has them all. */
   readonly findings: readonly AuditFinding[];
   /** The audit that is under way. */

@@ -13,6 +13,7 @@ import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, renewedUntil, vmProof } from './change.ts';
 import { composeCommands } from './commands.ts';
+import { noteHeard } from './heard.ts';
 import type { Slot, VmRow } from './model.ts';
 import { noteMissing, type Taken, takeReport } from './report.ts';
 import { checkToken, vmToken } from './runnerToken.ts';
@@ -27,6 +28,7 @@ export async function heartbeat(
 ): Promise<HeartbeatResponse> {
   if (identity.vmId !== request.vmId) throw new CandorError('unauthenticated', 'The token belongs to another VM.');
   const { vm, runs, rotate, pending } = await renewLease(ports, identity, request);
+  await noteHeard(ports);
   const acknowledged: Slot[] = [];
   let changed = false;
   let vmChanged = false;

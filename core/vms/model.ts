@@ -95,6 +95,8 @@ export interface VmRow extends RowBase {
   readonly evidence: Evidence;
   readonly createdAt: number;
   readonly drainingSince?: number;
+  /** When the watchdog first asked the fleet for its end. */
+  readonly endOrderedAt?: number;
   readonly unresponsiveSince?: number;
   readonly terminatedAt?: number;
   /** Bumped by every change but a plain heartbeat. */

@@ -179,8 +179,8 @@ const signsOfLife = (show: Show, spread: Spread): readonly IWidget[] => [
   new GraphWidget({
     title: 'What the audit found',
     width: 8,
-    left: (['AuditMissing', 'AuditDouble', 'AuditOrphans', 'AuditLeaks', 'AuditDrifted'] as const).map((metric) =>
-      show({ from: 'candor', metric, statistic: 'Maximum' }, metric.replace('Audit', '').toLowerCase()),
+    left: (['AuditMissing', 'AuditDouble', 'AuditOrphans', 'AuditLeaks', 'AuditDrifted', 'AuditUnread'] as const).map(
+      (metric) => show({ from: 'candor', metric, statistic: 'Maximum' }, metric.replace('Audit', '').toLowerCase()),
     ),
     right: [show({ from: 'candor', metric: 'AuditCycles', statistic: 'Sum' }, 'audits')],
   }),
