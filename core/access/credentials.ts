@@ -41,7 +41,14 @@ export async function identityOfKey(
     ...(key.agents !== undefined && { agents: key.agents }),
   };
   const { tenantId } = principal;
-  return { kind: 'principal', tenantId, principalId, credentialId: keyId, grants: narrowed(grantsOf(principal), cut) };
+  return {
+    kind: 'principal',
+    tenantId,
+    principalId,
+    credentialId: keyId,
+    ...(Object.keys(cut).length > 0 && { cutBy: keyId }),
+    grants: narrowed(grantsOf(principal), cut),
+  };
 }
 
 /** For whoever asks which keys are still in use. Nobody waits for it, nobody fails by it. */

@@ -61,6 +61,8 @@ export type Identity =
       readonly grants: Grants;
       /** Which credential was shown, where there may be several: a key's id. */
       readonly credentialId?: string;
+      /** The key, where it opens less than its account may. */
+      readonly cutBy?: string;
     }
   | RunIdentity;
 

@@ -21,6 +21,8 @@ import { type AgentDefinition, type AgentRow, type AgentVersionRow, OPTIONAL_PAR
 
 export interface PrincipalCaller extends Reach {
   readonly principalId: string;
+  /** The key that was shown, where it opens less than its account may. */
+  readonly cutBy?: string;
 }
 
 /** A reserved name: unique among live siblings, and the list of them. */

@@ -49,6 +49,7 @@ export async function retryRun(
         displayName: retryName(old.displayName),
         inputKey: keys.runInput(id),
         retryOf: old.id,
+        cutBy: caller.cutBy,
         overrides: {
           ...(old.queueTimeoutSeconds !== undefined && { queueTimeout: old.queueTimeoutSeconds }),
           startTimeout: old.startTimeoutSeconds,

@@ -59,7 +59,13 @@ export async function startBackfill(
       createdAt: now,
       writer,
     };
-    const state = { id, overlapPolicy: request.overlapPolicy, pending: wanted, by: caller.principalId };
+    const state = {
+      id,
+      overlapPolicy: request.overlapPolicy,
+      pending: wanted,
+      by: caller.principalId,
+      ...(caller.cutBy !== undefined && { cutBy: caller.cutBy }),
+    };
     return {
       writes: [
         { kind: 'put', item: asItem(created), guards: [guard('backfill.createdOnce', absent)] },

@@ -106,6 +106,7 @@ function triggeredRun(
       inputKey: ownInput ? keys.runInput(runId) : keys.scheduleInput(schedule.id, schedule.inputVersion),
       overrides: schedule.overrides,
       scheduleId: schedule.id,
+      cutBy: caller.cutBy,
       ...(displaces !== undefined && { waitsFor: displaces }),
       evidence: evidence('api', now, `${caller.principalId} triggered it`),
     },
