@@ -78,8 +78,10 @@ export interface UserClaims {
   readonly issuer: string;
   readonly subject: string;
   readonly name: string;
-  /** What the provider says that they may; absent: it leaves that to Candor's administrators. */
-  readonly role?: Role;
+  /** What the provider says that they may; `none`: it speaks of roles, and of none for them. Absent: it does not speak of them. */
+  readonly role?: Role | 'none';
+  /** When it said so, epoch milliseconds, where it told. */
+  readonly issuedAt?: number;
 }
 
 /** One id for one user of one provider in one tenant, whoever computes it. */
@@ -99,8 +101,14 @@ export async function identityOfUser(
   return { kind: 'principal', tenantId: principal.tenantId, principalId: id, grants: grantsOf(principal) };
 }
 
-/** The provider has another opinion of what they may than the last time. */
-const differs = (known: PrincipalRow, { role }: UserClaims): boolean => role !== undefined && known.role !== role;
+/**
+ * The provider has another opinion of what they may than the last time. It takes away what it gave, never what an
+ * administrator of Candor did; and what it says counts until it says something later.
+ */
+function differs(known: PrincipalRow, { role, issuedAt }: UserClaims): boolean {
+  if (role === undefined || (issuedAt ?? Number.POSITIVE_INFINITY) < (known.roleSaidAt ?? 0)) return false;
+  return role === 'none' ? known.roleFrom === 'provider' : known.role !== role || known.roleFrom !== 'provider';
+}
 
 function enrol(
   ports: Pick<Ports, 'store' | 'time' | 'ids' | 'config'>,
@@ -113,23 +121,32 @@ function enrol(
     if (known !== undefined && !differs(known, user)) return { done: known };
     const now = ports.time.now();
     const version = (known?.version ?? 0) + 1;
-    const role = user.role ?? defaultRole;
-    const fresh: PrincipalRow = {
+    const { tenantId, issuer, subject, name, issuedAt } = user;
+    const said = user.role === 'none' ? undefined : user.role;
+    const role = said ?? defaultRole;
+    const { role: _role, roleFrom: _roleFrom, ...kept }: Partial<PrincipalRow> = known ?? {};
+    const row: PrincipalRow = {
       ...keys.principal(id),
       schemaVersion: SCHEMA_VERSION,
-      ...user,
+      tenantId,
+      issuer,
+      subject,
+      name,
       id,
       kind: 'user',
       status: 'active',
-      version,
       createdBy: id,
       createdAt: now,
-      updatedAt: now,
-      listIn: lists.principals(user.tenantId),
+      listIn: lists.principals(tenantId),
       listAt: id,
+      ...kept,
+      ...(role !== undefined && { role }),
+      ...(said !== undefined && { roleFrom: 'provider' }),
+      ...(user.role !== undefined && { roleSaidAt: Math.min(issuedAt ?? now, now) }),
+      version,
+      updatedAt: now,
       writer,
     };
-    const row = { ...fresh, ...known, ...(role !== undefined && { role }), version, updatedAt: now, writer };
     const event = appendEvent(ports.config, {
       tenantId: user.tenantId,
       subject: 'principal',
@@ -138,7 +155,7 @@ function enrol(
       type: known === undefined ? 'principal.enrolled' : 'principal.changed',
       at: now,
       status: row.status,
-      detail: { by: id, issuer: user.issuer, ...(role !== undefined && { role }) },
+      detail: { by: id, issuer, role: role ?? null },
       writer,
     });
     const seen = known === undefined ? absent : eq('version', known.version ?? 1);

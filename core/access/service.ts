@@ -100,7 +100,7 @@ export async function patchPrincipal(
     const { role, agents, ...plain } = patch;
     const set = {
       ...plain,
-      ...(role !== undefined && { role: role ?? undefined }),
+      ...(role !== undefined && { role: role ?? undefined, roleFrom: undefined }),
       ...(agents !== undefined && { agents: asValue(agents) }),
       version,
       updatedAt: now,

@@ -1,6 +1,9 @@
 /** Users of an OpenID Connect provider: whose tokens open, whose do not, and what the provider's silence means. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type OidcConfig, oidcUsers } from '../../../adapters/http/oidc.ts';
+import type { Grants } from '../../../core/access/grants.ts';
+import { patchPrincipal } from '../../../core/access/service.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { type Issuer, startIssuer } from '../../support/issuer.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 
@@ -56,7 +59,50 @@ it('the role is the claim’s where one is configured: a change of it counts fro
   const as = async (candor: unknown) => withRole(await issuer.token({ sub: 'dan', candor }));
   expect(await as('editor')).toMatchObject({ grants: { role: 'editor' } });
   expect(await as('viewer')).toMatchObject({ grants: { role: 'viewer' } });
-  expect(await as('emperor')).toMatchObject({ grants: { role: 'viewer' } });
+  expect(await as(['everybody', 'viewer', 'operator'])).toMatchObject({ grants: { role: 'operator' } });
+});
+
+const grantsBy = async (more: Partial<OidcConfig>, sub: string, claims: object, issuedAt = 0) =>
+  ((await users(more)(await issuer.token({ sub, ...claims }, { issuedAt }))) as { readonly grants: Grants }).grants;
+
+it.each([[undefined], ['none'], ['emperor'], [['emperor', 7]], [{ admin: true }], [[]]])(
+  'a role that the provider gave goes when it says %j',
+  async (candor) => {
+    const sub = `hal ${JSON.stringify(candor)}`;
+    expect(await grantsBy({ roleClaim: 'candor' }, sub, { candor: 'admin' })).toEqual({ role: 'admin' });
+    expect(await grantsBy({ roleClaim: 'candor' }, sub, { candor })).toEqual({});
+    expect(await grantsBy({ roleClaim: 'candor' }, sub, { candor: 'admin' })).toEqual({ role: 'admin' });
+    expect(await grantsBy({ roleClaim: 'candor', defaultRole: 'viewer' }, sub, { candor })).toEqual({ role: 'viewer' });
+  },
+);
+
+it('an older token of the same user does not bring it back', async () => {
+  const config = { roleClaim: 'candor' };
+  await grantsBy(config, 'ida', { candor: 'admin' }, -60);
+  expect(await grantsBy(config, 'ida', {}, -10)).toEqual({});
+  expect(await grantsBy(config, 'ida', { candor: 'admin' }, -60)).toEqual({});
+  expect(await grantsBy(config, 'ida', { candor: 'editor' }, -5)).toEqual({ role: 'editor' });
+});
+
+it('a role that an administrator gave stays where the provider gives none', async () => {
+  const config = { roleClaim: 'candor' };
+  const token = await issuer.token({ sub: 'jon', candor: 'viewer' });
+  const { principalId, tenantId } = (await users(config)(token)) as { principalId: string; tenantId: string };
+  const admin = { tenantId, principalId: 'usr_admin' };
+  await patchPrincipal(world.ports, admin, principalId, { role: 'operator' }, { kind: 'any' });
+  expect(await grantsBy(config, 'jon', {})).toEqual({ role: 'operator' });
+  expect(await grantsBy(config, 'jon', { candor: 'viewer' })).toEqual({ role: 'viewer' });
+});
+
+it('a role of before it was noted who gave it is the provider’s from the next token on that names it', async () => {
+  const config = { roleClaim: 'candor' };
+  const { principalId } = (await users(config)(await issuer.token({ sub: 'kim', candor: 'admin' }))) as {
+    principalId: string;
+  };
+  const set = { roleFrom: undefined, roleSaidAt: undefined };
+  await world.ports.store.transact([{ kind: 'update', key: keys.principal(principalId), set, guards: [] }]);
+  expect(await grantsBy(config, 'kim', { candor: 'admin' })).toEqual({ role: 'admin' });
+  expect(await grantsBy(config, 'kim', {})).toEqual({});
 });
 
 it.each<[string, () => string | Promise<string>]>([
