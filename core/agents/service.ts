@@ -18,6 +18,7 @@ import { asItem, asRow, asValue, type RowBase, SCHEMA_VERSION } from '../table/r
 import { letGoOfFormer } from '../vms/makeRoom.ts';
 import { agentBody } from './body.ts';
 import { type AgentDefinition, type AgentRow, type AgentVersionRow, OPTIONAL_PARTS, optionalParts } from './model.ts';
+import { checkNewSecrets } from './secretRefs.ts';
 
 export interface PrincipalCaller extends Reach {
   readonly principalId: string;
@@ -203,6 +204,7 @@ function commitPatch(
     const now = ports.time.now();
     const after = patched(agent, patch, now);
     checkDefinitionSize(definitionOf(after));
+    checkNewSecrets(caller, agent, after);
     const renames = keys.agentName(agent.tenantId, after.name).sk !== keys.agentName(agent.tenantId, agent.name).sk;
     if (renames && (await ports.store.get(keys.agentName(agent.tenantId, after.name))) !== undefined)
       throw nameTaken(after.name);
