@@ -14,7 +14,7 @@ import { absent, eq, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue, SCHEMA_VERSION } from '../table/rows.ts';
 import { awsPrincipalId } from './credentials.ts';
 import { type Reach, reached } from './grants.ts';
-import { grantsOf, type PrincipalRow } from './principals.ts';
+import { grantsOf, LOCAL_ADMIN, type PrincipalRow } from './principals.ts';
 
 export interface Admin extends Reach {
   readonly principalId: string;
@@ -94,6 +94,7 @@ export async function patchPrincipal(
   return commit<PrincipalBody>(ports, async (writer) => {
     const principal = await loadPrincipal(ports, caller, id);
     requireVersion('principal', id, versionOf(principal), precondition);
+    refuseInstallations(principal, patch);
     refuseLockout(caller, principal, patch);
     const now = ports.time.now();
     const version = versionOf(principal) + 1;
@@ -127,7 +128,17 @@ const absentVersion = { op: 'hasNot', attribute: 'version' } as const;
 
 export const versionOf = (principal: PrincipalRow): number => principal.version ?? 1;
 
-/** Somebody else must do it: so that there is always an administrator left. */
+/** What the installation's administrator may follows from the token: what would be written here would change nothing. */
+function refuseInstallations(principal: PrincipalRow, { status, role, agents }: PrincipalPatch): void {
+  if (principal.id !== LOCAL_ADMIN || [status, role, agents].every((part) => part === undefined)) return;
+  throw new CandorError(
+    'illegal_transition',
+    `${principal.id} is whoever holds the installation’s own token: its status and roles are not changed here.`,
+    { remedy: 'Rotate the token where it is kept: the old one opens nothing from then on.' },
+  );
+}
+
+/** Somebody else must do it: so that nobody loses by mistake what only others could give back. */
 function refuseLockout(caller: Admin, principal: PrincipalRow, patch: PrincipalPatch): void {
   const loses = patch.status === 'revoked' || (patch.role !== undefined && patch.role !== 'admin');
   if (principal.id === caller.principalId && loses)

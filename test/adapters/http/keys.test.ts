@@ -1,5 +1,6 @@
 /** Service accounts and their keys, over HTTP: shown once, cut down, replaced without a gap, revoked at once. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { ensurePrincipal, LOCAL_ADMIN } from '../../../core/access/principals.ts';
 import type { EventRow } from '../../../core/runs/model.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
 import { asRow } from '../../../core/table/rows.ts';
@@ -141,6 +142,17 @@ it('administrators cannot lock themselves out', async () => {
     const answer = await world.send('PATCH', '/v1/principals/usr_a', { headers: any, body });
     expect([answer.status, answer.body.code]).toEqual([409, 'illegal_transition']);
   }
+});
+
+it('the installation’s administrator is not changed here, where it would change nothing; its name is', async () => {
+  await ensurePrincipal(world.ports.store, 'tenant_a', LOCAL_ADMIN, 'Administrator');
+  const patch = (body: object) => world.send('PATCH', `/v1/principals/${LOCAL_ADMIN}`, { headers: any, body });
+  for (const body of [{ status: 'revoked' }, { role: 'viewer' }, { role: null }, { agents: {} }]) {
+    const answer = await patch(body);
+    expect([answer.status, answer.body.code]).toEqual([409, 'illegal_transition']);
+    expect(answer.body.remedy).toContain('Rotate the token where it is kept');
+  }
+  expect((await patch({ name: 'root' })).body).toMatchObject({ name: 'root', role: 'admin', status: 'active' });
 });
 
 it('bad input names the field, the limit and the remedy', async () => {
