@@ -176,14 +176,22 @@ export interface AuditLogEntry {
     readonly userAgent?: string;
   };
   /** What was written in the same transaction as this entry. */
-  readonly changes: readonly {
+  readonly changes: readonly ({
     readonly id: string;
     /** The event's type, where the change left one. */
     readonly type?: string;
     /** The version that was changed; absent where nothing stood before. */
     readonly before?: number;
     readonly after?: number;
-  }[];
+    /** Of a principal: the key that was made, took another’s place, or was revoked. */
+    readonly keyId?: string;
+    /** Of a principal: the role that it was given; null: none. */
+    readonly role?: 'viewer' | 'operator' | 'editor' | 'admin' | null;
+    /** Of a principal: the roles over agents that it was given. */
+    readonly agents?: { readonly [name: string]: 'viewer' | 'operator' | 'editor' | 'admin' };
+    /** Of a principal: what it was set to. */
+    readonly status?: 'active' | 'revoked';
+  })[];
 }
 
 /** Runs for past occurrences of a schedule. */
@@ -2099,7 +2107,7 @@ export interface Operations {
       readonly by?: string | undefined;
       /** The name of the operation, such as pauseSchedule. */
       readonly operation?: string | undefined;
-      /** The id of something that was changed. */
+      /** The id of something that was changed, a key included. */
       readonly resource?: string | undefined;
     };
     readonly body?: undefined;

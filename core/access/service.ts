@@ -70,7 +70,7 @@ export async function createPrincipal(ports: Ports, caller: Admin, request: Prin
     if (identity !== undefined && (await ports.store.get(keys.principal(id))) !== undefined) throw arnTaken();
     const put = { kind: 'put', item: asItem(principal), guards: [guard('principal.createdOnce', absent)] } as const;
     return {
-      writes: [put, accessEvent(ports, principal, 'principal.created', caller, now, writer)],
+      writes: [put, accessEvent(ports, principal, 'principal.created', caller, now, writer, given(request))],
       proof: keys.principalEvent(id, 1),
       result: principalBody(principal, now),
     };
@@ -115,14 +115,20 @@ export async function patchPrincipal(
       set,
       guards: [guard('principal.unchanged', unchanged)],
     };
-    const detail = { role: role ?? null, ...(patch.status !== undefined && { status: patch.status }) };
     return {
-      writes: [update, accessEvent(ports, after, 'principal.changed', caller, now, writer, detail)],
+      writes: [update, accessEvent(ports, after, 'principal.changed', caller, now, writer, given(patch))],
       proof: keys.principalEvent(id, version),
       result: principalBody(after, now),
     };
   });
 }
+
+/** What of who may what a change says: nothing of what it leaves as it was. */
+const given = ({ role, status, agents }: Pick<PrincipalPatch, 'role' | 'status' | 'agents'>) => ({
+  ...(role !== undefined && { role }),
+  ...(status !== undefined && { status }),
+  ...(agents !== undefined && { agents }),
+});
 
 const absentVersion = { op: 'hasNot', attribute: 'version' } as const;
 

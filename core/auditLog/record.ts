@@ -3,7 +3,8 @@
  * told that was not done, and nothing is done that is not told, whoever dies in between (docs/adr/0018-audit-log.md).
  */
 import { OPERATIONS, type Operation } from '../access/operations.ts';
-import type { Caller } from '../access/principals.ts';
+import type { Caller, PrincipalRow } from '../access/principals.ts';
+import type { Role } from '../contract/roles.ts';
 import type { Ports, Store } from '../ports.ts';
 import { garbageAttributes } from '../table/garbage.ts';
 import { EVENT_PREFIX, LIST_SHARDS, shardOf } from '../table/keys.ts';
@@ -23,6 +24,11 @@ export interface Change {
   readonly type?: string;
   readonly before?: number;
   readonly after?: number;
+  /** Of a principal: its key that was made, replaced or revoked, and what it was given. */
+  readonly keyId?: string;
+  readonly role?: Role | null;
+  readonly agents?: Readonly<Record<string, Role>>;
+  readonly status?: PrincipalRow['status'];
 }
 
 /** Where a request came from, as the server saw it. */
@@ -139,10 +145,18 @@ function changesOf(writes: readonly Write[]): readonly Change[] {
   });
 }
 
-const eventChange = ({ subjectId, type, sequence }: Readonly<Record<string, unknown>>): Change => ({
+const eventChange = ({ subject, subjectId, type, sequence, detail }: Readonly<Record<string, unknown>>): Change => ({
   id: String(subjectId),
   type: String(type),
   ...afterOf(sequence),
+  ...(subject === 'principal' && accessOf(detail as Change)),
+});
+
+const accessOf = ({ keyId, role, agents, status }: Change) => ({
+  ...(keyId !== undefined && { keyId }),
+  ...(role !== undefined && { role }),
+  ...(agents !== undefined && { agents }),
+  ...(status !== undefined && { status }),
 });
 
 /** Versions rise by exactly one. */

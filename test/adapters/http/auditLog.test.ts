@@ -3,6 +3,7 @@ import { createApp, ROUTES } from '../../../adapters/http/app.ts';
 import { isChange } from '../../../core/auditLog/record.ts';
 import { StoreUnavailable } from '../../../core/errors.ts';
 import type { Store } from '../../../core/ports.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
 import {
   ADMIN_TOKEN,
@@ -60,6 +61,36 @@ describe('the log of changes', () => {
     });
     expect(created).toMatchObject({ operation: 'createAgent', changes: [{ id: agent.id, after: 1 }] });
     expect(created?.changes[0]).not.toHaveProperty('before');
+  });
+
+  it('says which key was made, replaced or revoked, and finds it; which role was given, and nothing of one that was not', async () => {
+    const agent = await makeAgent(world);
+    const sent = async (method: string, path: string, body?: object) => {
+      world.now.ms += 1000;
+      return (await world.send(method, `/v1/principals${path}`, { ...any, body })).body;
+    };
+    const { id } = await sent('POST', '', { name: 'ci', agents: { [agent.id]: 'viewer' } });
+    const first = await sent('POST', `/${id}/keys`, { name: 'k' });
+    const second = await sent('POST', `/${id}/keys/${first.id}/rotate`);
+    await sent('DELETE', `/${id}/keys/${second.id}`);
+    await sent('PATCH', `/${id}`, { role: 'operator', agents: {} });
+    await sent('PATCH', `/${id}`, { name: 'builds' });
+    await sent('PATCH', `/${id}`, { role: null, status: 'revoked' });
+    const changes = async (resource: string) =>
+      (await entries(`?resource=${resource}`)).map(({ changes: [change] }) => change).reverse();
+    expect(await changes(first.id)).toMatchObject([{ id, type: 'key.created', keyId: first.id }]);
+    expect(await changes(second.id)).toMatchObject([
+      { id, type: 'key.rotated', keyId: second.id },
+      { id, type: 'key.revoked', keyId: second.id },
+    ]);
+    const [made, , , , promoted, renamed, revoked] = await changes(id);
+    const changed = { id, type: 'principal.changed' };
+    expect(made).toEqual({ id, type: 'principal.created', after: 1, agents: { [agent.id]: 'viewer' } });
+    expect(promoted).toEqual({ ...changed, before: 4, after: 5, role: 'operator', agents: {} });
+    expect(renamed).toEqual({ ...changed, before: 5, after: 6 });
+    expect(revoked).toEqual({ ...changed, before: 6, after: 7, role: null, status: 'revoked' });
+    const event = await world.ports.store.get(keys.principalEvent(id, 6));
+    expect(event?.detail).toEqual({ by: 'usr_a', name: 'builds' });
   });
 
   it('has one entry of every operation that changes something', async () => {
