@@ -63,13 +63,18 @@ const keyOf = (requestId: string): Key => ({ pk: `LOG#${requestId}`, sk: 'META' 
 export const isChange = (operation: Operation): boolean =>
   !['public', 'runner', 'viewer'].includes(OPERATIONS[operation]);
 
-/** The ports of one request: the first of its transactions that succeeds takes the entry along. */
+/** Nothing that anybody asked for: what is only looked at, and the mark that a clock follows its schedule. */
+const isUpkeep = (write: Write): boolean =>
+  write.kind === 'check' ||
+  (write.kind === 'update' && write.set?.clock !== undefined && write.set.version === undefined);
+
+/** The ports of one request: the first of its transactions that changes something and succeeds takes the entry along. */
 export function recorded(ports: Ports, request: AuditedRequest): Ports {
   const { store } = ports;
   let isWritten = false;
   let isUnsure = false;
   const transact = async (writes: readonly Write[]): Promise<void> => {
-    if (isWritten || writes.every(({ kind }) => kind === 'check')) return store.transact(writes);
+    if (isWritten || writes.every(isUpkeep)) return store.transact(writes);
     // Its answer may have been lost, and what comes now is another change: the entry that stands is the true one.
     if (isUnsure) isWritten = (await store.get(keyOf(request.requestId))) !== undefined;
     if (isWritten) return store.transact(writes);

@@ -93,6 +93,17 @@ describe('the log of changes', () => {
     expect(event?.detail).toEqual({ by: 'usr_a', name: 'builds' });
   });
 
+  it('has no entry of a pause that changes nothing, where a clock that had failed is put meanwhile', async () => {
+    const agent = await makeAgent(world);
+    const schedule = await makeSchedule(world, agent.id);
+    const pause = () => world.send('POST', `/v1/schedules/${schedule.id}/pause`);
+    await pause();
+    const set = { clock: { status: 'pending', specVersion: 1 } };
+    await world.ports.store.transact([{ kind: 'update', key: keys.schedule(schedule.id), set, guards: [] }]);
+    expect((await pause()).body.clock.status).toBe('synced');
+    expect(await entries('?operation=pauseSchedule')).toHaveLength(1);
+  });
+
   it('has one entry of every operation that changes something', async () => {
     const told = new Map<string, readonly Entry[]>();
     let seen = 0;
