@@ -5,7 +5,7 @@
 import { OPERATIONS, type Operation } from '../access/operations.ts';
 import type { Caller, PrincipalRow } from '../access/principals.ts';
 import type { Role } from '../contract/roles.ts';
-import type { Ports, Store } from '../ports.ts';
+import type { Ports } from '../ports.ts';
 import { garbageAttributes } from '../table/garbage.ts';
 import { EVENT_PREFIX, LIST_SHARDS, shardOf } from '../table/keys.ts';
 import type { Key, Write } from '../table/model.ts';
@@ -14,8 +14,8 @@ import { asItem, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 /** Longer than a year, so that the same week of the year before can be looked at. */
 export const AUDIT_LOG_DAYS = 400;
 const AUDIT_LOG_MS = AUDIT_LOG_DAYS * 86_400_000;
-/** A transaction takes no more. */
-const WRITES_MAX = 100;
+/** A transaction takes 100: this entry is one, and the record of an idempotency key another. */
+const WRITES_MAX = 98;
 /** An entry is one item among those of its transaction. */
 const CHANGES_MAX = 20;
 
@@ -78,11 +78,14 @@ export function recorded(ports: Ports, request: AuditedRequest): Ports {
     // Its answer may have been lost, and what comes now is another change: the entry that stands is the true one.
     if (isUnsure) isWritten = (await store.get(keyOf(request.requestId))) !== undefined;
     if (isWritten) return store.transact(writes);
+    if (writes.length > WRITES_MAX)
+      throw new Error(
+        `${request.operation} writes ${writes.length} items at once, at most ${WRITES_MAX} can be told of`,
+      );
     // No guard: nobody else writes under this request's id, and the guards that may fail are the change's own.
     const entry: Write = { kind: 'put', item: asItem(entryOf(ports, request, writes)) };
     try {
-      if (writes.length < WRITES_MAX) await store.transact([...writes, entry]);
-      else await apart(store, writes, entry);
+      await store.transact([...writes, entry]);
       isWritten = true;
     } catch (error) {
       isUnsure = true;
@@ -100,12 +103,6 @@ export function recorded(ports: Ports, request: AuditedRequest): Ports {
       transact,
     },
   };
-}
-
-/** No use case writes so much at once; if one ever does, the change stands even where its entry cannot be written. */
-async function apart(store: Store, writes: readonly Write[], entry: Write): Promise<void> {
-  await store.transact(writes);
-  await store.transact([entry]);
 }
 
 function entryOf({ config, time }: Ports, request: AuditedRequest, writes: readonly Write[]): AuditLogRow {

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createApp, ROUTES } from '../../../adapters/http/app.ts';
-import { isChange } from '../../../core/auditLog/record.ts';
+import { isChange, recorded } from '../../../core/auditLog/record.ts';
 import { StoreUnavailable } from '../../../core/errors.ts';
 import type { Store } from '../../../core/ports.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
+import type { Write } from '../../../core/table/model.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
 import {
   ADMIN_TOKEN,
@@ -275,6 +276,22 @@ describe('the log of changes, where the table does not answer', () => {
     expect(answer.status).toBe(503);
     expect(await entries()).toEqual([]);
     expect((await world.send('GET', '/v1/agents')).body.items).toEqual([]);
+  });
+
+  it('makes no change that is too large to be told of', async () => {
+    const caller = { kind: 'principal', tenantId: 'tenant_a', principalId: 'usr_a' } as const;
+    const request = { requestId: 'large', operation: 'updateAgent', caller, from: {} } as const;
+    const writes = (count: number) =>
+      Array.from({ length: count }, (_, index): Write => {
+        const item = { pk: 'TEST', sk: String(index), tenantId: 'tenant_a', id: `thing ${index}` };
+        return { kind: 'put', item };
+      });
+    const written = async () => (await world.ports.store.query({ pk: 'TEST', limit: 100 })).items.length;
+    await expect(recorded(world.ports, request).store.transact(writes(99))).rejects.toThrow('99 items');
+    expect(await written()).toBe(0);
+    await recorded(world.ports, request).store.transact(writes(98));
+    expect(await written()).toBe(98);
+    expect(await entries()).toMatchObject([{ requestId: 'large' }]);
   });
 
   it('tells of a change that was made although its answer was lost, and of the same change', async () => {
