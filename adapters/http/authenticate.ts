@@ -1,12 +1,12 @@
 /** Credentials: who calls, by the bearer token of the request. The tenant comes from here, and from nowhere else. */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { identityOfKey } from '../../core/access/credentials.ts';
+import { identityOfKey, type Noting } from '../../core/access/credentials.ts';
 import type { Identity } from '../../core/access/principals.ts';
 import { CandorError } from '../../core/errors.ts';
 import type { Ports, TokenClaims } from '../../core/ports.ts';
 
 /** Answers undefined for a token that is not, or no longer, a credential of this API. */
-export type Authenticate = (bearer: string) => Promise<Identity | undefined>;
+export type Authenticate = (bearer: string, noting?: Noting) => Promise<Identity | undefined>;
 
 /** One administrator with one token, keys of service accounts, the tokens of runs, and users of an identity provider. */
 export function composeAuthenticate(options: {
@@ -19,7 +19,7 @@ export function composeAuthenticate(options: {
 }): Authenticate {
   const { ports, adminToken, admin } = options;
   if (adminToken === '') throw new RangeError('the admin token is empty: everybody would know it');
-  return async (bearer) => {
+  return async (bearer, noting) => {
     const expected = typeof adminToken === 'string' ? adminToken : await adminToken();
     if (expected !== undefined && expected !== '' && isSame(bearer, expected))
       return { kind: 'principal', ...admin, credentialId: 'admin_token', grants: { role: 'admin' } };
@@ -27,7 +27,7 @@ export function composeAuthenticate(options: {
     if (key !== undefined) return key;
     const claims = await ports.tokens.verify(bearer, ports.time.now());
     if (claims !== undefined && claims.kind !== 'run') return undefined;
-    if (claims === undefined) return options.users?.(bearer);
+    if (claims === undefined) return options.users?.(bearer, noting);
     const { tenantId, runId, attempt, vmId } = claims;
     return { kind: 'run', tenantId, runId, attempt, vmId };
   };
@@ -50,8 +50,8 @@ export function readBearer(request: Request): string {
 }
 
 /** @throws CandorError `unauthenticated` */
-export async function readIdentity(request: Request, authenticate: Authenticate): Promise<Identity> {
-  const identity = await authenticate(readBearer(request));
+export async function readIdentity(request: Request, authenticate: Authenticate, noting?: Noting): Promise<Identity> {
+  const identity = await authenticate(readBearer(request), noting);
   if (identity === undefined) throw unauthenticated('The token is not valid here, or has expired.');
   return identity;
 }

@@ -52,7 +52,7 @@ export interface OidcPorts extends Pick<Ports, 'store' | 'time' | 'ids' | 'confi
  */
 export function oidcUsers(ports: OidcPorts, config: OidcConfig, tenantId: string): Authenticate {
   const keys = lazily(() => keySet(config));
-  return async (bearer) => {
+  return async (bearer, noting) => {
     if (!isFrom(bearer, config.issuer)) return undefined;
     let payload: JWTPayload;
     try {
@@ -70,7 +70,7 @@ export function oidcUsers(ports: OidcPorts, config: OidcConfig, tenantId: string
       throw unreachable(ports, config, error);
     }
     const user = userOf(payload, config, tenantId);
-    return user === undefined ? undefined : identityOfUser(ports, user, config.defaultRole);
+    return user === undefined ? undefined : identityOfUser(ports, user, config.defaultRole, noting);
   };
 }
 

@@ -275,7 +275,10 @@ async function identityOf(
   request: Request,
 ): Promise<Identity> {
   const arn = signer?.(context.env);
-  if (arn === undefined) return readIdentity(request, authenticate);
+  if (arn === undefined) {
+    const seen = { requestId: context.get('requestId'), operation: 'enrol', from: originOf(context) } as const;
+    return readIdentity(request, authenticate, (own, caller) => recorded(own, { ...seen, caller }));
+  }
   const identity = await identityOfSigner(ports, arn);
   if (identity !== undefined) return identity;
   throw new CandorError('unauthenticated', `No principal is entered for ${arn}.`, {

@@ -11,7 +11,7 @@ import { lists } from '../table/keys.ts';
 import { absent, eq, guard } from '../table/model.ts';
 import { asItem, asRow, SCHEMA_VERSION } from '../table/rows.ts';
 import { narrowed } from './grants.ts';
-import { grantsOf, type Identity, type KeyRow, type PrincipalRow } from './principals.ts';
+import { type Caller, grantsOf, type Identity, type KeyRow, type PrincipalRow } from './principals.ts';
 
 const KEY_FORM = /^candor_([0-9a-hjkmnp-tv-z]{26})_([0-9a-hjkmnp-tv-z]{26})_([\w-]{43})$/;
 const LAST_USED_MS = 3600_000;
@@ -88,15 +88,22 @@ export interface UserClaims {
 export const userId = ({ tenantId, issuer, subject }: UserClaims): string =>
   derivedId('usr_', 0, tenantId, issuer, subject);
 
+type EnrolPorts = Pick<Ports, 'store' | 'time' | 'ids' | 'config'>;
+/** The ports of a change that showing a credential makes: they tell of it. */
+export type Noting = (ports: EnrolPorts, caller: Caller) => EnrolPorts;
+
 /** A user of the identity provider: known from the first call on, with no role but the default until somebody gives one. */
 export async function identityOfUser(
-  ports: Pick<Ports, 'store' | 'time' | 'ids' | 'config'>,
+  ports: EnrolPorts,
   user: UserClaims,
   defaultRole: Role | undefined,
+  noting: Noting = (own) => own,
 ): Promise<Identity | undefined> {
   const id = userId(user);
   const known = asRow<PrincipalRow>(await ports.store.get(keys.principal(id)));
-  const principal = known === undefined || differs(known, user) ? await enrol(ports, id, user, defaultRole) : known;
+  const isNew = known === undefined || differs(known, user);
+  const caller = { kind: 'principal', tenantId: user.tenantId, principalId: id } as const;
+  const principal = isNew ? await enrol(noting(ports, caller), id, user, defaultRole) : known;
   if (principal.status !== 'active' || principal.tenantId !== user.tenantId) return undefined;
   return { kind: 'principal', tenantId: principal.tenantId, principalId: id, grants: grantsOf(principal) };
 }
@@ -110,12 +117,7 @@ function differs(known: PrincipalRow, { role, issuedAt }: UserClaims): boolean {
   return role === 'none' ? known.roleFrom === 'provider' : known.role !== role || known.roleFrom !== 'provider';
 }
 
-function enrol(
-  ports: Pick<Ports, 'store' | 'time' | 'ids' | 'config'>,
-  id: string,
-  user: UserClaims,
-  defaultRole: Role | undefined,
-): Promise<PrincipalRow> {
+function enrol(ports: EnrolPorts, id: string, user: UserClaims, defaultRole: Role | undefined): Promise<PrincipalRow> {
   return commit<PrincipalRow>(ports, async (writer) => {
     const known = asRow<PrincipalRow>(await ports.store.get(keys.principal(id)));
     if (known !== undefined && !differs(known, user)) return { done: known };

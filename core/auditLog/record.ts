@@ -51,13 +51,19 @@ export interface AuditLogRow extends RowBase {
 
 export interface AuditedRequest {
   readonly requestId: string;
-  readonly operation: Operation;
+  /** `enrol`: what the token of an identity provider's user changes by being shown. */
+  readonly operation: Operation | 'enrol';
   readonly caller: Caller;
   readonly from: Origin;
 }
 
+type Recordable = Pick<Ports, 'store' | 'config' | 'time'>;
+
 export const auditLogPartition = (tenantId: string, shard: number): string => `TEN#${tenantId}#LOG#${shard}`;
-const keyOf = (requestId: string): Key => ({ pk: `LOG#${requestId}`, sk: 'META' });
+/** A request may change something twice: by who sends it, and by what it asks for. */
+const entryId = ({ requestId, operation }: AuditedRequest): string =>
+  operation === 'enrol' ? `${requestId}-enrol` : requestId;
+const keyOf = (request: AuditedRequest): Key => ({ pk: `LOG#${entryId(request)}`, sk: 'META' });
 
 /** Whoever needs more than the right to look changes something. */
 export const isChange = (operation: Operation): boolean =>
@@ -69,14 +75,14 @@ const isUpkeep = (write: Write): boolean =>
   (write.kind === 'update' && write.set?.clock !== undefined && write.set.version === undefined);
 
 /** The ports of one request: the first of its transactions that changes something and succeeds takes the entry along. */
-export function recorded(ports: Ports, request: AuditedRequest): Ports {
+export function recorded<P extends Recordable>(ports: P, request: AuditedRequest): P {
   const { store } = ports;
   let isWritten = false;
   let isUnsure = false;
   const transact = async (writes: readonly Write[]): Promise<void> => {
     if (isWritten || writes.every(isUpkeep)) return store.transact(writes);
     // Its answer may have been lost, and what comes now is another change: the entry that stands is the true one.
-    if (isUnsure) isWritten = (await store.get(keyOf(request.requestId))) !== undefined;
+    if (isUnsure) isWritten = (await store.get(keyOf(request))) !== undefined;
     if (isWritten) return store.transact(writes);
     if (writes.length > WRITES_MAX)
       throw new Error(
@@ -105,13 +111,13 @@ export function recorded(ports: Ports, request: AuditedRequest): Ports {
   };
 }
 
-function entryOf({ config, time }: Ports, request: AuditedRequest, writes: readonly Write[]): AuditLogRow {
+function entryOf({ config, time }: Recordable, request: AuditedRequest, writes: readonly Write[]): AuditLogRow {
   const { requestId, operation, caller, from } = request;
   const now = time.now();
   const { tenantId } = caller;
   const shard = shardOf(requestId, LIST_SHARDS);
   return {
-    ...keyOf(requestId),
+    ...keyOf(request),
     schemaVersion: SCHEMA_VERSION,
     tenantId,
     requestId,
@@ -121,8 +127,8 @@ function entryOf({ config, time }: Ports, request: AuditedRequest, writes: reado
     from,
     changes: changesOf(writes).slice(0, CHANGES_MAX),
     listIn: auditLogPartition(tenantId, shard),
-    listAt: `${String(now).padStart(14, '0')}#${requestId.replaceAll(/\W/g, '')}`,
-    ...garbageAttributes(config, requestId, now + AUDIT_LOG_MS),
+    listAt: `${String(now).padStart(14, '0')}#${entryId(request).replaceAll(/\W/g, '')}`,
+    ...garbageAttributes(config, entryId(request), now + AUDIT_LOG_MS),
   };
 }
 

@@ -1,8 +1,10 @@
 /** Users of an OpenID Connect provider: whose tokens open, whose do not, and what the provider's silence means. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { createApp } from '../../../adapters/http/app.ts';
 import { type OidcConfig, oidcUsers } from '../../../adapters/http/oidc.ts';
 import type { Grants } from '../../../core/access/grants.ts';
 import { patchPrincipal } from '../../../core/access/service.ts';
+import type { AuditLogEntryBody } from '../../../core/contract/auditLog.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
 import { type Issuer, startIssuer } from '../../support/issuer.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
@@ -14,6 +16,9 @@ beforeAll(async () => {
   engine = await testEngine();
   issuer = await startIssuer();
   world = await engine.world();
+});
+// The provider's clock is the machine's.
+beforeEach(() => {
   world.now = Date.now();
 });
 afterAll(async () => {
@@ -92,6 +97,56 @@ it('a role that an administrator gave stays where the provider gives none', asyn
   await patchPrincipal(world.ports, admin, principalId, { role: 'operator' }, { kind: 'any' });
   expect(await grantsBy(config, 'jon', {})).toEqual({ role: 'operator' });
   expect(await grantsBy(config, 'jon', { candor: 'viewer' })).toEqual({ role: 'viewer' });
+});
+
+it('the log of changes has who appeared, and every role that the provider gave or took', async () => {
+  const config = { roleClaim: 'candor' };
+  const authenticate = users(config);
+  const app = createApp({ ports: world.ports, authenticate, rates: { take: async () => undefined } });
+  const sent = async (claims: object, path = '/v1/me', options: RequestInit = {}) => {
+    world.now += 1000;
+    const authorization = `Bearer ${await issuer.token({ sub: 'lou', ...claims })}`;
+    return app.request(path, { ...options, headers: { authorization, 'user-agent': 'a test' } });
+  };
+  const first = await sent({ candor: 'admin' }, '/v1/webhooks/whk_00000000000000000000000000/test', { method: 'POST' });
+  expect(first.status).toBe(404);
+  await sent({ candor: 'admin' });
+  await sent({});
+  await sent({ candor: 'admin' });
+  const answer = await sent({ candor: 'admin' }, '/v1/audit-log?operation=enrol');
+  const { items } = (await answer.json()) as { readonly items: readonly AuditLogEntryBody[] };
+  const { principalId: id } = (await authenticate(await issuer.token({ sub: 'lou', candor: 'admin' }))) as {
+    principalId: string;
+  };
+  const by = { kind: 'principal', id };
+  const from = { userAgent: 'a test' };
+  expect(items.toReversed().filter((entry) => entry.by.id === id)).toMatchObject([
+    { by, from, requestId: first.headers.get('x-request-id'), changes: [{ id, after: 1, role: 'admin' }] },
+    { by, from, changes: [{ id, before: 1, after: 2, role: null }] },
+    { by, from, changes: [{ id, before: 2, after: 3, role: 'admin' }] },
+  ]);
+});
+
+it('a change by who has just appeared has an entry of its own', async () => {
+  const app = createApp({
+    ports: world.ports,
+    authenticate: users({ defaultRole: 'admin' }),
+    rates: { take: async () => undefined },
+  });
+  const headers = { authorization: `Bearer ${await issuer.token({ sub: 'mia' })}`, 'content-type': 'application/json' };
+  const body = JSON.stringify({ name: 'of Mia', command: ['true'] });
+  const made = await app.request('/v1/agents', { method: 'POST', headers, body });
+  expect(made.status).toBe(201);
+  const log = await (await app.request('/v1/audit-log?limit=2', { headers })).json();
+  const requestId = made.headers.get('x-request-id');
+  const operations = (log as { items: readonly AuditLogEntryBody[] }).items.map((each) => [
+    each.requestId,
+    each.operation,
+  ]);
+  expect(operations.sort()).toEqual([
+    [requestId, 'createAgent'],
+    [requestId, 'enrol'],
+  ]);
 });
 
 it('a role of before it was noted who gave it is the provider’s from the next token on that names it', async () => {
