@@ -137,16 +137,10 @@ it('a change by who has just appeared has an entry of its own', async () => {
   const body = JSON.stringify({ name: 'of Mia', command: ['true'] });
   const made = await app.request('/v1/agents', { method: 'POST', headers, body });
   expect(made.status).toBe(201);
-  const log = await (await app.request('/v1/audit-log?limit=2', { headers })).json();
-  const requestId = made.headers.get('x-request-id');
-  const operations = (log as { items: readonly AuditLogEntryBody[] }).items.map((each) => [
-    each.requestId,
-    each.operation,
-  ]);
-  expect(operations.sort()).toEqual([
-    [requestId, 'createAgent'],
-    [requestId, 'enrol'],
-  ]);
+  const answer = await app.request('/v1/audit-log?limit=100', { headers });
+  const { items } = (await answer.json()) as { readonly items: readonly AuditLogEntryBody[] };
+  const own = items.filter(({ requestId }) => requestId === made.headers.get('x-request-id'));
+  expect(own.map(({ operation }) => operation).sort()).toEqual(['createAgent', 'enrol']);
 });
 
 it('a role of before it was noted who gave it is the provider’s from the next token on that names it', async () => {
