@@ -12,7 +12,7 @@ import { evidence } from './change.ts';
 import { newRun } from './create.ts';
 import type { RunRow } from './model.ts';
 import { payloadOf } from './payload.ts';
-import { placeRun } from './place.ts';
+import { placeOrLeave } from './place.ts';
 import { apiCreation, loadRun } from './service.ts';
 
 /**
@@ -73,7 +73,7 @@ export async function retryRun(
       result: created,
     };
   });
-  await placeRun(ports, run);
+  await placeOrLeave(ports, run);
   return runBody(ports, run);
 }
 

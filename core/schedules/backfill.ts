@@ -77,7 +77,10 @@ export async function startBackfill(
       result: created,
     };
   });
-  await advanceSchedule(ports, scheduleId);
+  // It is committed: what goes wrong here is no failure of the request, which would only be sent again.
+  await advanceSchedule(ports, scheduleId).catch((error: unknown) =>
+    ports.log.warn('backfill.left_to_watchdog', { scheduleId, backfillId: id, error: String(error) }),
+  );
   return getBackfill(ports, caller, scheduleId, row.id);
 }
 
