@@ -11,25 +11,41 @@ export type Authenticate = (bearer: string, noting?: Noting) => Promise<Identity
 /** One administrator with one token, keys of service accounts, the tokens of runs, and users of an identity provider. */
 export function composeAuthenticate(options: {
   readonly ports: Pick<Ports, 'tokens' | 'time' | 'store'>;
-  /** Asked at each request: it may be kept elsewhere, and rotate. Undefined: nobody is the administrator. */
+  /** Asked for what nobody else knows: it may be kept elsewhere, and rotate. Undefined: nobody is the administrator. */
   readonly adminToken: string | (() => Promise<string | undefined>);
   readonly admin: { readonly tenantId: string; readonly principalId: string };
-  /** Asked last: what nobody else knows may be a user's. */
   readonly users?: Authenticate | undefined;
 }): Authenticate {
   const { ports, adminToken, admin } = options;
   if (adminToken === '') throw new RangeError('the admin token is empty: everybody would know it');
-  return async (bearer, noting) => {
-    const expected = typeof adminToken === 'string' ? adminToken : await adminToken();
-    if (expected !== undefined && expected !== '' && isSame(bearer, expected))
+  const ways: readonly Authenticate[] = [
+    (bearer) => identityOfKey(ports, bearer),
+    async (bearer) => {
+      const claims = await ports.tokens.verify(bearer, ports.time.now());
+      if (claims?.kind !== 'run') return undefined;
+      const { tenantId, runId, attempt, vmId } = claims;
+      return { kind: 'run', tenantId, runId, attempt, vmId };
+    },
+    ...(options.users === undefined ? [] : [options.users]),
+    async (bearer) => {
+      const expected = typeof adminToken === 'string' ? adminToken : await adminToken();
+      if (expected === undefined || expected === '' || !isSame(bearer, expected)) return undefined;
       return { kind: 'principal', ...admin, credentialId: 'admin_token', grants: { role: 'admin' } };
-    const key = await identityOfKey(ports, bearer);
-    if (key !== undefined) return key;
-    const claims = await ports.tokens.verify(bearer, ports.time.now());
-    if (claims !== undefined && claims.kind !== 'run') return undefined;
-    if (claims === undefined) return options.users?.(bearer, noting);
-    const { tenantId, runId, attempt, vmId } = claims;
-    return { kind: 'run', tenantId, runId, attempt, vmId };
+    },
+  ];
+  return async (bearer, noting) => {
+    const failures: unknown[] = [];
+    for (const ask of ways) {
+      try {
+        const identity = await ask(bearer, noting);
+        if (identity !== undefined) return identity;
+      } catch (error) {
+        // Whoever cannot be asked may be the one who knows it; what somebody else knows is good all the same.
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+    return undefined;
   };
 }
 
