@@ -2020,7 +2020,7 @@ export interface Operations {
     };
     readonly query: undefined;
     readonly body?: RotateWebhookSecretRequest;
-    readonly ifMatch: never;
+    readonly ifMatch: 'honoured';
     readonly answer: WebhookWithSecret;
   };
   /** Send an event of the type webhook.test. */
@@ -2191,17 +2191,17 @@ export interface Operations {
       readonly asOf: string;
     };
   };
-  /** Make a key of a service account. It is shown this once. */
+  /** Make a key of a service account. It is shown this once. If-Match is about the principal, whose version this raises. */
   createKey: {
     readonly path: {
       readonly principalId: string;
     };
     readonly query: undefined;
     readonly body: CreateKeyRequest;
-    readonly ifMatch: never;
+    readonly ifMatch: 'honoured';
     readonly answer: NewKey;
   };
-  /** Make a key that takes the place of another one. Both work for the overlap. */
+  /** Make a key that takes the place of another one. Both work for the overlap. If-Match is about the principal, whose version this raises. */
   rotateKey: {
     readonly path: {
       readonly principalId: string;
@@ -2209,10 +2209,10 @@ export interface Operations {
     };
     readonly query: undefined;
     readonly body?: RotateKeyRequest;
-    readonly ifMatch: never;
+    readonly ifMatch: 'honoured';
     readonly answer: NewKey;
   };
-  /** Refuse a key from now on. Repeating it is harmless. */
+  /** Refuse a key from now on. Repeating it is harmless. If-Match is about the principal, whose version this raises. */
   revokeKey: {
     readonly path: {
       readonly principalId: string;
@@ -2220,7 +2220,7 @@ export interface Operations {
     };
     readonly query: undefined;
     readonly body?: undefined;
-    readonly ifMatch: never;
+    readonly ifMatch: 'honoured';
     readonly answer: undefined;
   };
   /** This document, as the server has it. */

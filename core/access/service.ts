@@ -10,7 +10,7 @@ import { appendEvent } from '../runs/events.ts';
 import { commit } from '../table/commit.ts';
 import * as keys from '../table/itemKeys.ts';
 import { lists } from '../table/keys.ts';
-import { absent, eq, guard, type Write } from '../table/model.ts';
+import { absent, type Condition, eq, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue, SCHEMA_VERSION } from '../table/rows.ts';
 import { awsPrincipalId } from './credentials.ts';
 import { type Reach, reached } from './grants.ts';
@@ -67,19 +67,26 @@ export async function createPrincipal(ports: Ports, caller: Admin, request: Prin
     listAt: id,
   };
   return commit<PrincipalBody>(ports, async (writer) => {
-    if (identity !== undefined && (await ports.store.get(keys.principal(id))) !== undefined) throw arnTaken();
-    const put = { kind: 'put', item: asItem(principal), guards: [guard('principal.createdOnce', absent)] } as const;
+    const former = identity === undefined ? undefined : asRow<PrincipalRow>(await ports.store.get(keys.principal(id)));
+    if (former?.status === 'active') throw arnTaken();
+    // Whose it was is done with it: it may be entered anew, in another tenant too. Nothing that it made there is its own any more.
+    const version = former === undefined ? 1 : versionOf(former) + 1;
+    const entered = { ...principal, version };
+    const seen =
+      former === undefined ? guard('principal.createdOnce', absent) : guard('principal.unchanged', unchanged(former));
+    const put = { kind: 'put', item: asItem(entered), guards: [seen] } as const;
     return {
-      writes: [put, accessEvent(ports, principal, 'principal.created', caller, now, writer, given(request))],
-      proof: keys.principalEvent(id, 1),
-      result: principalBody(principal, now),
+      writes: [put, accessEvent(ports, entered, 'principal.created', caller, now, writer, given(request))],
+      proof: keys.principalEvent(id, version),
+      result: principalBody(entered, now),
     };
   });
 }
 
 const arnTaken = () =>
   new CandorError('name_taken', 'This AWS identity is a principal already.', {
-    remedy: 'List the principals, and change the one that has this ARN.',
+    remedy:
+      'Change the principal that has this ARN. If none of yours has it, it is another tenant’s: that one must be revoked first.',
     errors: [{ pointer: '/arn', message: 'belongs to a principal' }],
   });
 
@@ -108,12 +115,11 @@ export async function patchPrincipal(
       writer,
     };
     const after = { ...principal, ...set } as PrincipalRow;
-    const unchanged = principal.version === undefined ? absentVersion : eq('version', principal.version);
     const update: Write = {
       kind: 'update',
       key: keys.principal(id),
       set,
-      guards: [guard('principal.unchanged', unchanged)],
+      guards: [guard('principal.unchanged', unchanged(principal))],
     };
     return {
       writes: [update, accessEvent(ports, after, 'principal.changed', caller, now, writer, given(patch))],
@@ -130,7 +136,9 @@ const given = ({ role, status, agents }: Pick<PrincipalPatch, 'role' | 'status' 
   ...(agents !== undefined && { agents }),
 });
 
-const absentVersion = { op: 'hasNot', attribute: 'version' } as const;
+/** For a guard: rows of before there were roles have no version. */
+export const unchanged = ({ version }: PrincipalRow): Condition =>
+  version === undefined ? { op: 'hasNot', attribute: 'version' } : eq('version', version);
 
 export const versionOf = (principal: PrincipalRow): number => principal.version ?? 1;
 

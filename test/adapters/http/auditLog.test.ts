@@ -68,7 +68,7 @@ describe('the log of changes', () => {
     const agent = await makeAgent(world);
     const sent = async (method: string, path: string, body?: object) => {
       world.now.ms += 1000;
-      return (await world.send(method, `/v1/principals${path}`, { ...any, body })).body;
+      return (await world.send(method, `/v1/principals${path}`, { ...(method === 'PATCH' && any), body })).body;
     };
     const { id } = await sent('POST', '', { name: 'ci', agents: { [agent.id]: 'viewer' } });
     const first = await sent('POST', `/${id}/keys`, { name: 'k' });

@@ -80,7 +80,8 @@ describe('the credentials of an installation without identity providers', () => 
     const broken = () => Promise.reject(new Error('throttled'));
     const run = { kind: 'run', tenantId: 't', vmId: 'vm', runId: 'run', attempt: 1 } as const;
     const { id } = await createPrincipal(world.ports, world.caller, { name: 'ci', role: 'viewer' });
-    const { key } = await createKey(world.ports, world.caller, id, { name: 'k', expiresIn: 3600 });
+    const asked = { name: 'k', expiresIn: 3600 };
+    const { key } = await createKey(world.ports, world.caller, id, asked, { kind: 'none' });
     const users = async (bearer: string) =>
       bearer === 'a user' ? { ...ADMIN, kind: 'principal' as const, grants: {} } : undefined;
     const withoutAdmin = bootstrapAuthenticate(ports(), broken, users);

@@ -1,5 +1,6 @@
 /** Service accounts and their keys, over HTTP: shown once, cut down, replaced without a gap, revoked at once. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { identityOfSigner } from '../../../core/access/credentials.ts';
 import { ensurePrincipal, LOCAL_ADMIN } from '../../../core/access/principals.ts';
 import type { EventRow } from '../../../core/runs/model.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
@@ -10,6 +11,7 @@ import {
   type HttpWorld,
   makeAgent,
   makeSchedule,
+  OTHER_TOKEN,
   startHttpEngine,
 } from '../../support/httpWorld.ts';
 
@@ -144,6 +146,23 @@ it('administrators cannot lock themselves out', async () => {
   }
 });
 
+it('an AWS identity is one tenant’s until that tenant has revoked it', async () => {
+  const arn = 'arn:aws:iam::111122223333:role/deploy';
+  const enter = (token?: string) =>
+    world.send('POST', '/v1/principals', { body: { name: 'deploy', arn, role: 'viewer' }, ...(token && { token }) });
+  const first = await enter();
+  const at = `/v1/principals/${first.body.id}`;
+  for (const token of [undefined, OTHER_TOKEN]) expect((await enter(token)).status).toBe(409);
+  expect((await world.send('PATCH', at, { headers: any, body: { status: 'revoked' } })).status).toBe(200);
+  const rivals = await Promise.all([enter(OTHER_TOKEN), enter(OTHER_TOKEN), enter(OTHER_TOKEN)]);
+  expect(rivals.map((answer) => answer.status).sort()).toEqual([201, 409, 409]);
+  const taken = rivals.find((answer) => answer.status === 201)!;
+  expect(taken.body).toMatchObject({ id: first.body.id, version: 3, status: 'active' });
+  expect((await world.send('GET', at)).status).toBe(404);
+  expect(await identityOfSigner(world.ports, arn)).toMatchObject({ tenantId: 'tenant_b', grants: { role: 'viewer' } });
+  expect(await world.ports.store.get(keys.principalEvent(first.body.id, 3))).toMatchObject({ tenantId: 'tenant_b' });
+});
+
 it('the installation’s administrator is not changed here, where it would change nothing; its name is', async () => {
   await ensurePrincipal(world.ports.store, 'tenant_a', LOCAL_ADMIN, 'Administrator');
   const patch = (body: object) => world.send('PATCH', `/v1/principals/${LOCAL_ADMIN}`, { headers: any, body });
@@ -166,7 +185,7 @@ it('bad input names the field, the limit and the remedy', async () => {
     ['PATCH', `/v1/principals/${id}`, {}, ''],
   ];
   for (const [method, path, body, pointer] of refused) {
-    const answer = await world.send(method, path, { headers: any, body });
+    const answer = await world.send(method, path, { ...(method === 'PATCH' && { headers: any }), body });
     expect([answer.status, answer.body.errors?.[0]?.pointer]).toEqual([422, pointer]);
   }
   expect((await world.send('PATCH', `/v1/principals/${id}`, { body: { name: 'y' } })).status).toBe(428);

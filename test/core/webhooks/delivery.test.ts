@@ -356,7 +356,7 @@ describe('secrets', () => {
   test('after a rotation both sign, until the overlap is over', async () => {
     const world = await engine.world();
     const { id, secret: older } = await webhook(world);
-    const { secret: newer } = await rotateSecret(world.ports, world.caller, id, { overlap: 3600 });
+    const { secret: newer } = await rotateSecret(world.ports, world.caller, id, { overlap: 3600 }, { kind: 'none' });
     const signed = (...secrets: string[]) => {
       const { headers, body } = world.sent.at(-1)!;
       const at = Number(headers['webhook-timestamp']) * 1000;
@@ -369,7 +369,7 @@ describe('secrets', () => {
     await told(world);
     await turn(world);
     expect(signatures(world).join(' ')).toBe(signed(newer));
-    const { secret: newest } = await rotateSecret(world.ports, world.caller, id, { overlap: 0 });
+    const { secret: newest } = await rotateSecret(world.ports, world.caller, id, { overlap: 0 }, { kind: 'none' });
     await told(world);
     await turn(world);
     expect(signatures(world).join(' ')).toBe(signed(newest));
@@ -378,7 +378,7 @@ describe('secrets', () => {
   test('are in no row as they are, in no event, and gone with the webhook', async () => {
     const world = await engine.world();
     const { id, secret } = await webhook(world);
-    const { secret: newer } = await rotateSecret(world.ports, world.caller, id, { overlap: 3600 });
+    const { secret: newer } = await rotateSecret(world.ports, world.caller, id, { overlap: 3600 }, { kind: 'none' });
     await told(world);
     await turn(world);
     const rows = [await webhookRow(world, id), ...(await eventsOf(world, `WHK#${id}`)), await deliveries(world, id)];
