@@ -295,6 +295,22 @@ describe('an endpoint that takes nothing', () => {
   });
 });
 
+test('an address that has been given up for another one says nothing of that one', async () => {
+  const world = await engine.world();
+  const moves = (id: string) =>
+    patchWebhook(world.ports, world.caller, id, { url: 'https://new.example/hook' }, any).then(() => undefined);
+  const { id } = await webhook(world);
+  world.answer = async () => {
+    await moves(id);
+    return answered(410);
+  };
+  await told(world);
+  await turn(world);
+  const after = await webhookRow(world, id);
+  expect(after).toMatchObject({ status: 'active', url: 'https://new.example/hook' });
+  expect(after.failures).toBeUndefined();
+});
+
 describe('by hand', () => {
   test('sent again under the same id, with a day of tries of its own', async () => {
     const world = await engine.world();
