@@ -30,6 +30,9 @@ export async function sendDelivery(ports: Ports, deliveryId: string): Promise<Se
   if (delivery?.status !== 'pending' || (delivery.checkAt ?? now) > now) return 'nothing_to_do';
   const webhook = asRow<WebhookRow>(await ports.store.get(keys.webhook(delivery.webhookId)));
   if (webhook?.status !== 'active') return cancel(ports, delivery, webhook?.status ?? 'deleted');
+  // One that somebody has asked for again since is meant as it is.
+  if (delivery.triedBefore === undefined && delivery.createdAt < (webhook.offAt ?? 0))
+    return cancel(ports, delivery, 'disabled');
   if (delivery.urgent !== true && (webhook.holdUntil ?? 0) > now)
     return hold(ports, delivery, webhook.holdUntil ?? now);
   // Where every try ends before it is told of, there is an end all the same.
@@ -160,8 +163,8 @@ async function giveUp(ports: Ports, delivery: DeliveryRow, tried: number): Promi
   return 'failed';
 }
 
-async function cancel(ports: Ports, delivery: DeliveryRow, why: 'disabled' | 'deleted' | 'active'): Promise<Sent> {
-  const reason = `the webhook is ${why}`;
+async function cancel(ports: Ports, delivery: DeliveryRow, why: WebhookRow['status']): Promise<Sent> {
+  const reason = `the webhook ${why === 'disabled' ? 'was switched off' : `is ${why}`}`;
   await write(ports, delivery, { reason, ...settled(ports, delivery, 'cancelled', ports.time.now()) });
   return 'cancelled';
 }

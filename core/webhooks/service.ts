@@ -162,6 +162,7 @@ export async function patchWebhook(
         ...(switched && { status }),
         ...(switched && {
           disabled: on === 'active' ? undefined : { kind: 'user', reason: 'by request', at: now, by },
+          offAt: on === 'active' ? webhook.disabled?.at : now,
         }),
         // Another address, or a new beginning: what the old one did says nothing of it.
         ...((url !== undefined || switched) && FORGOTTEN),

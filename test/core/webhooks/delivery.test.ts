@@ -295,6 +295,32 @@ describe('an endpoint that takes nothing', () => {
   });
 });
 
+test('what waited when a webhook was switched off is not sent once it is on again, unless somebody asks for it', async () => {
+  const world = await engine.world();
+  const { id } = await webhook(world);
+  const set = (status: 'active' | 'disabled') => patchWebhook(world.ports, world.caller, id, { status }, any);
+  world.answer = () => answered(500);
+  await told(world);
+  await turn(world);
+  world.now += 1000;
+  await set('disabled');
+  await set('active');
+  world.now += 1000;
+  world.answer = () => answered(200);
+  await told(world);
+  const before = world.sent.length;
+  world.now += HOUR;
+  await turn(world);
+  expect(world.sent.length).toBe(before + 1);
+  const all = await deliveries(world, id);
+  expect(all.map(({ status }) => status).sort()).toEqual(['cancelled', 'delivered']);
+  const cancelled = all.find(({ status }) => status === 'cancelled')!;
+  expect(cancelled).toMatchObject({ reason: 'the webhook was switched off' });
+  await redeliver(world.ports, world.caller, id, cancelled.id);
+  await turn(world);
+  expect((await deliveryRow(world, cancelled.id)).status).toBe('delivered');
+});
+
 test('an address that has been given up for another one says nothing of that one', async () => {
   const world = await engine.world();
   const moves = (id: string) =>
