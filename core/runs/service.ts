@@ -114,7 +114,7 @@ export async function getRun(ports: Ports, caller: Reach, runId: string): Promis
   const run = await loadRun(ports, caller, runId);
   const [body, place, artifacts, billed] = await Promise.all([
     runBody(ports, run),
-    run.waiting?.limit === undefined ? undefined : placeInQueue(ports, run.waiting.limit, run),
+    run.waiting?.limit === undefined ? undefined : placeInQueue(ports, caller, run.waiting.limit, run),
     artifactsOf(ports, run),
     billedAfterCancel(ports, run),
   ]);

@@ -112,6 +112,44 @@ it('opens single agents only, where it names them: others are not there', async 
   );
 });
 
+it('pages of single agents end at one of them, and no cursor tells of others', async () => {
+  const few = await createHttpWorld(engine);
+  const named = async (name: string) => (await makeAgent(few, { name })).id;
+  const ids = { b: await named('b-mine'), d: await named('d-mine'), f: await named('f-mine') };
+  for (const name of ['a-hidden', 'c-hidden', 'e-hidden', 'g-hidden']) await named(name);
+  const { id } = (await few.send('POST', '/v1/principals', { body: { name: 'ci', role: 'viewer' } })).body;
+  const body = { name: 'k', agents: Object.values(ids) };
+  const { key } = (await few.send('POST', `/v1/principals/${id}/keys`, { body })).body;
+  const seen: string[] = [];
+  let cursor = '';
+  for (let page = 0; page < 3; page++) {
+    const answer = await few.send('GET', `/v1/agents?limit=1${cursor}`, { token: key });
+    seen.push(...answer.body.items.map((agent: { id: string }) => agent.id));
+    expect(Buffer.from(answer.body.nextCursor ?? '', 'base64url').toString()).not.toContain('hidden');
+    expect(answer.body.nextCursor === undefined).toBe(page === 2);
+    cursor = `&cursor=${answer.body.nextCursor}`;
+  }
+  expect(seen).toEqual([ids.b, ids.d, ids.f]);
+  const foreign = await few.send('GET', '/v1/agents?cursor=Zm9yZWlnbg', { token: key });
+  expect([foreign.status, foreign.body.errors[0].pointer]).toEqual([422, 'cursor']);
+});
+
+it('who waits for runs of agents that it does not see is not told of them', async () => {
+  const full = await createHttpWorld(engine, { config: { maxConcurrentRunsPerTenant: 1 } });
+  const [mine, other] = [await makeAgent(full), await makeAgent(full)];
+  const { id } = (await full.send('POST', '/v1/principals', { body: { name: 'ci', role: 'operator' } })).body;
+  const { key } = (await full.send('POST', `/v1/principals/${id}/keys`, { body: { name: 'k', agents: [mine.id] } }))
+    .body;
+  const holder = (await full.send('POST', `/v1/agents/${other.id}/runs`)).body;
+  const run = (await full.send('POST', `/v1/agents/${mine.id}/runs`, { token: key })).body;
+  const read = async (rest: string, token?: string) =>
+    full.send('GET', `/v1/runs/${run.id}${rest}`, token === undefined ? {} : { token });
+  expect((await read('')).body.waiting.blockedBy).toEqual([holder.id]);
+  expect((await read('', key)).body.waiting).toMatchObject({ position: 1, blockedBy: [] });
+  expect((await read('/explain')).text).toContain(holder.id);
+  expect((await read('/explain', key)).text).not.toContain(holder.id);
+});
+
 it('what takes the role from an account takes it from its keys', async () => {
   const { id } = await account({ role: 'editor' });
   const { key } = await keyOf(id);
