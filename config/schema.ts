@@ -112,7 +112,7 @@ const Domain = z.strictObject({
 });
 
 /**
- * What API Gateway lets through, of everybody together: clients, and the VMs' heartbeats. Below the account's own limit, so
+ * What API Gateway lets through: one half from the VMs' runners, the other from everybody else together. Below the account's own limit, so
  * that an installation that is flooded leaves room for others. One caller's share is `limits.maxRequestsPerMinute`.
  */
 const Throttle = z

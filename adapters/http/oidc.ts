@@ -7,6 +7,7 @@ import { createRemoteJWKSet, decodeJwt, errors, type JWTPayload, jwtVerify } fro
 import * as z from 'zod';
 import { identityOfUser, type UserClaims } from '../../core/access/credentials.ts';
 import { RoleName } from '../../core/contract/access.ts';
+import { ROLES, type Role } from '../../core/contract/roles.ts';
 import { CandorError } from '../../core/errors.ts';
 import type { Ports } from '../../core/ports.ts';
 import type { Authenticate } from './authenticate.ts';
@@ -27,7 +28,7 @@ export const OidcConfig = z.strictObject({
   jwksUri: Address.optional(),
   /** The claim that names the tenant; absent: all users are of the installation's one tenant. */
   tenantClaim: z.string().min(1).optional(),
-  /** The claim that names the user's role; where it does, the provider decides, and not an administrator of Candor. */
+  /** The claim that names the user's role; a word or a list. Whom it gives a role has that one, and no longer than it says so. */
   roleClaim: z.string().min(1).optional(),
   /** What a user may before an administrator has said anything; absent: nothing. */
   defaultRole: RoleName.optional(),
@@ -64,7 +65,7 @@ export function oidcUsers(
   options: OidcOptions = {},
 ): Authenticate {
   const keys = lazily(() => keySet(config, options));
-  return async (bearer) => {
+  return async (bearer, noting) => {
     if (!isFrom(bearer, config.issuer)) return undefined;
     let payload: JWTPayload;
     try {
@@ -82,7 +83,7 @@ export function oidcUsers(
       throw unreachable(ports, config, error);
     }
     const user = userOf(payload, config, tenantId);
-    return user === undefined ? undefined : identityOfUser(ports, user, config.defaultRole);
+    return user === undefined ? undefined : identityOfUser(ports, user, config.defaultRole, noting);
   };
 }
 
@@ -144,12 +145,18 @@ function userOf(payload: JWTPayload, config: OidcConfig, tenantId: string): User
   const tenant = config.tenantClaim === undefined ? tenantId : payload[config.tenantClaim];
   if (typeof tenant !== 'string' || !TENANT.test(tenant) || sub === '' || sub.length > SUBJECT_MAX) return undefined;
   const shown = [name, email, sub].find((each): each is string => typeof each === 'string' && each !== '') ?? sub;
-  const role = RoleName.safeParse(config.roleClaim === undefined ? undefined : payload[config.roleClaim]).data;
   return {
     tenantId: tenant,
     issuer: config.issuer,
     subject: sub,
     name: shown.slice(0, NAME_MAX),
-    ...(role !== undefined && { role }),
+    ...(config.roleClaim !== undefined && { role: roleIn(payload[config.roleClaim]) ?? 'none' }),
+    ...(payload.iat !== undefined && { issuedAt: payload.iat * 1000 }),
   };
+}
+
+/** A word, or several of which the one that opens most counts; what is no role of Candor is for somebody else. */
+function roleIn(claim: unknown): Role | undefined {
+  const words: readonly unknown[] = Array.isArray(claim) ? claim : [claim];
+  return ROLES.findLast((role) => words.includes(role));
 }

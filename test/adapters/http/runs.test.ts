@@ -8,10 +8,8 @@ import { createApp } from '../../../adapters/http/app.ts';
 import { FileArtifactStore } from '../../../adapters/local/artifactStore.ts';
 import type { ArtifactStore } from '../../../core/ports.ts';
 import { finishRun } from '../../../core/runs/finish.ts';
-import { heartbeat } from '../../../core/vms/heartbeat.ts';
-import { launchVm } from '../../../core/vms/provision.ts';
-import { registerRunner } from '../../../core/vms/register.ts';
 import { heldToDocument } from '../../support/documented.ts';
+import { running as runningRun } from '../../support/httpRun.ts';
 import {
   createHttpWorld,
   type Engine,
@@ -35,34 +33,7 @@ const TENANT = 'tenant_a';
 const start = async (agentId: string, body: object = {}) =>
   (await world.send('POST', `/v1/agents/${agentId}/runs`, { body })).body;
 
-/** A run that its VM reports as running; `report` sends what the runner says next. */
-async function running(agentId: string, more: object = {}) {
-  const run = await start(agentId, more);
-  const { vmId } = await launchVm(world.ports, { tenantId: TENANT, runId: run.id, attempt: 1 });
-  const nonce = `nonce-${vmId}`;
-  await registerRunner(
-    world.ports,
-    { kind: 'registration', tenantId: TENANT, vmId },
-    { vmId, nonce, runnerVersion: 't' },
-  );
-  let seq = 0;
-  const report = (registry: object[], acks = 1) =>
-    heartbeat(
-      world.ports,
-      { kind: 'vm', tenantId: TENANT, vmId, generation: 1 },
-      { vmId, generation: 1, seq: ++seq, acks, registry: registry as never },
-    );
-  await report([], 0);
-  await report([{ runId: run.id, attempt: 1, state: 'running', pid: 1, startedAgoMs: 5 }]);
-  const sign = (kind: 'run' | 'vm') =>
-    world.ports.tokens.sign(
-      kind === 'run'
-        ? { kind, tenantId: TENANT, vmId, runId: run.id, attempt: 1 }
-        : { kind, tenantId: TENANT, vmId, generation: 1 },
-      world.now.ms + 60_000,
-    );
-  return { id: run.id as string, vmId, report, runToken: await sign('run'), vmToken: await sign('vm') };
-}
+const running = (agentId: string, body: object = {}) => runningRun(world, agentId, { body });
 
 const fail = (id: string) =>
   finishRun(
