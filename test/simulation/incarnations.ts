@@ -53,6 +53,7 @@ export class Incarnation {
   readonly number: number;
   readonly world: Simulation;
   readonly actsFor: ActsFor | undefined;
+  readonly startedAt: number;
   /** How far the clock of its host is off. */
   skewMs: number;
   ports!: Ports;
@@ -66,6 +67,7 @@ export class Incarnation {
     this.kind = kind;
     this.number = number;
     this.actsFor = actsFor;
+    this.startedAt = world.time.now;
     this.skewMs = world.skewMs();
   }
 

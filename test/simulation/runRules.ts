@@ -157,7 +157,9 @@ export class RunRules {
     const neverBegan = NEVER_BEGAN.has(reason) || (status === 'failed' && reason === 'start_timeout');
     if (neverBegan && process !== undefined)
       this.#broken('truth', kind, run, `${said}, and a process of it was started on ${process.machine.instanceId}`);
-    if (end?.by === 'self' && process?.signalled !== true && (status === 'cancelled' || status === 'timed_out'))
+    // Where the VM was terminated, how the work on it had ended is not known to anybody: the reason says so.
+    const known = reason !== 'vm_terminated_after_cancel';
+    if (known && end?.by === 'self' && process?.signalled !== true && (status === 'cancelled' || status === 'timed_out'))
       this.#broken('truth', kind, run, `${said}, and ended by itself with ${end.exitCode} before any signal`);
   }
 

@@ -1,13 +1,13 @@
 /** What happened, as a hash of all of it, and where somebody wants to read it, line by line. */
 export class Trace {
   readonly lines: string[] = [];
-  readonly #keeps: boolean;
+  readonly keeps: boolean;
   readonly #elapsedMs: () => number;
   #low = 0x811c9dc5;
   #high = 0x01000193;
 
   constructor(keeps: boolean, elapsedMs: () => number) {
-    this.#keeps = keeps;
+    this.keeps = keeps;
     this.#elapsedMs = elapsedMs;
   }
 
@@ -20,7 +20,13 @@ export class Trace {
     }
     this.#low = low >>> 0;
     this.#high = high >>> 0;
-    if (!this.#keeps) return;
+    this.line(what, facts);
+  }
+
+  /** For people only. */
+  line(what: string, facts?: object): void {
+    if (!this.keeps) return;
+    const elapsedMs = this.#elapsedMs();
     const seconds = (elapsedMs / 1000).toFixed(3).padStart(10);
     this.lines.push(`${seconds} ${what}${facts === undefined ? '' : ` ${JSON.stringify(facts)}`}`);
   }

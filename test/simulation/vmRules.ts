@@ -11,7 +11,7 @@ import type { Simulation } from './world.ts';
 export class VmRules {
   readonly #world: Simulation;
   readonly rows = new Map<string, VmRow>();
-  /** By no clock but the world's: when the last heartbeat of each VM was taken. */
+  /** By no clock but the world's: when the last report of each VM came in; it may be taken in much later. */
   readonly #heardAt = new Map<string, number>();
 
   constructor(world: Simulation) {
@@ -54,9 +54,9 @@ export class VmRules {
 
   #heard({ inc }: Commit, before: VmRow, after: VmRow, fail: (invariant: string, what: string) => void): void {
     if (after.generation < before.generation) fail('I7', `goes back to generation ${after.generation}`);
-    if (after.generation !== before.generation) this.#heardAt.set(after.id, this.#world.time.now);
+    if (after.generation !== before.generation) this.#heardAt.set(after.id, inc.startedAt);
     if (after.generation !== before.generation || after.heartbeatSeq === before.heartbeatSeq) return;
-    this.#heardAt.set(after.id, this.#world.time.now);
+    this.#heardAt.set(after.id, inc.startedAt);
     if (after.heartbeatSeq < before.heartbeatSeq) fail('I8', `goes back to heartbeat ${after.heartbeatSeq}`);
     if (before.status === 'terminated') fail('I7', 'is gone, and is heard');
     const { actsFor } = inc;

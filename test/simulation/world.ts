@@ -5,7 +5,7 @@
 import { CoreConfig } from '../../core/config.ts';
 import { CandorError, GuardFailed } from '../../core/errors.ts';
 import { ClockRejected, ClockUnavailable, type Ports } from '../../core/ports.ts';
-import type { Write } from '../../core/table/model.ts';
+import type { Item, Write } from '../../core/table/model.ts';
 import { LaunchFailed } from '../../core/vms/launchErrors.ts';
 import { ClockService, type ClockWeather } from './clockService.ts';
 import { Ec2, type Ec2Weather } from './ec2.ts';
@@ -91,7 +91,7 @@ export class Simulation {
 
   constructor({ seed, weather, faults, config, filter, keepsTrace = false }: SimulationOptions) {
     this.random = new Random(seed);
-    this.config = CoreConfig.parse({ checkShards: 1, ...config });
+    this.config = CoreConfig.parse({ checkShards: 1, runTimeoutSeconds: 900, ...config });
     this.weather = weather;
     this.#plan = faults;
     this.trace = new Trace(keepsTrace, () => this.time.now - START);
@@ -181,6 +181,8 @@ export class Simulation {
 
   commit(inc: Incarnation, writes: readonly Write[]): void {
     const changes = this.table.transact(writes);
+    if (this.trace.keeps)
+      for (const { key, before, after } of changes) this.trace.line(`  ${key.pk} ${key.sk}`, changeOf(before, after));
     this.checker.committed(inc, changes);
     for (const { before, after } of changes)
       if (before === undefined && after !== undefined) this.stream.appended(after);
@@ -255,3 +257,12 @@ export class Simulation {
     return key.length % 2 === 1 && this.truth.isIdle(key);
   }
 }
+
+/** What is new, for people. */
+function changeOf(before: Item | undefined, after: Item | undefined): object {
+  if (after === undefined) return { gone: true };
+  const names = Object.keys({ ...before, ...after }).filter((name) => before?.[name] !== after[name]);
+  return Object.fromEntries(names.filter((name) => !DULL.has(name)).map((name) => [name, after[name] ?? null]));
+}
+
+const DULL = new Set(['pk', 'sk', 'schemaVersion', 'tenantId', 'listIn', 'listAt', 'checkIn']);
