@@ -104,6 +104,7 @@ async function startParts(
     log: args.log,
     config: ground.config,
     features: ground.features,
+    launches: args.launches ?? 'here',
   });
   const admin = { tenantId: LOCAL_TENANT, principalId: LOCAL_ADMIN };
   const users = ground.oidc && oidcUsers(parts.ports, ground.oidc, LOCAL_TENANT);
