@@ -1,5 +1,5 @@
 /** Those who call the API: they see what was acknowledged, and hold Candor to it. */
-import { deleteAgent, patchAgent } from '../../core/agents/service.ts';
+import { createAgent, deleteAgent, patchAgent } from '../../core/agents/service.ts';
 import { AgentCreate } from '../../core/contract/agents.ts';
 import type { RunRow } from '../../core/runs/model.ts';
 import { ScheduleCreate, SchedulePatch } from '../../core/contract/schedules.ts';
@@ -17,13 +17,30 @@ import { createSchedule, getSchedule, patchSchedule } from '../../core/schedules
 import { skipOccurrence, unskipOccurrence } from '../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
 import { requestDrain } from '../../core/vms/drain.ts';
-import { createAgent } from '../../core/agents/service.ts';
+import { patchPrincipal } from '../../core/access/service.ts';
+import { answerOnce } from '../../core/idempotency/once.ts';
+import { scopeHash } from '../../core/idempotency/record.ts';
 import { Random } from './random.ts';
-import { MINUTE, type Operation, scheduleOf } from './workload.ts';
+import { agentOf, MINUTE, type Operation, type OperationKind, scheduleOf } from './workload.ts';
 import type { Simulation } from './world.ts';
 
 export const CALLER = { tenantId: 'ten_local', principalId: 'usr_local' };
+export const BOSS = { tenantId: 'ten_local', principalId: 'usr_boss' };
 export const ELSEWHERE = { tenantId: 'ten_elsewhere', principalId: 'usr_elsewhere' };
+
+const AGAINST_SCHEDULES: readonly OperationKind[] = [
+  'patch_schedule',
+  'pause',
+  'resume',
+  'trigger',
+  'skip',
+  'unskip',
+  'backfill',
+  'cancel_backfill',
+  'delete_schedule',
+];
+const AGAINST_AGENTS: readonly OperationKind[] = ['patch_agent', 'delete_agent', 'create_schedule', 'create_run'];
+const AGAINST_OTHERS: readonly OperationKind[] = ['create_agent', 'create_schedule', 'create_run', 'cancel_run'];
 
 type Call<T> = (ports: Ports) => Promise<T>;
 
@@ -32,6 +49,7 @@ export class Clients {
   readonly #seed: number;
   readonly agentIds: string[] = [];
   #schedules = 0;
+  #keys = 0;
   acknowledged = 0;
   refused = 0;
 
@@ -105,8 +123,14 @@ export class Clients {
         return this.#createSchedule(operation);
       case 'create_run':
         return this.#createRun(operation);
+      case 'create_run_once':
+        return this.#createRunOnce(operation);
       case 'create_child':
         return this.#createChild(operation);
+      case 'create_agent':
+        return this.#createAgent(operation);
+      case 'revoke':
+        return this.#revoke(operation);
       case 'cancel_run':
       case 'retry_run':
         return this.#onRun(operation);
@@ -124,7 +148,12 @@ export class Clients {
         if (kind === 'delete_agent')
           await this.#ask(kind, (ports) => deleteAgent(ports, CALLER, agentId, { kind: 'any' }, { cancelRuns: how % 2 === 0 }));
         else {
-          const patch = how % 2 === 0 ? { env: { EDITED: String(how) } } : { limits: { maxConcurrentRuns: 1 + (how % 3) } };
+          const patches = [
+            { env: { EDITED: String(how) } },
+            { limits: { maxConcurrentRuns: 1 + (how % 3), runTimeout: 180 } },
+            { name: `agent ${how % 4}` },
+          ];
+          const patch = patches[how % patches.length] ?? {};
           await this.#ask(kind, (ports) => patchAgent(ports, CALLER, agentId, patch, { kind: 'any' }));
         }
         return;
@@ -152,6 +181,48 @@ export class Clients {
       this.#world.broken('I3', `run ${body.id} was acknowledged, and is not there`);
   }
 
+  /** The same request under the same key, twice at once: one run. */
+  async #createRunOnce({ pick, how }: Operation): Promise<void> {
+    const agentId = this.#pick(this.agentIds, pick);
+    if (agentId === undefined) return;
+    const key = `key-${pick}-${how}-${++this.#keys}`;
+    const scope = scopeHash({ ...CALLER, caller: CALLER.principalId, operation: 'createRun', path: agentId, key });
+    const request = { tenantId: CALLER.tenantId, scope, payload: 'the same' };
+    const answer = (body: { readonly id: string }) => ({ status: 202, headers: {}, body: body.id });
+    const send = () =>
+      this.#ask('create_run_once', (ports) =>
+        answerOnce(
+          ports,
+          request,
+          async (own) => answer(await createRun(own, CALLER, agentId, { how })),
+          async (created) => answer(await getRun(ports, CALLER, created ?? '')),
+        ),
+      );
+    const { time, random } = this.#world;
+    const later = time.sleep(random.spread(1, 60_000)).then(send);
+    const ids = [await send(), await later].map((each) => each?.answer.body);
+    const [one, other] = ids.filter((id) => id !== undefined);
+    if (one !== undefined && other !== undefined && one !== other)
+      this.#world.broken('§6', `one Idempotency-Key was answered with ${one} and ${other}`);
+  }
+
+  async #createAgent({ how }: Operation): Promise<void> {
+    const request = AgentCreate.parse({ ...agentOf(new Random(this.#seed * 3000 + how), how % 4) });
+    const body = await this.#ask('create_agent', (ports) => createAgent(ports, CALLER, request));
+    if (body !== undefined) this.agentIds.push(body.id);
+  }
+
+  /** Whoever made the schedules may run nothing for a while. */
+  async #revoke({ how }: Operation): Promise<void> {
+    const set = (patch: { readonly status: 'active' | 'revoked' } | { readonly name: string }) =>
+      this.#ask('revoke', (ports) => patchPrincipal(ports, BOSS, CALLER.principalId, patch, { kind: 'any' }));
+    await set(how % 2 === 0 ? { status: 'revoked' } : { name: `name ${how}` });
+    if (how % 2 !== 0) return;
+    await this.#world.time.sleep(this.#world.random.spread(1000, 10 * MINUTE));
+    for (let tries = 0; tries < 20 && (await set({ status: 'active' })) === undefined; tries++)
+      await this.#world.time.sleep(1000);
+  }
+
   async #createChild({ pick, how }: Operation): Promise<void> {
     const parents = this.#world.truth.all().filter(({ end }) => end === undefined);
     const parent = this.#pick(parents, pick);
@@ -171,8 +242,14 @@ export class Clients {
       await this.#ask(kind, (ports) => retryRun(ports, CALLER, run.id, undefined, precondition));
       return;
     }
+    await this.#cancel(run.id, how, precondition);
+  }
+
+  async #cancel(id: string, how: number, precondition: Precondition = { kind: 'none' }): Promise<void> {
     const order = { by: CALLER.principalId, reason: 'a whim', cause: 'request', precondition } as const;
-    await this.#ask(kind, (ports) => cancelRun(ports, CALLER, run.id, { ...order, ...(how % 6 === 0 && { force: true }) }));
+    await this.#ask('cancel_run', (ports) =>
+      cancelRun(ports, CALLER, id, { ...order, ...(how % 6 === 0 && { force: true }) }),
+    );
   }
 
   async #onSchedule(operation: Operation): Promise<void> {
@@ -196,7 +273,13 @@ export class Clients {
       case 'patch_schedule': {
         const drawn = scheduleOf(new Random(this.#seed * 2000 + how), how, time.now);
         const { name: _n, paused: _p, input, ...rest } = drawn;
-        const patch = how % 3 === 0 ? { overlapPolicy: rest.overlapPolicy } : how % 3 === 1 ? { cadence: rest.cadence, confirmFrequency: true } : { input };
+        const patches = [
+          { overlapPolicy: rest.overlapPolicy },
+          { cadence: rest.cadence, confirmFrequency: true },
+          { input },
+          { name: `schedule ${how % 4}` },
+        ];
+        const patch = patches[how % patches.length] ?? {};
         await this.#ask(kind, (ports) => patchSchedule(ports, CALLER, id, patchOf(patch), strict));
         return;
       }
@@ -262,6 +345,26 @@ export class Clients {
     if (call === undefined) return;
     if ((await this.#ask('other_tenant', call)) !== undefined)
       this.#world.broken('I12', 'another tenant was answered');
+  }
+
+  /** Just now somebody is about to change this schedule, run, VM or agent: somebody else changes it first. */
+  rival(pk: string): void {
+    const { random } = this.#world;
+    const id = pk.slice(pk.indexOf('#') + 1);
+    const base = { at: 0, pick: 0, how: random.below(1000), ifMatch: random.chance(0.3), twice: false };
+    const at = (ids: Iterable<string>) => Math.max(0, [...ids].indexOf(id));
+    const { ledger, runs, vms } = this.#world.checker;
+    if (pk.startsWith('SCH#')) {
+      const kind = random.pick(AGAINST_SCHEDULES);
+      void this.#once({ ...base, kind, pick: at(ledger.rows.keys()) });
+    } else if (pk.startsWith('RUN#')) {
+      if (runs.live.has(id)) void this.#cancel(id, base.how);
+    } else if (pk.startsWith('VM#')) {
+      void this.#once({ ...base, kind: 'drain_vm', pick: at(vms.rows.keys()) });
+    } else if (pk.startsWith('AGT#')) {
+      void this.#once({ ...base, kind: random.pick(AGAINST_AGENTS), pick: at(this.agentIds) });
+    } else if (pk.startsWith('PRN#')) void this.#once({ ...base, kind: 'revoke' });
+    else void this.#once({ ...base, kind: random.pick(AGAINST_OTHERS), pick: random.below(1000) });
   }
 
   /** At the end of all: everything is taken out of service. */

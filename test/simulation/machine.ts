@@ -125,6 +125,17 @@ export class Machine {
     });
   }
 
+  /** Its runner reports now. */
+  poke(): void {
+    this.#runner?.poke();
+  }
+
+  /** Something on it comes to its end now. */
+  endSomething(): void {
+    for (const work of this.#works.values()) if (work.alive && this.isOn) return this.#endWork(work, { exitCode: 0 });
+    this.poke();
+  }
+
   /** The runner has ended in good order: that is the end of the machine. */
   powerOff(why: string): void {
     if (!this.isOn) return;

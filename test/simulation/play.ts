@@ -1,12 +1,12 @@
 /** One seed, from its beginning to its rest: the storm, the calm after it, and what must have become of everything. */
 import { ensurePrincipal } from '../../core/access/principals.ts';
 import { auditSlice } from '../../core/audit/slice.ts';
-import { tick } from '../../core/watchdog/tick.ts';
-import { CALLER, Clients, ELSEWHERE } from './clients.ts';
+import { BOSS, CALLER, Clients, ELSEWHERE } from './clients.ts';
 import type { FaultPlan } from './faults.ts';
 import { noFaults, swarm } from './faults.ts';
 import { Random } from './random.ts';
-import { leftOver, ledgerBehind } from './rest.ts';
+import { ledgerBehind, leftOver } from './rest.ts';
+import { Rivals, watchdogTick } from './rivals.ts';
 import type { GuardFilter } from './table.ts';
 import { MINUTE, type Workload, weatherOf, workloadOf } from './workload.ts';
 import { Simulation, START, type Violation, type Weather } from './world.ts';
@@ -42,7 +42,6 @@ export interface Played {
 const CALM_MS = 6 * MINUTE;
 /** Once faults have stopped and nobody wants anything any more, all must have come to rest in so long (I14, I6). */
 const REST_MS_MAX = 180 * MINUTE;
-const WATCHDOG_BUDGET_MS = 48_000;
 
 /** What the seed itself draws; each part from a stream of its own, so that one can be changed without the others. */
 export const drawn = (seed: number) => ({
@@ -105,6 +104,7 @@ class Course {
     });
     await this.#until(START + MINUTE, () => isReady);
     const begin = world.time.now;
+    world.rivals = new Rivals(world, this.#clients, this.#workload.ambushes);
     this.#watch();
     this.#audit();
     for (const operation of operations) world.time.at(begin + operation.at, () => void this.#clients.carryOut(operation));
@@ -136,7 +136,7 @@ class Course {
 
   async #prepare(): Promise<void> {
     const world = this.#world;
-    for (const { tenantId, principalId } of [CALLER, ELSEWHERE])
+    for (const { tenantId, principalId } of [CALLER, BOSS, ELSEWHERE])
       for (let tries = 0; tries < 20; tries++) {
         const made = await world.invoke('api.principal', ({ store }) =>
           ensurePrincipal(store, tenantId, principalId, 'Admin'),
@@ -149,8 +149,7 @@ class Course {
   #watch(): void {
     const world = this.#world;
     const { watchdogGaps, watchdogTwice } = this.#workload;
-    const call = () =>
-      void world.invoke('watchdog', (ports) => tick(ports, { owner: 'simulated', budgetMs: WATCHDOG_BUDGET_MS }));
+    const call = () => void watchdogTick(world);
     const each = () => {
       const { now } = world.time;
       world.time.after(MINUTE, each);

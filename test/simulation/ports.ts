@@ -132,6 +132,8 @@ function storeOf(inc: Incarnation): Store {
     transact: (writes: readonly Write[]) => {
       const site = world.site(inc, `store.transact ${writeName(writes)}`, TABLE_WRITE_FAULTS);
       const once = () => world.commit(inc, writes);
+      const heldUpMs = world.rivals?.ambush(inc, writes) ?? 0;
+      if (heldUpMs > 0) return inc.sleep(heldUpMs).then(() => inc.call(site, TABLE, once, writes.length > 1 ? () => undefined : once));
       // A transaction carries a token of the SDK's, a single write does not.
       return inc.call(site, TABLE, once, writes.length > 1 ? () => undefined : once);
     },

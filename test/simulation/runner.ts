@@ -81,7 +81,7 @@ export class Runner {
     this.#machine.keep(facts);
     this.#state = facts.reduce(apply, this.#state);
     for (const effect of effects) this.#act(effect);
-    if (facts.length > 0) this.#poke();
+    if (facts.length > 0) this.poke();
     this.#keepLooking();
   }
 
@@ -140,7 +140,7 @@ export class Runner {
     });
   }
 
-  #poke(): void {
+  poke(): void {
     this.#changed = true;
     if (this.#failures === 0) this.#wake?.();
   }

@@ -20,12 +20,15 @@ export const OPERATIONS = [
   'cancel_backfill',
   'delete_schedule',
   'create_run',
+  'create_run_once',
   'create_child',
   'cancel_run',
   'retry_run',
   'drain_vm',
   'patch_agent',
   'delete_agent',
+  'create_agent',
+  'revoke',
   'other_tenant',
 ] as const;
 export type OperationKind = (typeof OPERATIONS)[number];
@@ -53,6 +56,8 @@ export interface Workload {
   readonly watchdogGaps: readonly { readonly from: number; readonly until: number }[];
   readonly watchdogTwice: number;
   readonly auditEveryMs: number;
+  /** How often, when somebody is about to commit, somebody else is quicker at the same thing. */
+  readonly ambushes: number;
 }
 
 const WEIGHTS: Readonly<Record<OperationKind, number>> = {
@@ -66,13 +71,16 @@ const WEIGHTS: Readonly<Record<OperationKind, number>> = {
   backfill: 2,
   cancel_backfill: 1,
   delete_schedule: 2,
-  create_run: 6,
+  create_run: 5,
+  create_run_once: 1,
   create_child: 2,
   cancel_run: 6,
   retry_run: 2,
   drain_vm: 2,
   patch_agent: 2,
   delete_agent: 1,
+  create_agent: 1,
+  revoke: 1,
   other_tenant: 1,
 };
 const WEIGHED = OPERATIONS.flatMap((kind) => Array.from({ length: WEIGHTS[kind] }, () => kind));
@@ -110,7 +118,8 @@ export function scheduleOf(random: Random, index: number, now: number): Schedule
     { at },
   ]);
   return {
-    name: `schedule ${index}`,
+    // Few names, so that two may want the same one.
+    name: `schedule ${index % 4}`,
     cadence,
     input: { hello: index },
     overlapPolicy: random.pick(OVERLAP_POLICIES),
@@ -144,6 +153,7 @@ export function workloadOf(random: Random): Workload {
       : [],
     watchdogTwice: random.pick([0, 0.1, 0.5]),
     auditEveryMs: random.pick([10, 30]) * MINUTE,
+    ambushes: random.pick([0, 0.01, 0.04, 0.12]),
   };
 }
 

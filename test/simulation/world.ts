@@ -82,6 +82,8 @@ export class Simulation {
   readonly sites = new Map<string, Site>();
   /** Site and kind of each fault that happened, with how often. */
   readonly faults = new Map<string, number>();
+  /** Those who are quicker. */
+  rivals: { ambush(inc: Incarnation, writes: readonly Write[]): number } | undefined;
   violation: Violation | undefined;
   steps = 0;
   incarnations = 0;
