@@ -28,20 +28,6 @@ export const CALLER = { tenantId: 'ten_local', principalId: 'usr_local' };
 export const BOSS = { tenantId: 'ten_local', principalId: 'usr_boss' };
 export const ELSEWHERE = { tenantId: 'ten_elsewhere', principalId: 'usr_elsewhere' };
 
-const AGAINST_SCHEDULES: readonly OperationKind[] = [
-  'patch_schedule',
-  'pause',
-  'resume',
-  'trigger',
-  'skip',
-  'unskip',
-  'backfill',
-  'cancel_backfill',
-  'delete_schedule',
-];
-const AGAINST_AGENTS: readonly OperationKind[] = ['patch_agent', 'delete_agent', 'create_schedule', 'create_run'];
-const AGAINST_OTHERS: readonly OperationKind[] = ['create_agent', 'create_schedule', 'create_run', 'cancel_run'];
-
 type Call<T> = (ports: Ports) => Promise<T>;
 
 export class Clients {
@@ -151,7 +137,7 @@ export class Clients {
           const patches = [
             { env: { EDITED: String(how) } },
             { limits: { maxConcurrentRuns: 1 + (how % 3), runTimeout: 180 } },
-            { name: `agent ${how % 4}` },
+            { name: `agent ${how % 2}` },
           ];
           const patch = patches[how % patches.length] ?? {};
           await this.#ask(kind, (ports) => patchAgent(ports, CALLER, agentId, patch, { kind: 'any' }));
@@ -207,7 +193,7 @@ export class Clients {
   }
 
   async #createAgent({ how }: Operation): Promise<void> {
-    const request = AgentCreate.parse({ ...agentOf(new Random(this.#seed * 3000 + how), how % 4) });
+    const request = AgentCreate.parse({ ...agentOf(new Random(this.#seed * 3000 + how), how % 2) });
     const body = await this.#ask('create_agent', (ports) => createAgent(ports, CALLER, request));
     if (body !== undefined) this.agentIds.push(body.id);
   }
@@ -277,7 +263,7 @@ export class Clients {
           { overlapPolicy: rest.overlapPolicy },
           { cadence: rest.cadence, confirmFrequency: true },
           { input },
-          { name: `schedule ${how % 4}` },
+          { name: `schedule ${how % 3}` },
         ];
         const patch = patches[how % patches.length] ?? {};
         await this.#ask(kind, (ports) => patchSchedule(ports, CALLER, id, patchOf(patch), strict));
@@ -348,23 +334,18 @@ export class Clients {
   }
 
   /** Just now somebody is about to change this schedule, run, VM or agent: somebody else changes it first. */
-  rival(pk: string): void {
+  rival(kind: OperationKind, id: string): void {
     const { random } = this.#world;
-    const id = pk.slice(pk.indexOf('#') + 1);
-    const base = { at: 0, pick: 0, how: random.below(1000), ifMatch: random.chance(0.3), twice: false };
-    const at = (ids: Iterable<string>) => Math.max(0, [...ids].indexOf(id));
     const { ledger, runs, vms } = this.#world.checker;
-    if (pk.startsWith('SCH#')) {
-      const kind = random.pick(AGAINST_SCHEDULES);
-      void this.#once({ ...base, kind, pick: at(ledger.rows.keys()) });
-    } else if (pk.startsWith('RUN#')) {
+    const base = { at: 0, kind, how: random.below(1000), ifMatch: random.chance(0.3), twice: false };
+    if (kind === 'cancel_run') {
       if (runs.live.has(id)) void this.#cancel(id, base.how);
-    } else if (pk.startsWith('VM#')) {
-      void this.#once({ ...base, kind: 'drain_vm', pick: at(vms.rows.keys()) });
-    } else if (pk.startsWith('AGT#')) {
-      void this.#once({ ...base, kind: random.pick(AGAINST_AGENTS), pick: at(this.agentIds) });
-    } else if (pk.startsWith('PRN#')) void this.#once({ ...base, kind: 'revoke' });
-    else void this.#once({ ...base, kind: random.pick(AGAINST_OTHERS), pick: random.below(1000) });
+      return;
+    }
+    // Whom it concerns, where that is told by this id; anybody else where not.
+    const lists = [[...ledger.rows.keys()], [...vms.rows.keys()], this.agentIds];
+    const pick = lists.map((list) => list.indexOf(id)).find((at) => at >= 0) ?? random.below(1000);
+    void this.#once({ ...base, pick });
   }
 
   /** At the end of all: everything is taken out of service. */

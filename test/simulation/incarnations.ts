@@ -57,6 +57,8 @@ export class Incarnation {
   /** How far the clock of its host is off. */
   skewMs: number;
   ports!: Ports;
+  /** The same call once more, by whoever made it: nearly everything is delivered at least once. */
+  again: (() => void) | undefined;
   dead = false;
   /** Called once when it dies. */
   onDeath: (() => void) | undefined;

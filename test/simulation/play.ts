@@ -104,7 +104,7 @@ class Course {
     });
     await this.#until(START + MINUTE, () => isReady);
     const begin = world.time.now;
-    world.rivals = new Rivals(world, this.#clients, this.#workload.ambushes);
+    world.rivals = new Rivals(world, this.#clients, this.#workload.theme);
     this.#watch();
     this.#audit();
     for (const operation of operations) world.time.at(begin + operation.at, () => void this.#clients.carryOut(operation));

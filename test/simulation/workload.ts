@@ -3,6 +3,7 @@ import type { AgentCreateInput } from '../../core/contract/agents.ts';
 import type { ScheduleCreateInput } from '../../core/contract/schedules.ts';
 import { OVERLAP_POLICIES } from '../../core/contract/schedules.ts';
 import type { Random } from './random.ts';
+import { type Theme, themeOf } from './rivals.ts';
 import type { Weather } from './world.ts';
 import { START } from './world.ts';
 
@@ -56,8 +57,8 @@ export interface Workload {
   readonly watchdogGaps: readonly { readonly from: number; readonly until: number }[];
   readonly watchdogTwice: number;
   readonly auditEveryMs: number;
-  /** How often, when somebody is about to commit, somebody else is quicker at the same thing. */
-  readonly ambushes: number;
+  /** Who is held up just before a commit, and who is quicker then. */
+  readonly theme: Theme;
 }
 
 const WEIGHTS: Readonly<Record<OperationKind, number>> = {
@@ -109,17 +110,17 @@ export function agentOf(random: Random, index: number): AgentCreateInput {
 }
 
 export function scheduleOf(random: Random, index: number, now: number): ScheduleCreateInput {
-  const minutes = random.pick([1, 2, 3, 5, 7]);
+  const minutes = random.pick([1, 1, 1, 2, 3, 5]);
   const at = new Date(Math.ceil((now + random.between(1, 20) * MINUTE) / 1000) * 1000).toISOString();
   const cadence = random.pick([
     { every: `PT${minutes}M` },
     { every: `PT${minutes * 60 + random.below(60)}S` },
     { cron: `*/${minutes} * * * *`, timezone: random.pick(['UTC', 'Europe/Berlin']) },
-    { at },
+    ...(random.chance(0.4) ? [{ at }] : []),
   ]);
   return {
     // Few names, so that two may want the same one.
-    name: `schedule ${index % 4}`,
+    name: `schedule ${index % 3}`,
     cadence,
     input: { hello: index },
     overlapPolicy: random.pick(OVERLAP_POLICIES),
@@ -134,14 +135,15 @@ export function scheduleOf(random: Random, index: number, now: number): Schedule
 
 /** How many requests, over how long, and what stands still meanwhile. */
 export function workloadOf(random: Random): Workload {
-  const stormMs = random.spread(8 * MINUTE, 60 * MINUTE);
-  const count = random.between(4, 24);
-  const kinds = random.chance(0.5) ? WEIGHED : WEIGHED.filter(() => random.chance(0.6));
+  const stormMs = random.spread(8 * MINUTE, 45 * MINUTE);
+  const count = random.spread(5, 60);
+  const own = random.subset(OPERATIONS, 0.3);
+  const kinds = random.chance(0.5) ? WEIGHED : WEIGHED.filter((kind) => own.includes(kind));
   const drawn = Array.from({ length: count }, (): Operation => operation(random, kinds, stormMs));
-  const first = { ...operation(random, ['create_schedule'], 5000), at: random.below(5000) };
+  const first = Array.from({ length: random.between(1, 3) }, () => operation(random, ['create_schedule'], 5000));
   return {
     agents: Array.from({ length: random.between(1, 2) }, (_, index) => agentOf(random, index)),
-    operations: [first, ...drawn].sort((left, right) => left.at - right.at),
+    operations: [...first, ...drawn].sort((left, right) => left.at - right.at),
     stormMs,
     config: {
       ...(random.chance(0.2) && { maxConcurrentRunsPerTenant: random.between(1, 3) }),
@@ -153,7 +155,7 @@ export function workloadOf(random: Random): Workload {
       : [],
     watchdogTwice: random.pick([0, 0.1, 0.5]),
     auditEveryMs: random.pick([10, 30]) * MINUTE,
-    ambushes: random.pick([0, 0.01, 0.04, 0.12]),
+    theme: themeOf(random),
   };
 }
 

@@ -198,6 +198,7 @@ export class Simulation {
   invoke<T>(kind: string, body: (ports: Ports) => Promise<T>, actsFor?: ActsFor): Promise<Outcome<T>> {
     const inc = new Incarnation(this, kind, ++this.incarnations, actsFor);
     inc.ports = portsOf(inc);
+    inc.again = () => void this.invoke(kind, body, actsFor);
     this.#alive.add(inc);
     const timeoutMs = (TIMEOUT_SECONDS[kind] ?? 30) * 1000;
     return new Promise((resolve) => {
