@@ -1,12 +1,16 @@
 /** Those who call the API: they see what was acknowledged, and hold Candor to it. */
+
+import { patchPrincipal } from '../../core/access/service.ts';
 import { createAgent, deleteAgent, patchAgent } from '../../core/agents/service.ts';
 import { AgentCreate } from '../../core/contract/agents.ts';
-import type { RunRow } from '../../core/runs/model.ts';
 import { ScheduleCreate, SchedulePatch } from '../../core/contract/schedules.ts';
 import { CandorError } from '../../core/errors.ts';
+import { answerOnce } from '../../core/idempotency/once.ts';
+import { scopeHash } from '../../core/idempotency/record.ts';
 import type { Ports } from '../../core/ports.ts';
 import type { Precondition } from '../../core/rules.ts';
 import { cancelRun } from '../../core/runs/cancel.ts';
+import type { RunRow } from '../../core/runs/model.ts';
 import { retryRun } from '../../core/runs/retry.ts';
 import { createRun, getRun } from '../../core/runs/service.ts';
 import { deleteSchedule, pauseSchedule, resumeSchedule } from '../../core/schedules/actions.ts';
@@ -17,9 +21,6 @@ import { createSchedule, getSchedule, patchSchedule } from '../../core/schedules
 import { skipOccurrence, unskipOccurrence } from '../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
 import { requestDrain } from '../../core/vms/drain.ts';
-import { patchPrincipal } from '../../core/access/service.ts';
-import { answerOnce } from '../../core/idempotency/once.ts';
-import { scopeHash } from '../../core/idempotency/record.ts';
 import { Random } from './random.ts';
 import { agentOf, MINUTE, type Operation, type OperationKind, scheduleOf } from './workload.ts';
 import type { Simulation } from './world.ts';
@@ -66,7 +67,10 @@ export class Clients {
 
   async carryOut(operation: Operation): Promise<void> {
     if (operation.twice)
-      this.#world.time.after(this.#world.random.spread(1, 30_000), () => void this.#once({ ...operation, twice: false }));
+      this.#world.time.after(
+        this.#world.random.spread(1, 30_000),
+        () => void this.#once({ ...operation, twice: false }),
+      );
     await this.#once(operation);
   }
 
@@ -132,7 +136,9 @@ export class Clients {
         const agentId = this.#pick(this.agentIds, pick);
         if (agentId === undefined) return;
         if (kind === 'delete_agent')
-          await this.#ask(kind, (ports) => deleteAgent(ports, CALLER, agentId, { kind: 'any' }, { cancelRuns: how % 2 === 0 }));
+          await this.#ask(kind, (ports) =>
+            deleteAgent(ports, CALLER, agentId, { kind: 'any' }, { cancelRuns: how % 2 === 0 }),
+          );
         else {
           const patches = [
             { env: { EDITED: String(how) } },
@@ -270,7 +276,9 @@ export class Clients {
         return;
       }
       case 'trigger':
-        await this.#ask(kind, (ports) => triggerSchedule(ports, CALLER, id, how % 2 === 0 ? { input: { how } } : {}, loose));
+        await this.#ask(kind, (ports) =>
+          triggerSchedule(ports, CALLER, id, how % 2 === 0 ? { input: { how } } : {}, loose),
+        );
         return;
       case 'skip':
       case 'unskip': {
@@ -278,13 +286,20 @@ export class Clients {
         if (next === undefined) return;
         const request = { occurrence: next, reason: 'a whim' };
         await this.#ask(kind, (ports) =>
-          kind === 'skip' ? skipOccurrence(ports, CALLER, id, request, loose) : unskipOccurrence(ports, CALLER, id, request, loose),
+          kind === 'skip'
+            ? skipOccurrence(ports, CALLER, id, request, loose)
+            : unskipOccurrence(ports, CALLER, id, request, loose),
         );
         return;
       }
       case 'backfill': {
         const to = Math.floor(time.now / 1000) * 1000;
-        const request = { from: to - (5 + (how % 20)) * MINUTE, to, overlapPolicy: how % 2 === 0 ? 'buffer_all' : 'allow_all', again: how % 3 === 0 } as const;
+        const request = {
+          from: to - (5 + (how % 20)) * MINUTE,
+          to,
+          overlapPolicy: how % 2 === 0 ? 'buffer_all' : 'allow_all',
+          again: how % 3 === 0,
+        } as const;
         await this.#ask(kind, (ports) => startBackfill(ports, CALLER, id, request, loose));
         return;
       }
@@ -329,8 +344,7 @@ export class Clients {
     ];
     const call = calls[how % calls.length];
     if (call === undefined) return;
-    if ((await this.#ask('other_tenant', call)) !== undefined)
-      this.#world.broken('I12', 'another tenant was answered');
+    if ((await this.#ask('other_tenant', call)) !== undefined) this.#world.broken('I12', 'another tenant was answered');
   }
 
   /** Just now somebody is about to change this schedule, run, VM or agent: somebody else changes it first. */

@@ -5,7 +5,7 @@
 import {
   CreateFleetCommand,
   type CreateFleetCommandOutput,
-  DescribeInstancesCommand,
+  type DescribeInstancesCommand,
   type DescribeInstancesCommandOutput,
   type Instance,
   TerminateInstancesCommand,
@@ -97,7 +97,10 @@ export class Ec2 {
   live = (): readonly Ec2Instance[] => this.instances.filter(({ state }) => state !== 'terminated');
 
   /** @param kind of the function that asks */
-  handle(kind: string, command: EC2Request): CreateFleetCommandOutput | DescribeInstancesCommandOutput | { $metadata: object } {
+  handle(
+    kind: string,
+    command: EC2Request,
+  ): CreateFleetCommandOutput | DescribeInstancesCommandOutput | { $metadata: object } {
     if (command instanceof CreateFleetCommand) return this.#createFleet(command);
     if (command instanceof TerminateInstancesCommand) {
       for (const id of command.input.InstanceIds ?? []) this.#terminate(kind, id);

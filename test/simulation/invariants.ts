@@ -69,10 +69,18 @@ export class Checker {
     const { before, after } = change;
     if (sk.startsWith('EVT#')) this.#event(commit, change);
     else if (sk === 'META') {
-      if (pk.startsWith('RUN#')) this.#runs.changed(commit, change, before as unknown as RunRow | undefined, after as unknown as RunRow | undefined);
-      else if (pk.startsWith('VM#')) this.#vms.changed(commit, before as unknown as VmRow | undefined, after as unknown as VmRow | undefined);
+      if (pk.startsWith('RUN#'))
+        this.#runs.changed(
+          commit,
+          change,
+          before as unknown as RunRow | undefined,
+          after as unknown as RunRow | undefined,
+        );
+      else if (pk.startsWith('VM#'))
+        this.#vms.changed(commit, before as unknown as VmRow | undefined, after as unknown as VmRow | undefined);
       else if (pk.startsWith('SCH#')) this.#ledger.schedule(commit, change);
-      else if (pk.startsWith('AGT#')) this.#agent(commit, before as unknown as AgentRow | undefined, after as unknown as AgentRow | undefined);
+      else if (pk.startsWith('AGT#'))
+        this.#agent(commit, before as unknown as AgentRow | undefined, after as unknown as AgentRow | undefined);
     } else if (pk.startsWith('SCH#') && sk.startsWith('OCC#')) this.#ledger.occurrence(commit, change);
   }
 

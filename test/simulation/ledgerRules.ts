@@ -65,7 +65,8 @@ export class LedgerRules {
       if (!after.liveRuns.includes(id) && isLive) {
         // The end of the run and this may stand in one transaction, in any order.
         const run = this.#world.table.get(keys.run(id));
-        if (run !== undefined && !ENDED.has(String(run.status))) fail('I10', `counts ${id} no more, which is ${run.status}`);
+        if (run !== undefined && !ENDED.has(String(run.status)))
+          fail('I10', `counts ${id} no more, which is ${run.status}`);
       }
     }
   }
@@ -73,7 +74,9 @@ export class LedgerRules {
   /** The cursor passes over an occurrence only when the ledger has it (I5). */
   #covered(before: ScheduleRow, after: ScheduleRow, fail: (invariant: string, what: string) => void): void {
     if (after.decidedThrough === before.decidedThrough) return;
-    const revisions = { revisions: after.revisions.length > before.revisions.length ? after.revisions : before.revisions };
+    const revisions = {
+      revisions: after.revisions.length > before.revisions.length ? after.revisions : before.revisions,
+    };
     let at = nextExpected(revisions, before.decidedThrough);
     for (let count = 0; at !== undefined && at <= after.decidedThrough && count < 200; count++) {
       if (!this.hasEntry(after.id, at)) fail('I5', `passes over ${iso(at)}, of which the ledger has nothing`);
@@ -100,7 +103,10 @@ export class LedgerRules {
     const after = change.after as OccurrenceRow | undefined;
     const scheduleId = after?.scheduleId ?? before?.scheduleId ?? '';
     const fail = (invariant: string, what: string) =>
-      this.#world.broken(invariant, `${inc.kind}: occurrence ${iso(after?.at ?? before?.at ?? 0)} of ${scheduleId} ${what}`);
+      this.#world.broken(
+        invariant,
+        `${inc.kind}: occurrence ${iso(after?.at ?? before?.at ?? 0)} of ${scheduleId} ${what}`,
+      );
     if (after === undefined) return fail('§1.7', 'is taken away');
     if (before !== undefined && before.disposition !== 'buffered')
       return fail('I5', `was ${before.disposition}, and is ${after.disposition}`);

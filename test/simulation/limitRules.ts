@@ -21,7 +21,14 @@ export class LimitRules {
       if (key.sk !== 'META') continue;
       if (key.pk.startsWith('AGT#') && after !== undefined) this.#agent(after as unknown as AgentRow);
       if (key.pk.startsWith('RUN#') || key.pk.startsWith('VM#'))
-        for (const row of [before, after] as unknown as readonly ({ readonly admitted?: readonly string[]; readonly kept?: readonly string[]; readonly places?: readonly string[] } | undefined)[])
+        for (const row of [before, after] as unknown as readonly (
+          | {
+              readonly admitted?: readonly string[];
+              readonly kept?: readonly string[];
+              readonly places?: readonly string[];
+            }
+          | undefined
+        )[])
           for (const id of [...(row?.admitted ?? []), ...(row?.kept ?? []), ...(row?.places ?? [])]) touched.add(id);
     }
     for (const limitId of touched) this.#check(inc.kind, limitId);

@@ -2,8 +2,7 @@
 import { ensurePrincipal } from '../../core/access/principals.ts';
 import { auditSlice } from '../../core/audit/slice.ts';
 import { BOSS, CALLER, Clients, ELSEWHERE } from './clients.ts';
-import type { FaultPlan } from './faults.ts';
-import { noFaults, swarm } from './faults.ts';
+import { type FaultPlan, type Injection, noFaults, swarm } from './faults.ts';
 import { Random } from './random.ts';
 import { ledgerBehind, leftOver } from './rest.ts';
 import { Rivals, watchdogTick } from './rivals.ts';
@@ -32,6 +31,7 @@ export interface Played {
   /** How the runs ended. */
   readonly ends: Readonly<Record<string, number>>;
   readonly faults: ReadonlyMap<string, number>;
+  readonly injections: readonly Injection[];
   readonly sites: ReadonlyMap<string, { readonly calls: number; readonly kinds: readonly string[] }>;
   readonly trace: readonly string[];
   /** From the end of the faults to rest, virtual milliseconds. */
@@ -78,6 +78,7 @@ export async function play(options: Play): Promise<Played> {
     processes: world.truth.all().length,
     ends,
     faults: world.faults,
+    injections: world.injections,
     sites: world.sites,
     trace: world.trace.lines,
     restMs,
@@ -107,7 +108,8 @@ class Course {
     world.rivals = new Rivals(world, this.#clients, this.#workload.theme);
     this.#watch();
     this.#audit();
-    for (const operation of operations) world.time.at(begin + operation.at, () => void this.#clients.carryOut(operation));
+    for (const operation of operations)
+      world.time.at(begin + operation.at, () => void this.#clients.carryOut(operation));
     await this.#until(begin + stormMs);
     world.calmDown();
     const calmAt = world.time.now;

@@ -73,7 +73,11 @@ export function portsOf(inc: Incarnation): Ports {
   const client = {
     send: (command: EC2Request) =>
       inc.call(
-        world.site(inc, `ec2.${requestName(command)}`, requestName(command) === 'Describe' ? READ_FAULTS : WRITE_FAULTS),
+        world.site(
+          inc,
+          `ec2.${requestName(command)}`,
+          requestName(command) === 'Describe' ? READ_FAULTS : WRITE_FAULTS,
+        ),
         SERVICE,
         () => world.ec2.handle(inc.kind, command),
       ),
@@ -133,7 +137,8 @@ function storeOf(inc: Incarnation): Store {
       const site = world.site(inc, `store.transact ${writeName(writes)}`, TABLE_WRITE_FAULTS);
       const once = () => world.commit(inc, writes);
       const heldUpMs = world.rivals?.ambush(inc, writes) ?? 0;
-      if (heldUpMs > 0) return inc.sleep(heldUpMs).then(() => inc.call(site, TABLE, once, writes.length > 1 ? () => undefined : once));
+      if (heldUpMs > 0)
+        return inc.sleep(heldUpMs).then(() => inc.call(site, TABLE, once, writes.length > 1 ? () => undefined : once));
       // A transaction carries a token of the SDK's, a single write does not.
       return inc.call(site, TABLE, once, writes.length > 1 ? () => undefined : once);
     },
@@ -175,5 +180,9 @@ function logOf(inc: Incarnation): Log {
     if (DEFECTS.test(text)) inc.world.broken('defect', `${inc.kind} logged ${event}: ${text}`);
     inc.world.note(`${inc.kind}-${inc.number} log ${event}`, facts);
   };
-  return { info: (event, facts) => inc.world.note(`${inc.kind}-${inc.number} log ${event}`, facts), warn: look, error: look };
+  return {
+    info: (event, facts) => inc.world.note(`${inc.kind}-${inc.number} log ${event}`, facts),
+    warn: look,
+    error: look,
+  };
 }

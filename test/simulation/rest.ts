@@ -1,7 +1,8 @@
 /** What is left to do, once nothing goes wrong any more: I6 and I14. */
+
+import { flexibleMs } from '../../core/schedules/decide.ts';
 import { nextExpected } from '../../core/schedules/expected.ts';
 import { STRAY_INSTANCES } from '../../core/table/keys.ts';
-import { flexibleMs } from '../../core/schedules/decide.ts';
 import type { Simulation } from './world.ts';
 
 /** Of all that must have come to an end, the first that has not; undefined at rest. */
@@ -30,7 +31,8 @@ export function leftOver(world: Simulation): string | undefined {
   for (const item of table.scan('AGT#'))
     if (item.sk.startsWith('FREE#') || item.sk.startsWith('WANT#')) return `${item.pk} has ${item.sk}`;
   for (const item of table.scan())
-    if (item.checkIn !== undefined && !String(item.checkIn).startsWith('OLD')) return `${item.pk} ${item.sk} waits for a look`;
+    if (item.checkIn !== undefined && !String(item.checkIn).startsWith('OLD'))
+      return `${item.pk} ${item.sk} waits for a look`;
   const [mark] = [...table.scan(STRAY_INSTANCES)];
   if (mark !== undefined) return `${mark.sk} is marked as a stray`;
   return undefined;

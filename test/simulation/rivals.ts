@@ -22,14 +22,54 @@ const WATCHDOG_BUDGET_MS = 48_000;
 /** At the same time: an ambush does not draw others without end. */
 const AT_ONCE = 3;
 
-const VICTIMS = ['fire', 'events', 'watchdog', 'heartbeat', 'register', 'launch', 'ready', 'dispatch', 'release', 'fail', 'ended', 'audit', 'api'] as const;
+const VICTIMS = [
+  'fire',
+  'events',
+  'watchdog',
+  'heartbeat',
+  'register',
+  'launch',
+  'ready',
+  'dispatch',
+  'release',
+  'fail',
+  'ended',
+  'audit',
+  'api',
+] as const;
 
 /** What a rival does, by what it is about. */
 const STRIKES = {
-  schedule: ['again', 'tick', 'fire', 'advance', 'sync', 'run_ends', 'cancel_its_run', 'patch_schedule', 'pause', 'resume', 'trigger', 'skip', 'unskip', 'backfill', 'cancel_backfill', 'delete_schedule'],
+  schedule: [
+    'again',
+    'tick',
+    'fire',
+    'advance',
+    'sync',
+    'run_ends',
+    'cancel_its_run',
+    'patch_schedule',
+    'pause',
+    'resume',
+    'trigger',
+    'skip',
+    'unskip',
+    'backfill',
+    'cancel_backfill',
+    'delete_schedule',
+  ],
   run: ['again', 'tick', 'cancel', 'vm'],
   vm: ['again', 'tick', 'drain_vm', 'look', 'vm_dies', 'run_ends', 'beat', 'cancel_on_it'],
-  agent: ['again', 'tick', 'patch_agent', 'delete_agent', 'create_schedule', 'create_run', 'patch_schedule', 'delete_schedule'],
+  agent: [
+    'again',
+    'tick',
+    'patch_agent',
+    'delete_agent',
+    'create_schedule',
+    'create_run',
+    'patch_schedule',
+    'delete_schedule',
+  ],
   other: ['again', 'tick', 'create_agent', 'patch_agent', 'create_schedule', 'create_run', 'cancel_run', 'revoke'],
 } as const;
 type Family = keyof typeof STRIKES;
@@ -46,7 +86,13 @@ export function themeOf(random: Random): Theme {
     const all: readonly string[] = STRIKES[family];
     return random.chance(0.3) ? all : Array.from({ length: random.between(1, 2) }, () => random.pick(all));
   };
-  const strikes = { schedule: some('schedule'), run: some('run'), vm: some('vm'), agent: some('agent'), other: some('other') };
+  const strikes = {
+    schedule: some('schedule'),
+    run: some('run'),
+    vm: some('vm'),
+    agent: some('agent'),
+    other: some('other'),
+  };
   if (random.chance(0.25)) return { share: 0, victims: [], strikes };
   if (random.chance(0.3)) return { share: random.pick([0.02, 0.08]), victims: [], strikes };
   const victims = Array.from({ length: random.between(1, 3) }, () => random.pick(VICTIMS));

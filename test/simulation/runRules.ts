@@ -130,7 +130,12 @@ export class RunRules {
     const { truth } = this.#world;
     const { kind } = inc;
     for (const { machine } of truth.live(run.id))
-      this.#broken('I9', kind, run, `is said to be ${run.status} (${run.reason}) while it is at work on ${machine.instanceId}`);
+      this.#broken(
+        'I9',
+        kind,
+        run,
+        `is said to be ${run.status} (${run.reason}) while it is at work on ${machine.instanceId}`,
+      );
     this.#verdict(kind, run);
     if (run.scheduleId !== undefined) {
       const schedule = (find(keys.schedule(run.scheduleId).pk, 'META')?.after ??
@@ -159,7 +164,12 @@ export class RunRules {
       this.#broken('truth', kind, run, `${said}, and a process of it was started on ${process.machine.instanceId}`);
     // Where the VM was terminated, how the work on it had ended is not known to anybody: the reason says so.
     const known = reason !== 'vm_terminated_after_cancel';
-    if (known && end?.by === 'self' && process?.signalled !== true && (status === 'cancelled' || status === 'timed_out'))
+    if (
+      known &&
+      end?.by === 'self' &&
+      process?.signalled !== true &&
+      (status === 'cancelled' || status === 'timed_out')
+    )
       this.#broken('truth', kind, run, `${said}, and ended by itself with ${end.exitCode} before any signal`);
   }
 

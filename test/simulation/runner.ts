@@ -4,12 +4,12 @@
  */
 import type { HeartbeatRequest, HeartbeatResponse } from '../../core/contract/runner.ts';
 import { CandorError, ERROR_CODES } from '../../core/errors.ts';
+import type { Ports, TokenClaims } from '../../core/ports.ts';
 import { heartbeat } from '../../core/vms/heartbeat.ts';
 import { registerInstance } from '../../core/vms/registerInstance.ts';
 import { decide, type Effect, type Event } from '../../runner/decide.ts';
 import { registryOf } from '../../runner/registry.ts';
 import { type Address, apply, liveRuns, type State } from '../../runner/state.ts';
-import type { Ports, TokenClaims } from '../../core/ports.ts';
 import type { ActsFor } from './incarnations.ts';
 import type { Machine } from './machine.ts';
 

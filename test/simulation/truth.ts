@@ -35,8 +35,7 @@ export class Truth {
   of = ({ runId, attempt }: Address): Process | undefined =>
     this.#byRun.get(runId)?.find((each) => each.address.attempt === attempt);
 
-  live = (runId: string): readonly Process[] =>
-    (this.#byRun.get(runId) ?? []).filter(({ end }) => end === undefined);
+  live = (runId: string): readonly Process[] => (this.#byRun.get(runId) ?? []).filter(({ end }) => end === undefined);
 
   all = (): readonly Process[] => [...this.#byRun.values()].flat();
 

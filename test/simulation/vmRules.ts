@@ -35,7 +35,8 @@ export class VmRules {
       fail('I8', `goes from version ${before.version} to ${after.version}`);
     const moved = after.status !== before.status;
     if (moved) {
-      if (!VM_TRANSITIONS[before.status].includes(after.status)) fail('I3', `goes from ${before.status} to ${after.status}`);
+      if (!VM_TRANSITIONS[before.status].includes(after.status))
+        fail('I3', `goes from ${before.status} to ${after.status}`);
       const event = keys.vmEvent(after.id, after.version);
       if (find(event.pk, event.sk) === undefined) fail('I13', `is ${after.status} without an event`);
     }
@@ -88,7 +89,9 @@ export class VmRules {
     return vm.slots.some(({ runId }) => {
       const run = this.#world.table.get(keys.run(runId)) as RunRow | undefined;
       return (
-        run !== undefined && (run.status === 'running' || run.status === 'starting') && this.#world.truth.live(runId).length > 0
+        run !== undefined &&
+        (run.status === 'running' || run.status === 'starting') &&
+        this.#world.truth.live(runId).length > 0
       );
     });
   }
@@ -106,6 +109,9 @@ export class VmRules {
           (this.#world.table.get(keys.run(address.runId)) as RunRow | undefined)?.status === 'running',
       );
     if (well !== undefined)
-      this.#world.broken('I9', `${kind} ends ${instance.id} of ${vm.id}, on which ${well.address.runId} is at work and well`);
+      this.#world.broken(
+        'I9',
+        `${kind} ends ${instance.id} of ${vm.id}, on which ${well.address.runId} is at work and well`,
+      );
   }
 }

@@ -100,7 +100,11 @@ export function agentOf(random: Random, index: number): AgentCreateInput {
     command: ['work'],
     limits,
     ...(random.chance(0.6) && {
-      retry: { maxAttempts: random.between(1, 3), backoff: random.pick(['PT0S', 'PT1S', 'PT20S']), afterStart: random.chance(0.3) },
+      retry: {
+        maxAttempts: random.between(1, 3),
+        backoff: random.pick(['PT0S', 'PT1S', 'PT20S']),
+        afterStart: random.chance(0.3),
+      },
     }),
     ...(random.chance(0.4) && { warmFor: random.pick(['PT10S', 'PT60S', 'PT5M']) }),
     ...(random.chance(0.25) && { slots: 2 }),
@@ -150,9 +154,7 @@ export function workloadOf(random: Random): Workload {
       ...(random.chance(0.15) && { maxConcurrentVmsPerTenant: random.between(1, 3) }),
       ...(random.chance(0.1) && { runnerTokenSeconds: 120 }),
     },
-    watchdogGaps: random.chance(0.3)
-      ? [gap(random, stormMs)]
-      : [],
+    watchdogGaps: random.chance(0.3) ? [gap(random, stormMs)] : [],
     watchdogTwice: random.pick([0, 0.1, 0.5]),
     auditEveryMs: random.pick([10, 30]) * MINUTE,
     theme: themeOf(random),

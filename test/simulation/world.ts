@@ -9,7 +9,7 @@ import type { Item, Write } from '../../core/table/model.ts';
 import { LaunchFailed } from '../../core/vms/launchErrors.ts';
 import { ClockService, type ClockWeather } from './clockService.ts';
 import { Ec2, type Ec2Weather } from './ec2.ts';
-import { type FaultKind, type FaultPlan, noFaults, type Site } from './faults.ts';
+import { type FaultKind, type FaultPlan, type Injection, noFaults, type Site } from './faults.ts';
 import { Timeline } from './heap.ts';
 import { type ActsFor, Incarnation, type Outcome, TIMEOUT_SECONDS } from './incarnations.ts';
 import { Checker } from './invariants.ts';
@@ -80,6 +80,8 @@ export class Simulation {
   readonly stream: StreamService;
   readonly checker: Checker;
   readonly sites = new Map<string, Site>();
+  /** Every fault that happened, in order. */
+  readonly injections: Injection[] = [];
   /** Site and kind of each fault that happened, with how often. */
   readonly faults = new Map<string, number>();
   /** Those who are quicker. */
@@ -160,8 +162,10 @@ export class Simulation {
 
   faultAt(site: Site): FaultKind | undefined {
     this.steps++;
-    const kind = this.#plan.at(site, site.calls++);
+    const call = site.calls++;
+    const kind = this.#plan.at(site, call);
     if (kind === undefined || !site.kinds.includes(kind)) return undefined;
+    this.injections.push({ site: site.name, call, kind });
     const name = `${site.name} × ${kind}`;
     this.faults.set(name, (this.faults.get(name) ?? 0) + 1);
     return kind;
