@@ -18,6 +18,7 @@ export interface Play {
   readonly faults?: FaultPlan;
   readonly filter?: GuardFilter;
   readonly keepsTrace?: boolean;
+  readonly freezes?: boolean;
 }
 
 export interface Played {
@@ -60,6 +61,7 @@ export async function play(options: Play): Promise<Played> {
     faults: options.faults ?? own.faults,
     config: workload.config,
     ...(options.filter !== undefined && { filter: options.filter }),
+    ...(options.freezes !== undefined && { freezes: options.freezes }),
     ...(options.keepsTrace !== undefined && { keepsTrace: options.keepsTrace }),
   });
   const restMs = await new Course(world, workload, seed).run();

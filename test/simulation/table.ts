@@ -2,7 +2,7 @@
  * The table in memory, with DynamoDB's semantics as far as the core uses them: guarded writes, transactions of all or none,
  * consistent reads, and indexes that lag behind. `table.test.ts` compares it with a real engine, operation by operation.
  *
- * Items are shared, not copied: what is stored is frozen, and nobody may write to it.
+ * Items are shared, not copied: nobody may write to what is stored (`freezes` stops whoever does).
  */
 import { GuardFailed, InvalidRequest } from '../../core/errors.ts';
 import {
@@ -32,6 +32,8 @@ export interface TableOptions {
   readonly now: () => number;
   /** Called for each item that a write changes: after how many milliseconds the indexes show it. */
   readonly lagMs?: () => number;
+  /** Whoever writes to an item that it has read is stopped. Takes time, so only where that is what is looked for. */
+  readonly freezes?: boolean;
   /** Takes guards out, to see what they are for. */
   readonly filter?: GuardFilter;
 }
@@ -88,6 +90,8 @@ interface Late {
 
 export class Table {
   readonly #partitions = new Map<string, Sorted<Item>>();
+  /** The same items, for those that know the whole key. */
+  readonly #byKey = new Map<string, Map<string, Item>>();
   readonly #indexes: Readonly<Record<IndexName, Map<string, Sorted<IndexEntry>>>> = {
     byParent: new Map(),
     checks: new Map(),
@@ -103,10 +107,7 @@ export class Table {
   }
 
   get({ pk, sk }: Key): Item | undefined {
-    const partition = this.#partitions.get(pk);
-    if (partition === undefined) return undefined;
-    const found = partition.items[partition.place({ pk, sk })];
-    return found?.sk === sk ? found : undefined;
+    return this.#byKey.get(pk)?.get(sk);
   }
 
   /** All items whose partition key begins so. For checks of the whole, not for the core. */
@@ -194,6 +195,7 @@ export class Table {
       const { pk, sk } = write.kind === 'put' ? write.item : write.key;
       const before = olds[at];
       const after = afterOf(write, before);
+      if (this.#options.freezes === true && after !== undefined) Object.freeze(after);
       this.#store({ pk, sk }, before, after);
       return [{ key: { pk, sk }, before, after, write }];
     });
@@ -205,9 +207,16 @@ export class Table {
     if (partition === undefined) {
       partition = new Sorted<Item>(bySort);
       this.#partitions.set(pk, partition);
+      this.#byKey.set(pk, new Map());
     }
-    if (after === undefined) partition.remove({ pk, sk });
-    else partition.put(after);
+    const byKey = this.#byKey.get(pk) as Map<string, Item>;
+    if (after === undefined) {
+      partition.remove({ pk, sk });
+      byKey.delete(sk);
+    } else {
+      partition.put(after);
+      byKey.set(sk, after);
+    }
     if (!isIndexed(before) && !isIndexed(after)) return;
     const lagMs = this.#options.lagMs?.() ?? 0;
     const name = `${pk}\u0000${sk}`;
@@ -261,7 +270,7 @@ function entryOf(item: Item | undefined, partition: string, sort: string) {
 
 function afterOf(write: Exclude<Write, { kind: 'check' }>, before: Item | undefined): Item | undefined {
   if (write.kind === 'delete') return undefined;
-  if (write.kind === 'put') return Object.isFrozen(write.item) ? write.item : Object.freeze({ ...write.item });
+  if (write.kind === 'put') return write.item;
   const after: Record<string, Value | undefined> = { ...(before ?? write.key) };
   const { set, add } = write;
   if (set !== undefined)
@@ -276,7 +285,7 @@ function afterOf(write: Exclude<Write, { kind: 'check' }>, before: Item | undefi
       if (standing !== undefined && typeof standing !== 'number') throw new Error(`${name} is no number to add to`);
       after[name] = (standing ?? 0) + (add[name] ?? 0);
     }
-  return Object.freeze(after) as Item;
+  return after as Item;
 }
 
 const encodeText = (text: string): string => Buffer.from(text).toString('base64url');

@@ -139,8 +139,8 @@ export function scheduleOf(random: Random, index: number, now: number): Schedule
 
 /** How many requests, over how long, and what stands still meanwhile. */
 export function workloadOf(random: Random): Workload {
-  const stormMs = random.spread(8 * MINUTE, 45 * MINUTE);
-  const count = random.spread(5, 60);
+  const stormMs = random.spread(5 * MINUTE, 20 * MINUTE);
+  const count = random.spread(4, 40);
   const own = random.subset(OPERATIONS, 0.3);
   const kinds = random.chance(0.5) ? WEIGHED : WEIGHED.filter((kind) => own.includes(kind));
   const drawn = Array.from({ length: count }, (): Operation => operation(random, kinds, stormMs));

@@ -50,6 +50,7 @@ export interface SimulationOptions {
   readonly filter?: GuardFilter;
   /** Keeps every step as a line, for people. */
   readonly keepsTrace?: boolean;
+  readonly freezes?: boolean;
 }
 
 export interface Violation {
@@ -93,7 +94,7 @@ export class Simulation {
   #calm = false;
   readonly #alive = new Set<Incarnation>();
 
-  constructor({ seed, weather, faults, config, filter, keepsTrace = false }: SimulationOptions) {
+  constructor({ seed, weather, faults, config, filter, keepsTrace = false, freezes = false }: SimulationOptions) {
     this.random = new Random(seed);
     this.config = CoreConfig.parse({ checkShards: 1, runTimeoutSeconds: 900, ...config });
     this.weather = weather;
@@ -103,6 +104,7 @@ export class Simulation {
     this.table = new Table({
       now: () => this.time.now,
       lagMs: () => (this.random.chance(0.5) ? 0 : this.random.spread(1, this.#calm ? 100 : weather.indexLagMsMax)),
+      freezes,
       ...(filter !== undefined && { filter }),
     });
     this.ec2 = new Ec2(this, weather.ec2);
