@@ -90,7 +90,10 @@ export class Checker {
   }
 
   #agent({ inc, find }: Commit, before: AgentRow | undefined, after: AgentRow | undefined): void {
-    if (after === undefined) return this.#world.broken('§1.7', `${inc.kind} takes ${before?.id} away`);
+    if (after === undefined) {
+      this.#world.broken('§1.7', `${inc.kind} takes ${before?.id} away`);
+      return;
+    }
     if (before === undefined) return;
     if (after.version !== before.version && after.version !== before.version + 1)
       this.#world.broken('I8', `agent ${after.id} goes from version ${before.version} to ${after.version}`);

@@ -29,7 +29,10 @@ export class LedgerRules {
     const after = change.after as ScheduleRow | undefined;
     const fail = (invariant: string, what: string) =>
       this.#world.broken(invariant, `${inc.kind}: schedule ${after?.id ?? before?.id} ${what}`);
-    if (after === undefined) return fail('§1.7', 'is taken away');
+    if (after === undefined) {
+      fail('§1.7', 'is taken away');
+      return;
+    }
     this.rows.set(after.id, after);
     this.#remember(after, before);
     if (before === undefined) return;
@@ -107,13 +110,21 @@ export class LedgerRules {
         invariant,
         `${inc.kind}: occurrence ${iso(after?.at ?? before?.at ?? 0)} of ${scheduleId} ${what}`,
       );
-    if (after === undefined) return fail('§1.7', 'is taken away');
-    if (before !== undefined && before.disposition !== 'buffered')
-      return fail('I5', `was ${before.disposition}, and is ${after.disposition}`);
+    if (after === undefined) {
+      fail('§1.7', 'is taken away');
+      return;
+    }
+    if (before !== undefined && before.disposition !== 'buffered') {
+      fail('I5', `was ${before.disposition}, and is ${after.disposition}`);
+      return;
+    }
     if (after.disposition !== 'dispatched' && after.disposition !== 'buffered' && after.reason === undefined)
       fail('§1.9', `is ${after.disposition} without a reason`);
     const changed = find(keys.schedule(scheduleId).pk, 'META');
-    if (changed === undefined) return fail('I4', `is ${after.disposition}, and its schedule stands still`);
+    if (changed === undefined) {
+      fail('I4', `is ${after.disposition}, and its schedule stands still`);
+      return;
+    }
     const was = changed.before as ScheduleRow | undefined;
     if (was === undefined) return;
     if (after.backfillId === undefined) this.#decision(was, before, after, fail);

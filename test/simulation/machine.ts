@@ -132,7 +132,11 @@ export class Machine {
 
   /** Something on it comes to its end now. */
   endSomething(): void {
-    for (const work of this.#works.values()) if (work.alive && this.isOn) return this.#endWork(work, { exitCode: 0 });
+    for (const work of this.#works.values())
+      if (work.alive && this.isOn) {
+        this.#endWork(work, { exitCode: 0 });
+        return;
+      }
     this.poke();
   }
 

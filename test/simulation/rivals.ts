@@ -156,7 +156,8 @@ export class Rivals {
       case 'look':
         return void world.invoke('watchdog', (ports) => observeVm(ports, id));
       case 'cancel':
-        return this.#clients.rival('cancel_run', id);
+        this.#clients.rival('cancel_run', id);
+        return;
       case 'cancel_its_run':
       case 'cancel_on_it': {
         const runId = this.#runOf(pk);
@@ -173,7 +174,8 @@ export class Rivals {
         return;
       }
       default:
-        return this.#clients.rival(strike as OperationKind, id);
+        this.#clients.rival(strike as OperationKind, id);
+        return;
     }
   }
 

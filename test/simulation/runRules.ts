@@ -37,14 +37,26 @@ export class RunRules {
 
   changed(commit: Commit, { write }: Change, before: RunRow | undefined, after: RunRow | undefined): void {
     const { inc } = commit;
-    if (after === undefined) return this.#broken('§1.7', inc.kind, before, 'is taken away');
+    if (after === undefined) {
+      this.#broken('§1.7', inc.kind, before, 'is taken away');
+      return;
+    }
     this.rows.set(after.id, after);
     if (isTerminal(after.status)) this.live.delete(after.id);
     else this.live.add(after.id);
-    if (before === undefined) return this.#created(commit, after);
-    if (write.kind === 'put') return this.#broken('I1', inc.kind, after, 'is made a second time');
+    if (before === undefined) {
+      this.#created(commit, after);
+      return;
+    }
+    if (write.kind === 'put') {
+      this.#broken('I1', inc.kind, after, 'is made a second time');
+      return;
+    }
     this.#versions(commit, before, after);
-    if (isTerminal(before.status)) return this.#final(inc.kind, before, after);
+    if (isTerminal(before.status)) {
+      this.#final(inc.kind, before, after);
+      return;
+    }
     this.#attempts(commit, before, after);
     if (isTerminal(after.status)) this.#ended(commit, before, after);
     this.#runner(commit, before, after);

@@ -90,18 +90,22 @@ export class Runner {
     const { world } = machine;
     switch (effect.kind) {
       case 'start':
-        return machine.startWork(pick(effect.command));
+        machine.startWork(pick(effect.command));
+        return;
       case 'probe':
-        return this.lookAt(effect);
+        this.lookAt(effect);
+        return;
       case 'refuse':
         machine.refuse(effect);
-        return this.lookAt(effect);
+        this.lookAt(effect);
+        return;
       case 'send-signal':
         if (!machine.signal(effect, effect.signal) && effect.writtenDown)
           this.#dispatch({ kind: 'signal-missed', ...pick(effect) });
         return;
       case 'kill-all':
-        return machine.killAll(effect);
+        machine.killAll(effect);
+        return;
       case 'collect':
         world.time.after(world.random.spread(5, 3000), () => {
           if (!machine.isOn) return;
@@ -114,7 +118,8 @@ export class Runner {
         });
         return;
       case 'forget':
-        return machine.forget(effect);
+        machine.forget(effect);
+        return;
       case 'stop':
         this.#closing = this.#isUnheard() ? 'silently' : 'with-a-last-heartbeat';
         this.#wake?.();

@@ -28,7 +28,10 @@ export class VmRules {
     const { inc, find } = commit;
     const fail = (invariant: string, what: string) =>
       this.#world.broken(invariant, `${inc.kind}: ${after?.id ?? before?.id} ${what}`);
-    if (after === undefined) return fail('§1.7', 'is taken away');
+    if (after === undefined) {
+      fail('§1.7', 'is taken away');
+      return;
+    }
     this.rows.set(after.id, after);
     if (before === undefined) return;
     if (after.version !== before.version && after.version !== before.version + 1)
