@@ -21,6 +21,7 @@ import { createSchedule, getSchedule, patchSchedule } from '../../core/schedules
 import { skipOccurrence, unskipOccurrence } from '../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
 import { requestDrain } from '../../core/vms/drain.ts';
+import type { ChildOf } from './incarnations.ts';
 import { Random } from './random.ts';
 import { agentOf, MINUTE, type Operation, type OperationKind, scheduleOf } from './workload.ts';
 import type { Simulation } from './world.ts';
@@ -75,10 +76,10 @@ export class Clients {
   }
 
   /** @returns the answer; undefined where it was refused, or nobody knows */
-  async #ask<T>(name: string, call: Call<T>): Promise<T | undefined> {
+  async #ask<T>(name: string, call: Call<T>, by?: ChildOf): Promise<T | undefined> {
     const { lost } = this.#world.network;
     if (this.#world.random.chance(lost)) return undefined;
-    const outcome = await this.#world.invoke(`api.${name}`, call);
+    const outcome = await this.#world.invoke(`api.${name}`, call, by);
     if (outcome.kind === 'answered' && !this.#world.random.chance(lost)) {
       this.acknowledged++;
       return outcome.value;
@@ -222,7 +223,7 @@ export class Clients {
     if (parent === undefined || run === undefined) return;
     const { runId, attempt } = parent.address;
     const caller = { kind: 'run', tenantId: run.tenantId, runId, attempt } as const;
-    await this.#ask('create_child', (ports) => createRun(ports, caller, run.agentId, { how }));
+    await this.#ask('create_child', (ports) => createRun(ports, caller, run.agentId, { how }), { runId, attempt });
   }
 
   async #onRun(operation: Operation): Promise<void> {

@@ -42,6 +42,12 @@ export interface ActsFor {
   readonly generation: number;
 }
 
+/** The attempt by whose token it was called. */
+export interface ChildOf {
+  readonly runId: string;
+  readonly attempt: number;
+}
+
 let never: Promise<never> | undefined;
 const forever = (): Promise<never> => {
   never ??= new Promise<never>(() => {});
@@ -54,6 +60,7 @@ export class Incarnation {
   readonly world: Simulation;
   readonly actsFor: ActsFor | undefined;
   readonly startedAt: number;
+  childOf: ChildOf | undefined;
   /** How far the clock of its host is off. */
   skewMs: number;
   ports!: Ports;

@@ -3,7 +3,6 @@
  * changed with it, and on what really happened on the machines.
  */
 import type { AgentRow } from '../../core/agents/model.ts';
-import { isTerminal } from '../../core/contract/runStatus.ts';
 import type { RunRow } from '../../core/runs/model.ts';
 import * as keys from '../../core/table/itemKeys.ts';
 import type { Item } from '../../core/table/model.ts';
@@ -11,6 +10,7 @@ import type { VmRow } from '../../core/vms/model.ts';
 import type { Incarnation } from './incarnations.ts';
 import { LedgerRules } from './ledgerRules.ts';
 import { LimitRules } from './limitRules.ts';
+import { OtherRules } from './otherRules.ts';
 import { RunRules } from './runRules.ts';
 import type { Change } from './table.ts';
 import { VmRules } from './vmRules.ts';
@@ -30,6 +30,7 @@ export class Checker {
   readonly #vms: VmRules;
   readonly #ledger: LedgerRules;
   readonly #limits: LimitRules;
+  readonly #others: OtherRules;
   commits = 0;
 
   constructor(world: Simulation) {
@@ -38,6 +39,7 @@ export class Checker {
     this.#vms = new VmRules(world);
     this.#ledger = new LedgerRules(world);
     this.#limits = new LimitRules(world);
+    this.#others = new OtherRules(world);
   }
 
   get runs(): RunRules {
@@ -61,6 +63,7 @@ export class Checker {
     };
     for (const change of changes) this.#one(commit, change);
     this.#limits.committed(commit);
+    this.#others.committed(commit);
     this.#tenants(commit);
   }
 
@@ -118,6 +121,3 @@ export class Checker {
 
 const ownerOf = (item: Item | undefined): string | undefined =>
   item?.tenantId === 'system' ? undefined : (item?.tenantId as string | undefined);
-
-/** Whether a run's status is one of those in which something may be at work for it. */
-export const isLive = (run: RunRow): boolean => !isTerminal(run.status);

@@ -17,6 +17,8 @@ export function leftOver(world: Simulation): string | undefined {
   if (execution !== undefined) return `execution ${execution} is open`;
   for (const schedule of checker.ledger.rows.values()) {
     if (schedule.status !== 'deleted') return `schedule ${schedule.id} is ${schedule.status}`;
+    const due = nextExpected(schedule, schedule.decidedThrough);
+    if (due !== undefined) return `occurrence ${new Date(due).toISOString()} of ${schedule.id} is undecided`;
     if (schedule.buffer.length + schedule.liveRuns.length + schedule.waitingRuns.length > 0)
       return `schedule ${schedule.id} counts runs or waits for some`;
     if (schedule.clock.status !== 'synced') return `the clock of ${schedule.id} is ${schedule.clock.status}`;

@@ -153,6 +153,7 @@ export function workloadOf(random: Random): Workload {
       ...(random.chance(0.2) && { maxConcurrentRunsPerTenant: random.between(1, 3) }),
       ...(random.chance(0.15) && { maxConcurrentVmsPerTenant: random.between(1, 3) }),
       ...(random.chance(0.1) && { runnerTokenSeconds: 120 }),
+      ...(random.chance(0.3) && { maxChildrenPerRun: random.between(1, 2) }),
     },
     watchdogGaps: random.chance(0.3) ? [gap(random, stormMs)] : [],
     watchdogTwice: random.pick([0, 0.1, 0.5]),

@@ -11,7 +11,7 @@ import { ClockService, type ClockWeather } from './clockService.ts';
 import { Ec2, type Ec2Weather } from './ec2.ts';
 import { type FaultKind, type FaultPlan, type Injection, noFaults, type Site } from './faults.ts';
 import { Timeline } from './heap.ts';
-import { type ActsFor, Incarnation, type Outcome, TIMEOUT_SECONDS } from './incarnations.ts';
+import { type ActsFor, type ChildOf, Incarnation, type Outcome, TIMEOUT_SECONDS } from './incarnations.ts';
 import { Checker } from './invariants.ts';
 import { CALM_MACHINES, type MachineWeather } from './machine.ts';
 import { portsOf, ServiceError } from './ports.ts';
@@ -201,8 +201,10 @@ export class Simulation {
   }
 
   /** Calls a function of Candor in a process of its own. */
-  invoke<T>(kind: string, body: (ports: Ports) => Promise<T>, actsFor?: ActsFor): Promise<Outcome<T>> {
-    const inc = new Incarnation(this, kind, ++this.incarnations, actsFor);
+  invoke<T>(kind: string, body: (ports: Ports) => Promise<T>, actsFor?: ActsFor | ChildOf): Promise<Outcome<T>> {
+    const isRunner = actsFor !== undefined && 'vmId' in actsFor;
+    const inc = new Incarnation(this, kind, ++this.incarnations, isRunner ? actsFor : undefined);
+    if (actsFor !== undefined && !isRunner) inc.childOf = actsFor;
     inc.ports = portsOf(inc);
     inc.again = () => void this.invoke(kind, body, actsFor);
     this.#alive.add(inc);
