@@ -127,7 +127,8 @@ export class LedgerRules {
     }
     const was = changed.before as ScheduleRow | undefined;
     if (was === undefined) return;
-    if (after.backfillId === undefined) this.#decision(was, before, after, fail);
+    if (after.backfillId === undefined)
+      this.#decision(was, changed.after as ScheduleRow | undefined, before, after, fail);
     else if (after.disposition === 'dispatched' && was.backfill?.id !== after.backfillId)
       fail('I4', `is backfilled by ${after.backfillId}, which is not under way`);
   }
@@ -135,6 +136,7 @@ export class LedgerRules {
   /** The decision, by the row as it stood just before: nothing older may have decided it (I4). */
   #decision(
     was: ScheduleRow,
+    is: ScheduleRow | undefined,
     before: OccurrenceRow | undefined,
     after: OccurrenceRow,
     fail: (invariant: string, what: string) => void,
@@ -147,6 +149,8 @@ export class LedgerRules {
     if (disposition === 'dispatched') {
       if (was.status !== 'active') fail('I4', `is dispatched while its schedule is ${was.status}`);
       if (was.skips.includes(after.at)) fail('I4', 'is dispatched, and had been taken out');
+      if (was.remainingRuns !== undefined && is?.remainingRuns !== was.remainingRuns - 1)
+        fail('I8', `is dispatched, and ${was.remainingRuns} remaining runs become ${is?.remainingRuns}`);
       if (was.remainingRuns === 0) fail('I4', 'is dispatched, and no runs remained');
       const alone = policy === 'skip' || policy === 'buffer_one' || policy === 'buffer_all';
       if (alone && live > 0) fail('I4', `is dispatched under ${policy} beside ${was.liveRuns.join(', ')}`);

@@ -61,7 +61,11 @@ export class OtherRules {
       this.#fail('§1.6', commit, `${row.id} is ${row.status}, and nobody ever looks at it`);
     // Of a VM that is well or on its way the lease and its run are looked at; what could not be looked at is put off.
     if (row.checkAt === undefined || isPutOff(row) || SEEN_TO_BY_OTHERS.has(row.status)) return;
-    if (row.deadlineAt !== undefined && row.deadlineAt > now + SKEW_MS && row.checkAt > row.deadlineAt + SKEW_MS + HELD_MS)
+    if (
+      row.deadlineAt !== undefined &&
+      row.deadlineAt > now + SKEW_MS &&
+      row.checkAt > row.deadlineAt + SKEW_MS + HELD_MS
+    )
       this.#fail(
         '§1.6',
         commit,

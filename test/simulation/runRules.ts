@@ -30,6 +30,8 @@ export class RunRules {
   /** All runs, as they stand. */
   readonly rows = new Map<string, RunRow>();
   readonly live = new Set<string>();
+  /** What its schedule, or its backfill, said about overlaps when it was made. */
+  readonly policies = new Map<string, string>();
 
   constructor(world: Simulation) {
     this.#world = world;
@@ -77,6 +79,8 @@ export class RunRules {
     if (run.scheduleId !== undefined && schedule === undefined)
       this.#broken('I10', inc.kind, run, 'begins, and its schedule does not count it');
     const [was, is] = [schedule?.before as ScheduleRow | undefined, schedule?.after as ScheduleRow | undefined];
+    const policy = run.backfillId === undefined ? was?.overlapPolicy : was?.backfill?.overlapPolicy;
+    if (policy !== undefined) this.policies.set(run.id, policy);
     if (is !== undefined && !is.liveRuns.includes(run.id))
       this.#broken('I10', inc.kind, run, 'begins, and is not among the live runs of its schedule');
     if (run.occurrence === undefined) {
@@ -129,6 +133,15 @@ export class RunRules {
     }
     if (after.attempt !== before.attempt + 1)
       this.#broken('I8', inc.kind, after, `goes from attempt ${before.attempt} to ${after.attempt}`);
+    // Work that has begun is done again only where its agent allows that.
+    const begun = this.#world.truth.of({ runId: after.id, attempt: before.attempt });
+    if (begun !== undefined && before.retry?.afterStart !== true)
+      this.#broken(
+        'truth',
+        inc.kind,
+        after,
+        `is tried again as not begun, and was at work on ${begun.machine.instanceId}`,
+      );
     for (const { address, machine } of this.#world.truth.live(after.id))
       this.#broken(
         'I2',
@@ -171,6 +184,9 @@ export class RunRules {
       this.#broken('truth', kind, run, `${said}, and ended by ${end?.by} with ${end?.exitCode}`);
     if (reason === 'exit_code' && (end?.by !== 'self' || end.exitCode !== exitCode))
       this.#broken('truth', kind, run, `${said} with ${exitCode}, and ended by ${end?.by} with ${end?.exitCode}`);
+    // Runners keep what has ended until it is stored: nothing of theirs ends unreported.
+    if (reason === 'ended_unreported' && process !== undefined)
+      this.#broken('truth', kind, run, `${said}, and its runner knows better`);
     const neverBegan = NEVER_BEGAN.has(reason) || (status === 'failed' && reason === 'start_timeout');
     if (neverBegan && process !== undefined)
       this.#broken('truth', kind, run, `${said}, and a process of it was started on ${process.machine.instanceId}`);

@@ -62,10 +62,26 @@ export class Truth {
       this.#world.broken('I2', `attempt ${attempt} of ${runId} starts, which is at attempt ${run.attempt}`);
     else if (run.vmId !== machine.vmId)
       this.#world.broken('I2', `${runId} starts on ${machine.vmId}, and its marker names ${run.vmId}`);
+    if (run?.scheduleId !== undefined) this.#beside(run.scheduleId, runId);
     const processes = this.#byRun.get(runId) ?? [];
     this.#byRun.set(runId, processes);
     const isIdle = this.#world.random.chance(0.15);
     processes.push({ address, machine, startedAt: this.#world.time.now, isIdle });
+  }
+
+  /** Runs of one schedule are at work side by side only where its policy allows that. */
+  #beside(scheduleId: string, runId: string): void {
+    const { rows, policies } = this.#world.checker.runs;
+    const isAlone = (id: string) => policies.get(id) !== 'allow_all';
+    if (!isAlone(runId)) return;
+    for (const { address, end, machine } of this.all()) {
+      const other = rows.get(address.runId);
+      if (end !== undefined || other?.scheduleId !== scheduleId || other.id === runId || !isAlone(other.id)) continue;
+      this.#world.broken(
+        'I10',
+        `${runId} (${policies.get(runId)}) starts beside ${other.id} (${policies.get(other.id)}), which is at work on ${machine.instanceId}`,
+      );
+    }
   }
 
   ended(address: Address, how: End): void {

@@ -8,3 +8,5 @@ process.on('message', (job: Job) => {
     (error: unknown) => process.send?.({ id: job.id, failed: error instanceof Error ? error.stack : String(error) }),
   );
 });
+// Nobody is there any more to be answered.
+process.on('disconnect', () => process.exit(0));
