@@ -38,6 +38,8 @@ export const TABLE_WRITE_FAULTS: readonly FaultKind[] = FAULTS;
 /** One place in the program from which a port is called: the function, the port's method, and for a write its guards. */
 export interface Site {
   readonly name: string;
+  /** Counts the sites of a world in the order in which they were first called. */
+  readonly number: number;
   readonly kinds: readonly FaultKind[];
   /** How often it was called in this world. */
   calls: number;

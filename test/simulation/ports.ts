@@ -11,7 +11,6 @@ import {
   type Ports,
   type ScheduleClock,
   type Store,
-  type TokenClaims,
   type Workflow,
 } from '../../core/ports.ts';
 import type { IndexRange, Key, Range, Write } from '../../core/table/model.ts';
@@ -82,6 +81,7 @@ export function portsOf(inc: Incarnation): Ports {
         () => world.ec2.handle(inc.kind, command),
       ),
   } as unknown as EC2Client;
+  let fleet: Ec2Fleet | undefined;
   return {
     store,
     time,
@@ -90,18 +90,19 @@ export function portsOf(inc: Incarnation): Ports {
     config: world.config,
     clock: clockOf(inc),
     workflow: workflowOf(inc),
-    fleet: new Ec2Fleet({ client, store, time, log, metrics, ...world.ec2.installation }),
+    // Most functions have nothing to do with machines.
+    get fleet() {
+      fleet ??= new Ec2Fleet({ client, store, time, log, metrics, ...world.ec2.installation });
+      return fleet;
+    },
     ids: {
       next: (prefix, nowMs) => timeOrderedId(prefix, nowMs, world.random.bytes(10)),
       writer: () => `${inc.kind}-${inc.number}-${world.random.bits().toString(36)}`,
       secret: () => `${world.random.bits()}-${world.random.bits()}`,
     },
     tokens: {
-      sign: async (claims, expiresAt) => JSON.stringify({ claims, expiresAt }),
-      verify: async (token, now) => {
-        const { claims, expiresAt } = JSON.parse(token) as { claims: TokenClaims; expiresAt: number };
-        return expiresAt > now ? claims : undefined;
-      },
+      sign: async (claims, expiresAt) => world.tokens.sign(claims, expiresAt),
+      verify: async (token, now) => world.tokens.verify(token, now),
     },
     logs: { putChunk: async () => undefined, read: async (_address, from) => ({ records: [], next: from }) },
     artifacts: { put: async () => ({ kind: 'stored' }), get: async () => undefined },

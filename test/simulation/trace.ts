@@ -11,6 +11,15 @@ export class Trace {
     this.#elapsedMs = elapsedMs;
   }
 
+  /** A call of a port, by numbers: that is most of what happens. */
+  step(incarnation: number, site: number): void {
+    let low = Math.imul(this.#low ^ this.#elapsedMs(), 0x01000193);
+    low = Math.imul(low ^ incarnation, 0x01000193);
+    low = Math.imul(low ^ site, 0x01000193);
+    this.#high = (Math.imul(this.#high + low, 0x85ebca6b) ^ (low >>> 15)) >>> 0;
+    this.#low = low >>> 0;
+  }
+
   add(what: string, facts?: object): void {
     const elapsedMs = this.#elapsedMs();
     let { low, high } = { low: this.#low ^ elapsedMs, high: this.#high };

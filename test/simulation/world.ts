@@ -18,6 +18,7 @@ import { portsOf, ServiceError } from './ports.ts';
 import { Random } from './random.ts';
 import { StreamService, type StreamWeather } from './stream.ts';
 import { type GuardFilter, Table } from './table.ts';
+import { TokenService } from './tokens.ts';
 import { Trace } from './trace.ts';
 import { Truth } from './truth.ts';
 import { WorkflowService, type WorkflowWeather } from './workflowService.ts';
@@ -80,6 +81,7 @@ export class Simulation {
   readonly workflow: WorkflowService;
   readonly stream: StreamService;
   readonly checker: Checker;
+  readonly tokens = new TokenService();
   readonly sites = new Map<string, Site>();
   /** Every fault that happened, in order. */
   readonly injections: Injection[] = [];
@@ -90,6 +92,8 @@ export class Simulation {
   violation: Violation | undefined;
   steps = 0;
   incarnations = 0;
+  /** By the kind of function, and by what is called. */
+  readonly #sitesOf = new Map<string, Map<string, Site>>();
   #plan: FaultPlan;
   #calm = false;
   readonly #alive = new Set<Incarnation>();
@@ -153,11 +157,16 @@ export class Simulation {
   }
 
   site(inc: Incarnation, name: string, kinds: readonly FaultKind[]): Site {
-    const full = `${inc.kind}: ${name}`;
-    let found = this.sites.get(full);
+    let own = this.#sitesOf.get(inc.kind);
+    if (own === undefined) {
+      own = new Map();
+      this.#sitesOf.set(inc.kind, own);
+    }
+    let found = own.get(name);
     if (found === undefined) {
-      found = { name: full, kinds, calls: 0 };
-      this.sites.set(full, found);
+      found = { name: `${inc.kind}: ${name}`, number: this.sites.size, kinds, calls: 0 };
+      own.set(name, found);
+      this.sites.set(found.name, found);
     }
     return found;
   }
@@ -174,7 +183,8 @@ export class Simulation {
   }
 
   applied<T>(inc: Incarnation, site: Site, apply: () => T): T {
-    this.note(`${inc.kind}-${inc.number} ${site.name}`);
+    this.trace.step(inc.number, site.number);
+    if (this.trace.keeps) this.trace.line(`${inc.kind}-${inc.number} ${site.name}`);
     return apply();
   }
 
