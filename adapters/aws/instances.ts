@@ -46,17 +46,18 @@ export class Instances {
   async observe(vmId: string, instanceId: string | undefined, launchedAt = 0): Promise<InstanceObservation> {
     const found = await this.#ofVm(vmId, instanceId);
     const [shown] = [...found].sort((left, right) => rankOf(left) - rankOf(right));
-    if (shown !== undefined) {
+    // Its own instance may not have appeared yet where another one, a surplus of the same launch, is seen to be gone.
+    const isOwnShown = found.some((each) => each.InstanceId === instanceId);
+    const isYoung = this.#options.time.now() - launchedAt < APPEARING_MS;
+    const isAwaited = isYoung && instanceId !== undefined && !isOwnShown;
+    if (shown !== undefined && (!isAwaited || rankOf(shown) < TERMINATED_RANK)) {
       const others = found.length > 1 ? `; ${found.length} instances carry the tag of ${vmId}` : '';
       return { status: statusOf(shown), detail: `${describe(shown)}${others}` };
     }
     const what =
       instanceId === undefined ? `no instance carries the tag of ${vmId}` : `EC2 does not know ${instanceId}`;
-    const isYoung = this.#options.time.now() - launchedAt < APPEARING_MS;
     // Without an id nobody has ever seen it: the core asks again after a while by itself.
-    return isYoung && instanceId !== undefined
-      ? { status: 'pending', detail: `${what} yet` }
-      : { status: 'terminated', detail: what };
+    return isAwaited ? { status: 'pending', detail: `${what} yet` } : { status: 'terminated', detail: what };
   }
 
   /** The instance that the VM has, if there is one that lives. */

@@ -42,7 +42,8 @@ export const queuedRule = rule<RunRow, Untold, Decision>({
         : { do: 'tell_others_again', runIds: others };
     if (due) return isHolding(view) ? { do: 'hold' } : { do: 'end_start' };
     const { nextTryAt } = run.waiting ?? {};
-    if (nextTryAt !== undefined && now < nextTryAt) return { do: 'look_again', at: nextTryAt };
+    if (nextTryAt !== undefined && now < nextTryAt)
+      return { do: 'look_again', at: Math.min(nextTryAt, run.deadlineAt ?? nextTryAt) };
     return { do: 'place' };
   },
   act: async (context, run, decision) => {

@@ -417,6 +417,21 @@ describe('looking at the VM', () => {
     expect(await fleet.observe('vm_1', instanceId, launchedAt)).toMatchObject({ status: 'terminated' });
   });
 
+  it('does not take the end of a surplus one for that of its own, which is not to be seen yet', async () => {
+    ec2.surplus = 1;
+    const { instanceId } = await launch();
+    const launchedAt = world.now;
+    for (const id of ec2.instances.keys()) if (id !== instanceId) ec2.setState(id, 'terminated');
+    ec2.setState(instanceId, 'running');
+    ec2.hiddenIds.add(instanceId);
+    expect(await fleet.observe('vm_1', instanceId, launchedAt)).toMatchObject({ status: 'pending' });
+    ec2.hiddenIds.clear();
+    expect(await fleet.observe('vm_1', instanceId, launchedAt)).toMatchObject({ status: 'running' });
+    ec2.hiddenIds.add(instanceId);
+    world.now += 6 * MINUTE;
+    expect(await fleet.observe('vm_1', instanceId, launchedAt)).toMatchObject({ status: 'terminated' });
+  });
+
   it('calls it gone only when all instances with its tag are', async () => {
     ec2.surplus = 1;
     const { instanceId } = await launch();

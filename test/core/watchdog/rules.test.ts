@@ -7,6 +7,7 @@ import * as keys from '../../../core/table/itemKeys.ts';
 import { requestDrain } from '../../../core/vms/drain.ts';
 import { awaitReady, dispatchRun, launchVm } from '../../../core/vms/provision.ts';
 import { executionVerdict } from '../../../core/watchdog/rules/provisioning.ts';
+import { queuedRule } from '../../../core/watchdog/rules/queued.ts';
 import { decideStray, whyStray } from '../../../core/watchdog/rules/strays.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 import {
@@ -39,6 +40,15 @@ beforeEach(async () => {
 
 const look = () => scene.look();
 const pass: Scene['pass'] = (...args) => scene.pass(...args);
+
+it('looks at a queued run at its start deadline, though its next try would come later', async () => {
+  const { id } = await apiRun(world);
+  const run = await runRow(world, id);
+  const [now, deadlineAt] = [world.now + MINUTE, world.now + 2 * MINUTE];
+  const waiting = { reason: 'capacity', nextTryAt: world.now + 5 * MINUTE };
+  const view = { now, config: world.ports.config, holdUntil: 0 };
+  expect(queuedRule.decide({ ...run, deadlineAt, waiting }, undefined, view)).toEqual({ do: 'look_again', at: deadlineAt });
+});
 
 describe('an execution that is over', () => {
   const over = { status: 'failed', error: 'States.Runtime', detail: 'it failed: States.Runtime' } as const;

@@ -44,6 +44,7 @@ export class FakeEc2 {
   describeFault: Error | undefined;
   /** Instances that exist, and are not to be seen yet. */
   hidden = false;
+  readonly hiddenIds = new Set<string>();
   readonly #byToken = new Map<string, { readonly body: string; readonly answer: CreateFleetCommandOutput }>();
 
   readonly client = {
@@ -105,7 +106,9 @@ export class FakeEc2 {
 
   #describe({ Filters: filters = [], InstanceIds: ids }: DescribeInstancesCommandInput) {
     if (this.describeFault !== undefined) throw this.describeFault;
-    const visible = this.hidden ? [] : [...this.instances.values()];
+    const visible = this.hidden
+      ? []
+      : [...this.instances.values()].filter((each) => !this.hiddenIds.has(each.InstanceId ?? ''));
     const has = (instance: Instance, name: string, values: readonly string[]) =>
       name === 'instance-state-name'
         ? values.includes(instance.State?.Name ?? '')

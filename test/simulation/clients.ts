@@ -1,0 +1,379 @@
+/** Those who call the API: they see what was acknowledged, and hold Candor to it. */
+
+import { patchPrincipal } from '../../core/access/service.ts';
+import { createAgent, deleteAgent, patchAgent } from '../../core/agents/service.ts';
+import { AgentCreate } from '../../core/contract/agents.ts';
+import { ScheduleCreate, SchedulePatch } from '../../core/contract/schedules.ts';
+import { CandorError } from '../../core/errors.ts';
+import { answerOnce } from '../../core/idempotency/once.ts';
+import { scopeHash } from '../../core/idempotency/record.ts';
+import type { Ports } from '../../core/ports.ts';
+import type { Precondition } from '../../core/rules.ts';
+import { cancelRun } from '../../core/runs/cancel.ts';
+import type { RunRow } from '../../core/runs/model.ts';
+import { retryRun } from '../../core/runs/retry.ts';
+import { createRun, getRun } from '../../core/runs/service.ts';
+import { deleteSchedule, pauseSchedule, resumeSchedule } from '../../core/schedules/actions.ts';
+import { cancelBackfill, startBackfill } from '../../core/schedules/backfill.ts';
+import { nextExpected } from '../../core/schedules/expected.ts';
+import type { ScheduleRow } from '../../core/schedules/model.ts';
+import { createSchedule, getSchedule, patchSchedule } from '../../core/schedules/service.ts';
+import { skipOccurrence, unskipOccurrence } from '../../core/schedules/skips.ts';
+import { triggerSchedule } from '../../core/schedules/trigger.ts';
+import { requestDrain } from '../../core/vms/drain.ts';
+import type { ChildOf } from './incarnations.ts';
+import { Random } from './random.ts';
+import { agentOf, MINUTE, type Operation, type OperationKind, scheduleOf } from './workload.ts';
+import type { Simulation } from './world.ts';
+
+export const CALLER = { tenantId: 'ten_local', principalId: 'usr_local' };
+export const BOSS = { tenantId: 'ten_local', principalId: 'usr_boss' };
+export const ELSEWHERE = { tenantId: 'ten_elsewhere', principalId: 'usr_elsewhere' };
+
+type Call<T> = (ports: Ports) => Promise<T>;
+
+export class Clients {
+  readonly #world: Simulation;
+  readonly #seed: number;
+  readonly agentIds: string[] = [];
+  #schedules = 0;
+  #keys = 0;
+  acknowledged = 0;
+  refused = 0;
+
+  constructor(world: Simulation, seed: number) {
+    this.#world = world;
+    this.#seed = seed;
+  }
+
+  /** Until it is there: a client that wants something asks again. */
+  async makeAgents(requests: readonly Parameters<typeof AgentCreate.parse>[0][]): Promise<void> {
+    for (const request of requests) {
+      const parsed = AgentCreate.parse(request);
+      for (let tries = 0; tries < 20; tries++) {
+        const body = await this.#ask('create_agent', (ports) => createAgent(ports, CALLER, parsed));
+        if (body !== undefined) {
+          this.agentIds.push(body.id);
+          break;
+        }
+        const known = [...this.#world.table.scan('AGT#')].find(({ sk, name }) => sk === 'META' && name === parsed.name);
+        if (known !== undefined) {
+          this.agentIds.push(String(known.id));
+          break;
+        }
+        await this.#world.time.sleep(1000);
+      }
+    }
+  }
+
+  async carryOut(operation: Operation): Promise<void> {
+    if (operation.twice)
+      this.#world.time.after(
+        this.#world.random.spread(1, 30_000),
+        () => void this.#once({ ...operation, twice: false }),
+      );
+    await this.#once(operation);
+  }
+
+  /** @returns the answer; undefined where it was refused, or nobody knows */
+  async #ask<T>(name: string, call: Call<T>, by?: ChildOf): Promise<T | undefined> {
+    const { lost } = this.#world.network;
+    if (this.#world.random.chance(lost)) return undefined;
+    const outcome = await this.#world.invoke(`api.${name}`, call, by);
+    if (outcome.kind === 'answered' && !this.#world.random.chance(lost)) {
+      this.acknowledged++;
+      return outcome.value;
+    }
+    if (outcome.kind === 'threw' && outcome.error instanceof CandorError && !outcome.error.retryable) this.refused++;
+    return undefined;
+  }
+
+  #pick<T>(from: readonly T[], at: number): T | undefined {
+    return from.length === 0 ? undefined : from[at % from.length];
+  }
+
+  #schedulesThere = (): readonly ScheduleRow[] => [...this.#world.checker.ledger.rows.values()];
+
+  /** Live ones more often than others, but not only them. */
+  #run(operation: Operation): RunRow | undefined {
+    const { rows, live } = this.#world.checker.runs;
+    const found = operation.how % 5 === 0 ? [...rows.keys()] : [...live];
+    const id = this.#pick(found, operation.pick);
+    return id === undefined ? undefined : rows.get(id);
+  }
+
+  #precondition({ ifMatch }: Operation, version: number | undefined, needed: boolean): Precondition {
+    if (ifMatch && version !== undefined) return { kind: 'version', version };
+    return needed ? { kind: 'any' } : { kind: 'none' };
+  }
+
+  async #once(operation: Operation): Promise<void> {
+    const { kind, pick, how } = operation;
+    switch (kind) {
+      case 'create_schedule':
+        return this.#createSchedule(operation);
+      case 'create_run':
+        return this.#createRun(operation);
+      case 'create_run_once':
+        return this.#createRunOnce(operation);
+      case 'create_child':
+        return this.#createChild(operation);
+      case 'create_agent':
+        return this.#createAgent(operation);
+      case 'revoke':
+        return this.#revoke(operation);
+      case 'cancel_run':
+      case 'retry_run':
+        return this.#onRun(operation);
+      case 'drain_vm': {
+        const vm = this.#pick([...this.#world.checker.vms.rows.values()], pick);
+        if (vm === undefined) return;
+        const precondition = this.#precondition(operation, vm.version, false);
+        await this.#ask(kind, (ports) => requestDrain(ports, CALLER, vm.id, precondition));
+        return;
+      }
+      case 'patch_agent':
+      case 'delete_agent': {
+        const agentId = this.#pick(this.agentIds, pick);
+        if (agentId === undefined) return;
+        if (kind === 'delete_agent')
+          await this.#ask(kind, (ports) =>
+            deleteAgent(ports, CALLER, agentId, { kind: 'any' }, { cancelRuns: how % 2 === 0 }),
+          );
+        else {
+          const patches = [
+            { env: { EDITED: String(how) } },
+            { limits: { maxConcurrentRuns: 1 + (how % 3), runTimeout: 180 } },
+            { name: `agent ${how % 2}` },
+          ];
+          const patch = patches[how % patches.length] ?? {};
+          await this.#ask(kind, (ports) => patchAgent(ports, CALLER, agentId, patch, { kind: 'any' }));
+        }
+        return;
+      }
+      case 'other_tenant':
+        return this.#otherTenant(operation);
+      default:
+        return this.#onSchedule(operation);
+    }
+  }
+
+  async #createSchedule({ pick, how }: Operation): Promise<void> {
+    const agentId = this.#pick(this.agentIds, pick);
+    if (agentId === undefined) return;
+    const drawn = scheduleOf(new Random(this.#seed * 1000 + how), ++this.#schedules, this.#world.time.now);
+    const request = ScheduleCreate.parse(drawn);
+    await this.#ask('create_schedule', (ports) => createSchedule(ports, CALLER, agentId, request));
+  }
+
+  async #createRun({ pick, how }: Operation): Promise<void> {
+    const agentId = this.#pick(this.agentIds, pick);
+    if (agentId === undefined) return;
+    const body = await this.#ask('create_run', (ports) => createRun(ports, CALLER, agentId, { how }));
+    if (body !== undefined && this.#world.checker.runs.rows.get(body.id) === undefined)
+      this.#world.broken('I3', `run ${body.id} was acknowledged, and is not there`);
+  }
+
+  /** The same request under the same key, twice at once: one run. */
+  async #createRunOnce({ pick, how }: Operation): Promise<void> {
+    const agentId = this.#pick(this.agentIds, pick);
+    if (agentId === undefined) return;
+    const key = `key-${pick}-${how}-${++this.#keys}`;
+    const scope = scopeHash({ ...CALLER, caller: CALLER.principalId, operation: 'createRun', path: agentId, key });
+    const request = { tenantId: CALLER.tenantId, scope, payload: 'the same' };
+    const answer = (body: { readonly id: string }) => ({ status: 202, headers: {}, body: body.id });
+    const send = () =>
+      this.#ask('create_run_once', (ports) =>
+        answerOnce(
+          ports,
+          request,
+          async (own) => answer(await createRun(own, CALLER, agentId, { how })),
+          async (created) => answer(await getRun(ports, CALLER, created ?? '')),
+        ),
+      );
+    const { time, random } = this.#world;
+    const later = time.sleep(random.spread(1, 60_000)).then(send);
+    const ids = [await send(), await later].map((each) => each?.answer.body);
+    const [one, other] = ids.filter((id) => id !== undefined);
+    if (one !== undefined && other !== undefined && one !== other)
+      this.#world.broken('§6', `one Idempotency-Key was answered with ${one} and ${other}`);
+  }
+
+  async #createAgent({ how }: Operation): Promise<void> {
+    const request = AgentCreate.parse({ ...agentOf(new Random(this.#seed * 3000 + how), how % 2) });
+    const body = await this.#ask('create_agent', (ports) => createAgent(ports, CALLER, request));
+    if (body !== undefined) this.agentIds.push(body.id);
+  }
+
+  /** Whoever made the schedules may run nothing for a while. */
+  async #revoke({ how }: Operation): Promise<void> {
+    const set = (patch: { readonly status: 'active' | 'revoked' } | { readonly name: string }) =>
+      this.#ask('revoke', (ports) => patchPrincipal(ports, BOSS, CALLER.principalId, patch, { kind: 'any' }));
+    await set(how % 2 === 0 ? { status: 'revoked' } : { name: `name ${how}` });
+    if (how % 2 !== 0) return;
+    await this.#world.time.sleep(this.#world.random.spread(1000, 10 * MINUTE));
+    for (let tries = 0; tries < 20 && (await set({ status: 'active' })) === undefined; tries++)
+      await this.#world.time.sleep(1000);
+  }
+
+  async #createChild({ pick, how }: Operation): Promise<void> {
+    const parents = this.#world.truth.all().filter(({ end }) => end === undefined);
+    const parent = this.#pick(parents, pick);
+    const run = parent === undefined ? undefined : this.#world.checker.runs.rows.get(parent.address.runId);
+    if (parent === undefined || run === undefined) return;
+    const { runId, attempt } = parent.address;
+    const caller = { kind: 'run', tenantId: run.tenantId, runId, attempt } as const;
+    await this.#ask('create_child', (ports) => createRun(ports, caller, run.agentId, { how }), { runId, attempt });
+  }
+
+  async #onRun(operation: Operation): Promise<void> {
+    const { kind, how } = operation;
+    const run = this.#run(operation);
+    if (run === undefined) return;
+    const precondition = this.#precondition(operation, run.version, false);
+    if (kind === 'retry_run') {
+      await this.#ask(kind, (ports) => retryRun(ports, CALLER, run.id, undefined, precondition));
+      return;
+    }
+    await this.#cancel(run.id, how, precondition);
+  }
+
+  async #cancel(id: string, how: number, precondition: Precondition = { kind: 'none' }): Promise<void> {
+    const order = { by: CALLER.principalId, reason: 'a whim', cause: 'request', precondition } as const;
+    await this.#ask('cancel_run', (ports) =>
+      cancelRun(ports, CALLER, id, { ...order, ...(how % 6 === 0 && { force: true }) }),
+    );
+  }
+
+  async #onSchedule(operation: Operation): Promise<void> {
+    const { kind, pick, how } = operation;
+    const schedule = this.#pick(this.#schedulesThere(), pick);
+    if (schedule === undefined) return;
+    const { id } = schedule;
+    const { time } = this.#world;
+    const asked = time.now;
+    const loose = this.#precondition(operation, schedule.version, false);
+    const strict = this.#precondition(operation, schedule.version, true);
+    switch (kind) {
+      case 'pause':
+        if ((await this.#ask(kind, (ports) => pauseSchedule(ports, CALLER, id, 'a whim', loose))) !== undefined)
+          this.#stoodAs(id, ['paused'], asked, 'a pause');
+        return;
+      case 'resume':
+        if ((await this.#ask(kind, (ports) => resumeSchedule(ports, CALLER, id, loose))) !== undefined)
+          this.#stoodAs(id, ['active', 'completed', 'paused'], asked, 'a resume');
+        return;
+      case 'patch_schedule': {
+        const drawn = scheduleOf(new Random(this.#seed * 2000 + how), how, time.now);
+        const { name: _n, paused: _p, input, ...rest } = drawn;
+        const patches = [
+          { overlapPolicy: rest.overlapPolicy },
+          { cadence: rest.cadence, confirmFrequency: true },
+          { input },
+          { name: `schedule ${how % 3}` },
+        ];
+        const patch = patches[how % patches.length] ?? {};
+        await this.#ask(kind, (ports) => patchSchedule(ports, CALLER, id, patchOf(patch), strict));
+        return;
+      }
+      case 'trigger':
+        await this.#ask(kind, (ports) =>
+          triggerSchedule(ports, CALLER, id, how % 2 === 0 ? { input: { how } } : {}, loose),
+        );
+        return;
+      case 'skip':
+      case 'unskip': {
+        const next = nextExpected(schedule, time.now + (how % 4) * MINUTE);
+        if (next === undefined) return;
+        const request = { occurrence: next, reason: 'a whim' };
+        await this.#ask(kind, (ports) =>
+          kind === 'skip'
+            ? skipOccurrence(ports, CALLER, id, request, loose)
+            : unskipOccurrence(ports, CALLER, id, request, loose),
+        );
+        return;
+      }
+      case 'backfill': {
+        const to = Math.floor(time.now / 1000) * 1000;
+        const request = {
+          from: to - (5 + (how % 20)) * MINUTE,
+          to,
+          overlapPolicy: how % 2 === 0 ? 'buffer_all' : 'allow_all',
+          again: how % 3 === 0,
+        } as const;
+        await this.#ask(kind, (ports) => startBackfill(ports, CALLER, id, request, loose));
+        return;
+      }
+      case 'cancel_backfill': {
+        const backfillId = schedule.backfill?.id;
+        if (backfillId !== undefined)
+          await this.#ask(kind, (ports) => cancelBackfill(ports, CALLER, id, backfillId, loose));
+        return;
+      }
+      default: {
+        const options = { cancelRuns: how % 2 === 0 };
+        const gone = await this.#ask('delete_schedule', (ports) => deleteSchedule(ports, CALLER, id, strict, options));
+        if (gone !== undefined) this.#stoodAs(id, ['deleting', 'deleted'], asked, 'a delete');
+      }
+    }
+  }
+
+  /** What was acknowledged was so at some moment between the question and the answer. */
+  #stoodAs(id: string, statuses: readonly string[], since: number, what: string): void {
+    const stood = this.#world.checker.ledger.history.get(id) ?? [];
+    const held = stood.some(
+      ({ status }, index) => statuses.includes(status) && (stood[index + 1]?.from ?? Number.POSITIVE_INFINITY) >= since,
+    );
+    if (!held) this.#world.broken('I4', `${what} of ${id} was acknowledged, and it was never ${statuses.join(' or ')}`);
+  }
+
+  /** Another tenant finds nothing of ours, and changes nothing (I12). */
+  async #otherTenant({ how, pick }: Operation): Promise<void> {
+    const schedule = this.#pick(this.#schedulesThere(), pick);
+    const runId = this.#pick([...this.#world.checker.runs.rows.keys()], pick);
+    const agentId = this.#pick(this.agentIds, pick);
+    const any = { kind: 'any' } as const;
+    const calls: readonly (Call<unknown> | undefined)[] = [
+      schedule && ((ports) => getSchedule(ports, ELSEWHERE, schedule.id)),
+      schedule && ((ports) => pauseSchedule(ports, ELSEWHERE, schedule.id, '', any)),
+      schedule && ((ports) => triggerSchedule(ports, ELSEWHERE, schedule.id, {}, any)),
+      runId === undefined ? undefined : (ports) => getRun(ports, ELSEWHERE, runId),
+      runId === undefined
+        ? undefined
+        : (ports) => cancelRun(ports, ELSEWHERE, runId, { by: 'else', reason: '', cause: 'request' }),
+      agentId === undefined ? undefined : (ports) => createRun(ports, ELSEWHERE, agentId, {}),
+    ];
+    const call = calls[how % calls.length];
+    if (call === undefined) return;
+    if ((await this.#ask('other_tenant', call)) !== undefined) this.#world.broken('I12', 'another tenant was answered');
+  }
+
+  /** Just now somebody is about to change this schedule, run, VM or agent: somebody else changes it first. */
+  rival(kind: OperationKind, id: string): void {
+    const { random } = this.#world;
+    const { ledger, runs, vms } = this.#world.checker;
+    const base = { at: 0, kind, how: random.below(1000), ifMatch: random.chance(0.3), twice: false };
+    if (kind === 'cancel_run') {
+      if (runs.live.has(id)) void this.#cancel(id, base.how);
+      return;
+    }
+    // Whom it concerns, where that is told by this id; anybody else where not.
+    const lists = [[...ledger.rows.keys()], [...vms.rows.keys()], this.agentIds];
+    const pick = lists.map((list) => list.indexOf(id)).find((at) => at >= 0) ?? random.below(1000);
+    void this.#once({ ...base, pick });
+  }
+
+  /** At the end of all: everything is taken out of service. */
+  async deleteAll(): Promise<void> {
+    for (let round = 0; round < 30; round++) {
+      const left = this.#schedulesThere().filter(({ status }) => status !== 'deleted' && status !== 'deleting');
+      if (left.length === 0) return;
+      for (const { id } of left)
+        await this.#ask('delete_schedule', (ports) =>
+          deleteSchedule(ports, CALLER, id, { kind: 'any' }, { cancelRuns: true }),
+        );
+    }
+  }
+}
+
+const patchOf = (patch: object) => SchedulePatch.parse(patch);

@@ -1,0 +1,58 @@
+/** The guards of the core, found in its source; and which other ones have to be taken out with one to see what it is for. */
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+
+const CORE = path.join(import.meta.dirname, '../../core');
+
+/** Every name under which the core guards a write. */
+export function guardsOfCore(): readonly string[] {
+  const names = new Set<string>();
+  for (const file of readdirSync(CORE, { recursive: true, encoding: 'utf8' }).filter((each) => each.endsWith('.ts')))
+    for (const [, name] of readFileSync(path.join(CORE, file), 'utf8').matchAll(/guard\(\s*'([\w.]+)'/g))
+      if (name !== undefined) names.add(name);
+  return [...names].sort();
+}
+
+const EVENTS = ['run.unchanged', 'event.appendedOnce'];
+const SCHEDULE = ['schedule.unchanged', 'event.appendedOnce', 'schedule.revisionOnce'];
+const AGENT = ['agent.unchanged', 'agent.versionOnce', 'event.appendedOnce'];
+const ONCE = ['fire.occurrenceOnce', 'fire.liveSetUnchanged', 'run.createdOnce', 'event.appendedOnce'];
+
+/** A second lock on the same door, by the guards that are the first one: without those too, it is seen what it is for. */
+const COVERING: Readonly<Record<string, readonly string[]>> = {
+  'agent.nameOurs': AGENT,
+  'agent.unchanged': AGENT,
+  'agent.versionOnce': AGENT,
+  'backfill.occurrenceOnce': ['advance.liveSetUnchanged', 'run.createdOnce', 'event.appendedOnce'],
+  'backfill.stillRunning': ['advance.liveSetUnchanged'],
+  'buffer.stillWaiting': ['advance.scheduleUnchanged'],
+  'check.stillDue': ['check.rowUnchanged'],
+  'children.completeOnce': ['children.sealedOnce', 'children.notLastOne'],
+  'children.countedOnce': EVENTS,
+  'children.lastOne': EVENTS,
+  'correction.once': EVENTS,
+  'dispatch.noMarker': EVENTS,
+  'event.appendedOnce': EVENTS,
+  'fire.occurrenceOnce': ONCE,
+  'launch.oneVmPerAttempt': EVENTS,
+  'principal.asSeen': ['event.appendedOnce'],
+  'principal.unchanged': ['event.appendedOnce'],
+  'run.createdOnce': ONCE,
+  'run.sameAttempt': EVENTS,
+  'run.unchanged': EVENTS,
+  'schedule.agentCounts': SCHEDULE,
+  'schedule.nameOurs': SCHEDULE,
+  'schedule.revisionOnce': SCHEDULE,
+  'schedule.unchanged': SCHEDULE,
+  'webhook.unchanged': ['event.appendedOnce'],
+  'withheld.rangeOnce': SCHEDULE,
+};
+
+/** What is taken out together, to see what a guard is for: first the guard alone, then with those that cover it. */
+export function removalsOf(name: string): readonly (readonly string[])[] {
+  const covering = COVERING[name];
+  return covering === undefined ? [[name]] : [[name], [...new Set([name, ...covering])]];
+}
+
+/** Guards that no simulated world can miss, and why. `guards.test.ts` in `test/core` has a played race for most of them. */
+export const OUT_OF_REACH: Readonly<Record<string, string>> = {};

@@ -1,0 +1,70 @@
+/** What a worker is asked for, in a form that can be sent between processes. */
+import { type FaultKind, type FaultPlan, type Injection, injected } from './faults.ts';
+import { drawn, type Play, type Played, play } from './play.ts';
+import type { GuardFilter } from './table.ts';
+import type { Violation } from './world.ts';
+
+export interface Job {
+  readonly id: number;
+  readonly seed: number;
+  /** Beside what the seed itself draws. */
+  readonly injections?: readonly Injection[];
+  /** Guards that are taken out. */
+  readonly without?: readonly string[];
+}
+
+export interface JobResult {
+  readonly seed: number;
+  readonly violation: Violation | undefined;
+  readonly hash: string;
+  readonly steps: number;
+  readonly commits: number;
+  readonly processes: number;
+  readonly faultCount: number;
+  readonly ends: Readonly<Record<string, number>>;
+  /** By site: how often it was called. */
+  readonly sites: readonly (readonly [name: string, calls: number, kinds: readonly string[]])[];
+  /** `site × kind`. */
+  readonly faults: readonly string[];
+}
+
+export const withoutGuards =
+  (names: readonly string[]): GuardFilter =>
+  (guards) =>
+    guards.some(({ name }) => names.includes(name)) ? guards.filter(({ name }) => !names.includes(name)) : guards;
+
+/** These, and whatever else the seed brings. */
+function besides(injections: readonly Injection[], own: FaultPlan): FaultPlan {
+  const forced = injected(injections);
+  return {
+    at: (site, call): FaultKind | undefined => {
+      const drawnKind = own.at(site, call);
+      return forced.at(site, call) ?? drawnKind;
+    },
+  };
+}
+
+export function optionsOf({ seed, injections, without }: Omit<Job, 'id'>): Play {
+  return {
+    seed,
+    ...(injections !== undefined && { faults: besides(injections, drawn(seed).faults) }),
+    ...(without !== undefined && { filter: withoutGuards(without) }),
+  };
+}
+
+export async function perform(job: Job): Promise<JobResult> {
+  const played: Played = await play(optionsOf(job));
+  const { violation, hash, steps, commits, processes, ends, sites, faults, seed } = played;
+  return {
+    seed,
+    violation,
+    hash,
+    steps,
+    commits,
+    processes,
+    faultCount: [...faults.values()].reduce((sum, count) => sum + count, 0),
+    ends,
+    sites: [...sites].map(([name, { calls, kinds }]) => [name, calls, kinds] as const),
+    faults: [...faults.keys()],
+  };
+}

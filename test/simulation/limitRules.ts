@@ -1,0 +1,66 @@
+/** What holds for limits (I10): counter, places and what they stand for agree, and none is more than the most there was. */
+import type { AgentRow } from '../../core/agents/model.ts';
+import { isTerminal } from '../../core/contract/runStatus.ts';
+import { limitsOf } from '../../core/limits/model.ts';
+import type { Commit } from './invariants.ts';
+import type { Simulation } from './world.ts';
+
+export class LimitRules {
+  readonly #world: Simulation;
+  /** The highest maximum that each limit has had: a maximum that is lowered ends nobody's work. */
+  readonly #maximum = new Map<string, number>();
+
+  constructor(world: Simulation) {
+    this.#world = world;
+  }
+
+  committed({ inc, changes }: Commit): void {
+    const touched = new Set<string>();
+    for (const { key, after, before } of changes) {
+      if (key.pk.startsWith('LIM#')) touched.add(key.pk.slice(4));
+      if (key.sk !== 'META') continue;
+      if (key.pk.startsWith('AGT#') && after !== undefined) this.#agent(after as unknown as AgentRow);
+      if (key.pk.startsWith('RUN#') || key.pk.startsWith('VM#'))
+        for (const row of [before, after] as unknown as readonly (
+          | {
+              readonly admitted?: readonly string[];
+              readonly kept?: readonly string[];
+              readonly places?: readonly string[];
+            }
+          | undefined
+        )[])
+          for (const id of [...(row?.admitted ?? []), ...(row?.kept ?? []), ...(row?.places ?? [])]) touched.add(id);
+    }
+    for (const limitId of touched) this.#check(inc.kind, limitId);
+  }
+
+  #agent(agent: AgentRow): void {
+    for (const { id, maximum } of limitsOf(this.#world.config, agent))
+      this.#maximum.set(id, Math.max(maximum, this.#maximum.get(id) ?? 0));
+  }
+
+  #check(kind: string, limitId: string): void {
+    const { table, checker } = this.#world;
+    const fail = (what: string) => this.#world.broken('I10', `${kind}: the limit ${limitId} ${what}`);
+    const pk = `LIM#${limitId}`;
+    const used = Number(table.get({ pk, sk: 'META' })?.used ?? 0);
+    const holders = table.query({ pk, prefix: 'HOLD#', limit: 1000 }).items.map(({ sk }) => sk.slice(5));
+    const most = this.#maximum.get(limitId);
+    if (most !== undefined && used > most) fail(`counts ${used}, and its maximum is ${most}`);
+    if (used !== holders.length) fail(`counts ${used}, and ${holders.length} hold a place`);
+    const expected = new Set<string>();
+    for (const id of checker.runs.live) {
+      const run = checker.runs.rows.get(id);
+      if ((run?.admitted ?? run?.kept ?? []).includes(limitId)) expected.add(id);
+    }
+    for (const vm of checker.vms.rows.values())
+      if (vm.status !== 'terminated' && vm.places?.includes(limitId) === true) expected.add(vm.id);
+    const ended = holders.filter((id) => {
+      const run = checker.runs.rows.get(id);
+      return run !== undefined && isTerminal(run.status);
+    });
+    if (ended.length > 0) fail(`is held by ${ended.join(', ')}, which has ended`);
+    if (holders.length !== expected.size || holders.some((id) => !expected.has(id)))
+      fail(`is held by [${holders.join(', ')}] instead of [${[...expected].join(', ')}]`);
+  }
+}

@@ -1,0 +1,222 @@
+/** What holds besides: names, agents and what they count, children, principals, promises, the feed, records of requests. */
+import type { PrincipalRow } from '../../core/access/principals.ts';
+import type { AgentRow } from '../../core/agents/model.ts';
+import { isTerminal } from '../../core/contract/runStatus.ts';
+import type { IdempotencyRow } from '../../core/idempotency/record.ts';
+import type { ChildrenRow } from '../../core/runs/children.ts';
+import type { RunRow } from '../../core/runs/model.ts';
+import { flexibleMs } from '../../core/schedules/decide.ts';
+import { firstUndecided } from '../../core/schedules/expected.ts';
+import type { ScheduleRow } from '../../core/schedules/model.ts';
+import * as keys from '../../core/table/itemKeys.ts';
+import type { VmRow } from '../../core/vms/model.ts';
+import type { Commit } from './invariants.ts';
+import type { Change } from './table.ts';
+import type { Simulation } from './world.ts';
+
+/** Between two clocks at most, each way. */
+const SKEW_MS = 5000;
+/** After a gap of its own the watchdog gives no verdict for one lease, whatever is due by then. */
+const HELD_MS = 46_000;
+
+export class OtherRules {
+  readonly #world: Simulation;
+  readonly agents = new Map<string, AgentRow>();
+  /** By the run that started them. */
+  readonly #children = new Map<string, Set<string>>();
+  readonly #complete = new Set<string>();
+
+  constructor(world: Simulation) {
+    this.#world = world;
+  }
+
+  committed(commit: Commit): void {
+    for (const change of commit.changes) this.#one(commit, change);
+  }
+
+  #one(commit: Commit, change: Change): void {
+    const { pk, sk } = change.key;
+    if (sk === 'META') {
+      if (pk.startsWith('RUN#')) this.#run(commit, change);
+      else if (pk.startsWith('VM#')) this.#promise(commit, change.after as unknown as VmRow | undefined);
+      else if (pk.startsWith('SCH#')) this.#schedule(commit, change);
+      else if (pk.startsWith('AGT#')) this.#agent(commit, change);
+      else if (pk.startsWith('PRN#')) this.#principal(commit, change);
+      else if (pk.startsWith('IDEM#')) this.#record(commit, change);
+    } else if (sk === 'CHILDREN') this.#counted(commit, change);
+    else if (sk === 'NOTE#children_complete') this.#completed(commit, pk.slice('RUN#'.length));
+    else if (pk.startsWith('FEED#') && change.before !== undefined && sk.startsWith('B#'))
+      this.#world.broken('§5.6', `${commit.inc.kind} writes over the batch ${pk} ${sk} of the feed`);
+    else if (pk === 'SYS' && sk === 'audit.state') this.#audited(commit, change);
+  }
+
+  #fail = (invariant: string, { inc }: Commit, what: string): void =>
+    this.#world.broken(invariant, `${inc.kind}: ${what}`);
+
+  /** Whatever is not at rest is looked at by the time by which it must have moved on (§1.6). */
+  #promise(commit: Commit, row: RunRow | VmRow | undefined): void {
+    if (row === undefined || isTerminal(row.status as never) || row.status === 'terminated') return;
+    const { now } = this.#world.time;
+    if (row.checkAt === undefined)
+      this.#fail('§1.6', commit, `${row.id} is ${row.status}, and nobody ever looks at it`);
+    // Of a VM that is well or on its way the lease and its run are looked at; what could not be looked at is put off.
+    if (row.checkAt === undefined || isPutOff(row) || SEEN_TO_BY_OTHERS.has(row.status)) return;
+    if (
+      row.deadlineAt !== undefined &&
+      row.deadlineAt > now + SKEW_MS &&
+      row.checkAt > row.deadlineAt + SKEW_MS + HELD_MS
+    )
+      this.#fail(
+        '§1.6',
+        commit,
+        `${row.id} is ${row.status}, and is looked at ${row.checkAt - row.deadlineAt} ms too late`,
+      );
+  }
+
+  #run(commit: Commit, change: Change): void {
+    const before = change.before as unknown as RunRow | undefined;
+    const run = change.after as unknown as RunRow | undefined;
+    if (run === undefined) return;
+    this.#promise(commit, run);
+    if (before !== undefined) return;
+    const agent = this.#world.table.get(keys.agent(run.agentId)) as unknown as AgentRow | undefined;
+    const byHand = run.trigger.kind === 'api' || run.trigger.kind === 'run' || run.trigger.kind === 'retry';
+    if (byHand && (agent?.status !== 'active' || agent.version !== run.agentVersion))
+      this.#fail(
+        'I8',
+        commit,
+        `run ${run.id} pins version ${run.agentVersion} of ${agent?.id}, which is ${agent?.status} at ${agent?.version}`,
+      );
+    if (run.parentRunId !== undefined) this.#child(commit, run.parentRunId, run);
+  }
+
+  #child(commit: Commit, parentId: string, run: RunRow): void {
+    const parent = this.#world.table.get(keys.run(parentId)) as unknown as RunRow | undefined;
+    if (parent === undefined || isTerminal(parent.status))
+      this.#fail('§5.6', commit, `run ${run.id} is started by ${parentId}, which is ${parent?.status}`);
+    const by = commit.inc.childOf;
+    if (by !== undefined && by.attempt !== parent?.attempt)
+      this.#fail(
+        'I7',
+        commit,
+        `run ${run.id} is started by attempt ${by.attempt} of ${parentId}, which is at ${parent?.attempt}`,
+      );
+    const own = this.#children.get(parentId) ?? new Set<string>();
+    own.add(run.id);
+    this.#children.set(parentId, own);
+    if (own.size > this.#world.config.maxChildrenPerRun)
+      this.#fail('I10', commit, `run ${parentId} has started ${own.size} runs`);
+    if (this.#complete.has(parentId))
+      this.#fail('§5.6', commit, `the children of ${parentId} were complete, and ${run.id} begins`);
+  }
+
+  #counted(commit: Commit, { key, after, before }: Change): void {
+    const parentId = key.pk.slice('RUN#'.length);
+    const row = after as unknown as ChildrenRow | undefined;
+    const was = before as unknown as ChildrenRow | undefined;
+    const { pending } = this.#pending(parentId);
+    if (row !== undefined && row.pending !== pending)
+      this.#fail('I10', commit, `run ${parentId} counts ${row.pending} children, and ${pending} have not ended`);
+    if (was?.sealedAt !== undefined && row?.sealedAt !== was.sealedAt)
+      this.#fail('I3', commit, `the children of ${parentId} are sealed a second time`);
+  }
+
+  #pending(parentId: string) {
+    const own = [...(this.#children.get(parentId) ?? [])];
+    return { pending: own.filter((id) => this.#world.checker.runs.live.has(id)).length };
+  }
+
+  #completed(commit: Commit, parentId: string): void {
+    if (this.#complete.has(parentId))
+      this.#fail('§5.6', commit, `the children of ${parentId} are said to be complete twice`);
+    this.#complete.add(parentId);
+    const { pending } = this.#pending(parentId);
+    if (pending > 0)
+      this.#fail('§5.6', commit, `the children of ${parentId} are said to be complete, and ${pending} are not`);
+  }
+
+  #schedule(commit: Commit, change: Change): void {
+    const before = change.before as unknown as ScheduleRow | undefined;
+    const schedule = change.after as unknown as ScheduleRow | undefined;
+    if (schedule === undefined) return;
+    this.#looked(commit, schedule);
+    this.#named(commit, before, schedule);
+  }
+
+  #looked(commit: Commit, schedule: ScheduleRow): void {
+    if (isPutOff(schedule)) return;
+    const due = firstUndecided(schedule);
+    const latest = due === undefined ? undefined : due + flexibleMs(schedule);
+    if (latest !== undefined && (schedule.checkAt === undefined || schedule.checkAt > latest + SKEW_MS))
+      this.#fail('§1.6', commit, `schedule ${schedule.id} is looked at ${schedule.checkAt}, and is due at ${due}`);
+    const waits = schedule.buffer.length > 0 || schedule.waitingRuns.length > 0 || schedule.clock.status === 'pending';
+    const soonMs = this.#world.time.now + 2 * this.#world.config.watchdogIntervalSeconds * 1000 + SKEW_MS;
+    const frozen = commit.inc.startedAt < this.#world.time.now - 30_000;
+    if (waits && !frozen && (schedule.checkAt === undefined || schedule.checkAt > soonMs))
+      this.#fail('§1.6', commit, `schedule ${schedule.id} waits for something, and nobody looks soon`);
+  }
+
+  #named(commit: Commit, before: ScheduleRow | undefined, schedule: ScheduleRow): void {
+    if (before?.status === schedule.status && before.name === schedule.name) return;
+    const isThere = ({ status }: ScheduleRow) => status !== 'deleted' && status !== 'deleting';
+    const own = [...this.#world.checker.ledger.rows.values()].filter(
+      (each) => each.agentId === schedule.agentId && isThere(each),
+    );
+    const alike = own.filter(({ name }) => name === schedule.name);
+    if (isThere(schedule) && alike.length > 1)
+      this.#fail('§2', commit, `schedules ${alike.map(({ id }) => id).join(' and ')} have one name`);
+    const agent = this.#world.table.get(keys.agent(schedule.agentId)) as unknown as AgentRow | undefined;
+    if (agent !== undefined && agent.scheduleCount !== own.length)
+      this.#fail('I10', commit, `agent ${agent.id} counts ${agent.scheduleCount} schedules, and has ${own.length}`);
+    if (isThere(schedule) && agent?.status !== 'active')
+      this.#fail('I4', commit, `schedule ${schedule.id} is ${schedule.status}, and its agent is ${agent?.status}`);
+  }
+
+  #agent(commit: Commit, { before, after }: Change): void {
+    const was = before as unknown as AgentRow | undefined;
+    const agent = after as unknown as AgentRow | undefined;
+    if (agent === undefined) return;
+    this.agents.set(agent.id, agent);
+    if (was?.status === 'deleted' && agent.status !== 'deleted')
+      this.#fail('I3', commit, `agent ${agent.id} was deleted`);
+    const changed = was !== undefined && EDITABLE.some((name) => was[name] !== agent[name]);
+    if (changed && was.version === agent.version)
+      this.#fail('I8', commit, `agent ${agent.id} changes at version ${agent.version}`);
+    const alike = [...this.agents.values()].filter(
+      (each) => each.status === 'active' && each.name === agent.name && each.tenantId === agent.tenantId,
+    );
+    if (alike.length > 1) this.#fail('§2', commit, `agents ${alike.map(({ id }) => id).join(' and ')} have one name`);
+    if (agent.status !== 'deleted' || was?.status === 'deleted') return;
+    for (const schedule of this.#world.checker.ledger.rows.values())
+      if (schedule.agentId === agent.id && schedule.status !== 'deleted' && schedule.status !== 'deleting')
+        this.#fail('§7', commit, `agent ${agent.id} is deleted, and ${schedule.id} is ${schedule.status}`);
+  }
+
+  #principal(commit: Commit, { before, after }: Change): void {
+    const [was, is] = [before, after] as unknown as readonly (PrincipalRow | undefined)[];
+    if (was === undefined || is === undefined) return;
+    const version = is.version ?? 1;
+    if (version !== (was.version ?? 1) + 1)
+      this.#fail('I8', commit, `principal ${is.id} goes from version ${was.version} to ${version}`);
+  }
+
+  /** What was answered under a key stays the answer. */
+  #record(commit: Commit, { before, after }: Change): void {
+    const [was, is] = [before, after] as unknown as readonly (IdempotencyRow | undefined)[];
+    if (was === undefined || is === undefined || was.expiresAt <= this.#world.time.now) return;
+    if (was.requestId !== is.requestId) this.#fail('§6', commit, 'another request takes over an Idempotency-Key');
+    if (was.answer !== undefined && JSON.stringify(was.answer) !== JSON.stringify(is.answer))
+      this.#fail('§6', commit, 'the answer under an Idempotency-Key changes');
+  }
+
+  #audited(commit: Commit, { before, after }: Change): void {
+    if (before !== undefined && Number(after?.version) !== Number(before.version) + 1)
+      this.#fail('I8', commit, `the audit goes from version ${before.version} to ${after?.version}`);
+  }
+}
+
+/** By the watchdog, which could not look at it. */
+const isPutOff = (row: object): boolean => 'checkFailures' in row && row.checkFailures !== undefined;
+const SEEN_TO_BY_OTHERS = new Set<string>(['launching', 'booting', 'ready', 'unresponsive']);
+
+const EDITABLE = ['status', 'name', 'limits', 'env', 'command', 'retry', 'warmFor', 'slots', 'reuse'] as const;

@@ -1,0 +1,183 @@
+/** One seed, from its beginning to its rest: the storm, the calm after it, and what must have become of everything. */
+import { ensurePrincipal } from '../../core/access/principals.ts';
+import { auditSlice } from '../../core/audit/slice.ts';
+import { BOSS, CALLER, Clients, ELSEWHERE } from './clients.ts';
+import { type FaultPlan, type Injection, noFaults, swarm } from './faults.ts';
+import { Random } from './random.ts';
+import { ledgerBehind, leftOver } from './rest.ts';
+import { Rivals, watchdogTick } from './rivals.ts';
+import type { GuardFilter } from './table.ts';
+import { MINUTE, type Workload, weatherOf, workloadOf } from './workload.ts';
+import { Simulation, START, type Violation, type Weather } from './world.ts';
+
+export interface Play {
+  readonly seed: number;
+  /** Instead of what the seed draws. */
+  readonly workload?: Workload;
+  readonly weather?: Weather;
+  readonly faults?: FaultPlan;
+  readonly filter?: GuardFilter;
+  readonly keepsTrace?: boolean;
+  readonly freezes?: boolean;
+}
+
+export interface Played {
+  readonly seed: number;
+  readonly violation: Violation | undefined;
+  readonly hash: string;
+  readonly steps: number;
+  readonly commits: number;
+  readonly turns: number;
+  readonly processes: number;
+  /** How the runs ended. */
+  readonly ends: Readonly<Record<string, number>>;
+  readonly faults: ReadonlyMap<string, number>;
+  readonly injections: readonly Injection[];
+  readonly sites: ReadonlyMap<string, { readonly calls: number; readonly kinds: readonly string[] }>;
+  readonly trace: readonly string[];
+  /** From the end of the faults to rest, virtual milliseconds. */
+  readonly restMs: number;
+}
+
+/** With active schedules, before everything is taken out of service. */
+const CALM_MS = 6 * MINUTE;
+/** Once faults have stopped and nobody wants anything any more, all must have come to rest in so long (I14, I6). */
+const REST_MS_MAX = 180 * MINUTE;
+
+/** What the seed itself draws; each part from a stream of its own, so that one can be changed without the others. */
+export const drawn = (seed: number) => ({
+  workload: workloadOf(new Random(seed ^ 0x5eed0001)),
+  weather: weatherOf(new Random(seed ^ 0x5eed0002)),
+  faults: swarm(new Random(seed ^ 0x5eed0003)),
+});
+
+export async function play(options: Play): Promise<Played> {
+  const { seed } = options;
+  const own = drawn(seed);
+  const workload = options.workload ?? own.workload;
+  const world = new Simulation({
+    seed,
+    weather: options.weather ?? own.weather,
+    faults: options.faults ?? own.faults,
+    config: workload.config,
+    ...(options.filter !== undefined && { filter: options.filter }),
+    ...(options.freezes !== undefined && { freezes: options.freezes }),
+    ...(options.keepsTrace !== undefined && { keepsTrace: options.keepsTrace }),
+  });
+  const restMs = await new Course(world, workload, seed).run();
+  const ends: Record<string, number> = {};
+  for (const run of world.checker.runs.rows.values()) {
+    const end = `${run.status}${run.reason === undefined ? '' : `/${run.reason}`}`;
+    ends[end] = (ends[end] ?? 0) + 1;
+  }
+  return {
+    seed,
+    violation: world.violation,
+    hash: world.trace.hash,
+    steps: world.steps,
+    commits: world.checker.commits,
+    turns: world.time.turns,
+    processes: world.truth.all().length,
+    ends,
+    faults: world.faults,
+    injections: world.injections,
+    sites: world.sites,
+    trace: world.trace.lines,
+    restMs,
+  };
+}
+
+class Course {
+  readonly #world: Simulation;
+  readonly #workload: Workload;
+  readonly #clients: Clients;
+
+  constructor(world: Simulation, workload: Workload, seed: number) {
+    this.#world = world;
+    this.#workload = workload;
+    this.#clients = new Clients(world, seed);
+  }
+
+  async run(): Promise<number> {
+    const world = this.#world;
+    const { stormMs, operations } = this.#workload;
+    let isReady = false;
+    void this.#prepare().then(() => {
+      isReady = true;
+    });
+    await this.#until(START + MINUTE, () => isReady);
+    const begin = world.time.now;
+    world.rivals = new Rivals(world, this.#clients, this.#workload.theme);
+    this.#watch();
+    this.#audit();
+    for (const operation of operations)
+      world.time.at(begin + operation.at, () => void this.#clients.carryOut(operation));
+    await this.#until(begin + stormMs);
+    world.calmDown();
+    const calmAt = world.time.now;
+    await this.#until(calmAt + CALM_MS);
+    if (world.violation === undefined) {
+      const behind = ledgerBehind(world);
+      if (behind !== undefined) world.broken('I14', behind);
+    }
+    let deleting = false;
+    for (let left: string | undefined = 'all'; left !== undefined && world.violation === undefined; ) {
+      // Again and again: what stood still for minutes may make another schedule yet.
+      if (!deleting) {
+        deleting = true;
+        void this.#clients.deleteAll().then(() => {
+          deleting = false;
+        });
+      }
+      await this.#until(world.time.now + 20_000);
+      left = leftOver(world);
+      if (left !== undefined && world.time.now - calmAt > REST_MS_MAX) world.broken('I14', `no rest: ${left}`);
+    }
+    return world.time.now - calmAt;
+  }
+
+  async #until(at: number, done: () => boolean = () => false): Promise<void> {
+    const world = this.#world;
+    if (world.violation !== undefined) return;
+    await world.time.run(at, () => world.violation !== undefined || done());
+  }
+
+  async #prepare(): Promise<void> {
+    const world = this.#world;
+    for (const { tenantId, principalId } of [CALLER, BOSS, ELSEWHERE])
+      for (let tries = 0; tries < 20; tries++) {
+        const made = await world.invoke('api.principal', ({ store }) =>
+          ensurePrincipal(store, tenantId, principalId, 'Admin'),
+        );
+        if (made.kind === 'answered') break;
+      }
+    await this.#clients.makeAgents(this.#workload.agents);
+  }
+
+  #watch(): void {
+    const world = this.#world;
+    const { watchdogGaps, watchdogTwice } = this.#workload;
+    const call = () => void watchdogTick(world);
+    const each = () => {
+      const { now } = world.time;
+      world.time.after(MINUTE, each);
+      if (!world.isCalm && watchdogGaps.some(({ from, until }) => now >= from && now < until)) return;
+      call();
+      if (!world.isCalm && world.random.chance(watchdogTwice)) world.time.after(world.random.below(5000), call);
+    };
+    world.time.after(world.random.below(MINUTE), each);
+  }
+
+  #audit(): void {
+    const world = this.#world;
+    const each = () => {
+      world.time.after(this.#workload.auditEveryMs, each);
+      void world.invoke('audit', (ports) =>
+        auditSlice(ports, { owner: 'simulated', budgetMs: 280_000, intervalMs: this.#workload.auditEveryMs / 2 }),
+      );
+    };
+    world.time.after(world.random.below(this.#workload.auditEveryMs), each);
+  }
+}
+
+export { noFaults };

@@ -1,0 +1,55 @@
+/** Processes that play side by side. Whatever the order in which they answer, a seed's world is its own. */
+import { type ChildProcess, fork } from 'node:child_process';
+import type { Job, JobResult } from './jobs.ts';
+
+interface Answer {
+  readonly id: number;
+  readonly result?: JobResult;
+  readonly failed?: string;
+}
+
+export class Pool {
+  readonly #children: readonly ChildProcess[];
+  #jobs = 0;
+
+  constructor(size: number) {
+    const file = new URL('./worker.ts', import.meta.url);
+    this.#children = Array.from({ length: size }, () => fork(file));
+  }
+
+  /** Carries out jobs as they are asked for; ends where there is none left, or somebody says so. */
+  async run(next: () => Omit<Job, 'id'> | undefined, took: (result: JobResult) => 'go_on' | 'stop'): Promise<void> {
+    let stopped = false;
+    const work = async (child: ChildProcess) => {
+      for (let job = next(); job !== undefined && !stopped; job = next()) {
+        const result = await this.#one(child, job);
+        if (took(result) === 'stop') stopped = true;
+      }
+    };
+    await Promise.all(this.#children.map(work));
+  }
+
+  #one(child: ChildProcess, job: Omit<Job, 'id'>): Promise<JobResult> {
+    const id = ++this.#jobs;
+    return new Promise((resolve, reject) => {
+      const hear = (answer: Answer) => {
+        if (answer.id !== id) return;
+        child.off('message', hear);
+        child.off('exit', died);
+        if (answer.result !== undefined) resolve(answer.result);
+        else reject(new Error(`seed ${job.seed}: ${answer.failed}`));
+      };
+      const died = (code: number | null) => reject(new Error(`a worker has died at seed ${job.seed} with ${code}`));
+      child.on('message', hear);
+      child.on('exit', died);
+      child.send({ ...job, id });
+    });
+  }
+
+  close(): void {
+    for (const child of this.#children) {
+      child.removeAllListeners('exit');
+      child.kill();
+    }
+  }
+}

@@ -1,0 +1,55 @@
+/** What is left to do, once nothing goes wrong any more: I6 and I14. */
+
+import { flexibleMs } from '../../core/schedules/decide.ts';
+import { nextExpected } from '../../core/schedules/expected.ts';
+import { STRAY_INSTANCES } from '../../core/table/keys.ts';
+import type { Simulation } from './world.ts';
+
+/** Of all that must have come to an end, the first that has not; undefined at rest. */
+export function leftOver(world: Simulation): string | undefined {
+  const { checker, table } = world;
+  const [run] = [...checker.runs.live];
+  if (run !== undefined) return `run ${run} is ${checker.runs.rows.get(run)?.status}`;
+  for (const vm of checker.vms.rows.values()) if (vm.status !== 'terminated') return `VM ${vm.id} is ${vm.status}`;
+  const [instance] = world.ec2.live();
+  if (instance !== undefined) return `instance ${instance.id} of ${instance.vmId} is ${instance.state}`;
+  const [execution] = world.workflow.open();
+  if (execution !== undefined) return `execution ${execution} is open`;
+  for (const schedule of checker.ledger.rows.values()) {
+    if (schedule.status !== 'deleted') return `schedule ${schedule.id} is ${schedule.status}`;
+    const due = nextExpected(schedule, schedule.decidedThrough);
+    if (due !== undefined) return `occurrence ${new Date(due).toISOString()} of ${schedule.id} is undecided`;
+    if (schedule.buffer.length + schedule.liveRuns.length + schedule.waitingRuns.length > 0)
+      return `schedule ${schedule.id} counts runs or waits for some`;
+    if (schedule.clock.status !== 'synced') return `the clock of ${schedule.id} is ${schedule.clock.status}`;
+  }
+  const [clock] = world.clock.specs();
+  if (clock !== undefined) return `there is a clock for ${clock.scheduleId}`;
+  if (!world.stream.isEmpty) return 'events are on their way';
+  for (const item of table.scan('LIM#')) {
+    if (item.sk !== 'META') return `${item.pk} has ${item.sk}`;
+    if (item.used !== 0) return `${item.pk} counts ${item.used}`;
+  }
+  for (const item of table.scan('AGT#'))
+    if (item.sk.startsWith('FREE#') || item.sk.startsWith('WANT#')) return `${item.pk} has ${item.sk}`;
+  for (const item of table.scan())
+    if (item.checkIn !== undefined && !String(item.checkIn).startsWith('OLD'))
+      return `${item.pk} ${item.sk} waits for a look`;
+  const [mark] = [...table.scan(STRAY_INSTANCES)];
+  if (mark !== undefined) return `${mark.sk} is marked as a stray`;
+  return undefined;
+}
+
+/** The first occurrence that nobody has decided although it was due long ago; undefined where every ledger is up to date. */
+export function ledgerBehind(world: Simulation): string | undefined {
+  const { now } = world.time;
+  // The grace, a tick of the watchdog, and what it puts off after a failure.
+  const graceMs = (world.config.overdueGraceSeconds + 2 * world.config.watchdogIntervalSeconds) * 1000;
+  for (const schedule of world.checker.ledger.rows.values()) {
+    if (schedule.status !== 'active') continue;
+    const due = nextExpected(schedule, schedule.decidedThrough);
+    if (due !== undefined && due + flexibleMs(schedule) < now - graceMs)
+      return `occurrence ${new Date(due).toISOString()} of ${schedule.id} is undecided`;
+  }
+  return undefined;
+}

@@ -1,0 +1,203 @@
+/**
+ * The worst moment: one incarnation has read and decided, and is about to commit. It is held up, and somebody else is quicker
+ * at the very same thing: a client, the same delivery once more, another watchdog, the runner, the power supply.
+ *
+ * Each world has its own theme, a few victims and a few kinds of rivals, so that what seldom meets meets often in some world.
+ */
+import { advanceSchedule } from '../../core/schedules/advance.ts';
+import { syncClock } from '../../core/schedules/clockSync.ts';
+import { fire } from '../../core/schedules/fire.ts';
+import type { ScheduleRow } from '../../core/schedules/model.ts';
+import * as keys from '../../core/table/itemKeys.ts';
+import type { Write } from '../../core/table/model.ts';
+import { observeVm } from '../../core/vms/release.ts';
+import { tick } from '../../core/watchdog/tick.ts';
+import type { Clients } from './clients.ts';
+import type { Incarnation } from './incarnations.ts';
+import type { Random } from './random.ts';
+import type { OperationKind } from './workload.ts';
+import type { Simulation } from './world.ts';
+
+const WATCHDOG_BUDGET_MS = 48_000;
+/** At the same time: an ambush does not draw others without end. */
+const AT_ONCE = 3;
+
+const VICTIMS = [
+  'fire',
+  'events',
+  'watchdog',
+  'heartbeat',
+  'register',
+  'launch',
+  'ready',
+  'dispatch',
+  'release',
+  'fail',
+  'ended',
+  'audit',
+  'api',
+] as const;
+
+/** What a rival does, by what it is about. */
+const STRIKES = {
+  schedule: [
+    'again',
+    'tick',
+    'fire',
+    'advance',
+    'sync',
+    'run_ends',
+    'cancel_its_run',
+    'patch_schedule',
+    'pause',
+    'resume',
+    'trigger',
+    'skip',
+    'unskip',
+    'backfill',
+    'cancel_backfill',
+    'delete_schedule',
+  ],
+  run: ['again', 'tick', 'cancel', 'vm'],
+  vm: ['again', 'tick', 'drain_vm', 'look', 'vm_dies', 'run_ends', 'beat', 'cancel_on_it'],
+  agent: [
+    'again',
+    'tick',
+    'patch_agent',
+    'delete_agent',
+    'create_schedule',
+    'create_run',
+    'patch_schedule',
+    'delete_schedule',
+  ],
+  other: ['again', 'tick', 'create_agent', 'patch_agent', 'create_schedule', 'create_run', 'cancel_run', 'revoke'],
+} as const;
+type Family = keyof typeof STRIKES;
+
+export interface Theme {
+  readonly share: number;
+  /** Whose commits are held up. Empty: everybody's. */
+  readonly victims: readonly string[];
+  readonly strikes: Readonly<Record<Family, readonly string[]>>;
+}
+
+export function themeOf(random: Random): Theme {
+  const some = (family: Family) => {
+    const all: readonly string[] = STRIKES[family];
+    return random.chance(0.3) ? all : Array.from({ length: random.between(1, 2) }, () => random.pick(all));
+  };
+  const strikes = {
+    schedule: some('schedule'),
+    run: some('run'),
+    vm: some('vm'),
+    agent: some('agent'),
+    other: some('other'),
+  };
+  if (random.chance(0.25)) return { share: 0, victims: [], strikes };
+  if (random.chance(0.3)) return { share: random.pick([0.02, 0.08]), victims: [], strikes };
+  const victims = Array.from({ length: random.between(1, 3) }, () => random.pick(VICTIMS));
+  return { share: random.pick([0.1, 0.3, 0.6]), victims, strikes };
+}
+
+export const watchdogTick = (world: Simulation) =>
+  world.invoke('watchdog', (ports) => tick(ports, { owner: 'simulated', budgetMs: WATCHDOG_BUDGET_MS }));
+
+export class Rivals {
+  readonly #world: Simulation;
+  readonly #clients: Clients;
+  readonly #theme: Theme;
+  #under = 0;
+
+  constructor(world: Simulation, clients: Clients, theme: Theme) {
+    this.#world = world;
+    this.#clients = clients;
+    this.#theme = theme;
+  }
+
+  /** @returns for how long the incarnation is held up */
+  ambush(inc: Incarnation, writes: readonly Write[]): number {
+    const { random, time, isCalm } = this.#world;
+    const { share, victims } = this.#theme;
+    if (share === 0 || isCalm || this.#under >= AT_ONCE) return 0;
+    if (victims.length > 0 && !victims.some((each) => inc.kind.startsWith(each))) return 0;
+    if (!random.chance(share)) return 0;
+    const pks = [...new Set(writes.map((write) => (write.kind === 'put' ? write.item.pk : write.key.pk)))];
+    const pk = random.pick(pks);
+    const family = familyOf(pk);
+    const strike = random.pick(this.#theme.strikes[family]);
+    const heldUpMs = random.spread(300, 20_000);
+    this.#under++;
+    time.after(heldUpMs, () => {
+      this.#under--;
+    });
+    this.#world.note(`${inc.kind}-${inc.number} is held up at ${pk}: ${strike}`);
+    this.#strike(inc, strike, pk, pk.slice(pk.indexOf('#') + 1));
+    return heldUpMs;
+  }
+
+  #strike(inc: Incarnation, strike: string, pk: string, id: string): void {
+    const world = this.#world;
+    const { runs } = world.checker;
+    switch (strike) {
+      case 'again':
+        if (!inc.kind.startsWith('api') || inc.kind === 'api.create_run_once') inc.again?.();
+        return;
+      case 'tick':
+        return void watchdogTick(world);
+      case 'fire': {
+        const row = world.table.get(keys.schedule(id)) as unknown as ScheduleRow | undefined;
+        const hints = row === undefined ? {} : { agentId: row.agentId, principalId: row.createdBy };
+        return void world.invoke('fire', (ports) => fire(ports, { scheduleId: id, ...hints }));
+      }
+      case 'advance':
+        return void world.invoke('events', (ports) => advanceSchedule(ports, id));
+      case 'sync':
+        return void world.invoke('events', (ports) => syncClock(ports, id));
+      case 'look':
+        return void world.invoke('watchdog', (ports) => observeVm(ports, id));
+      case 'cancel':
+        this.#clients.rival('cancel_run', id);
+        return;
+      case 'cancel_its_run':
+      case 'cancel_on_it': {
+        const runId = this.#runOf(pk);
+        if (runId !== undefined) this.#clients.rival('cancel_run', runId);
+        return;
+      }
+      case 'vm':
+      case 'beat':
+      case 'run_ends':
+      case 'vm_dies': {
+        const runId = this.#runOf(pk);
+        const vmId = pk.startsWith('VM#') ? id : runId === undefined ? undefined : runs.rows.get(runId)?.vmId;
+        if (vmId !== undefined) this.#strikeVm(vmId, strike);
+        return;
+      }
+      default:
+        this.#clients.rival(strike as OperationKind, id);
+        return;
+    }
+  }
+
+  #runOf(pk: string): string | undefined {
+    if (pk.startsWith('RUN#')) return pk.slice(4);
+    const row = this.#world.table.get({ pk, sk: 'META' });
+    if (pk.startsWith('SCH#')) return ((row?.liveRuns ?? []) as readonly string[])[0];
+    return ((row?.slots ?? []) as readonly { readonly runId: string }[])[0]?.runId;
+  }
+
+  #strikeVm(vmId: string, strike: string): void {
+    const instance = this.#world.ec2.instances.findLast((each) => each.vmId === vmId);
+    if (instance === undefined) return;
+    if (strike === 'vm_dies') this.#world.ec2.end(instance, 'Server.InternalError');
+    else if (strike === 'run_ends') instance.machine.endSomething();
+    else instance.machine.poke();
+  }
+}
+
+function familyOf(pk: string): Family {
+  if (pk.startsWith('SCH#')) return 'schedule';
+  if (pk.startsWith('RUN#')) return 'run';
+  if (pk.startsWith('VM#')) return 'vm';
+  return pk.startsWith('AGT#') ? 'agent' : 'other';
+}

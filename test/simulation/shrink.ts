@@ -1,0 +1,78 @@
+/** A failing seed, made small: fewer requests, fewer faults, better weather, as long as the same invariant breaks. */
+import type { Injection } from './faults.ts';
+import { injected } from './faults.ts';
+import { drawn, type Play, play } from './play.ts';
+import { QUIET, type Workload } from './workload.ts';
+import type { Violation, Weather } from './world.ts';
+
+export interface Shrunk {
+  readonly play: Play;
+  readonly violation: Violation;
+  readonly injections: readonly Injection[];
+  readonly plays: number;
+}
+
+interface Candidate {
+  readonly workload: Workload;
+  readonly weather: Weather;
+  readonly injections: readonly Injection[];
+}
+
+/** @returns undefined where the play breaks nothing */
+export async function shrink(options: Play): Promise<Shrunk | undefined> {
+  const own = drawn(options.seed);
+  const whole = await play(options);
+  if (whole.violation === undefined) return undefined;
+  const { invariant } = whole.violation;
+  let plays = 1;
+  const playOf = ({ workload, weather, injections }: Candidate): Play => ({
+    ...options,
+    workload,
+    weather,
+    faults: injected(injections),
+  });
+  const fails = async (candidate: Candidate): Promise<boolean> => {
+    plays++;
+    return (await play(playOf(candidate))).violation?.invariant === invariant;
+  };
+  let best: Candidate = {
+    workload: options.workload ?? own.workload,
+    weather: options.weather ?? own.weather,
+    injections: whole.injections,
+  };
+  if (!(await fails(best))) throw new Error('the same faults, named one by one, do not lead to the same violation');
+  const attempt = async (candidate: Candidate) => {
+    if (!(await fails(candidate))) return false;
+    best = candidate;
+    return true;
+  };
+  for (const name of Object.keys(QUIET) as (keyof Weather)[])
+    await attempt({ ...best, weather: { ...best.weather, [name]: QUIET[name] } });
+  await attempt({ ...best, workload: { ...best.workload, watchdogGaps: [], watchdogTwice: 0 } });
+  for (let left = true; left; ) {
+    left = await fewer(best.injections, async (injections) => attempt({ ...best, injections }));
+    const { workload } = best;
+    if (
+      await fewer(workload.operations, async (operations) =>
+        attempt({ ...best, workload: { ...best.workload, operations } }),
+      )
+    )
+      left = true;
+  }
+  const smallest = playOf(best);
+  const { violation } = await play(smallest);
+  if (violation === undefined) throw new Error('the smallest play does not fail any more');
+  return { play: smallest, violation, injections: best.injections, plays };
+}
+
+/** Tries to do without halves, quarters, … and single ones. @returns whether anything could be left out */
+async function fewer<T>(all: readonly T[], attempt: (rest: readonly T[]) => Promise<boolean>): Promise<boolean> {
+  let rest = all;
+  for (let size = Math.ceil(rest.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2))
+    for (let from = 0; from < rest.length; ) {
+      const without = [...rest.slice(0, from), ...rest.slice(from + size)];
+      if (await attempt(without)) rest = without;
+      else from += size;
+    }
+  return rest.length < all.length;
+}

@@ -1,0 +1,132 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Timeline } from './heap.ts';
+import { type Job, type JobResult, optionsOf, withoutGuards } from './jobs.ts';
+import { drawn, play } from './play.ts';
+import { REGRESSIONS } from './regressions.ts';
+import { Report } from './report.ts';
+import { shrink } from './shrink.ts';
+import { setTraps } from './traps.ts';
+
+let stackTraceLimit: number;
+beforeAll(() => {
+  // Every refusal is an error with a stack, which nobody reads here.
+  stackTraceLimit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+});
+afterAll(() => {
+  Error.stackTraceLimit = stackTraceLimit;
+});
+
+const SEEDS = Array.from({ length: 8 }, (_, block) => block * 15 + 1);
+
+describe('no invariant is broken', () => {
+  it.each(SEEDS)('in fifteen worlds from seed %i on', { timeout: 120_000 }, async (from) => {
+    for (let seed = from; seed < from + 15; seed++) {
+      const { violation } = await play({ seed });
+      expect(violation, `npm run sim -- --replay ${seed} --shrink`).toBeUndefined();
+    }
+  });
+
+  it.each(REGRESSIONS)('in seed $seed, which once broke $invariant', { timeout: 60_000 }, async ({ seed }) => {
+    expect((await play({ seed })).violation).toBeUndefined();
+  });
+});
+
+describe('the same seed', () => {
+  it('is the same world, whether it is traced or not', { timeout: 120_000 }, async () => {
+    for (const seed of [3, 8, 21, 34, 55]) {
+      const [once, again] = [await play({ seed }), await play({ seed, keepsTrace: true })];
+      expect({ hash: again.hash, steps: again.steps }).toEqual({ hash: once.hash, steps: once.steps });
+    }
+  });
+
+  it('is another world than the next one', async () => {
+    expect((await play({ seed: 1 })).hash).not.toBe((await play({ seed: 2 })).hash);
+  });
+});
+
+it('asks the machine for neither time nor chance, and writes to nothing that was read', {
+  timeout: 120_000,
+}, async () => {
+  const traps = setTraps();
+  try {
+    for (const seed of [2, 5, 13]) expect((await play({ seed, freezes: true })).violation).toBeUndefined();
+  } finally {
+    traps.remove();
+  }
+  expect(traps.sprung).toEqual([]);
+});
+
+describe('a guard that is taken out', () => {
+  it.each([['run.unchanged', 'event.appendedOnce'], ['heartbeat.inOrder'], ['limit.free']])(
+    'is missed: %s',
+    { timeout: 120_000 },
+    async (...without) => {
+      const names = without.filter((name) => typeof name === 'string');
+      let found: string | undefined;
+      for (let seed = 1; seed <= 120 && found === undefined; seed++)
+        found = (await play({ seed, filter: withoutGuards(names) })).violation?.invariant;
+      expect(found).toBeDefined();
+    },
+  );
+});
+
+it('shrinks what fails to fewer requests and faults, which still fail', { timeout: 240_000 }, async () => {
+  const without = ['run.unchanged', 'event.appendedOnce'];
+  const failing = { seed: 0, filter: withoutGuards(without) };
+  let whole = await play(failing);
+  for (let seed = 1; whole.violation === undefined; seed++) whole = await play({ ...failing, seed });
+  const shrunk = await shrink({ ...failing, seed: whole.seed });
+  expect(shrunk?.violation.invariant).toBe(whole.violation.invariant);
+  expect(shrunk?.play.workload?.operations.length).toBeLessThan(drawn(whole.seed).workload.operations.length);
+  expect(shrunk?.injections.length).toBeLessThanOrEqual(whole.injections.length);
+});
+
+describe('the report', () => {
+  const result = (more: Partial<JobResult>): JobResult => ({
+    seed: 1,
+    violation: undefined,
+    hash: '',
+    steps: 10,
+    commits: 1,
+    processes: 0,
+    faultCount: 1,
+    ends: { succeeded: 1 },
+    sites: [['fire: store.get', 3, ['lost', 'thaw']]],
+    faults: ['fire: store.get × thaw'],
+    ...more,
+  });
+
+  it('counts the pairs of call site and fault that have not happened', () => {
+    const report = new Report();
+    report.took(result({}));
+    expect(report.coverage()).toContain('1 of 2');
+    report.took(result({ faults: ['fire: store.get × lost'] }));
+    expect(report.coverage()).toContain('2 of 2');
+  });
+});
+
+describe('faults that are named one by one', () => {
+  it('come beside those of the seed, at the call that they name', { timeout: 60_000 }, async () => {
+    const job: Omit<Job, 'id'> = {
+      seed: 4,
+      injections: [{ site: 'watchdog: store.transact SYS watchdog', call: 1, kind: 'lost' }],
+    };
+    const { injections } = await play(optionsOf(job));
+    expect(injections).toContainEqual(job.injections?.[0]);
+  });
+});
+
+describe('virtual time', () => {
+  it('carries out what is due in the order of time and of arrival, promises in between', async () => {
+    const time = new Timeline(100);
+    const seen: string[] = [];
+    time.at(120, () => seen.push('later'));
+    time.at(110, () => void Promise.resolve().then(() => seen.push('a promise of the first')));
+    time.at(110, () => seen.push('second'));
+    time.at(115, () => seen.push('cancelled')).cancel();
+    expect(await time.run(130)).toBe('empty');
+    expect(seen).toEqual(['a promise of the first', 'second', 'later']);
+    expect(time.now).toBe(120);
+  });
+});

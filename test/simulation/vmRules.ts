@@ -1,0 +1,120 @@
+/** What holds for VMs: I2, I6, I7, I8, I9, I13, and that nothing is called gone that is there. */
+import { isTerminal } from '../../core/contract/runStatus.ts';
+import type { RunRow } from '../../core/runs/model.ts';
+import * as keys from '../../core/table/itemKeys.ts';
+import { VM_TRANSITIONS } from '../../core/vms/machine.ts';
+import type { VmRow } from '../../core/vms/model.ts';
+import type { Ec2Instance } from './ec2.ts';
+import type { Commit } from './invariants.ts';
+import type { Simulation } from './world.ts';
+
+export class VmRules {
+  readonly #world: Simulation;
+  readonly rows = new Map<string, VmRow>();
+  /** By no clock but the world's: when the last report of each VM came in; it may be taken in much later. */
+  readonly #heardAt = new Map<string, number>();
+
+  constructor(world: Simulation) {
+    this.#world = world;
+  }
+
+  /** A heartbeat has been taken within the lease: nobody may call it silent. */
+  isFresh(vmId: string): boolean {
+    const heardAt = this.#heardAt.get(vmId);
+    return heardAt !== undefined && this.#world.time.now - heardAt < this.#world.config.leaseSeconds * 1000;
+  }
+
+  changed(commit: Commit, before: VmRow | undefined, after: VmRow | undefined): void {
+    const { inc, find } = commit;
+    const fail = (invariant: string, what: string) =>
+      this.#world.broken(invariant, `${inc.kind}: ${after?.id ?? before?.id} ${what}`);
+    if (after === undefined) {
+      fail('§1.7', 'is taken away');
+      return;
+    }
+    this.rows.set(after.id, after);
+    if (before === undefined) return;
+    if (after.version !== before.version && after.version !== before.version + 1)
+      fail('I8', `goes from version ${before.version} to ${after.version}`);
+    const moved = after.status !== before.status;
+    if (moved) {
+      if (!VM_TRANSITIONS[before.status].includes(after.status))
+        fail('I3', `goes from ${before.status} to ${after.status}`);
+      const event = keys.vmEvent(after.id, after.version);
+      if (find(event.pk, event.sk) === undefined) fail('I13', `is ${after.status} without an event`);
+    }
+    if (before.status === 'terminated' && after.slots.length > 0) fail('I3', 'is gone, and takes a run');
+    if (before.instanceId !== undefined && after.instanceId !== before.instanceId)
+      fail('I2', `was ${before.instanceId}, and is ${after.instanceId}`);
+    this.#heard(commit, before, after, fail);
+    this.#slots(after, fail);
+    if (moved && after.status === 'terminated') this.#gone(after, fail);
+    if (moved && after.status === 'unresponsive' && this.isFresh(after.id))
+      fail('I9', 'is called silent, and was heard within its lease');
+    const condemned = after.evidence.detail.includes('it is terminated');
+    if (moved && after.status === 'draining' && condemned && this.isFresh(after.id) && this.#worksWell(after))
+      fail('I9', `is given up (${after.evidence.detail}), and carries work that is well`);
+  }
+
+  #heard({ inc }: Commit, before: VmRow, after: VmRow, fail: (invariant: string, what: string) => void): void {
+    if (after.generation < before.generation) fail('I7', `goes back to generation ${after.generation}`);
+    if (after.generation !== before.generation) this.#heardAt.set(after.id, inc.startedAt);
+    if (after.generation !== before.generation || after.heartbeatSeq === before.heartbeatSeq) return;
+    this.#heardAt.set(after.id, inc.startedAt);
+    if (after.heartbeatSeq < before.heartbeatSeq) fail('I8', `goes back to heartbeat ${after.heartbeatSeq}`);
+    if (before.status === 'terminated') fail('I7', 'is gone, and is heard');
+    const { actsFor } = inc;
+    if (actsFor?.vmId !== after.id || actsFor.generation !== before.generation)
+      fail('I7', `of generation ${before.generation} is renewed by ${actsFor?.vmId} of ${actsFor?.generation}`);
+  }
+
+  /** Each slot is a live run's that says the same. */
+  #slots(vm: VmRow, fail: (invariant: string, what: string) => void): void {
+    if (vm.slots.length > (vm.slotCount ?? 1)) fail('I10', `carries ${vm.slots.length} runs`);
+    for (const { runId, attempt } of vm.slots) {
+      const run = this.#world.table.get(keys.run(runId)) as RunRow | undefined;
+      if (run === undefined || isTerminal(run.status) || run.vmId !== vm.id || run.attempt !== attempt)
+        fail('I10', `has a slot for ${runId}, which is ${run?.status} at attempt ${run?.attempt} on ${run?.vmId}`);
+      else if (run.agentId !== vm.agentId || run.tenantId !== vm.tenantId || run.agentVersion !== vm.agentVersion)
+        fail('I12', `of ${vm.agentId} carries ${runId} of ${run.agentId}`);
+      else if (vm.reuse === 'never' && runId !== vm.purpose.runId) fail('I12', `is not to be reused, and is`);
+    }
+  }
+
+  #gone(vm: VmRow, fail: (invariant: string, what: string) => void): void {
+    const instance = this.#world.ec2.instances.find(({ id }) => id === vm.instanceId);
+    if (instance !== undefined && instance.state !== 'terminated')
+      fail('truth', `is said to be gone (${vm.evidence.detail}), and ${instance.id} is ${instance.state}`);
+  }
+
+  /** Something on it is at work, wanted, and not being ended. */
+  #worksWell(vm: VmRow): boolean {
+    return vm.slots.some(({ runId }) => {
+      const run = this.#world.table.get(keys.run(runId)) as RunRow | undefined;
+      return (
+        run !== undefined &&
+        (run.status === 'running' || run.status === 'starting') &&
+        this.#world.truth.live(runId).length > 0
+      );
+    });
+  }
+
+  /** Somebody has EC2 end an instance: nothing that is well may be on it (I9). */
+  ending(kind: string, instance: Ec2Instance): void {
+    const vm = this.rows.get(instance.vmId);
+    if (vm === undefined || !this.isFresh(vm.id)) return;
+    const well = this.#world.truth
+      .all()
+      .find(
+        ({ machine, end, address }) =>
+          machine === instance.machine &&
+          end === undefined &&
+          (this.#world.table.get(keys.run(address.runId)) as RunRow | undefined)?.status === 'running',
+      );
+    if (well !== undefined)
+      this.#world.broken(
+        'I9',
+        `${kind} ends ${instance.id} of ${vm.id}, on which ${well.address.runId} is at work and well`,
+      );
+  }
+}

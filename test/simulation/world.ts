@@ -1,0 +1,289 @@
+/**
+ * One simulated world: the table, the services, the machines, and the functions of Candor that run between them. Everything
+ * that happens follows from the seed and the options.
+ */
+import { CoreConfig } from '../../core/config.ts';
+import { CandorError, GuardFailed } from '../../core/errors.ts';
+import { ClockRejected, ClockUnavailable, type Ports } from '../../core/ports.ts';
+import type { Item, Write } from '../../core/table/model.ts';
+import { LaunchFailed } from '../../core/vms/launchErrors.ts';
+import { ClockService, type ClockWeather } from './clockService.ts';
+import { Ec2, type Ec2Weather } from './ec2.ts';
+import { type FaultKind, type FaultPlan, type Injection, noFaults, type Site } from './faults.ts';
+import { Timeline } from './heap.ts';
+import { type ActsFor, type ChildOf, Incarnation, type Outcome, TIMEOUT_SECONDS } from './incarnations.ts';
+import { Checker } from './invariants.ts';
+import { CALM_MACHINES, type MachineWeather } from './machine.ts';
+import { portsOf, ServiceError } from './ports.ts';
+import { Random } from './random.ts';
+import { StreamService, type StreamWeather } from './stream.ts';
+import { type GuardFilter, Table } from './table.ts';
+import { TokenService } from './tokens.ts';
+import { Trace } from './trace.ts';
+import { Truth } from './truth.ts';
+import { WorkflowService, type WorkflowWeather } from './workflowService.ts';
+
+export interface Network {
+  readonly lost: number;
+  readonly double: number;
+  readonly late: number;
+}
+
+/** All that a world's surroundings do by themselves. */
+export interface Weather {
+  readonly ec2: Ec2Weather;
+  readonly clock: ClockWeather;
+  readonly workflow: WorkflowWeather;
+  readonly stream: StreamWeather;
+  readonly machines: MachineWeather;
+  readonly network: Network;
+  readonly indexLagMsMax: number;
+  readonly latencyMsMax: number;
+  /** How far a host's clock may be off, either way. */
+  readonly skewMsMax: number;
+}
+
+export interface SimulationOptions {
+  readonly seed: number;
+  readonly weather: Weather;
+  readonly faults: FaultPlan;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly filter?: GuardFilter;
+  /** Keeps every step as a line, for people. */
+  readonly keepsTrace?: boolean;
+  readonly freezes?: boolean;
+}
+
+export interface Violation {
+  readonly invariant: string;
+  readonly what: string;
+  readonly at: number;
+  readonly step: number;
+}
+
+/** 2027-03-01T12:00:00Z, a Monday. */
+export const START = Date.UTC(2027, 2, 1, 12, 0, 0);
+const CALM_NETWORK: Network = { lost: 0, double: 0, late: 0 };
+
+/** The errors by which functions say what they mean: the state machine names them, or the caller is answered with them. */
+const MEANT = new Set(['RunMovedOn', 'VmUnfit', 'StartDeadlineExceeded']);
+
+export class Simulation {
+  readonly time = new Timeline(START);
+  readonly random: Random;
+  readonly config: CoreConfig;
+  readonly weather: Weather;
+  readonly trace: Trace;
+  readonly truth: Truth;
+  readonly table: Table;
+  readonly ec2: Ec2;
+  readonly clock: ClockService;
+  readonly workflow: WorkflowService;
+  readonly stream: StreamService;
+  readonly checker: Checker;
+  readonly tokens = new TokenService();
+  readonly sites = new Map<string, Site>();
+  /** Every fault that happened, in order. */
+  readonly injections: Injection[] = [];
+  /** Site and kind of each fault that happened, with how often. */
+  readonly faults = new Map<string, number>();
+  /** Those who are quicker. */
+  rivals: { ambush(inc: Incarnation, writes: readonly Write[]): number } | undefined;
+  violation: Violation | undefined;
+  steps = 0;
+  incarnations = 0;
+  /** By the kind of function, and by what is called. */
+  readonly #sitesOf = new Map<string, Map<string, Site>>();
+  #plan: FaultPlan;
+  #calm = false;
+  readonly #alive = new Set<Incarnation>();
+
+  constructor({ seed, weather, faults, config, filter, keepsTrace = false, freezes = false }: SimulationOptions) {
+    this.random = new Random(seed);
+    this.config = CoreConfig.parse({ checkShards: 1, runTimeoutSeconds: 900, ...config });
+    this.weather = weather;
+    this.#plan = faults;
+    this.trace = new Trace(keepsTrace, () => this.time.now - START);
+    this.truth = new Truth(this);
+    this.table = new Table({
+      now: () => this.time.now,
+      lagMs: () => (this.random.chance(0.5) ? 0 : this.random.spread(1, this.#calm ? 100 : weather.indexLagMsMax)),
+      freezes,
+      ...(filter !== undefined && { filter }),
+    });
+    this.ec2 = new Ec2(this, weather.ec2);
+    this.clock = new ClockService(this, weather.clock);
+    this.workflow = new WorkflowService(this, weather.workflow);
+    this.stream = new StreamService(this, weather.stream);
+    this.checker = new Checker(this);
+  }
+
+  get isCalm(): boolean {
+    return this.#calm;
+  }
+
+  get network(): Network {
+    return this.#calm ? CALM_NETWORK : this.weather.network;
+  }
+
+  get machines(): MachineWeather {
+    return this.#calm ? CALM_MACHINES : this.weather.machines;
+  }
+
+  /** From now on nothing goes wrong any more; what has gone wrong stays so. */
+  calmDown(): void {
+    this.#calm = true;
+    this.#plan = noFaults;
+    this.note('the faults stop');
+  }
+
+  latencyMs(): number {
+    return this.random.spread(2, this.#calm ? 20 : this.weather.latencyMsMax);
+  }
+
+  skewMs(): number {
+    const { skewMsMax } = this.weather;
+    return skewMsMax === 0 ? 0 : this.random.between(-skewMsMax, skewMsMax);
+  }
+
+  note(what: string, facts?: object): void {
+    this.trace.add(what, facts);
+  }
+
+  broken(invariant: string, what: string): void {
+    if (this.violation !== undefined) return;
+    this.violation = { invariant, what, at: this.time.now, step: this.steps };
+    this.note(`VIOLATION of ${invariant}: ${what}`);
+  }
+
+  site(inc: Incarnation, name: string, kinds: readonly FaultKind[]): Site {
+    let own = this.#sitesOf.get(inc.kind);
+    if (own === undefined) {
+      own = new Map();
+      this.#sitesOf.set(inc.kind, own);
+    }
+    let found = own.get(name);
+    if (found === undefined) {
+      found = { name: `${inc.kind}: ${name}`, number: this.sites.size, kinds, calls: 0 };
+      own.set(name, found);
+      this.sites.set(found.name, found);
+    }
+    return found;
+  }
+
+  faultAt(site: Site): FaultKind | undefined {
+    this.steps++;
+    const call = site.calls++;
+    const kind = this.#plan.at(site, call);
+    if (kind === undefined || !site.kinds.includes(kind)) return undefined;
+    this.injections.push({ site: site.name, call, kind });
+    const name = `${site.name} × ${kind}`;
+    this.faults.set(name, (this.faults.get(name) ?? 0) + 1);
+    return kind;
+  }
+
+  applied<T>(inc: Incarnation, site: Site, apply: () => T): T {
+    this.trace.step(inc.number, site.number);
+    if (this.trace.keeps) this.trace.line(`${inc.kind}-${inc.number} ${site.name}`);
+    return apply();
+  }
+
+  /** Nobody waits for the answer. */
+  appliedUnheard(inc: Incarnation, site: Site, apply: () => unknown): void {
+    try {
+      this.applied(inc, site, apply);
+    } catch (error) {
+      this.#judge(inc.kind, error, true);
+    }
+  }
+
+  commit(inc: Incarnation, writes: readonly Write[]): void {
+    const changes = this.table.transact(writes);
+    if (this.trace.keeps)
+      for (const { key, before, after } of changes) this.trace.line(`  ${key.pk} ${key.sk}`, changeOf(before, after));
+    this.checker.committed(inc, changes);
+    for (const { before, after } of changes)
+      if (before === undefined && after !== undefined) this.stream.appended(after);
+  }
+
+  died(inc: Incarnation): void {
+    this.#alive.delete(inc);
+  }
+
+  /** Calls a function of Candor in a process of its own. */
+  invoke<T>(kind: string, body: (ports: Ports) => Promise<T>, actsFor?: ActsFor | ChildOf): Promise<Outcome<T>> {
+    const isRunner = actsFor !== undefined && 'vmId' in actsFor;
+    const inc = new Incarnation(this, kind, ++this.incarnations, isRunner ? actsFor : undefined);
+    if (actsFor !== undefined && !isRunner) inc.childOf = actsFor;
+    inc.ports = portsOf(inc);
+    inc.again = () => void this.invoke(kind, body, actsFor);
+    this.#alive.add(inc);
+    const timeoutMs = (TIMEOUT_SECONDS[kind] ?? 30) * 1000;
+    return new Promise((resolve) => {
+      let timer = this.time.after(timeoutMs, () => this.#timedOut(inc, () => resolve({ kind: 'lost' })));
+      const end = (outcome: Outcome<T>) => {
+        this.#alive.delete(inc);
+        timer.cancel();
+        resolve(outcome);
+      };
+      timer = this.#onDeath(inc, timer, () => resolve({ kind: 'lost' }));
+      body(inc.ports).then(
+        (value) => end({ kind: 'answered', value }),
+        (error: unknown) => {
+          this.#judge(kind, error, false);
+          this.note(`${kind}-${inc.number} threw ${error instanceof Error ? error.message : String(error)}`);
+          end({ kind: 'threw', error });
+        },
+      );
+    });
+  }
+
+  /** What has died is noticed at once by some, and only at the end of its time by others. */
+  #onDeath(inc: Incarnation, timer: { cancel(): void }, lost: () => void): { cancel(): void } {
+    inc.onDeath = () => {
+      if (!this.random.chance(0.7)) return;
+      timer.cancel();
+      this.time.after(this.latencyMs(), lost);
+    };
+    return timer;
+  }
+
+  /** It is ended; unless it stands still: then nobody can end it, and it may yet go on. */
+  #timedOut(inc: Incarnation, lost: () => void): void {
+    if (inc.frozenUntil <= this.time.now) {
+      inc.dead = true;
+      this.#alive.delete(inc);
+    }
+    lost();
+  }
+
+  /** An error that is none of those that are meant is a defect. */
+  #judge(kind: string, error: unknown, unheard: boolean): void {
+    if (error instanceof GuardFailed) {
+      if (!unheard) this.broken('defect', `${kind} let ${error.message} through`);
+      return;
+    }
+    const isMeant =
+      error instanceof CandorError ||
+      error instanceof LaunchFailed ||
+      error instanceof ClockUnavailable ||
+      error instanceof ClockRejected ||
+      error instanceof ServiceError ||
+      (error instanceof Error && MEANT.has(error.name));
+    if (!isMeant) this.broken('defect', `${kind} threw ${error instanceof Error ? error.stack : String(error)}`);
+  }
+
+  /** Work that puts out nothing: its runner says how long it has been idle. */
+  isIdleWork(key: string): boolean {
+    return key.length % 2 === 1 && this.truth.isIdle(key);
+  }
+}
+
+/** What is new, for people. */
+function changeOf(before: Item | undefined, after: Item | undefined): object {
+  if (after === undefined) return { gone: true };
+  const names = Object.keys({ ...before, ...after }).filter((name) => before?.[name] !== after[name]);
+  return Object.fromEntries(names.filter((name) => !DULL.has(name)).map((name) => [name, after[name] ?? null]));
+}
+
+const DULL = new Set(['pk', 'sk', 'schemaVersion', 'tenantId', 'listIn', 'listAt', 'checkIn']);
