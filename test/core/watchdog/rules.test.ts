@@ -46,8 +46,11 @@ it('looks at a queued run at its start deadline, though its next try would come 
   const run = await runRow(world, id);
   const [now, deadlineAt] = [world.now + MINUTE, world.now + 2 * MINUTE];
   const waiting = { reason: 'capacity', nextTryAt: world.now + 5 * MINUTE };
-  const view = { now, config: world.ports.config, holdUntil: 0 };
-  expect(queuedRule.decide({ ...run, deadlineAt, waiting }, undefined, view)).toEqual({ do: 'look_again', at: deadlineAt });
+  const view = { now, config: world.ports.config, holdUntil: 0, heard: undefined };
+  expect(queuedRule.decide({ ...run, deadlineAt, waiting }, undefined, view)).toEqual({
+    do: 'look_again',
+    at: deadlineAt,
+  });
 });
 
 describe('an execution that is over', () => {
