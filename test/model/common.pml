@@ -9,10 +9,8 @@
 #define ME (1 << _pid)
 #define PROCESSES 12
 
-/* Whose read stands. What they have decided on it, by process; 0 where nobody is between a read and its commit. */
+/* Whose read stands. */
 short standing;
-byte decision[PROCESSES];
-byte live[PROCESSES];
 /* Whose read is lost: only within a step. */
 short lost;
 byte who;

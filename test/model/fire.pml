@@ -41,6 +41,10 @@ byte occurrence = UNDECIDED;
 byte work[2];
 bool placed[2];
 
+/* By process, between its read and its commit: what it has decided, and the live runs that it has read. */
+byte decision[PROCESSES];
+byte live[PROCESSES];
+
 /* What is known outside: a pause or a delete was acknowledged. And whether a run of the occurrence was ever made. */
 bool stopKnown;
 bool deleteKnown;
