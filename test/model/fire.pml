@@ -49,9 +49,8 @@ byte live[PROCESSES];
 bool stopKnown;
 bool deleteKnown;
 bool made;
-/* The second delivery is the one that begins later, and the second watchdog the one that acts while the first does. */
+/* The second delivery is the one that begins later: which is which makes no difference. */
 bool delivered;
-bool busy;
 
 #define ANY_LIVE (work[0] == LIVE || work[1] == LIVE)
 #define COUNTED(r) (((liveRuns >> r) & 1) == (work[r] == LIVE))
@@ -366,31 +365,38 @@ read:
 over:	skip
 }
 
-/* Each look is there only while it has something to do: so the system is at rest when nothing moves. */
+/* The second watchdog is the one that begins while the first is at something: which is which makes no difference. */
+#define FIRST_WATCHDOG 8
+#define TURN (!second || (standing & (1 << FIRST_WATCHDOG)))
+
+/*
+ * Each look is there only while it has something to do: so the system is at rest when nothing moves. A look whose read is
+ * lost is over.
+ */
 proctype Watchdog(bool second) {
+	assert(second || _pid == FIRST_WATCHDOG);
 end:
 	do
 	:: atomic { !second && WATCHDOG_PLACES && work[0] == LIVE && !placed[0] -> placed[0] = true }
 	:: atomic { !second && WATCHDOG_PLACES && work[1] == LIVE && !placed[1] -> placed[1] = true }
-	:: atomic { WATCHDOG_SETTLES && !decidedThrough && (!second || busy) -> busy = busy || !second; readForFire() };
+	:: atomic { TURN && WATCHDOG_SETTLES && !decidedThrough -> readForFire() };
 		atomic {
 			if
 			:: STANDS -> commitFire()
 			:: else
-			fi;
-			busy = busy && second
+			fi
 		}
-	:: atomic { WATCHDOG_CALLS && WAITS_FOR_NOBODY && (!second || busy) -> busy = busy || !second; readForAdvance() };
+	:: atomic { TURN && WATCHDOG_CALLS && WAITS_FOR_NOBODY -> readForAdvance() };
 		atomic {
 			if
 			:: STANDS -> commitAdvance()
 			:: else
-			fi;
-			busy = busy && second
+			fi
 		}
 	od
 }
 
+/* Nothing moves any more. */
 proctype Rest() {
 	timeout;
 	I5(occurrence == DISPATCHED || occurrence == SKIPPED);

@@ -496,14 +496,15 @@ over:	skip
 #define NEEDED (work != ENDED && attempt == 1 && (marker == 0 || marker == 1))
 #define ALL_ENDED (ENDED_FOR_SURE(1) && ENDED_FOR_SURE(2) && SETTLED)
 /* The second watchdog is the one that begins while the first is at something: which is which makes no difference. */
-#define TURN (!second || (standing & (1 << FIRST_WATCHDOG)))
 #define FIRST_WATCHDOG 6
+#define TURN (!second || (standing & (1 << FIRST_WATCHDOG)))
 
 /*
  * Each look is there only while it has something to do: so the system is at rest when nothing moves. A look whose read is
  * lost is over. The end of a start that takes too long is what a cancel does, so it is not here once more.
  */
 proctype Watchdog(bool second) {
+	assert(second || _pid == FIRST_WATCHDOG);
 end:
 	do
 	:: atomic { !second && work == QUEUED && !placed[attempt] -> placed[attempt] = true }
@@ -550,6 +551,7 @@ end:
 
 #define NO_INSTANCE(t) (instance[t] == ABSENT || instance[t] == DEAD)
 
+/* Nothing moves any more. */
 proctype Rest() {
 	timeout;
 	I6((vm == ABSENT || vm == GONE) && NO_INSTANCE(1) && NO_INSTANCE(2));
