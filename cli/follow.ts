@@ -6,7 +6,7 @@ import {
   type LogRecordBody,
   type RunBody,
 } from '../core/contract/runs.ts';
-import { apiPath, type Page } from './client.ts';
+import type { Arguments, Body, JsonOperation } from './client.ts';
 import { type CliError, EXIT, Interrupted } from './errors.ts';
 import type { Session } from './session.ts';
 
@@ -20,8 +20,11 @@ const outage = (session: Session) => (error: CliError) =>
   session.out.note(`${error.message} Trying again until it does.`);
 
 /** Reads from a server that may be away for a while. */
-const patiently = <T>(session: Session, path: string, options: Parameters<typeof session.client.get>[1] = {}) =>
-  session.client.getPersistently<T>(path, options, outage(session));
+const patiently = <Name extends JsonOperation>(
+  session: Session,
+  name: Name,
+  ...args: Arguments<Name>
+): Promise<Body<Name>> => session.client.callPersistently(outage(session), name, ...args);
 
 export interface Follower {
   readonly onEvent: (event: EventBody) => Promise<void> | void;
@@ -40,7 +43,7 @@ export async function followRun(session: Session, runId: string, follower: Follo
   return leavingItRunning(session, runId, async () => {
     for (;;) {
       // The run is read before its events: so the events of an ended run are complete.
-      const run = await patiently<RunBody>(session, apiPath('runs', runId));
+      const run = await patiently(session, 'getRun', { path: { runId } });
       if (run.version !== seenVersion) for (const event of await events.fresh()) await follower.onEvent(event);
       seenVersion = run.version;
       if (isTerminal(run.status)) return run;
@@ -54,20 +57,20 @@ export async function followRun(session: Session, runId: string, follower: Follo
 /** The events of a run, each told once. */
 class Timeline {
   readonly #session: Session;
-  readonly #path: string;
+  readonly #runId: string;
   #cursor: string | undefined;
   #lastSequence = -1;
 
   constructor(session: Session, runId: string) {
     this.#session = session;
-    this.#path = apiPath('runs', runId, 'events');
+    this.#runId = runId;
   }
 
   async fresh(): Promise<readonly EventBody[]> {
     const found: EventBody[] = [];
     for (;;) {
       const query = { limit: EVENTS_PER_PAGE, cursor: this.#cursor };
-      const page = await patiently<Page<EventBody>>(this.#session, this.#path, { query });
+      const page = await patiently(this.#session, 'listRunEvents', { path: { runId: this.#runId }, query });
       // The last page is read again next time, from where it began.
       found.push(...page.items.filter((event) => event.sequence > this.#lastSequence));
       this.#lastSequence = Math.max(this.#lastSequence, ...page.items.map((event) => event.sequence));
@@ -94,11 +97,11 @@ export interface LogOptions {
 export async function readLogs(session: Session, runId: string, options: LogOptions): Promise<void> {
   if (!options.follow) return readAttempt(session, runId, options.attempt, options);
   await leavingItRunning(session, runId, async () => {
-    let attempt = options.attempt ?? (await patiently<RunBody>(session, apiPath('runs', runId))).attempt;
+    let attempt = options.attempt ?? (await patiently(session, 'getRun', { path: { runId } })).attempt;
     for (;;) {
       // A cursor belongs to one attempt's log, so the attempt is named: otherwise a later one would be read from its middle.
       await readAttempt(session, runId, attempt, options);
-      const run = await patiently<RunBody>(session, apiPath('runs', runId));
+      const run = await patiently(session, 'getRun', { path: { runId } });
       if (options.attempt !== undefined || run.attempt <= attempt) return;
       attempt += 1;
       session.out.note(`Attempt ${attempt} of ${runId}:`);
@@ -112,17 +115,14 @@ async function readAttempt(
   attempt: number | undefined,
   { follow, onRecords }: LogOptions,
 ): Promise<void> {
-  const path = apiPath('runs', runId, 'logs');
+  const path = { runId };
   let cursor: string | undefined;
   for (;;) {
     const askedAt = performance.now();
     const query = { cursor, attempt };
     const page: LogPageBody = follow
-      ? await patiently(session, path, {
-          query: { ...query, wait: LONG_POLL_SECONDS },
-          longPollSeconds: LONG_POLL_SECONDS,
-        })
-      : await session.client.get(path, { query });
+      ? await patiently(session, 'getRunLogs', { path, query: { ...query, wait: LONG_POLL_SECONDS } })
+      : await session.client.call('getRunLogs', { path, query });
     await onRecords(page.items);
     const nothingNew = page.nextCursor === cursor || page.items.length === 0;
     if (page.complete || (!follow && nothingNew)) return;

@@ -1,12 +1,11 @@
-/** Finding agents and schedules by name, and lists that may have many pages. */
-import type { AgentBody } from '../core/contract/agents.ts';
-import type { ScheduleBody } from '../core/contract/schedules.ts';
-import { apiPath, type CandorClient, type Page, type Query } from './client.ts';
+/** Finding agents, schedules and principals by name, and lists that may have many pages. */
+import type { Arguments, Body, CandorClient, Listing, Page } from './client.ts';
 import { NotResolved } from './errors.ts';
 import type { Session } from './session.ts';
 import { inline } from './text.ts';
 
 const PAGE_SIZE_MAX = 100;
+const LARGEST = { query: { limit: PAGE_SIZE_MAX } } as const;
 
 /**
  * The id of an agent that is given by id or by its exact name. What looks like an id is taken for one.
@@ -14,24 +13,29 @@ const PAGE_SIZE_MAX = 100;
  */
 export async function agentId(client: CandorClient, reference: string): Promise<string> {
   if (/^agt_\w+$/.test(reference)) return reference;
-  return only('agent', reference, await named<AgentBody>(client, apiPath('agents'), reference), () => '');
+  return only('agent', reference, await named(client.pages('listAgents', LARGEST), reference), () => '');
 }
 
 /** As {@link agentId}. Two agents may have schedules of the same name: then only the id will do. */
 export async function scheduleId(client: CandorClient, reference: string): Promise<string> {
   if (/^sch_\w+$/.test(reference)) return reference;
-  const found = await named<ScheduleBody>(client, apiPath('schedules'), reference);
+  const found = await named(client.pages('listSchedules', LARGEST), reference);
   return only('schedule', reference, found, (schedule) => ` (of agent ${schedule.agentId})`);
 }
 
+/** As {@link agentId}. Principals need not differ in their names: then only the id will do. */
+export async function principalId(client: CandorClient, reference: string): Promise<string> {
+  if (/^(usr|sac|iam)_\w+$/.test(reference)) return reference;
+  const found = await named(client.pages('listPrincipals', LARGEST), reference);
+  return only('principal', reference, found, ({ kind, status }) => ` (${kind}, ${status})`);
+}
+
 async function named<T extends { readonly name: string }>(
-  client: CandorClient,
-  path: string,
+  pages: AsyncIterable<Page<T>>,
   name: string,
 ): Promise<readonly T[]> {
   const found: T[] = [];
-  for await (const page of client.pages<T>(path, { limit: PAGE_SIZE_MAX }))
-    found.push(...page.items.filter((item) => item.name === name));
+  for await (const page of pages) found.push(...page.items.filter((item) => item.name === name));
   return found;
 }
 
@@ -59,16 +63,30 @@ export interface ListOptions {
   readonly all?: true;
 }
 
+/** What a list is asked for with, apart from its pages. */
+interface ListRequest {
+  readonly path?: object;
+  readonly query?: object;
+}
+
 /** Prints one page of a list, or all of them as one. */
-export async function printList<T>(
+export async function printList<Name extends Listing>(
   session: Session,
-  path: string,
+  name: Name,
+  request: ListRequest,
   options: ListOptions,
-  render: (page: Page<T>) => string,
-  query: Query = {},
+  render: (page: Body<Name>) => string,
+): Promise<undefined> {
+  return printPage(session, await readList(session, name, request, options), render);
+}
+
+/** Prints what has been read of a list. */
+export async function printPage<P extends Page<unknown>>(
+  session: Session,
+  page: P,
+  render: (page: P) => string,
 ): Promise<undefined> {
   const { out, json } = session;
-  const page = await readList<T>(session, path, options, query);
   if (json) return void (await out.json(page));
   if (page.items.length === 0) out.note(page.nextCursor === undefined ? 'There are none.' : 'None on this page.');
   else await out.line(render(page));
@@ -76,27 +94,32 @@ export async function printList<T>(
 }
 
 /** One page of a list, or all of them as one. */
-export async function readList<T>(
+export async function readList<Name extends Listing>(
   { client }: Session,
-  path: string,
+  name: Name,
+  { path, query }: ListRequest,
   { limit, cursor, all }: ListOptions,
-  query: Query = {},
-): Promise<Page<T>> {
-  if (all) return wholeList<T>(client, path, { ...query, limit: PAGE_SIZE_MAX });
-  return client.get<Page<T>>(path, { query: { ...query, limit, cursor } });
+): Promise<Body<Name>> {
+  const page = all ? { limit: PAGE_SIZE_MAX } : { limit, cursor };
+  const request = [{ path, query: { ...query, ...page } }] as unknown as Arguments<Name>;
+  return all ? wholeList(client, name, request) : client.call(name, ...request);
 }
 
 export function noteMore({ out }: Session, page: Page<unknown>): undefined {
   if (page.nextCursor !== undefined) out.note(`There are more: add --all, or --cursor ${page.nextCursor}`);
 }
 
-async function wholeList<T>(client: CandorClient, path: string, query: Query): Promise<Page<T>> {
-  const items: T[] = [];
-  let last: Page<T> = { items };
-  for await (const page of client.pages<T>(path, query)) {
+async function wholeList<Name extends Listing>(
+  client: CandorClient,
+  name: Name,
+  request: Arguments<Name>,
+): Promise<Body<Name>> {
+  const items: unknown[] = [];
+  let last: Page<unknown> = { items };
+  for await (const page of client.pages(name, ...request)) {
     items.push(...page.items);
     last = page;
   }
   const { nextCursor: _, ...rest } = last;
-  return { ...rest, items };
+  return { ...rest, items } as unknown as Body<Name>;
 }

@@ -74,6 +74,8 @@ const SETTINGS = {
   cancelEscalateSeconds: seconds(120),
   /** A draining VM that still exists after this is terminated. */
   drainSeconds: seconds(30),
+  /** A request that may be held back is held back no longer, whatever it asks for; API Gateway gives up after 30 s. */
+  maxWaitSeconds: rule(20, (value) => isNumber(value) && value >= 0 && value <= 20, 'must be a number from 0 to 20'),
   runnerTokenSeconds: seconds(3600),
   /** A repeat of a request is told from a new one for so long, by its Idempotency-Key. */
   idempotencyKeySeconds: seconds(24 * 3600),

@@ -2,10 +2,8 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { identify, isAlive } from '../adapters/local/procfs.ts';
-import { apiPath, type CandorClient } from '../cli/client.ts';
-import type { AgentBody } from '../core/contract/agents.ts';
-import { type EventBody, isTerminal, type LogPageBody, type RunBody } from '../core/contract/runs.ts';
-import type { OccurrenceBody, ScheduleBody } from '../core/contract/schedules.ts';
+import type { CandorClient } from '../cli/client.ts';
+import { type EventBody, isTerminal, type RunBody } from '../core/contract/runs.ts';
 import { type Checks, countIn, newNonce, recount } from './checks.ts';
 
 export interface Stage {
@@ -23,15 +21,17 @@ const SECONDS_AHEAD = 3;
 
 export async function scheduledDigest({ client, checks }: Stage): Promise<void> {
   say('\n1. An agent that reads this repository, scheduled once in a few seconds and every weekday at 07:30 in Berlin');
-  const agent = await client.post<AgentBody>('/v1/agents', {
+  const agent = await client.call('createAgent', {
     body: { name: 'repository-digest', command: [process.execPath, DIGEST], limits: { runTimeout: 'PT1M' } },
   });
   const input = { repository: REPOSITORY, nonce: newNonce() };
   const at = new Date(Math.ceil(Date.now() / 1000) * 1000 + SECONDS_AHEAD * 1000).toISOString();
-  const once = await client.post<ScheduleBody>(apiPath('agents', agent.id, 'schedules'), {
+  const once = await client.call('createSchedule', {
+    path: { agentId: agent.id },
     body: { name: 'digest, once', cadence: { at }, input },
   });
-  const weekdays = await client.post<ScheduleBody>(apiPath('agents', agent.id, 'schedules'), {
+  const weekdays = await client.call('createSchedule', {
+    path: { agentId: agent.id },
     body: { name: 'digest, weekdays', cadence: { cron: '30 7 * * 1-5', timezone: 'Europe/Berlin' }, input },
   });
   say(`   agent ${agent.id}`);
@@ -56,7 +56,7 @@ export async function scheduledDigest({ client, checks }: Stage): Promise<void> 
     events.every((event, index) => event.sequence === index + 1),
     `${events.length} events without a gap`,
   );
-  const after = await client.get<ScheduleBody>(apiPath('schedules', once.id));
+  const after = await client.call('getSchedule', { path: { scheduleId: once.id } });
   checks.that(
     after.status === 'completed' && !after.overdue,
     'the one-off schedule is completed, and not overdue',
@@ -68,9 +68,7 @@ export async function scheduledDigest({ client, checks }: Stage): Promise<void> 
 async function dispatched(client: CandorClient, scheduleId: string): Promise<string> {
   const limit = Date.now() + LIMIT_MS;
   for (;;) {
-    const { items } = await client.get<{ items: readonly OccurrenceBody[] }>(
-      apiPath('schedules', scheduleId, 'occurrences'),
-    );
+    const { items } = await client.call('listOccurrences', { path: { scheduleId } });
     const [first] = items;
     if (first?.runId !== undefined) return first.runId;
     if (first !== undefined) throw new Error(`the occurrence was ${first.disposition}: ${first.reason ?? ''}`);
@@ -83,16 +81,16 @@ export async function cancelledRun({ client, checks }: Stage): Promise<void> {
   say('\n4. A long run that will not listen to SIGINT, cancelled with proof');
   const stubborn =
     'process.on("SIGINT", () => console.log("ignoring SIGINT")); console.log("working"); setInterval(() => {}, 1000)';
-  const agent = await client.post<AgentBody>('/v1/agents', {
+  const agent = await client.call('createAgent', {
     body: { name: 'long-worker', command: [process.execPath, '-e', stubborn] },
   });
-  const { id } = await client.post<RunBody>(apiPath('agents', agent.id, 'runs'), { body: { input: null } });
+  const { id } = await client.call('createRun', { path: { agentId: agent.id }, body: { input: null } });
   const pid = await follow(client, id, (run) => run.status === 'running').then(() => pidOf(client, id));
   await untilLogged(client, id, 'working');
   const before = identify(pid);
   say(`   process ${pid} is ${before === undefined ? 'not there' : 'alive'}; asking for its end`);
   checks.that(before !== undefined, 'the process was alive before the cancel');
-  await client.post<RunBody>(apiPath('runs', id, 'cancel'), { body: { reason: 'the demo has seen enough' } });
+  await client.call('cancelRun', { path: { runId: id }, body: { reason: 'the demo has seen enough' } });
   const run = await follow(client, id);
   showEvidence(run);
   say('\n   Checked:');
@@ -119,7 +117,7 @@ async function follow(
   const limit = Date.now() + LIMIT_MS;
   for (;;) {
     // The run first: what has happened by then is in the events that are read after it.
-    const run = await client.get<RunBody>(apiPath('runs', runId));
+    const run = await client.call('getRun', { path: { runId } });
     for (const event of (await allEvents(client, runId)).slice(shown.get(runId) ?? 0)) {
       shown.set(runId, event.sequence);
       say(`   ${event.at}  ${event.type.padEnd(24)} ${detailOf(event)}`);
@@ -137,9 +135,7 @@ function detailOf(event: EventBody): string {
 }
 
 async function allEvents(client: CandorClient, runId: string): Promise<readonly EventBody[]> {
-  return (
-    await client.get<{ items: readonly EventBody[] }>(apiPath('runs', runId, 'events'), { query: { limit: 100 } })
-  ).items;
+  return (await client.call('listRunEvents', { path: { runId }, query: { limit: 100 } })).items;
 }
 
 async function pidOf(client: CandorClient, runId: string): Promise<number> {
@@ -151,7 +147,7 @@ async function pidOf(client: CandorClient, runId: string): Promise<number> {
 async function untilLogged(client: CandorClient, runId: string, text: string): Promise<void> {
   const limit = Date.now() + LIMIT_MS;
   for (;;) {
-    const page = await client.get<LogPageBody>(apiPath('runs', runId, 'logs'));
+    const page = await client.call('getRunLogs', { path: { runId } });
     if (page.items.some((record) => record.text?.includes(text))) return;
     if (Date.now() > limit) throw new Error(`run ${runId} never printed "${text}"`);
     await client.pause(POLL_MS);
@@ -159,7 +155,7 @@ async function untilLogged(client: CandorClient, runId: string, text: string): P
 }
 
 async function showLogs(client: CandorClient, runId: string): Promise<void> {
-  const page = await client.get<LogPageBody>(apiPath('runs', runId, 'logs'));
+  const page = await client.call('getRunLogs', { path: { runId } });
   for (const record of page.items)
     for (const line of (record.text ?? '').split('\n').filter(Boolean))
       say(`   ${record.stream} +${Math.round(record.atMs)} ms  ${line}`);

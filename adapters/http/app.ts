@@ -1,12 +1,16 @@
 /** The HTTP API as one Hono app, for the Lambda and for `candor dev`: routes, headers that every answer has, problems. */
 import { randomUUID } from 'node:crypto';
 import { type Context, Hono } from 'hono';
+import * as z from 'zod';
 import { CandorError } from '../../core/errors.ts';
 import type { Ports, Rates } from '../../core/ports.ts';
 import { json } from './answers.ts';
 import type { Authenticate } from './authenticate.ts';
-import { openApiDocument } from './openapi.ts';
+import { answers } from './declare.ts';
+import { EXAMPLES } from './examples.ts';
+import { type OpenApi, openApiDocument, type RouteGroup } from './openapi.ts';
 import { problemResponse } from './problem.ts';
+import { CONTENT_SECURITY_POLICY, referencePage } from './reference/page.ts';
 import { type Route, route, type Server } from './route.ts';
 import { accessRoutes } from './routes/access.ts';
 import { agentRoutes } from './routes/agents.ts';
@@ -38,37 +42,95 @@ export interface Features {
 
 const ALL_FEATURES: Features = { schedules: true };
 
-const documentRoute = route({
-  operation: 'getOpenApi',
-  method: 'GET',
-  path: '/v1/openapi.json',
-  access: 'public',
-  handle: async () => json(publicDocument()),
-});
-
-/** Every route that there can be: what is documented, whichever features are on. */
-export const ROUTES: readonly Route[] = [
-  documentRoute,
-  ...systemRoutes,
-  ...agentRoutes,
-  ...scheduleRoutes,
-  ...occurrenceRoutes,
-  ...runRoutes,
-  ...vmRoutes,
-  ...webhookRoutes,
-  ...accessRoutes,
-  ...eventRoutes,
-  ...auditLogRoutes,
-  ...runnerRoutes,
+const documentRoutes: readonly Route[] = [
+  route({
+    operation: 'getOpenApi',
+    summary: 'This document, as the server has it.',
+    method: 'GET',
+    path: '/v1/openapi.json',
+    access: 'public',
+    answers: answers.json('The OpenAPI document.', z.looseObject({ openapi: z.string() })),
+    handle: async () => json(publicDocument()),
+  }),
+  route({
+    operation: 'getReference',
+    summary: 'The document as a page for people.',
+    method: 'GET',
+    path: '/v1/reference',
+    access: 'public',
+    answers: answers.page('text/html', 'The page.'),
+    handle: async () =>
+      new Response(reference(), {
+        headers: {
+          'Content-Type': 'text/html; charset=utf-8',
+          'Content-Security-Policy': CONTENT_SECURITY_POLICY,
+        },
+      }),
+  }),
 ];
 
-/** What API clients may build on; runners have their own door. */
-export const publicDocument = () => openApiDocument(ROUTES.filter((each) => each.path.startsWith('/v1/')));
+/** What API clients may build on. */
+export const PUBLIC_GROUPS: readonly RouteGroup[] = [
+  { tag: 'Agents', description: 'How each is started, what it needs, its limits.', routes: agentRoutes },
+  {
+    tag: 'Schedules',
+    description: 'Promises to run an agent at certain times.',
+    routes: scheduleRoutes,
+    switchable: true,
+  },
+  {
+    tag: 'Occurrences',
+    description: 'What became of each time at which a schedule should fire.',
+    routes: occurrenceRoutes,
+    switchable: true,
+  },
+  { tag: 'Runs', description: 'Pieces of work: start, look at, follow and cancel them.', routes: runRoutes },
+  { tag: 'VMs', description: 'The machines that host runs.', routes: vmRoutes },
+  {
+    tag: 'Webhooks',
+    description: 'Who is told of events, what was sent to them, and how that went.',
+    routes: webhookRoutes,
+  },
+  {
+    tag: 'Events',
+    description: 'The feed of everything that changes, and the log of who changed it.',
+    routes: [...eventRoutes, ...auditLogRoutes],
+  },
+  {
+    tag: 'Access',
+    description: 'Who may call, with what role, and the keys of service accounts.',
+    routes: accessRoutes,
+  },
+  {
+    tag: 'System',
+    description: 'Whether it answers, and what its parts say of themselves.',
+    routes: [...documentRoutes, ...systemRoutes],
+  },
+];
+
+/** Runners have their own door. */
+export const RUNNER_GROUP: RouteGroup = { tag: 'Runners', description: 'The door of runners.', routes: runnerRoutes };
+
+/** Every route that there can be: what is documented, whichever features are on. */
+export const ROUTES: readonly Route[] = [...PUBLIC_GROUPS, RUNNER_GROUP].flatMap(({ routes }) => routes);
+
+let made: OpenApi | undefined;
+/** Made once: it is the same for as long as the program is. */
+export function publicDocument(): OpenApi {
+  made ??= openApiDocument(PUBLIC_GROUPS, EXAMPLES);
+  return made;
+}
 
 function routesOf(features: Features): readonly Route[] {
   if (features.schedules) return ROUTES;
   const off = new Set<Route>([...scheduleRoutes, ...occurrenceRoutes]);
   return ROUTES.filter((route) => !off.has(route));
+}
+
+let page: string | undefined;
+function reference(): string {
+  page ??= referencePage(publicDocument());
+  return page;
 }
 
 export function createApp(options: AppOptions): Hono {
@@ -91,7 +153,8 @@ export function createApp(options: AppOptions): Hono {
     measure(ports, context, ports.time.now() - begunAt);
     const { headers } = context.res;
     headers.set('X-Request-Id', context.get('requestId'));
-    for (const [name, value] of SECURITY_HEADERS) headers.set(name, value);
+    // A page for people brings a policy of its own.
+    for (const [name, value] of SECURITY_HEADERS) if (!headers.has(name)) headers.set(name, value);
     if (new URL(context.req.url).protocol === 'https:') headers.set(...HTTPS_ONLY);
   });
   for (const path of new Set(served.map((route) => route.path))) {

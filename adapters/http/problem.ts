@@ -2,25 +2,9 @@
  * Errors as problem+json (RFC 9457): the only place that maps error codes to HTTP. An error that is not a
  * {@link CandorError} is a programming error: the caller learns its request id, the log learns the rest.
  */
-import { CandorError, ERROR_CODES, type ErrorCode, type FieldError, isRetryable } from '../../core/errors.ts';
+import { CandorError, ERROR_CODES, type ErrorCode, isRetryable } from '../../core/errors.ts';
 import type { Log } from '../../core/ports.ts';
-
-/** What a problem tells. Facts of the error stand beside these members, under their own names. */
-export interface ProblemBody {
-  /** `urn:candor:problem:<code>`: stable, and not meant to be fetched. */
-  readonly type: string;
-  readonly title: string;
-  readonly status: number;
-  readonly detail: string;
-  readonly code: ErrorCode;
-  readonly errors?: readonly FieldError[];
-  /** What the caller can do about it, as an imperative sentence. */
-  readonly remedy: string;
-  /** Whether the same request may succeed later. */
-  readonly retryable: boolean;
-  readonly requestId: string;
-  readonly instance: string;
-}
+import type { ProblemBody } from './problemSchema.ts';
 
 export interface ProblemContext {
   readonly requestId: string;

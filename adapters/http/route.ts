@@ -11,10 +11,11 @@ import type { Caller, Identity } from '../../core/access/principals.ts';
 import type { PrincipalCaller } from '../../core/agents/service.ts';
 import { isChange, recorded } from '../../core/auditLog/record.ts';
 import type { CoreConfig } from '../../core/config.ts';
-import { CandorError, NotFound } from '../../core/errors.ts';
+import { CandorError, type ErrorCode, NotFound } from '../../core/errors.ts';
 import { type IdPrefix, idPattern } from '../../core/ids.ts';
 import type { Ports, Rates, TokenClaims } from '../../core/ports.ts';
 import { type Authenticate, readIdentity, readRunner } from './authenticate.ts';
+import type { AnswerSpec } from './declare.ts';
 import { type KeyHolder, respondOnce } from './idempotency.ts';
 import { originOf } from './origin.ts';
 import { type ReadBody, readBody, readIdempotencyKey, readQuery } from './parse.ts';
@@ -48,6 +49,9 @@ export interface Server {
 }
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+/** `for_changes`: required, unless the request only asks what it would do. */
+export type IfMatch = 'required' | 'for_changes' | 'honoured';
 
 export interface BodySpec<Schema extends z.ZodType> {
   readonly schema: Schema;
@@ -93,8 +97,16 @@ type RouteSpec<A extends Access, Query extends z.ZodType, Body extends z.ZodType
 > & {
   /** Its name, which says who may ask for it. */
   readonly operation: Operation;
+  /** What it does, in a sentence, and more where a sentence will not do. */
+  readonly summary: string;
+  readonly description?: string;
   readonly path: string;
   readonly access: A;
+  /** Whether If-Match must be sent, or is looked at where it is. */
+  readonly ifMatch?: IfMatch;
+  readonly answers: readonly AnswerSpec[];
+  /** Errors that do not follow from what it takes. */
+  readonly problems?: readonly ErrorCode[];
   readonly query?: Query;
   readonly body?: BodySpec<Body>;
   /** Said to whoever uses a method that the resource does not take. */
@@ -104,9 +116,16 @@ type RouteSpec<A extends Access, Query extends z.ZodType, Body extends z.ZodType
 
 export interface Route {
   readonly operation: Operation;
+  readonly summary: string;
+  readonly description?: string;
   readonly method: Method;
   readonly path: string;
   readonly access: Access;
+  readonly ifMatch?: IfMatch;
+  readonly answers: readonly AnswerSpec[];
+  readonly problems: readonly ErrorCode[];
+  /** Whether an Idempotency-Key counts, and whether what it answers a repeat is without the secret. */
+  readonly keyed: 'never' | 'kept' | 'secret';
   readonly refusal?: string;
   /** What validates the request, for the document that tells of it. */
   readonly query?: z.ZodType;
@@ -114,18 +133,29 @@ export interface Route {
   readonly serve: (server: Server, context: Context) => Promise<Response>;
 }
 
+const keyedBy = <C>(repeat: Repeat<C> | undefined): Route['keyed'] => {
+  if (repeat === undefined || repeat === 'harmless') return 'never';
+  return 'secret' in repeat ? 'secret' : 'kept';
+};
+
 /** Checks in this order: credential, ids of the path, query, body. */
 export function route<
   A extends Access,
   Query extends z.ZodType = typeof NoQuery,
   Body extends z.ZodType = typeof NoBody,
 >(spec: RouteSpec<A, Query, Body>): Route {
-  const { operation, method, path, access, refusal } = spec;
+  const { operation, summary, description, method, path, access, ifMatch, answers, problems = [], refusal } = spec;
   return {
     operation,
+    summary,
+    ...(description !== undefined && { description }),
     method,
     path,
     access,
+    ...(ifMatch !== undefined && { ifMatch }),
+    answers,
+    problems,
+    keyed: keyedBy(spec.repeat),
     ...(refusal !== undefined && { refusal }),
     ...(spec.query !== undefined && { query: spec.query }),
     ...(spec.body !== undefined && { body: { schema: spec.body.schema, optional: spec.body.optional === true } }),

@@ -1,8 +1,7 @@
 /** `candor agents …` */
 import type { Command } from 'commander';
-import type { AgentBody } from '../../core/contract/agents.ts';
+import type { AgentBody, AgentCreateInput } from '../../core/contract/agents.ts';
 import { readObject } from '../arguments.ts';
-import { apiPath } from '../client.ts';
 import { UsageError } from '../errors.ts';
 import { agentDetail, agentTable } from '../render/agents.ts';
 import { agentId, type ListOptions, printList } from '../resources.ts';
@@ -20,10 +19,13 @@ export function addAgentCommands(program: Command, host: Host): void {
   const agents = group(program, 'agents', 'registered workers: how each is started, and its limits');
   addCreate(agents, host);
   host.serve<ListOptions>(pageOptions(subcommand(agents, 'list', 'list the agents')), (session, _, options) =>
-    printList<AgentBody>(session, apiPath('agents'), options, (page) => agentTable(session.out.paint, page)),
+    printList(session, 'listAgents', {}, options, (page) => agentTable(session.out.paint, page)),
   );
   host.serve(subcommand(agents, 'get <agent>', 'show an agent, by its id or name'), async (session, [reference = '']) =>
-    printAgent(session, await session.client.get(apiPath('agents', await agentId(session.client, reference)))),
+    printAgent(
+      session,
+      await session.client.call('getAgent', { path: { agentId: await agentId(session.client, reference) } }),
+    ),
   );
   addUpdate(agents, host);
   const remove = subcommand(agents, 'delete <agent>', 'delete an agent that no schedule uses').option(
@@ -58,7 +60,11 @@ function addCreate(agents: Command, host: Host): void {
     );
     checkComplete(fields);
     const { idempotencyKey } = options;
-    const agent = await session.client.post<AgentBody>(apiPath('agents'), { body: fields, idempotencyKey });
+    // Whether the fields are what they should be, the server says.
+    const agent = await session.client.call('createAgent', {
+      body: fields as unknown as AgentCreateInput,
+      idempotencyKey,
+    });
     await printAgent(session, agent);
     session.out.note(`To run it once: candor runs create --agent ${agent.id} --wait`);
     return undefined;
@@ -92,12 +98,13 @@ function addUpdate(agents: Command, host: Host): void {
     if (command.length === 0 && !Object.keys(changes).some((name) => name !== 'json' && name !== 'dataDir'))
       throw new UsageError('Nothing to change is named.', { remedy: 'See candor agents update --help.' });
     const file = options.file === undefined ? {} : await readObject(options.file);
-    const path = apiPath('agents', await agentId(session.client, reference));
-    const present = await session.client.get<AgentBody>(path);
+    const id = await agentId(session.client, reference);
+    const path = { agentId: id };
+    const present = await session.client.call('getAgent', { path });
     const body = { ...file, ...agentFields(options, command, { ...present, ...file }) };
     const version = ifMatch ?? String(present.version);
-    const agent = await changing(session, path, version, () =>
-      session.client.patch<AgentBody>(path, { body, ifMatch: version }),
+    const agent = await changing(session, { kind: 'agent', id }, version, () =>
+      session.client.call('updateAgent', { path, body, ifMatch: version }),
     );
     return printAgent(session, agent);
   });

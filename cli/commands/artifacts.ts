@@ -1,8 +1,7 @@
 /** `candor runs artifacts, artifact`: the files that a run has left. */
 import { createHash } from 'node:crypto';
 import type { Command } from 'commander';
-import { type ArtifactBody, isTerminal, type RunBody } from '../../core/contract/runs.ts';
-import { apiPath } from '../client.ts';
+import { type ArtifactBody, isTerminal } from '../../core/contract/runs.ts';
 import { NotResolved, StrangeAnswer, UsageError } from '../errors.ts';
 import { downloadTarget, writeWhole } from '../files.ts';
 import type { Output } from '../output.ts';
@@ -15,7 +14,7 @@ import { examples, subcommand } from './options.ts';
 export function addArtifacts(runs: Command, host: Host): void {
   const list = subcommand(runs, 'artifacts <run>', 'the files that it has left');
   host.serve(list, async ({ client, out, json }, [id = '']) => {
-    const { artifacts = [], status, asOf } = await client.get<RunBody>(apiPath('runs', id));
+    const { artifacts = [], status, asOf } = await client.call('getRun', { path: { runId: id } });
     if (json) return void (await out.json({ items: artifacts, asOf }));
     if (artifacts.length > 0) return void (await out.line(artifactTable(out.paint, artifacts)));
     out.note(isTerminal(status) ? 'There are none.' : 'There are none yet: the run has not ended.');
@@ -33,7 +32,7 @@ export function addArtifacts(runs: Command, host: Host): void {
   host.serve<{ readonly output?: string }>(one, async (session, [id = '', path = ''], { output }) => {
     const target = output === undefined || output === '-' ? undefined : await downloadTarget(output);
     const artifact = await findArtifact(session, id, path);
-    const response = await session.client.open(apiPath('runs', id, 'artifacts', 'content'), { path });
+    const response = await session.client.openArtifact(id, path);
     const content = checked(session.client.bodyOf(response), artifact);
     if (target === undefined) return void (await printContent(session.out, content, artifact));
     await writeWhole(target, content);
@@ -44,7 +43,7 @@ export function addArtifacts(runs: Command, host: Host): void {
 }
 
 async function findArtifact({ client }: Session, runId: string, path: string): Promise<ArtifactBody> {
-  const { artifacts = [], status } = await client.get<RunBody>(apiPath('runs', runId));
+  const { artifacts = [], status } = await client.call('getRun', { path: { runId } });
   const found = artifacts.find((each) => each.path === path);
   if (found !== undefined) return found;
   const yet = isTerminal(status) ? '' : ' yet: it has not ended';

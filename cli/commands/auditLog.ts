@@ -1,7 +1,6 @@
 /** `candor audit-log`: who changed what. */
 import type { Command } from 'commander';
 import type { AuditLogEntryBody } from '../../core/contract/auditLog.ts';
-import { apiPath } from '../client.ts';
 import { type ListOptions, printList } from '../resources.ts';
 import type { Host } from '../session.ts';
 import { absolute, inline, table } from '../text.ts';
@@ -22,13 +21,8 @@ export function addAuditLogCommand(program: Command, host: Host): void {
   examples(log, 'candor audit-log --resource sch_…', 'candor audit-log --by usr_admin --all --json');
   host.serve<AuditLogOptions>(log, (session, _, options) => {
     const { by, operation, resource } = options;
-    return printList<AuditLogEntryBody>(
-      session,
-      apiPath('audit-log'),
-      options,
-      (page) =>
-        table(session.out.paint, ['AT', 'BY', 'OPERATION', 'CHANGED', 'FROM', 'REQUEST'], page.items.map(cells)),
-      { by, operation, resource },
+    return printList(session, 'listAuditLog', { query: { by, operation, resource } }, options, (page) =>
+      table(session.out.paint, ['AT', 'BY', 'OPERATION', 'CHANGED', 'FROM', 'REQUEST'], page.items.map(cells)),
     );
   });
 }

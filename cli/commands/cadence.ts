@@ -1,6 +1,10 @@
 /** The cadence of a schedule, from its options. */
 import type { CadenceBody } from '../../core/contract/schedules.ts';
+import type { Operations } from '../client.ts';
 import { UsageError } from '../errors.ts';
+
+/** As it is sent. */
+type Cadence = Operations['createSchedule']['body']['cadence'];
 
 export interface CadenceOptions {
   readonly cron?: string;
@@ -17,7 +21,7 @@ export const CADENCE_REMEDY = 'Give one of: --cron EXPR --timezone TZ, --every D
  * @param present what stands: where its kind stays, so does what the options leave out
  * @throws UsageError where the options do not fit together
  */
-export function cadenceOf(options: CadenceOptions, present?: CadenceBody): object | undefined {
+export function cadenceOf(options: CadenceOptions, present?: CadenceBody): Cadence | undefined {
   const { cron, timezone, every, startAt, at } = options;
   const kinds = Object.entries({ cron, every, at }).filter(([, value]) => value !== undefined);
   if (kinds.length > 1)
@@ -47,22 +51,26 @@ function everyCadence(
   every: string | undefined,
   startAt: string | undefined,
   present: CadenceBody | undefined,
-): object {
+): Cadence {
   const standing = present !== undefined && 'every' in present ? present.every : undefined;
-  return { every: every ?? standing, ...(startAt !== undefined && { startAt }) };
+  return { every: every ?? standing ?? '', ...(startAt !== undefined && { startAt }) };
 }
 
-function cronCadence(cron: string | undefined, timezone: string | undefined, present: CadenceBody | undefined): object {
+function cronCadence(
+  cron: string | undefined,
+  timezone: string | undefined,
+  present: CadenceBody | undefined,
+): Cadence {
   const standing = present !== undefined && 'cron' in present ? present : undefined;
   const zone = timezone ?? standing?.timezone;
   // A guess would be right on the machine of whoever types and wrong for everybody else.
   if (zone === undefined)
     throw new UsageError('--cron needs --timezone.', { remedy: 'Name one, such as --timezone Europe/Berlin or UTC.' });
-  return { cron: cron ?? standing?.cron, timezone: zone };
+  return { cron: cron ?? standing?.cron ?? '', timezone: zone };
 }
 
-function atCadence(at: string | undefined, timezone: string | undefined, present: CadenceBody | undefined): object {
+function atCadence(at: string | undefined, timezone: string | undefined, present: CadenceBody | undefined): Cadence {
   const standing = present !== undefined && 'at' in present ? present : undefined;
   const zone = timezone ?? standing?.timezone;
-  return { at: at ?? standing?.at, ...(zone !== undefined && { timezone: zone }) };
+  return { at: at ?? standing?.at ?? '', ...(zone !== undefined && { timezone: zone }) };
 }

@@ -1,11 +1,27 @@
 /** Changes of a resource on the condition of its version, and what to say when it has moved on. */
-import { apiPath } from '../client.ts';
+import type { CandorClient } from '../client.ts';
 import { ApiProblem, UsageError } from '../errors.ts';
 import type { Session } from '../session.ts';
 
-interface Versioned {
+/** What is to be changed. */
+export interface Subject {
+  readonly kind: 'agent' | 'schedule' | 'vm' | 'webhook' | 'principal';
   readonly id: string;
-  readonly version: number;
+}
+
+function standing(client: CandorClient, { kind, id }: Subject): Promise<{ readonly version: number }> {
+  switch (kind) {
+    case 'agent':
+      return client.call('getAgent', { path: { agentId: id } });
+    case 'schedule':
+      return client.call('getSchedule', { path: { scheduleId: id } });
+    case 'webhook':
+      return client.call('getWebhook', { path: { webhookId: id } });
+    case 'principal':
+      return client.call('getPrincipal', { path: { principalId: id } });
+    case 'vm':
+      return client.call('getVm', { path: { vmId: id } });
+  }
 }
 
 /** Checks what `--if-match` says. */
@@ -19,12 +35,17 @@ export function checkedIfMatch(text: string | undefined): string | undefined {
 }
 
 /** Sends a change, and where the version was stale says which one stands now. */
-export async function changing<T>(session: Session, path: string, sent: string, work: () => Promise<T>): Promise<T> {
+export async function changing<T>(
+  session: Session,
+  subject: Subject,
+  sent: string,
+  work: () => Promise<T>,
+): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof ApiProblem) || error.problem.status !== 412) throw error;
-    const current = await currentVersion(session, path, error);
+    const current = await currentVersion(session, subject, error);
     throw new ApiProblem({
       ...error.problem,
       ...(current !== undefined && { currentVersion: current }),
@@ -34,10 +55,10 @@ export async function changing<T>(session: Session, path: string, sent: string, 
   }
 }
 
-async function currentVersion(session: Session, path: string, error: ApiProblem): Promise<unknown> {
+async function currentVersion({ client }: Session, subject: Subject, error: ApiProblem): Promise<unknown> {
   const told = error.problem.currentVersion ?? error.etag?.replace(/^"(.*)"$/, '$1');
   if (told !== undefined) return told;
-  return session.client.get<Versioned>(path).then(
+  return standing(client, subject).then(
     (body) => body.version,
     () => undefined,
   );
@@ -56,12 +77,15 @@ export async function deleteResource(
   options: DeleteOptions,
 ): Promise<undefined> {
   const { client, out, json } = session;
-  const path = apiPath(`${kind}s`, id);
-  const ifMatch = checkedIfMatch(options.ifMatch) ?? String((await client.get<Versioned>(path)).version);
-  const query = options.cancelRuns ? { cancelRuns: true } : {};
-  const answer = await changing(session, path, ifMatch, () =>
-    client.delete<{ readonly status?: string }>(path, { ifMatch, query }),
-  );
+  const subject = { kind, id };
+  const ifMatch = checkedIfMatch(options.ifMatch) ?? String((await standing(client, subject)).version);
+  const query = options.cancelRuns ? ({ cancelRuns: 'true' } as const) : {};
+  const answer = await changing(session, subject, ifMatch, async () => {
+    if (kind === 'webhook') return client.call('deleteWebhook', { path: { webhookId: id }, ifMatch });
+    return kind === 'agent'
+      ? client.call('deleteAgent', { path: { agentId: id }, ifMatch, query })
+      : client.call('deleteSchedule', { path: { scheduleId: id }, ifMatch, query });
+  });
   if (json && answer !== undefined) await out.json(answer);
   else if (answer?.status === 'deleting') out.note(`${id} is being deleted: it is gone when its live runs have ended.`);
   else out.note(`Deleted ${kind} ${id}.`);

@@ -2,8 +2,6 @@
 import { readFile, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import type { Command } from 'commander';
-import type { AuditBody, SystemBody } from '../../core/contract/system.ts';
-import { apiPath } from '../client.ts';
 import {
   auditFinding,
   clockFinding,
@@ -37,18 +35,18 @@ async function ofServer(session: Session): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   const reached = await asked(findings, 'server', async () => {
     const sentAt = Date.now();
-    const { asOf } = await client.get<{ readonly asOf: string }>(apiPath('health'));
+    const { asOf } = await client.call('getHealth');
     const answeredAt = Date.now();
     findings.push({ check: 'server', level: 'ok', detail: `it answers in ${answeredAt - sentAt} ms` });
     findings.push(clockFinding(Date.parse(asOf), sentAt, answeredAt));
   });
   if (!reached) return findings;
   await asked(findings, 'token', async () => {
-    const system = await client.get<SystemBody>(apiPath('system'));
+    const system = await client.call('getSystem');
     findings.push({ check: 'token', level: 'ok', detail: 'the server takes it' });
     findings.push(schemaFinding(system, await schemaOf(session.dataDir)));
     findings.push(...system.parts.map(partFinding), ...poisonFinding(system));
-    findings.push(auditFinding(await client.get<AuditBody>(apiPath('system', 'audit'))));
+    findings.push(auditFinding(await client.call('getAudit')));
   });
   return findings;
 }

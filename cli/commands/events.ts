@@ -1,11 +1,13 @@
 /** `candor events`: everything that changes, as it changes. */
 import type { Command } from 'commander';
 import { FEED_WAIT_SECONDS_MAX, type FeedBody, type FeedEventBody } from '../../core/contract/feed.ts';
-import { apiPath, type Query } from '../client.ts';
+import type { Operations } from '../client.ts';
 import { eventLine } from '../render/runs.ts';
 import { agentId, scheduleId } from '../resources.ts';
 import type { Host, Session } from '../session.ts';
 import { examples, subcommand } from './options.ts';
+
+type Query = Operations['listEvents']['query'];
 
 interface EventsOptions {
   readonly follow?: true;
@@ -67,12 +69,10 @@ async function filterOf({ client }: Session, { type, agent, schedule, run }: Eve
 
 /** While it follows, the server may be away for a while: it goes on from where it was. */
 function readPage({ client, out }: Session, query: Query, follow: boolean): Promise<FeedBody> {
-  const path = apiPath('events');
-  if (!follow) return client.get<FeedBody>(path, { query });
-  const options = { query: { ...query, wait: FEED_WAIT_SECONDS_MAX }, longPollSeconds: FEED_WAIT_SECONDS_MAX };
-  return client.getPersistently<FeedBody>(path, options, (error) =>
-    out.note(`${error.message} Trying again until it does.`),
-  );
+  if (!follow) return client.call('listEvents', { query });
+  return client.callPersistently((error) => out.note(`${error.message} Trying again until it does.`), 'listEvents', {
+    query: { ...query, wait: FEED_WAIT_SECONDS_MAX },
+  });
 }
 
 const print = ({ out, json }: Session, event: FeedEventBody): Promise<void> =>

@@ -1,9 +1,7 @@
 /** `candor vms`, `candor system`, `candor audit`, `candor health` and `candor dev`. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { VmBody } from '../../core/contract/runs.ts';
-import type { AuditBody, SystemBody } from '../../core/contract/system.ts';
 import { wholeNumber } from '../arguments.ts';
-import { apiPath } from '../client.ts';
 import { EXIT } from '../errors.ts';
 import { Output } from '../output.ts';
 import { auditText, systemTable } from '../render/system.ts';
@@ -19,10 +17,10 @@ import { examples, group, pageOptions, subcommand } from './options.ts';
 export function addVmCommands(program: Command, host: Host): void {
   const vms = group(program, 'vms', 'the machines that host runs');
   host.serve<ListOptions>(pageOptions(subcommand(vms, 'list', 'list the VMs, newest first')), (session, _, options) =>
-    printList<VmBody>(session, apiPath('vms'), options, (page) => vmTable(session.out.paint, page)),
+    printList(session, 'listVms', {}, options, (page) => vmTable(session.out.paint, page)),
   );
   host.serve(subcommand(vms, 'get <vm>', 'show a VM: its status, and who saw it when'), async (session, [id = '']) => {
-    return printVm(session, await session.client.get<VmBody>(apiPath('vms', id)));
+    return printVm(session, await session.client.call('getVm', { path: { vmId: id } }));
   });
   const drain = subcommand(vms, 'drain <vm>', 'give it no further run; when those on it have ended, it goes').option(
     '--if-match <version>',
@@ -31,9 +29,8 @@ export function addVmCommands(program: Command, host: Host): void {
   examples(drain, 'candor vms drain vm_…');
   host.serve<{ readonly ifMatch?: string }>(drain, async (session, [id = ''], options) => {
     const ifMatch = checkedIfMatch(options.ifMatch);
-    const path = apiPath('vms', id);
-    const vm = await changing(session, path, ifMatch ?? '*', () =>
-      session.client.post<VmBody>(apiPath('vms', id, 'drain'), { ifMatch }),
+    const vm = await changing(session, { kind: 'vm', id }, ifMatch ?? '*', () =>
+      session.client.call('drainVm', { path: { vmId: id }, ifMatch }),
     );
     return printVm(session, vm);
   });
@@ -48,7 +45,7 @@ export function addSystemCommands(program: Command, host: Host): void {
   host.serve(
     subcommand(program, 'system', "the server's parts, each with its own last proof of life"),
     async (session) => {
-      const system = await session.client.get<SystemBody>(apiPath('system'));
+      const system = await session.client.call('getSystem');
       await (session.json ? session.out.json(system) : session.out.line(systemTable(session.out.paint, system)));
       return undefined;
     },
@@ -56,7 +53,7 @@ export function addSystemCommands(program: Command, host: Host): void {
   const audit = subcommand(program, 'audit', 'what the last self-audit found; exit code 1 where it was not clean');
   examples(audit, 'candor audit --json');
   host.serve(audit, async (session) => {
-    const found = await session.client.get<AuditBody>(apiPath('system', 'audit'));
+    const found = await session.client.call('getAudit');
     await (session.json ? session.out.json(found) : session.out.line(auditText(session.out.paint, found)));
     return found.status === 'not_clean' ? EXIT.notWell : EXIT.ok;
   });
@@ -65,23 +62,19 @@ export function addSystemCommands(program: Command, host: Host): void {
   examples(health, 'until candor health; do sleep 1; done');
   host.serve(health, async (session) => {
     const askedAt = performance.now();
-    const answer = await session.client.get<HealthBody>(apiPath('health'));
+    const answer = await session.client.call('getHealth');
     const tookMs = Math.round(performance.now() - askedAt);
     await (session.json ? session.out.json(answer) : session.out.line(`${inline(answer.status)} (${tookMs} ms)`));
     return undefined;
   });
 }
 
-/** `GET /v1/health`. */
-interface HealthBody {
-  readonly status: string;
-  readonly asOf: string;
-}
-
 interface DevOptions extends GlobalOptions {
   readonly port?: number;
   readonly keep?: true;
+  readonly fleet?: 'local' | 'none';
   readonly allowPrivateWebhooks?: true;
+  readonly rotateSigningKey?: true;
 }
 
 const PORT_MAX = 65_535;
@@ -99,7 +92,17 @@ export function addDevCommand(program: Command, host: Host): void {
     .option('--data-dir <dir>', 'keep everything there (default: CANDOR_DATA_DIR or .candor)')
     .option('--json', 'print where it listens as one JSON object')
     .option('--keep', 'leave live runs to the next start when it is stopped')
-    .option('--allow-private-webhooks', 'let webhooks go to http, this machine and its network, for trying them out');
+    .option('--allow-private-webhooks', 'let webhooks go to http, this machine and its network, for trying them out')
+    .option(
+      '--rotate-signing-key',
+      'sign the tokens of runners and runs with a new key; those of the old one stay good',
+    )
+    .addOption(
+      new Option('--fleet <which>', 'none: launch no VM, so that every run fails; for tests of the API').choices([
+        'local',
+        'none',
+      ]),
+    );
   examples(dev, 'candor dev', 'candor dev --data-dir /var/lib/candor --port 7171 --keep');
   dev.action(async () => {
     const options = dev.optsWithGlobals<DevOptions>();
@@ -111,7 +114,9 @@ export function addDevCommand(program: Command, host: Host): void {
         dataDir: options.dataDir ?? host.environment.dataDir,
         json,
         keep: options.keep === true,
+        launches: options.fleet === 'none' ? 'none' : 'here',
         allowPrivateWebhooks: options.allowPrivateWebhooks === true,
+        rotateSigningKey: options.rotateSigningKey === true,
         environment: host.environment.variables,
         ...(options.port !== undefined && { port: options.port }),
       });

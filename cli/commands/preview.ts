@@ -1,8 +1,6 @@
 /** `candor schedules preview`: when a cadence would fire, before there is a schedule. */
 import type { Command } from 'commander';
-import type { PreviewBody } from '../../core/contract/schedules.ts';
 import { wholeNumber } from '../arguments.ts';
-import { apiPath } from '../client.ts';
 import { UsageError } from '../errors.ts';
 import { previewText, warningLines } from '../render/answers.ts';
 import type { Host } from '../session.ts';
@@ -35,12 +33,12 @@ export function addPreview(schedules: Command, host: Host): void {
     const window = windowOf(options);
     const body = {
       cadence,
-      ...(window !== undefined && { window }),
+      ...(window && { window }),
       ...(from !== undefined && { from }),
       ...(count !== undefined && { count }),
     };
     const { client, out, json } = session;
-    const answer = await client.post<PreviewBody>(apiPath('schedules', 'preview'), { body });
+    const answer = await client.call('previewCadence', { body });
     if (json) return void (await out.json(answer));
     if (answer.occurrences.length === 0) out.note('There are no occurrences.');
     await out.line(previewText(out.paint, answer));

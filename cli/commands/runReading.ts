@@ -1,7 +1,6 @@
 /** `candor runs explain, children, seal`: why a run is as it is, and the runs that it has started. */
 import type { Command } from 'commander';
-import type { ChildrenBody, RunBody, RunExplainBody } from '../../core/contract/runs.ts';
-import { apiPath } from '../client.ts';
+import type { ChildrenBody } from '../../core/contract/runs.ts';
 import { childrenText, runExplainText } from '../render/runAnswers.ts';
 import { type ListOptions, noteMore, readList } from '../resources.ts';
 import type { Host, Session } from '../session.ts';
@@ -11,15 +10,12 @@ import { pageOptions, subcommand } from './options.ts';
 export function addRunReading(runs: Command, host: Host): void {
   const explain = subcommand(runs, 'explain <run>', 'why it is not running, or why it ended as it did');
   host.serve(explain, async ({ client, out, json }, [id = '']) => {
-    const answer = await client.get<RunExplainBody>(apiPath('runs', id, 'explain'));
+    const answer = await client.call('explainRun', { path: { runId: id } });
     return void (await (json ? out.json(answer) : out.line(runExplainText(out.paint, answer))));
   });
   const children = subcommand(runs, 'children <run>', 'the runs that it has started, and how many are still at work');
   host.serve<ListOptions>(pageOptions(children), async (session, [id = ''], options) =>
-    printChildren(
-      session,
-      (await readList<RunBody>(session, apiPath('runs', id, 'children'), options)) as ChildrenBody,
-    ),
+    printChildren(session, await readList(session, 'listChildren', { path: { runId: id } }, options)),
   );
   const seal = subcommand(
     runs,
@@ -27,7 +23,7 @@ export function addRunReading(runs: Command, host: Host): void {
     'let it start no further runs; when the last one ends, all are completed',
   );
   host.serve(seal, async (session, [id = '']) =>
-    printChildren(session, await session.client.post<ChildrenBody>(apiPath('runs', id, 'children', 'seal'))),
+    printChildren(session, await session.client.call('sealChildren', { path: { runId: id } })),
   );
 }
 

@@ -1,8 +1,6 @@
 /** `candor runs retry`: an ended run, done again. */
 import type { Command } from 'commander';
-import type { RunBody } from '../../core/contract/runs.ts';
 import { type InputOptions, readInput } from '../arguments.ts';
-import { apiPath } from '../client.ts';
 import type { Host } from '../session.ts';
 import { examples, inputOptions, type KeyOptions, keyOption, subcommand, WAIT_HELP } from './options.ts';
 import { printOrAwaitRun } from './runs.ts';
@@ -21,8 +19,11 @@ export function addRunRetry(runs: Command, host: Host): void {
     async (session, [id = ''], options) => {
       const input = await readInput(options);
       const body = input === undefined ? {} : { input: input.value };
-      const { idempotencyKey } = options;
-      const run = await session.client.post<RunBody>(apiPath('runs', id, 'retry'), { body, idempotencyKey });
+      const run = await session.client.call('retryRun', {
+        path: { runId: id },
+        body,
+        idempotencyKey: options.idempotencyKey,
+      });
       return printOrAwaitRun(session, run, options.wait === true);
     },
   );

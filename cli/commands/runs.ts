@@ -2,7 +2,6 @@
 import { type Command, Option } from 'commander';
 import { type EventBody, RUN_STATUSES, type RunBody } from '../../core/contract/runs.ts';
 import { type InputOptions, mergedFields, readInput, wholeNumber } from '../arguments.ts';
-import { apiPath } from '../client.ts';
 import { type Follower, followRun, outcomeExitCode, readLogs } from '../follow.ts';
 import { LogPrinter } from '../logPrinter.ts';
 import { eventLine, eventTable, outcomeLine, runDetail, runTable, unverifiedNote } from '../render/runs.ts';
@@ -40,7 +39,7 @@ export function addRunCommands(program: Command, host: Host): void {
   addList(runs, host);
   host.serve(
     subcommand(runs, 'get <run>', 'show a run: what is known of it, who saw it and when'),
-    async (session, [id = '']) => printRun(session, await session.client.get(apiPath('runs', id))),
+    async (session, [id = '']) => printRun(session, await session.client.call('getRun', { path: { runId: id } })),
   );
   addCancel(runs, host);
   addRunRetry(runs, host);
@@ -48,7 +47,7 @@ export function addRunCommands(program: Command, host: Host): void {
   host.serve<ListOptions>(
     pageOptions(subcommand(runs, 'events <run>', 'every change of its state, in order')),
     (session, [id = ''], options) =>
-      printList<EventBody>(session, apiPath('runs', id, 'events'), options, (page) =>
+      printList(session, 'listRunEvents', { path: { runId: id } }, options, (page) =>
         eventTable(session.out.paint, page),
       ),
   );
@@ -79,8 +78,11 @@ function addCreate(runs: Command, host: Host): void {
     const retry = retryFields(options);
     const overrides = mergedFields(undefined, { ...timeoutFields(options), retry });
     const body = { ...(input !== undefined && { input: input.value }), ...(overrides && { overrides }) };
-    const { idempotencyKey } = options;
-    const run = await session.client.post<RunBody>(apiPath('agents', agent, 'runs'), { body, idempotencyKey });
+    const run = await session.client.call('createRun', {
+      path: { agentId: agent },
+      body,
+      idempotencyKey: options.idempotencyKey,
+    });
     return printOrAwaitRun(session, run, options.wait === true);
   });
 }
@@ -93,10 +95,8 @@ function addList(runs: Command, host: Host): void {
     .option('--agent <agent>', 'only those of this agent (id or name)');
   host.serve<ListOptions & { readonly status?: string; readonly agent?: string }>(list, async (session, _, options) => {
     const agent = options.agent === undefined ? undefined : await agentId(session.client, options.agent);
-    return printList<RunBody>(session, apiPath('runs'), options, (page) => runTable(session.out.paint, page), {
-      status: options.status,
-      agentId: agent,
-    });
+    const query = { status: options.status, agentId: agent };
+    return printList(session, 'listRuns', { query }, options, (page) => runTable(session.out.paint, page));
   });
 }
 
@@ -106,7 +106,7 @@ function addCancel(runs: Command, host: Host): void {
     .option('--wait', 'wait until it has ended: 0 if it was cancelled, 1 if it ended otherwise');
   host.serve<{ readonly reason?: string; readonly wait?: true }>(cancel, async (session, [id = ''], options) => {
     const body = options.reason === undefined ? {} : { reason: options.reason };
-    const run = await session.client.post<RunBody>(apiPath('runs', id, 'cancel'), { body });
+    const run = await session.client.call('cancelRun', { path: { runId: id }, body });
     return printOrAwaitRun(session, run, options.wait === true, 'cancelled');
   });
 }

@@ -1,9 +1,6 @@
 /** `candor schedules …`: pause, resume, trigger, and taking out single occurrences. */
 import type { Command } from 'commander';
-import type { RunBody } from '../../core/contract/runs.ts';
-import type { ScheduleBody } from '../../core/contract/schedules.ts';
 import { type InputOptions, readInput } from '../arguments.ts';
-import { apiPath } from '../client.ts';
 import { scheduleId } from '../resources.ts';
 import type { Host } from '../session.ts';
 import { changing, checkedIfMatch } from './changes.ts';
@@ -39,8 +36,11 @@ function addPause(command: Command, host: Host, verb: 'pause' | 'resume'): void 
     const ifMatch = checkedIfMatch(options.ifMatch);
     const id = await scheduleId(session.client, reference);
     const body = options.reason === undefined ? {} : { reason: options.reason };
-    const schedule = await changing(session, apiPath('schedules', id), ifMatch ?? '*', () =>
-      session.client.post<ScheduleBody>(apiPath('schedules', id, verb), { body, ifMatch }),
+    const path = { scheduleId: id };
+    const schedule = await changing(session, { kind: 'schedule', id }, ifMatch ?? '*', () =>
+      verb === 'pause'
+        ? session.client.call('pauseSchedule', { path, body, ifMatch })
+        : session.client.call('resumeSchedule', { path, body: {}, ifMatch }),
     );
     return printSchedule(session, schedule);
   });
@@ -58,9 +58,9 @@ function addTrigger(schedules: Command, host: Host): void {
     keyOption(trigger),
     async (session, [reference = ''], options) => {
       const input = await readInput(options);
-      const path = apiPath('schedules', await scheduleId(session.client, reference), 'trigger');
+      const path = { scheduleId: await scheduleId(session.client, reference) };
       const body = input === undefined ? {} : { input: input.value };
-      const run = await session.client.post<RunBody>(path, { body, idempotencyKey: options.idempotencyKey });
+      const run = await session.client.call('triggerSchedule', { path, body, idempotencyKey: options.idempotencyKey });
       return printOrAwaitRun(session, run, options.wait === true);
     },
   );
@@ -83,9 +83,12 @@ function serveSkip(command: Command, host: Host, verb: 'skip' | 'unskip'): void 
   host.serve<ActionOptions & { readonly at?: string }>(command, async (session, [reference = ''], options) => {
     const ifMatch = checkedIfMatch(options.ifMatch);
     const id = await scheduleId(session.client, reference);
-    const body = { occurrence: options.at, ...(options.reason !== undefined && { reason: options.reason }) };
-    const schedule = await changing(session, apiPath('schedules', id), ifMatch ?? '*', () =>
-      session.client.post<ScheduleBody>(apiPath('schedules', id, verb), { body, ifMatch }),
+    const occurrence = options.at ?? '';
+    const request = { path: { scheduleId: id }, ifMatch };
+    const schedule = await changing(session, { kind: 'schedule', id }, ifMatch ?? '*', () =>
+      verb === 'skip'
+        ? session.client.call('skipOccurrence', { ...request, body: { occurrence, reason: options.reason } })
+        : session.client.call('unskipOccurrence', { ...request, body: { occurrence } }),
     );
     return printSchedule(session, schedule);
   });

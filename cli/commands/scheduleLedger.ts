@@ -1,18 +1,11 @@
 /** `candor schedules …`: what a schedule did, will do and was told to do, and why. */
 import { type Command, Option } from 'commander';
-import type { RunBody } from '../../core/contract/runs.ts';
-import {
-  DISPOSITIONS,
-  type ExplainBody,
-  type OccurrenceBody,
-  type RevisionBody,
-} from '../../core/contract/schedules.ts';
+import { DISPOSITIONS } from '../../core/contract/schedules.ts';
 import { wholeNumber } from '../arguments.ts';
-import { apiPath } from '../client.ts';
 import { explainText } from '../render/answers.ts';
 import { runTable } from '../render/runs.ts';
 import { occurrenceTable, revisionTable, upcomingTable } from '../render/schedules.ts';
-import { type ListOptions, printList, scheduleId } from '../resources.ts';
+import { type ListOptions, printList, printPage, scheduleId } from '../resources.ts';
 import type { Host } from '../session.ts';
 import { examples, pageOptions, subcommand } from './options.ts';
 
@@ -32,13 +25,10 @@ export function addScheduleLedger(schedules: Command, host: Host): void {
     .option('--to <time>', 'only up to this time');
   examples(occurrences, 'candor schedules occurrences daily --disposition missed --from 2027-01-01T00:00:00Z');
   host.serve<OccurrenceOptions>(pageOptions(occurrences), async (session, [reference = ''], options) => {
-    const path = apiPath('schedules', await scheduleId(session.client, reference), 'occurrences');
+    const path = { scheduleId: await scheduleId(session.client, reference) };
     const { disposition, from, to } = options;
-    return printList<OccurrenceBody>(session, path, options, (page) => occurrenceTable(session.out.paint, page), {
-      disposition,
-      from,
-      to,
-    });
+    const request = { path, query: { disposition, from, to } };
+    return printList(session, 'listOccurrences', request, options, (page) => occurrenceTable(session.out.paint, page));
   });
   addExplain(schedules, host);
   const upcoming = subcommand(schedules, 'upcoming <schedule>', 'the next times; none while it is not active').option(
@@ -47,19 +37,19 @@ export function addScheduleLedger(schedules: Command, host: Host): void {
     wholeNumber(1, UPCOMING_MAX),
   );
   host.serve<{ readonly count?: number }>(upcoming, async (session, [reference = ''], { count }) => {
-    const path = apiPath('schedules', await scheduleId(session.client, reference), 'upcoming');
-    const render = (page: Parameters<typeof upcomingTable>[1]) => upcomingTable(session.out.paint, page);
-    return printList(session, path, {}, render, { count });
+    const path = { scheduleId: await scheduleId(session.client, reference) };
+    const page = await session.client.call('listUpcoming', { path, query: { count } });
+    return printPage(session, page, (all) => upcomingTable(session.out.paint, all));
   });
   const runs = subcommand(schedules, 'runs <schedule>', 'its runs, newest first');
   host.serve<ListOptions>(pageOptions(runs), async (session, [reference = ''], options) => {
-    const path = apiPath('schedules', await scheduleId(session.client, reference), 'runs');
-    return printList<RunBody>(session, path, options, (page) => runTable(session.out.paint, page));
+    const path = { scheduleId: await scheduleId(session.client, reference) };
+    return printList(session, 'listScheduleRuns', { path }, options, (page) => runTable(session.out.paint, page));
   });
   const revisions = subcommand(schedules, 'revisions <schedule>', 'each change of it, by whom, oldest first');
   host.serve<ListOptions>(pageOptions(revisions), async (session, [reference = ''], options) => {
-    const path = apiPath('schedules', await scheduleId(session.client, reference), 'revisions');
-    return printList<RevisionBody>(session, path, options, (page) => revisionTable(session.out.paint, page));
+    const path = { scheduleId: await scheduleId(session.client, reference) };
+    return printList(session, 'listRevisions', { path }, options, (page) => revisionTable(session.out.paint, page));
   });
 }
 
@@ -69,9 +59,9 @@ function addExplain(schedules: Command, host: Host): void {
     'which time, such as 2027-01-31T09:00:00Z',
   );
   examples(explain, 'candor schedules explain daily --at 2027-01-31T09:00:00Z');
-  host.serve<{ readonly at?: string }>(explain, async ({ client, out, json }, [reference = ''], { at }) => {
-    const path = apiPath('schedules', await scheduleId(client, reference), 'explain');
-    const answer = await client.get<ExplainBody>(path, { query: { at } });
+  host.serve<{ readonly at?: string }>(explain, async ({ client, out, json }, [reference = ''], { at = '' }) => {
+    const path = { scheduleId: await scheduleId(client, reference) };
+    const answer = await client.call('explainSchedule', { path, query: { at } });
     return void (await (json ? out.json(answer) : out.line(explainText(out.paint, answer))));
   });
 }

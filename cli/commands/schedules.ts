@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import type { DryRunBody, ScheduleBody } from '../../core/contract/schedules.ts';
 import { collect, mergedPairs } from '../arguments.ts';
-import { apiPath } from '../client.ts';
+import type { Arguments, Page } from '../client.ts';
 import { UsageError } from '../errors.ts';
 import { dryRunText, warningLines } from '../render/answers.ts';
 import { scheduleDetail, scheduleTable } from '../render/schedules.ts';
@@ -49,16 +49,18 @@ export function addScheduleCommands(program: Command, host: Host): void {
     'only those of this agent (id or name)',
   );
   host.serve<ListOptions & { readonly agent?: string }>(list, async (session, _, options) => {
-    const path =
-      options.agent === undefined
-        ? apiPath('schedules')
-        : apiPath('agents', await agentId(session.client, options.agent), 'schedules');
-    return printList<ScheduleBody>(session, path, options, (page) => scheduleTable(session.out.paint, page));
+    const render = (page: Page<ScheduleBody>) => scheduleTable(session.out.paint, page);
+    if (options.agent === undefined) return printList(session, 'listSchedules', {}, options, render);
+    const path = { agentId: await agentId(session.client, options.agent) };
+    return printList(session, 'listAgentSchedules', { path }, options, render);
   });
   host.serve(
     subcommand(schedules, 'get <schedule>', 'show a schedule, by its id or name'),
     async (session, [ref = '']) =>
-      printSchedule(session, await session.client.get(apiPath('schedules', await scheduleId(session.client, ref)))),
+      printSchedule(
+        session,
+        await session.client.call('getSchedule', { path: { scheduleId: await scheduleId(session.client, ref) } }),
+      ),
   );
   addUpdate(schedules, host);
   addScheduleActions(schedules, host);
@@ -88,16 +90,17 @@ function addCreate(schedules: Command, host: Host): void {
     const cadence = cadenceOf(options);
     if (cadence === undefined) throw new UsageError('The schedule needs a cadence.', { remedy: CADENCE_REMEDY });
     const body = {
-      name: options.name,
+      name: options.name ?? '',
       cadence,
       ...(await commonFields(options)),
       ...(options.metadata !== undefined && { metadata: options.metadata }),
       ...(options.paused && { paused: true }),
     };
-    const agent = await agentId(session.client, options.agent ?? '');
-    const path = apiPath('agents', agent, 'schedules');
-    const { idempotencyKey } = options;
-    return printSchedule(session, await session.client.post(path, { body, idempotencyKey }));
+    const path = { agentId: await agentId(session.client, options.agent ?? '') };
+    return printSchedule(
+      session,
+      await session.client.call('createSchedule', { path, body, idempotencyKey: options.idempotencyKey }),
+    );
   });
 }
 
@@ -118,8 +121,9 @@ function addUpdate(schedules: Command, host: Host): void {
     const ifMatch = checkedIfMatch(asked);
     if (!Object.keys(changes).some((name) => name !== 'json' && name !== 'dataDir'))
       throw new UsageError('Nothing to change is named.', { remedy: 'See candor schedules update --help.' });
-    const path = apiPath('schedules', await scheduleId(session.client, reference));
-    const present = await session.client.get<ScheduleBody>(path);
+    const id = await scheduleId(session.client, reference);
+    const path = { scheduleId: id };
+    const present = await session.client.call('getSchedule', { path });
     const cadence = cadenceOf(options, present.cadence);
     const metadata = mergedPairs(present.metadata, options.metadata, options.unsetMetadata);
     const body = {
@@ -129,20 +133,23 @@ function addUpdate(schedules: Command, host: Host): void {
       ...(metadata !== undefined && { metadata }),
     };
     const version = ifMatch ?? String(present.version);
-    if (dryRun) return printDryRun(session, path, body, version);
-    const schedule = await changing(session, path, version, () =>
-      session.client.patch<ScheduleBody>(path, { body, ifMatch: version }),
+    const request = { path, body, ifMatch: version };
+    if (dryRun) return printDryRun(session, request);
+    const schedule = await changing(session, { kind: 'schedule', id }, version, () =>
+      session.client.call('updateSchedule', request),
     );
-    return printSchedule(session, schedule);
+    // Without dryRun the answer is the schedule.
+    return printSchedule(session, schedule as ScheduleBody);
   });
 }
 
 /** For the version that was read: what would be laid over a later one is not what was asked. */
-async function printDryRun(session: Session, path: string, body: object, version: string): Promise<undefined> {
+async function printDryRun(session: Session, request: Arguments<'updateSchedule'>[0]): Promise<undefined> {
   const { client, out, json } = session;
-  const answer = await changing(session, path, version, () =>
-    client.patch<DryRunBody>(path, { body, ifMatch: version, query: { dryRun: true } }),
-  );
+  const subject = { kind: 'schedule', id: request.path.scheduleId } as const;
+  const answer = (await changing(session, subject, String(request.ifMatch), () =>
+    client.call('updateSchedule', { ...request, query: { dryRun: 'true' } }),
+  )) as DryRunBody;
   if (json) return void (await out.json(answer));
   await out.line(dryRunText(out.paint, answer));
   for (const line of warningLines(out.paintErrors, answer.warnings)) out.note(line);

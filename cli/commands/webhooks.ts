@@ -1,12 +1,11 @@
 /** `candor webhooks …` */
 import type { Command } from 'commander';
 import { parseDuration } from '../../core/contract/times.ts';
-import type { DeliveryBody, DeliveryDetailBody, NewSecretBody, WebhookBody } from '../../core/contract/webhooks.ts';
+import type { DeliveryBody, NewSecretBody, WebhookBody } from '../../core/contract/webhooks.ts';
 import { collect, NONE } from '../arguments.ts';
-import { apiPath } from '../client.ts';
 import { UsageError } from '../errors.ts';
 import { deliveryDetail, deliveryTable, webhookDetail, webhookTable } from '../render/webhooks.ts';
-import { type ListOptions, printList } from '../resources.ts';
+import { type ListOptions, printList, printPage } from '../resources.ts';
 import type { Host, Session } from '../session.ts';
 import { changing, checkedIfMatch, type DeleteOptions, deleteResource } from './changes.ts';
 import { examples, group, ifMatchOption, pageOptions, subcommand } from './options.ts';
@@ -33,10 +32,12 @@ export function addWebhookCommands(program: Command, host: Host): void {
   const webhooks = group(program, 'webhooks', 'endpoints that are told of events').addHelpText('after', HELP);
   addCreate(webhooks, host);
   host.serve(subcommand(webhooks, 'list', 'list the webhooks'), (session) =>
-    printList<WebhookBody>(session, apiPath('webhooks'), {}, (page) => webhookTable(session.out.paint, page)),
+    session.client
+      .call('listWebhooks')
+      .then((page) => printPage(session, page, (all) => webhookTable(session.out.paint, all))),
   );
   host.serve(subcommand(webhooks, 'get <webhook>', 'show a webhook'), async (session, [id = '']) =>
-    print(session, await session.client.get<WebhookBody>(apiPath('webhooks', id))),
+    print(session, await session.client.call('getWebhook', { path: { webhookId: id } })),
   );
   addUpdate(webhooks, host);
   const remove = subcommand(webhooks, 'delete <webhook>', 'delete it; what waits to be sent is not sent');
@@ -46,7 +47,7 @@ export function addWebhookCommands(program: Command, host: Host): void {
   addRotate(webhooks, host);
   host.serve(
     subcommand(webhooks, 'test <webhook>', 'send it an event of the type webhook.test'),
-    (session, [id = '']) => send(session, id, 'test'),
+    async (session, [id = '']) => sent(session, await session.client.call('testWebhook', { path: { webhookId: id } })),
   );
   addDeliveries(webhooks, host);
 }
@@ -57,10 +58,9 @@ const webhookOptions = (command: Command): Command =>
     .option('--event <type>', 'such as run.failed, run.* or *; may be given more than once', collect)
     .option('--description <text>', 'what it is for');
 
-const fieldsOf = ({ url, event, description }: WebhookOptions) => ({
+const fieldsOf = ({ url, event }: WebhookOptions) => ({
   ...(url !== undefined && { url }),
   ...(event !== undefined && { events: event }),
-  ...(description !== undefined && { description: description === NONE ? null : description }),
 });
 
 function addCreate(webhooks: Command, host: Host): void {
@@ -71,9 +71,11 @@ function addCreate(webhooks: Command, host: Host): void {
     "candor webhooks create --url https://example.com/alerts --event run.failed --event 'schedule.*'",
   );
   host.serve<WebhookOptions>(create, async (session, _, options) => {
-    if (options.url === undefined) throw new UsageError('The webhook needs a URL.', { remedy: 'Give it with --url.' });
-    const body = fieldsOf(options);
-    return printSecret(session, await session.client.post<NewSecretBody>(apiPath('webhooks'), { body }));
+    const { url, description } = options;
+    if (url === undefined) throw new UsageError('The webhook needs a URL.', { remedy: 'Give it with --url.' });
+    const described = description !== undefined && description !== NONE;
+    const body = { ...fieldsOf(options), url, ...(described && { description }) };
+    return printSecret(session, await session.client.call('createWebhook', { body }));
   });
 }
 
@@ -89,14 +91,20 @@ function addUpdate(webhooks: Command, host: Host): void {
   );
   host.serve<UpdateOptions>(update, async (session, [id = ''], options) => {
     if (options.enable && options.disable) throw new UsageError('Only one of --enable and --disable can be given.');
-    const status = options.enable ? 'active' : options.disable ? 'disabled' : undefined;
-    const body = { ...fieldsOf(options), ...(status !== undefined && { status }) };
+    const status = options.enable ? ('active' as const) : options.disable ? ('disabled' as const) : undefined;
+    const { description } = options;
+    const body = {
+      ...fieldsOf(options),
+      ...(description !== undefined && { description: description === NONE ? null : description }),
+      ...(status !== undefined && { status }),
+    };
     if (Object.keys(body).length === 0)
       throw new UsageError('Nothing to change is named.', { remedy: 'See candor webhooks update --help.' });
-    const path = apiPath('webhooks', id);
-    const ifMatch = checkedIfMatch(options.ifMatch) ?? String((await session.client.get<WebhookBody>(path)).version);
-    const work = () => session.client.patch<WebhookBody>(path, { body, ifMatch });
-    return print(session, await changing(session, path, ifMatch, work));
+    const path = { webhookId: id };
+    const ifMatch =
+      checkedIfMatch(options.ifMatch) ?? String((await session.client.call('getWebhook', { path })).version);
+    const work = () => session.client.call('updateWebhook', { path, body, ifMatch });
+    return print(session, await changing(session, { kind: 'webhook', id }, ifMatch, work));
   });
 }
 
@@ -110,10 +118,7 @@ function addRotate(webhooks: Command, host: Host): void {
     if (overlap !== undefined && parseDuration(overlap) === undefined)
       throw new UsageError(`--overlap must be a duration such as 1d or PT1H, not ${JSON.stringify(overlap)}.`);
     const body = overlap === undefined ? {} : { overlap };
-    return printSecret(
-      session,
-      await session.client.post<NewSecretBody>(apiPath('webhooks', id, 'rotate-secret'), { body }),
-    );
+    return printSecret(session, await session.client.call('rotateWebhookSecret', { path: { webhookId: id }, body }));
   });
 }
 
@@ -123,29 +128,26 @@ function addDeliveries(webhooks: Command, host: Host): void {
     'pending, delivered, failed or cancelled',
   );
   host.serve<ListOptions & { readonly status?: string }>(pageOptions(list), (session, [id = ''], { status, ...page }) =>
-    printList<DeliveryBody>(
-      session,
-      apiPath('webhooks', id, 'deliveries'),
-      page,
-      (found) => deliveryTable(session.out.paint, found),
-      { status },
+    printList(session, 'listDeliveries', { path: { webhookId: id }, query: { status } }, page, (found) =>
+      deliveryTable(session.out.paint, found),
     ),
   );
   const one = subcommand(webhooks, 'delivery <webhook> <delivery>', 'show one with each try and what is sent');
   host.serve(one, async (session, [id = '', delivery = '']) => {
-    const found = await session.client.get<DeliveryDetailBody>(apiPath('webhooks', id, 'deliveries', delivery));
+    const found = await session.client.call('getDelivery', { path: { webhookId: id, deliveryId: delivery } });
     const { out, json } = session;
     return void (await (json ? out.json(found) : out.line(deliveryDetail(out.paint, found))));
   });
   const again = subcommand(webhooks, 'redeliver <webhook> <delivery>', 'send one again, under the same id');
-  host.serve(again, (session, [id = '', delivery = '']) => send(session, id, 'deliveries', delivery, 'redeliver'));
+  host.serve(again, async (session, [id = '', delivery = '']) =>
+    sent(session, await session.client.call('redeliver', { path: { webhookId: id, deliveryId: delivery } })),
+  );
 }
 
-async function send(session: Session, id: string, ...rest: readonly string[]): Promise<undefined> {
-  const delivery = await session.client.post<DeliveryBody>(apiPath('webhooks', id, ...rest));
+async function sent(session: Session, delivery: DeliveryBody): Promise<undefined> {
   if (session.json) return void (await session.out.json(delivery));
   await session.out.line(delivery.id);
-  session.out.note(`It is on its way. How it went: candor webhooks delivery ${id} ${delivery.id}`);
+  session.out.note(`It is on its way. How it went: candor webhooks delivery ${delivery.webhookId} ${delivery.id}`);
 }
 
 async function print({ out, json }: Session, webhook: WebhookBody): Promise<undefined> {

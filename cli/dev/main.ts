@@ -11,10 +11,17 @@ export interface DevArgs {
   readonly json: boolean;
   /** Leave live runs running at a clean stop, for the next start to take up. */
   readonly keep: boolean;
+  /** `none`: every run fails, for no VM is launched for it; the default launches them on this machine. */
+  readonly launches?: 'here' | 'none';
   /** Webhooks may go to http, to this machine and to its network: for trying them out. */
   readonly allowPrivateWebhooks?: boolean;
+  /** Sign the tokens of runners and runs with a new key; the one before it still verifies. */
+  readonly rotateSigningKey?: boolean;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
+
+const NO_LAUNCHES =
+  'WARNING: --fleet none: this server launches no VM. Every run fails. It is for tests of the API, not for work.\n';
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
@@ -32,6 +39,7 @@ export async function runDev(args: DevArgs): Promise<number> {
     return 1;
   }
   announce(server, args);
+  if (args.launches === 'none') process.stderr.write(NO_LAUNCHES);
   const cause = await Promise.race([signals.first, server.broken]);
   if (cause.kind === 'broken') return giveUp(server, cause.detail);
   process.stderr.write(args.keep ? 'stopping; live runs go on\n' : 'stopping; live runs are cancelled\n');

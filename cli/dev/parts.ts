@@ -9,6 +9,7 @@ import { EventReader } from '../../adapters/local/events.ts';
 import { LocalFleet } from '../../adapters/local/fleet.ts';
 import { FileLogStore } from '../../adapters/local/logStore.ts';
 import { LocalMetrics } from '../../adapters/local/metrics.ts';
+import { withoutLaunches } from '../../adapters/local/noLaunches.ts';
 import { FileSecrets } from '../../adapters/local/secrets.ts';
 import { createTokens } from '../../adapters/local/tokens.ts';
 import { LocalWorkflow, type TaskHandler } from '../../adapters/local/workflow.ts';
@@ -38,7 +39,8 @@ import { WebhookLoop } from './webhooks.ts';
 export interface PartsOptions {
   readonly endpoint: string;
   readonly dataDir: string;
-  readonly signingKey: string;
+  /** The first one signs. */
+  readonly signingKeys: readonly [string, ...string[]];
   readonly sealingKey: string;
   /** Webhooks may go to http, to this machine and to its network. */
   readonly allowPrivateWebhooks: boolean;
@@ -47,6 +49,8 @@ export interface PartsOptions {
   readonly log: Log;
   readonly config: CoreConfig;
   readonly features: Features;
+  /** `none`: no VM is ever launched, so no command of an agent ever runs. */
+  readonly launches: 'here' | 'none';
 }
 
 export interface Parts {
@@ -116,13 +120,13 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
     store,
     clock,
     workflow,
-    fleet,
+    fleet: options.launches === 'none' ? withoutLaunches(fleet) : fleet,
     logs,
     artifacts,
     secrets: new FileSecrets({ dataDir: options.dataDir }),
     ids: randomIds,
     time: systemTime,
-    tokens: createTokens(options.signingKey),
+    tokens: createTokens(...options.signingKeys),
     seals: sealsWith(async () => Buffer.from(options.sealingKey, 'base64url')),
     webhooks: new HttpWebhookSender({ allowPrivate: options.allowPrivateWebhooks }),
     log,

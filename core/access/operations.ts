@@ -13,6 +13,7 @@ export const TO_RUN: Role = 'operator';
 export const OPERATIONS = {
   getHealth: 'public',
   getOpenApi: 'public',
+  getReference: 'public',
   getSystem: 'viewer',
   getAudit: 'viewer',
 

@@ -1,8 +1,8 @@
 /** Principals and their keys: what is sent and what is answered. */
 import * as z from 'zod';
 import { awsIdentity } from './awsIdentity.ts';
-import { Duration, Name } from './common.ts';
-import { ROLES, type Role } from './roles.ts';
+import { type Answered, asOf, Duration, Name, PrincipalId, Time, Version } from './common.ts';
+import { ROLES } from './roles.ts';
 
 export const RoleName = z.enum(ROLES, `must be one of ${ROLES.join(', ')}`);
 
@@ -36,10 +36,8 @@ export type PrincipalCreate = z.output<typeof PrincipalCreate>;
 export const PrincipalPatch = z
   .strictObject({
     name: Name.optional(),
-    /** `null`: no role over the tenant. */
-    role: RoleName.nullable().optional(),
-    /** Replaces all of them. */
-    agents: AgentRoles.optional(),
+    role: RoleName.nullable().optional().describe('null: no role over the tenant.'),
+    agents: AgentRoles.optional().describe('Replaces all of them.'),
     status: z.enum(['active', 'revoked'], 'must be active or revoked').optional(),
   })
   .refine((patch) => Object.keys(patch).length > 0, 'must name at least one field to change');
@@ -50,74 +48,84 @@ const YEAR = 365 * 24 * 3600;
 export const KEY_LIFE_DEFAULT_SECONDS = 90 * 24 * 3600;
 export const KEY_OVERLAP_DEFAULT_SECONDS = 24 * 3600;
 
+const KEY = {
+  role: 'No more than this role, whatever the service account has.',
+  agents: 'For these agents only.',
+} as const;
+
 export const KeyCreate = z.strictObject({
   name: Name,
-  /** No more than this role, whatever the service account has. */
-  role: RoleName.optional(),
-  /** For these agents only. */
-  agents: z.array(AgentId).min(1, 'must name an agent, or be left out').max(AGENTS_MAX).optional(),
+  role: RoleName.optional().describe(KEY.role),
+  agents: z.array(AgentId).min(1, 'must name an agent, or be left out').max(AGENTS_MAX).optional().describe(KEY.agents),
   expiresIn: Duration({ minSeconds: MINUTE, maxSeconds: YEAR }).default(KEY_LIFE_DEFAULT_SECONDS),
 });
 export type KeyCreate = z.output<typeof KeyCreate>;
 
 export const KeyRotate = z.strictObject({
-  /** For so long the old key works beside the new one. */
-  overlap: Duration({ minSeconds: 0, maxSeconds: 30 * 24 * 3600 }).default(KEY_OVERLAP_DEFAULT_SECONDS),
+  overlap: Duration({ minSeconds: 0, maxSeconds: 30 * 24 * 3600 })
+    .default(KEY_OVERLAP_DEFAULT_SECONDS)
+    .describe('For so long the old key works beside the new one.'),
   expiresIn: Duration({ minSeconds: MINUTE, maxSeconds: YEAR }).default(KEY_LIFE_DEFAULT_SECONDS),
 });
 export type KeyRotate = z.output<typeof KeyRotate>;
 
-export interface GrantsBody {
-  readonly role?: Role;
-  readonly agents?: Readonly<Record<string, Role>>;
-}
+const grantFields = {
+  role: z.enum(ROLES).exactOptional().describe('Over the whole tenant.'),
+  agents: z.record(z.string(), z.enum(ROLES)).exactOptional().describe('Roles over single agents, by their ids.'),
+} as const;
 
-export interface PrincipalBody extends GrantsBody {
-  readonly id: string;
-  readonly kind: 'user' | 'service_account' | 'aws';
-  readonly name: string;
-  readonly status: 'active' | 'revoked';
-  /** Of a user: the identity provider and its name for them. */
-  readonly issuer?: string;
-  readonly subject?: string;
-  /** Of an AWS role or user. */
-  readonly arn?: string;
-  readonly version: number;
-  readonly createdBy?: string;
-  readonly createdAt?: string;
-  readonly updatedAt?: string;
-  readonly asOf: string;
-}
+export const PrincipalBody = z
+  .strictObject({
+    id: PrincipalId,
+    kind: z.enum(['user', 'service_account', 'aws']),
+    name: z.string(),
+    status: z.enum(['active', 'revoked']),
+    ...grantFields,
+    issuer: z.string().exactOptional().describe('Of a user: the identity provider.'),
+    subject: z.string().exactOptional().describe("Of a user: the identity provider's name for them."),
+    arn: z.string().exactOptional().describe('Of an AWS role or user.'),
+    version: Version,
+    createdBy: PrincipalId.exactOptional(),
+    createdAt: Time.exactOptional(),
+    updatedAt: Time.exactOptional(),
+    asOf,
+  })
+  .meta({ id: 'Principal', description: 'Who calls: a person or a service account.' });
+export type PrincipalBody = Answered<typeof PrincipalBody>;
 
-export interface KeyBody {
-  readonly id: string;
-  readonly principalId: string;
-  readonly name: string;
-  readonly status: 'active' | 'expired' | 'revoked';
-  readonly role?: Role;
-  readonly agents?: readonly string[];
-  readonly createdBy: string;
-  readonly createdAt: string;
-  readonly expiresAt?: string;
-  /** To the hour. Absent: never. */
-  readonly lastUsedAt?: string;
-  /** The key that took its place. */
-  readonly replacedBy?: string;
-  readonly asOf: string;
-}
+const keyFields = {
+  id: z.string(),
+  principalId: PrincipalId,
+  name: z.string(),
+  status: z.enum(['active', 'expired', 'revoked']),
+  role: z.enum(ROLES).exactOptional().describe(KEY.role),
+  agents: z.array(z.string()).exactOptional().describe(KEY.agents),
+  createdBy: PrincipalId,
+  createdAt: Time,
+  expiresAt: Time.exactOptional(),
+  lastUsedAt: Time.exactOptional().describe('To the hour. Absent: never.'),
+  replacedBy: z.string().exactOptional().describe('The key that took its place.'),
+  asOf,
+} as const;
+export const KeyBody = z
+  .strictObject(keyFields)
+  .meta({ id: 'Key', description: 'A key, without what is secret of it.' });
+export type KeyBody = Answered<typeof KeyBody>;
 
-/** The only answer that ever shows a key. */
-export interface NewKeyBody extends KeyBody {
-  readonly key: string;
-}
+export const NewKeyBody = z
+  .strictObject({ ...keyFields, key: z.string().describe('The secret: it goes into the Authorization header.') })
+  .meta({ id: 'NewKey', description: 'The only answer that ever shows a key.' });
+export type NewKeyBody = Answered<typeof NewKeyBody>;
 
-/** Who the caller is, and what its credential opens. */
-export interface MeBody extends GrantsBody {
-  readonly tenantId: string;
-  readonly principalId: string;
-  readonly name: string;
-  readonly kind: 'user' | 'service_account' | 'aws';
-  /** The id of the key that was shown, or `admin_token`. */
-  readonly credentialId?: string;
-  readonly asOf: string;
-}
+export const MeBody = z
+  .strictObject({
+    tenantId: z.string(),
+    principalId: PrincipalId,
+    name: z.string(),
+    kind: z.enum(['user', 'service_account', 'aws']),
+    credentialId: z.string().exactOptional().describe('The id of the key that was shown, or admin_token.'),
+    ...grantFields,
+    asOf,
+  })
+  .meta({ id: 'Me', description: 'Who the caller is, and what its credential opens.' });
+export type MeBody = Answered<typeof MeBody>;

@@ -1,27 +1,42 @@
 /** Parts of an agent that have rules of their own: how it is tried again, what proves success, what it needs on its VM. */
 import * as z from 'zod';
-import { Duration, formatDuration, type Json } from './common.ts';
+import { type Answered, Duration, formatDuration, Iso8601Duration, type Json } from './common.ts';
 import { normalGlob } from './glob.ts';
 
 const HOUR = 3600;
 const DAY = 24 * HOUR;
 
-/** Timeouts of a run: of the agent, and of a schedule or a single run over it. */
-export const timeoutFields = {
-  /** Waiting for a place or for other runs longer than this ends the run. Absent: it waits for as long as it takes. */
-  queueTimeout: Duration({ minSeconds: 10, maxSeconds: 30 * DAY }).optional(),
-  startTimeout: Duration({ minSeconds: 10, maxSeconds: DAY }).optional(),
-  runTimeout: Duration({ minSeconds: 1, maxSeconds: 30 * DAY }).optional(),
-  /** Neither output nor CPU time for so long ends the run. Absent: never. */
-  idleTimeout: Duration({ minSeconds: 10, maxSeconds: 30 * DAY }).optional(),
+const TIMEOUTS = {
+  queueTimeout:
+    'Waiting for a place or for other runs longer than this ends the run. Absent: it waits for as long as it takes.',
+  startTimeout: "From admission until the process starts; absent: the installation's.",
+  runTimeout: "How long the process may work; absent: the installation's.",
+  idleTimeout: 'Neither output nor CPU time for so long ends the run. Absent: never.',
 } as const;
 
-export interface TimeoutsBody {
-  readonly queueTimeout?: string;
-  readonly startTimeout?: string;
-  readonly runTimeout?: string;
-  readonly idleTimeout?: string;
-}
+/** Timeouts of a run: of the agent, and of a schedule or a single run over it. */
+export const timeoutFields = {
+  queueTimeout: Duration({ minSeconds: 10, maxSeconds: 30 * DAY })
+    .optional()
+    .describe(TIMEOUTS.queueTimeout),
+  startTimeout: Duration({ minSeconds: 10, maxSeconds: DAY }).optional().describe(TIMEOUTS.startTimeout),
+  runTimeout: Duration({ minSeconds: 1, maxSeconds: 30 * DAY })
+    .optional()
+    .describe(TIMEOUTS.runTimeout),
+  idleTimeout: Duration({ minSeconds: 10, maxSeconds: 30 * DAY })
+    .optional()
+    .describe(TIMEOUTS.idleTimeout),
+} as const;
+
+/** The same as they are answered. */
+export const timeoutBodyFields = {
+  queueTimeout: Iso8601Duration.exactOptional().describe(TIMEOUTS.queueTimeout),
+  startTimeout: Iso8601Duration.exactOptional().describe(TIMEOUTS.startTimeout),
+  runTimeout: Iso8601Duration.exactOptional().describe(TIMEOUTS.runTimeout),
+  idleTimeout: Iso8601Duration.exactOptional().describe(TIMEOUTS.idleTimeout),
+} as const;
+const TimeoutsBody = z.strictObject(timeoutBodyFields);
+export type TimeoutsBody = Answered<typeof TimeoutsBody>;
 
 export interface Timeouts {
   readonly queueTimeout?: number | undefined;
@@ -37,18 +52,30 @@ export const timeoutsToBody = ({ queueTimeout, startTimeout, runTimeout, idleTim
   ...(idleTimeout !== undefined && { idleTimeout: formatDuration(idleTimeout) }),
 });
 
+const RETRY = {
+  whole:
+    'What is tried again when the infrastructure fails. What the agent itself does is never tried again by itself.',
+  maxAttempts: 'All attempts, the first one included.',
+  backoff: 'Before the second attempt; it doubles with each further one, up to an hour.',
+  afterStart: "Also after the agent's process has started: it may have had effects, and will have them again.",
+} as const;
+
 /**
  * What is tried again when the infrastructure fails: a VM that is gone, a start that was refused. What the agent itself
  * does (its exit code, its timeout) is never tried again by itself.
  */
-export const Retry = z.strictObject({
-  /** All attempts, the first one included. */
-  maxAttempts: z.int('must be a whole number').min(1, 'must be at least 1').max(10, 'must be at most 10').optional(),
-  /** Before the second attempt; it doubles with each further one, up to an hour. */
-  backoff: Duration({ minSeconds: 0, maxSeconds: HOUR }).optional(),
-  /** Also after the agent's process has started: it may have had effects, and will have them again. */
-  afterStart: z.boolean().optional(),
-});
+export const Retry = z
+  .strictObject({
+    maxAttempts: z
+      .int('must be a whole number')
+      .min(1, 'must be at least 1')
+      .max(10, 'must be at most 10')
+      .optional()
+      .describe(RETRY.maxAttempts),
+    backoff: Duration({ minSeconds: 0, maxSeconds: HOUR }).optional().describe(RETRY.backoff),
+    afterStart: z.boolean().optional().describe(RETRY.afterStart),
+  })
+  .describe(RETRY.whole);
 
 export interface RetryPolicy {
   readonly maxAttempts?: number | undefined;
@@ -56,11 +83,14 @@ export interface RetryPolicy {
   readonly afterStart?: boolean | undefined;
 }
 
-export interface RetryBody {
-  readonly maxAttempts?: number;
-  readonly backoff?: string;
-  readonly afterStart?: boolean;
-}
+export const RetryBody = z
+  .strictObject({
+    maxAttempts: z.int().exactOptional().describe(RETRY.maxAttempts),
+    backoff: Iso8601Duration.exactOptional().describe(RETRY.backoff),
+    afterStart: z.boolean().exactOptional().describe(RETRY.afterStart),
+  })
+  .describe(RETRY.whole);
+export type RetryBody = Answered<typeof RetryBody>;
 
 export const retryToBody = ({ maxAttempts, backoff, afterStart }: RetryPolicy): RetryBody => ({
   ...(maxAttempts !== undefined && { maxAttempts }),
@@ -95,7 +125,7 @@ const OutputSchema = z.record(z.string(), z.json()).superRefine((schema, context
       ? `must have at most ${SCHEMA_BYTES_MAX} bytes`
       : refused !== undefined
         ? `must not use ${refused}; say it with enum, minLength, format or plain nested schemas`
-        : schemaFault(schema as Json);
+        : (unkept(schema as Json) ?? schemaFault(schema as Json));
   if (fault !== undefined) context.addIssue({ code: 'custom', message: fault });
 });
 
@@ -108,6 +138,27 @@ function keywordsOf(schema: unknown): readonly string[] {
     const byName = ['properties', '$defs', 'definitions', 'dependentSchemas', 'patternProperties'].includes(keyword);
     return [keyword, ...(byName ? Object.values(value as object).flatMap(keywordsOf) : keywordsOf(value))];
   });
+}
+
+const SCHEMA_LEVELS_MAX = 24;
+/** DynamoDB's own limits, AWS, "Supported data types and naming rules in Amazon DynamoDB". */
+const [NUMBER_MAX, NUMBER_LEAST] = [1e126, 1e-130];
+
+/** Why a schema could not be stored as it is: it stands among the fields of its agent. */
+function unkept(value: Json, level = 0): string | undefined {
+  if (typeof value === 'number') {
+    const size = Math.abs(value);
+    const fits = size === 0 || (size < NUMBER_MAX && size >= NUMBER_LEAST);
+    return fits ? undefined : 'must hold no number beyond 1e126, and none that is nearer to 0 than 1e-130';
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (level >= SCHEMA_LEVELS_MAX) return `must not be nested deeper than ${SCHEMA_LEVELS_MAX} levels`;
+  if (!Array.isArray(value) && '' in value) return 'must hold no empty name';
+  for (const member of Object.values(value)) {
+    const fault = unkept(member, level + 1);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
 }
 
 function schemaFault(schema: Json): string | undefined {
@@ -132,14 +183,20 @@ export function outputFault(schema: Json, output: Json | undefined): string | un
 /** What proves that a run has done its work. A run that ends without it is shown as `unverified`. */
 export const SuccessCriteria = z
   .strictObject({
-    /** The exit code that stands for success, where it is not 0. */
-    exitCode: z.int('must be a whole number').min(0, 'must be at least 0').max(255, 'must be at most 255').optional(),
-    /** At least one artifact with a path like this one must be there. */
-    artifact: ArtifactGlob.optional(),
-    /** A JSON Schema for the output. */
-    outputSchema: OutputSchema.optional(),
+    exitCode: z
+      .int('must be a whole number')
+      .min(0, 'must be at least 0')
+      .max(255, 'must be at most 255')
+      .exactOptional()
+      .describe('The exit code that stands for success, where it is not 0.'),
+    artifact: ArtifactGlob.exactOptional().describe('At least one artifact with a path like this one must be there.'),
+    outputSchema: OutputSchema.exactOptional().describe('A JSON Schema for the output.'),
   })
-  .refine((criteria) => Object.keys(criteria).length > 0, 'must name exitCode, artifact or outputSchema');
+  .refine((criteria) => Object.keys(criteria).length > 0, 'must name exitCode, artifact or outputSchema')
+  .meta({
+    minProperties: 1,
+    description: 'What proves that a run has done its work. A run that ends without it is shown as unverified.',
+  });
 
 export interface Criteria {
   readonly exitCode?: number;
@@ -147,7 +204,8 @@ export interface Criteria {
   readonly outputSchema?: { readonly [name: string]: Json };
 }
 
-const GIT_URL = /^(https?|ssh|git|file):\/\/[^\s\0]+$|^[\w.-]+@[\w.-]+:[^\s\0]+$/;
+const GIT_URL = /^((https?|ssh|git|file):[/]{2}\S+|[\w.-]+@[\w.-]+:\S+)$/;
+const withoutNul = (text: string): boolean => !text.includes('\0');
 export const SecretId = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, 'must be 1 to 100 letters, digits, dots, dashes or underscores');
@@ -163,10 +221,14 @@ export const Repository = z.strictObject({
     .string()
     .max(2048)
     .regex(GIT_URL, 'must be a git URL such as https://host/project.git')
+    .refine(withoutNul, 'must not contain NUL')
     .refine((url) => !holdsCredential(url), 'must not hold a password or token: name it with secret'),
-  /** A branch, a tag or a full commit id. */
-  ref: z.string().regex(/^[A-Za-z0-9_][^\s~^:?*[\\\0]{0,254}$/, 'must be a branch, a tag or a full commit id'),
-  secret: SecretId.optional(),
+  ref: z
+    .string()
+    .regex(/^[A-Za-z0-9_][^\s~^:?*[\\]{0,254}$/, 'must be a branch, a tag or a full commit id')
+    .refine(withoutNul, 'must not contain NUL')
+    .describe('A branch, a tag or a full commit id.'),
+  secret: SecretId.exactOptional().describe('The id of the secret that opens it.'),
 });
 export interface RepositoryDefinition {
   readonly url: string;
@@ -183,10 +245,9 @@ export type Architecture = (typeof ARCHITECTURES)[number];
 /** What a VM must have at least. On one machine they are kept and not looked at: there is one kind of VM. */
 export const Requirements = z
   .strictObject({
-    vcpu: z.int('must be a whole number').min(1, 'must be at least 1').max(512, 'must be at most 512').optional(),
-    memoryMiB: z.int('must be a whole number').min(128, 'must be at least 128').max(8_388_608).optional(),
-    architecture: z.enum(ARCHITECTURES, `must be one of ${ARCHITECTURES.join(', ')}`).optional(),
-    /** Only these, as far as the installation has them. */
+    vcpu: z.int('must be a whole number').min(1, 'must be at least 1').max(512, 'must be at most 512').exactOptional(),
+    memoryMiB: z.int('must be a whole number').min(128, 'must be at least 128').max(8_388_608).exactOptional(),
+    architecture: z.enum(ARCHITECTURES, `must be one of ${ARCHITECTURES.join(', ')}`).exactOptional(),
     instanceTypes: z
       .array(
         z
@@ -196,25 +257,31 @@ export const Requirements = z
       )
       .min(1, 'must name an instance type')
       .max(20, 'must have at most 20 instance types')
-      .optional(),
+      .exactOptional()
+      .describe('Only these, as far as the installation has them.'),
     diskGiB: z
       .int('must be a whole number')
       .min(8, 'must be at least 8')
       .max(16_384, 'must be at most 16384')
-      .optional(),
-    /** `spot_first` takes an on-demand one where there is no spot instance to be had; without a word, as the installation has it. */
-    market: z.enum(MARKET_WISHES, `must be one of ${MARKET_WISHES.join(', ')}`).optional(),
+      .exactOptional(),
+    market: z
+      .enum(MARKET_WISHES, `must be one of ${MARKET_WISHES.join(', ')}`)
+      .exactOptional()
+      .describe(
+        'spot_first takes an on-demand one where there is no spot instance; absent: as the installation has it.',
+      ),
   })
-  .refine((needs) => Object.keys(needs).length > 0, 'must name what is required');
+  .refine((needs) => Object.keys(needs).length > 0, 'must name what is required')
+  .meta({ minProperties: 1, description: 'What a VM must have at least.' });
 
 /** What a VM is asked for with. */
 export interface Needs {
-  readonly vcpu?: number | undefined;
-  readonly memoryMiB?: number | undefined;
-  readonly diskGiB?: number | undefined;
-  readonly architecture?: Architecture | undefined;
-  readonly instanceTypes?: readonly string[] | undefined;
-  readonly market?: (typeof MARKET_WISHES)[number] | undefined;
+  readonly vcpu?: number;
+  readonly memoryMiB?: number;
+  readonly diskGiB?: number;
+  readonly architecture?: Architecture;
+  readonly instanceTypes?: readonly string[];
+  readonly market?: (typeof MARKET_WISHES)[number];
 }
 
 /** An AMI of one's own; absent: the installation's for the architecture. */

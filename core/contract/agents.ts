@@ -2,24 +2,33 @@
 import * as z from 'zod';
 import {
   ArtifactGlob,
-  type Criteria,
   Image,
-  type Needs,
   REUSE,
   Repository,
-  type RepositoryDefinition,
   Requirements,
   Retry,
-  type RetryBody,
-  type Reuse,
+  RetryBody,
   SecretId,
   SuccessCriteria,
   type Timeouts,
-  type TimeoutsBody,
+  timeoutBodyFields,
   timeoutFields,
   timeoutsToBody,
 } from './agentParts.ts';
-import { Duration, formatDuration, Metadata, Name } from './common.ts';
+import {
+  AgentId,
+  type Answered,
+  asOf,
+  Duration,
+  formatDuration,
+  Iso8601Duration,
+  Metadata,
+  MetadataBody,
+  Name,
+  PrincipalId,
+  Time,
+  Version,
+} from './common.ts';
 
 const Argument = z
   .string()
@@ -48,35 +57,55 @@ export type Environment = Readonly<Record<string, string | { readonly secret: st
 const Count = (maximum: number) =>
   z.int('must be a whole number').min(1, 'must be at least 1').max(maximum, `must be at most ${maximum}`);
 
+const LIMITS = {
+  maxConcurrentRuns: 'Runs on their way or at work at once; the others wait in order. Absent: no limit.',
+  maxConcurrentVms: 'VMs that exist at once, warm ones and those on their way included.',
+  maxOutputBytes: "Of the output; what is longer is kept in part. The installation's limit stands above it.",
+  setupTimeout: 'For the setup commands together, and for a checkout.',
+} as const;
+
 export const AgentLimits = z.strictObject({
   ...timeoutFields,
-  /** Runs on their way or at work at once; the others wait in order. Absent: no limit. */
-  maxConcurrentRuns: Count(10_000).optional(),
-  /** VMs that exist at once, warm ones and those on their way included. */
-  maxConcurrentVms: Count(10_000).optional(),
-  /** Of the output; what is longer is kept in part. The installation's limit stands above it. */
-  maxOutputBytes: Count(1024 * 1024).optional(),
-  /** For the setup commands together, and for a checkout. */
-  setupTimeout: Duration({ minSeconds: 1, maxSeconds: 6 * 3600 }).optional(),
+  maxConcurrentRuns: Count(10_000).optional().describe(LIMITS.maxConcurrentRuns),
+  maxConcurrentVms: Count(10_000).optional().describe(LIMITS.maxConcurrentVms),
+  maxOutputBytes: Count(1024 * 1024)
+    .optional()
+    .describe(LIMITS.maxOutputBytes),
+  setupTimeout: Duration({ minSeconds: 1, maxSeconds: 6 * 3600 })
+    .optional()
+    .describe(LIMITS.setupTimeout),
 });
+
+const AGENT = {
+  env: 'Variables of its environment: a value, or the name of the secret that holds it.',
+  artifacts: 'Files that are collected besides those in CANDOR_ARTIFACTS: globs, relative to the working folder.',
+  setup: 'Commands that are run once per VM, before its first run.',
+  repository: 'Checked out into the working folder before the process starts.',
+  image: "An AMI of one's own; absent: the installation's for the architecture.",
+  warmFor: 'How long a VM without a run is kept for the next one.',
+  reuse: 'Whether a VM may serve one run after another of the same agent. Default: same_agent.',
+  slots: 'Runs side by side on one VM.',
+} as const;
 
 export const AgentCreate = z.strictObject({
   name: Name,
   kind: z.enum(['oneshot'], 'must be oneshot (session agents are not built yet)').default('oneshot'),
   command: Command,
   workingDirectory: z.string().min(1).max(1024).regex(/^\//, 'must be an absolute path').optional(),
-  env: EnvironmentVariables.optional(),
+  env: EnvironmentVariables.optional().describe(AGENT.env),
   limits: AgentLimits.optional(),
   retry: Retry.optional(),
   successCriteria: SuccessCriteria.optional(),
-  artifacts: z.array(ArtifactGlob).max(20, 'must have at most 20 globs').optional(),
-  setup: z.array(Command).max(20, 'must have at most 20 commands').optional(),
-  repository: Repository.optional(),
-  image: Image.optional(),
-  warmFor: Duration({ minSeconds: 0, maxSeconds: 86_400 }).optional(),
-  reuse: z.enum(REUSE, `must be one of ${REUSE.join(', ')}`).optional(),
-  /** Runs side by side on one VM. */
-  slots: Count(16).optional(),
+  artifacts: z.array(ArtifactGlob).max(20, 'must have at most 20 globs').optional().describe(AGENT.artifacts),
+  setup: z.array(Command).max(20, 'must have at most 20 commands').optional().describe(AGENT.setup),
+  repository: Repository.optional().describe(AGENT.repository),
+  image: Image.optional().describe(AGENT.image),
+  warmFor: Duration({ minSeconds: 0, maxSeconds: 86_400 }).optional().describe(AGENT.warmFor),
+  reuse: z
+    .enum(REUSE, `must be one of ${REUSE.join(', ')}`)
+    .optional()
+    .describe(AGENT.reuse),
+  slots: Count(16).optional().describe(AGENT.slots),
   requirements: Requirements.optional(),
   metadata: Metadata.optional(),
 });
@@ -106,38 +135,46 @@ export const AgentPatch = z
   .partial();
 export type AgentPatch = z.output<typeof AgentPatch>;
 
-export interface LimitsBody extends TimeoutsBody {
-  readonly maxConcurrentRuns?: number;
-  readonly maxConcurrentVms?: number;
-  readonly maxOutputBytes?: number;
-  readonly setupTimeout?: string;
-}
+export const LimitsBody = z.strictObject({
+  ...timeoutBodyFields,
+  maxConcurrentRuns: z.int().exactOptional().describe(LIMITS.maxConcurrentRuns),
+  maxConcurrentVms: z.int().exactOptional().describe(LIMITS.maxConcurrentVms),
+  maxOutputBytes: z.int().exactOptional().describe(LIMITS.maxOutputBytes),
+  setupTimeout: Iso8601Duration.exactOptional().describe(LIMITS.setupTimeout),
+});
+export type LimitsBody = Answered<typeof LimitsBody>;
 
-export interface AgentBody {
-  readonly id: string;
-  readonly name: string;
-  readonly kind: 'oneshot';
-  readonly command: readonly string[];
-  readonly workingDirectory?: string;
-  readonly env?: Environment;
-  readonly limits?: LimitsBody;
-  readonly retry?: RetryBody;
-  readonly successCriteria?: Criteria;
-  readonly artifacts?: readonly string[];
-  readonly setup?: readonly (readonly string[])[];
-  readonly repository?: RepositoryDefinition;
-  readonly image?: string;
-  readonly warmFor?: string;
-  readonly reuse?: Reuse;
-  readonly slots?: number;
-  readonly requirements?: Needs;
-  readonly metadata?: Readonly<Record<string, string>>;
-  readonly version: number;
-  readonly createdBy: string;
-  readonly createdAt: string;
-  readonly updatedAt: string;
-  readonly asOf: string;
-}
+export const AgentBody = z
+  .strictObject({
+    id: AgentId,
+    name: z.string(),
+    kind: z.enum(['oneshot']).describe('oneshot: gets its input, works, exits.'),
+    command: z.array(z.string()).describe('The program and its arguments.'),
+    workingDirectory: z.string().exactOptional(),
+    env: z
+      .record(z.string(), z.union([z.string(), z.strictObject({ secret: z.string() })]))
+      .exactOptional()
+      .describe(AGENT.env),
+    limits: LimitsBody.exactOptional(),
+    retry: RetryBody.exactOptional(),
+    successCriteria: SuccessCriteria.exactOptional(),
+    artifacts: z.array(z.string()).exactOptional().describe(AGENT.artifacts),
+    setup: z.array(z.array(z.string())).exactOptional().describe(AGENT.setup),
+    repository: Repository.exactOptional().describe(AGENT.repository),
+    image: z.string().exactOptional().describe(AGENT.image),
+    warmFor: Iso8601Duration.exactOptional().describe(AGENT.warmFor),
+    reuse: z.enum(REUSE).exactOptional().describe(AGENT.reuse),
+    slots: z.int().exactOptional().describe(AGENT.slots),
+    requirements: Requirements.exactOptional(),
+    metadata: MetadataBody.exactOptional(),
+    version: Version,
+    createdBy: PrincipalId,
+    createdAt: Time,
+    updatedAt: Time,
+    asOf,
+  })
+  .meta({ id: 'Agent', description: 'A registered worker: how to start it, what it needs, its limits.' });
+export type AgentBody = Answered<typeof AgentBody>;
 
 /** Durations in seconds. */
 export interface Limits extends Timeouts {

@@ -1,24 +1,21 @@
 /** Who changed what: one entry for each request that changed something. */
 import * as z from 'zod';
-import { PageQuery } from './common.ts';
+import { type Answered, PageQuery, Time } from './common.ts';
 
 const word = z.string().min(1, 'must not be empty').max(64, 'must have at most 64 characters').optional();
 
 export const AuditLogQuery = z.strictObject({
   ...PageQuery.shape,
-  /** The id of who asked for it. */
-  by: word,
-  /** The name of the operation, such as `pauseSchedule`. */
-  operation: word,
-  /** The id of something that was changed. */
-  resource: word,
+  by: word.describe('The id of who asked for it.'),
+  operation: word.describe('The name of the operation, such as pauseSchedule.'),
+  resource: word.describe('The id of something that was changed.'),
 });
 export type AuditLogQuery = z.output<typeof AuditLogQuery>;
 
 export const AuditLogEntryBody = z
   .strictObject({
     requestId: z.string().describe('As in the answer that the caller got.'),
-    at: z.string(),
+    at: Time,
     operation: z.string(),
     by: z.strictObject({
       kind: z.enum(['principal', 'run']),
@@ -40,4 +37,4 @@ export const AuditLogEntryBody = z
       .describe('What was written in the same transaction as this entry.'),
   })
   .meta({ id: 'AuditLogEntry', description: 'A request that changed something.' });
-export type AuditLogEntryBody = Readonly<z.infer<typeof AuditLogEntryBody>>;
+export type AuditLogEntryBody = Answered<typeof AuditLogEntryBody>;

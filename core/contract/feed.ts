@@ -1,5 +1,6 @@
 /** The event feed: every change of a tenant's resources, in order for each of them, resumable. */
 import * as z from 'zod';
+import { type Answered, asOf, Time } from './common.ts';
 
 /** The server holds a request back so long at most: within the 29 s that API Gateway allows. */
 export const FEED_WAIT_SECONDS_MAX = 20;
@@ -9,14 +10,18 @@ export const FEED_STARTS = ['earliest', 'latest'] as const;
 const id = z.string().max(64).optional();
 
 export const FeedQuery = z.strictObject({
-  /** The `nextCursor` of an answer before, `earliest` (which it is without one) or `latest`. */
-  after: z.string().min(1, 'must not be empty').max(1024, 'must have at most 1024 characters').optional(),
-  /** Seconds. */
+  after: z
+    .string()
+    .min(1, 'must not be empty')
+    .max(1024, 'must have at most 1024 characters')
+    .optional()
+    .describe('The nextCursor of an answer before, earliest (which it is without one) or latest.'),
   wait: z.coerce
     .number()
     .min(0, 'must be at least 0')
     .max(FEED_WAIT_SECONDS_MAX, `must be at most ${FEED_WAIT_SECONDS_MAX} (seconds)`)
-    .default(0),
+    .default(0)
+    .describe('Seconds that the answer may be held back.'),
   limit: z.coerce
     .number()
     .int('must be a whole number')
@@ -41,7 +46,7 @@ export const FeedEventBody = z
   .strictObject({
     id: z.string().describe('The same each time that the event is delivered.'),
     type: z.string(),
-    at: z.string(),
+    at: Time,
     subject: z.strictObject({
       kind: z.enum(['run', 'schedule', 'vm', 'agent', 'principal', 'webhook']),
       id: z.string(),
@@ -54,14 +59,14 @@ export const FeedEventBody = z
     detail: z.record(z.string(), z.unknown()),
   })
   .meta({ id: 'FeedEvent', description: 'A change of state, or a note about a resource.' });
-export type FeedEventBody = Readonly<z.infer<typeof FeedEventBody>>;
+export type FeedEventBody = Answered<typeof FeedEventBody>;
 
 export const FeedBody = z
   .strictObject({
     items: z.array(FeedEventBody),
     nextCursor: z.string().describe('Goes on after the last item; also where there is none.'),
     caughtUp: z.boolean().describe('Nothing more is there just now.'),
-    asOf: z.string(),
+    asOf,
   })
   .meta({ id: 'Feed', description: 'What changed after a cursor.' });
-export type FeedBody = Readonly<z.infer<typeof FeedBody>>;
+export type FeedBody = Answered<typeof FeedBody>;

@@ -1,6 +1,6 @@
 /** The runner's door (design.md §5.5): registration, heartbeat, log chunks. Times are durations of the VM's monotonic clock. */
 import * as z from 'zod';
-import { JsonValue } from './common.ts';
+import { type Answered, JsonValue } from './common.ts';
 import { TERMINATED_BY } from './runs.ts';
 
 /** `POST /runner/v1/register`, with the VM's key as bearer. The same nonce again answers the same generation. */
@@ -11,11 +11,12 @@ export const RegisterRequest = z.strictObject({
 });
 export type RegisterRequest = z.infer<typeof RegisterRequest>;
 
-export interface RegisterResponse {
-  readonly generation: number;
-  readonly token: string;
-  readonly nextHeartbeatMs: number;
-}
+export const RegisterResponse = z.strictObject({
+  generation: z.int().min(1),
+  token: z.string(),
+  nextHeartbeatMs: z.number().min(0),
+});
+export type RegisterResponse = Answered<typeof RegisterResponse>;
 
 export const ARTIFACTS_MAX = 100;
 
@@ -77,64 +78,70 @@ export const HeartbeatRequest = z.strictObject({
 });
 export type HeartbeatRequest = z.infer<typeof HeartbeatRequest>;
 
-export interface RepositoryCheckout {
-  readonly url: string;
+export const RepositoryCheckout = z.strictObject({
+  url: z.string(),
   /** A branch, a tag or a full commit id. */
-  readonly ref: string;
+  ref: z.string(),
   /** Password or token for HTTPS; the user name is `x-access-token` unless the URL names one. */
-  readonly credential?: string;
-  readonly timeoutMs: number;
-}
+  credential: z.string().exactOptional(),
+  timeoutMs: z.number(),
+});
+export type RepositoryCheckout = Answered<typeof RepositoryCheckout>;
 
-export type RunnerCommand =
-  | {
-      readonly number: number;
-      readonly kind: 'start';
-      readonly runId: string;
-      readonly attempt: number;
-      readonly command: readonly string[];
-      readonly workingDirectory?: string;
-      readonly env: Readonly<Record<string, string>>;
-      readonly input: z.infer<typeof JsonValue>;
-      readonly occurrence?: string;
-      /** For `CANDOR_RUN_TOKEN`. */
-      readonly runToken: string;
-      readonly maxOutputBytes: number;
-      readonly maxLogBytes: number;
-      /** Globs, relative to the working folder, of files that are collected besides those in CANDOR_ARTIFACTS. */
-      readonly artifacts?: readonly string[];
-      /** Values that are blanked out in the log before it is written anywhere. */
-      readonly mask?: readonly string[];
-      /** Run one after the other before the first run on this VM; again only where they have changed. */
-      readonly setup?: { readonly commands: readonly (readonly string[])[]; readonly timeoutMs: number };
-      /** Checked out into the working folder before the process starts; the agent's process never gets the credential. */
-      readonly repository?: RepositoryCheckout;
-      /** Nothing is to be started, and this is why: a secret that is gone. Answered with `not_started`, `impossible`. */
-      readonly impossible?: string;
-    }
-  | {
-      readonly number: number;
-      readonly kind: 'cancel';
-      readonly runId: string;
-      readonly attempt: number;
-      /** What `terminatedBy` must say if the signals end the work. */
-      readonly cause: 'cancel' | 'timeout' | 'idle';
-      /** SIGINT at once, SIGTERM after the first wait, SIGKILL after the second. */
-      readonly interruptMs: number;
-      readonly terminateMs: number;
-    }
-  | { readonly number: number; readonly kind: 'stop-vm' };
+const StartCommand = z.strictObject({
+  number: z.int(),
+  kind: z.literal('start'),
+  runId: z.string(),
+  attempt: z.int().min(1),
+  command: z.array(z.string()),
+  workingDirectory: z.string().exactOptional(),
+  env: z.record(z.string(), z.string()),
+  input: JsonValue,
+  occurrence: z.string().exactOptional(),
+  /** For `CANDOR_RUN_TOKEN`. */
+  runToken: z.string(),
+  maxOutputBytes: z.number(),
+  maxLogBytes: z.number(),
+  /** Globs, relative to the working folder, of files that are collected besides those in CANDOR_ARTIFACTS. */
+  artifacts: z.array(z.string()).exactOptional(),
+  /** Values that are blanked out in the log before it is written anywhere. */
+  mask: z.array(z.string()).exactOptional(),
+  /** Run one after the other before the first run on this VM; again only where they have changed. */
+  setup: z.strictObject({ commands: z.array(z.array(z.string())), timeoutMs: z.number() }).exactOptional(),
+  /** Checked out into the working folder before the process starts; the agent's process never gets the credential. */
+  repository: RepositoryCheckout.exactOptional(),
+  /** Nothing is to be started, and this is why: a secret that is gone. Answered with `not_started`, `impossible`. */
+  impossible: z.string().exactOptional(),
+});
 
-export interface HeartbeatResponse {
-  readonly commands: readonly RunnerCommand[];
+const CancelCommand = z.strictObject({
+  number: z.int(),
+  kind: z.literal('cancel'),
+  runId: z.string(),
+  attempt: z.int().min(1),
+  /** What `terminatedBy` must say if the signals end the work. */
+  cause: z.enum(['cancel', 'timeout', 'idle']),
+  /** SIGINT at once, SIGTERM after the first wait, SIGKILL after the second. */
+  interruptMs: z.number(),
+  terminateMs: z.number(),
+});
+
+const StopVmCommand = z.strictObject({ number: z.int(), kind: z.literal('stop-vm') });
+
+export const RunnerCommand = z.discriminatedUnion('kind', [StartCommand, CancelCommand, StopVmCommand]);
+export type RunnerCommand = Answered<typeof RunnerCommand>;
+
+export const HeartbeatResponse = z.strictObject({
+  commands: z.array(RunnerCommand),
   /** Outcomes that are stored: they may leave the registry. */
-  readonly acknowledged: readonly { readonly runId: string; readonly attempt: number }[];
-  readonly nextHeartbeatMs: number;
+  acknowledged: z.array(z.strictObject({ runId: z.string(), attempt: z.int().min(1) })),
+  nextHeartbeatMs: z.number(),
   /** How long from now the VM is believed without another heartbeat. */
-  readonly leaseMs: number;
+  leaseMs: z.number(),
   /** A fresh token, when the present one is past half its life. */
-  readonly token?: string;
-}
+  token: z.string().exactOptional(),
+});
+export type HeartbeatResponse = Answered<typeof HeartbeatResponse>;
 
 /**
  * `PUT /runner/v1/runs/{runId}/attempts/{attempt}/artifacts?path=…&bytes=…&sha256=…`, the file's bytes as the body. The
@@ -151,9 +158,8 @@ export const ArtifactQuery = z.strictObject({
   ask: z.enum(['true', 'false']).optional(),
 });
 
-export interface SendHere {
-  readonly send: 'here';
-}
+export const SendHere = z.strictObject({ send: z.literal('here') });
+export type SendHere = Answered<typeof SendHere>;
 
 /** `PUT /runner/v1/runs/{runId}/attempts/{attempt}/logs/{chunk}`: numbered from 0, without gaps; sending one again as it was is harmless. */
 export const LogChunk = z.strictObject({

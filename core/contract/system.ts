@@ -1,85 +1,112 @@
 /** What the system says of itself: its parts, and the last audit. Status only: nothing here can be written. */
+import * as z from 'zod';
+import { AUDIT_KINDS, type AuditKind } from './auditKinds.ts';
+import { type Answered, asOf, Iso8601Duration, Time } from './common.ts';
 
-/**
- * `alive`: its last proof is as fresh as it promised. `silent`: it promised another one, and none came. `seen`: it gave
- * proof once and promises nothing (it works when there is work). `unknown`: it has never published anything.
- */
-export type PartStatus = 'alive' | 'silent' | 'seen' | 'unknown';
+export * from './auditKinds.ts';
 
-/** One part, by what it published itself. */
-export interface PartBody {
-  readonly name: string;
-  /** Who does this work: the process or function that published last. Absent where none ever did. */
-  readonly owner?: string;
-  readonly status: PartStatus;
-  readonly lastProofAt?: string;
-  /** The next proof is due this long after the last one. */
-  readonly promisedWithinSeconds?: number;
-  readonly detail: Readonly<Record<string, string | number>>;
-  readonly asOf: string;
-}
+/** `GET /v1/health`. */
+export const HealthBody = z
+  .strictObject({ status: z.literal('ok'), asOf })
+  .meta({ id: 'Health', description: 'The server answers.' });
+export type HealthBody = Answered<typeof HealthBody>;
 
-export interface MetricBody {
-  readonly name: string;
-  readonly dimensions: Readonly<Record<string, string>>;
-  readonly count: number;
-  readonly sum: number;
-  readonly max: number;
-}
+const PartStatus = z
+  .enum(['alive', 'silent', 'seen', 'unknown'])
+  .describe(
+    'alive: its last proof is as fresh as it promised. silent: it promised another one, and none came. seen: it gave proof once and promises nothing (it works when there is work). unknown: it has never published anything.',
+  );
+export type PartStatus = Answered<typeof PartStatus>;
 
-/** What this installation takes, so that clients need not guess. */
-export interface LimitsBody {
-  /** An Idempotency-Key counts so long after the request that had the effect. */
-  readonly idempotencyKeyRetention: string;
-  /** Of one caller; 0: as many as come. */
-  readonly requestsPerMinute: number;
-  readonly inputBytes: number;
-  readonly metadataBytes: number;
-  /** A cadence that fires more often in a day needs `confirmFrequency`. */
-  readonly unconfirmedFiresPerDay: number;
-}
+export const PartBody = z
+  .strictObject({
+    name: z.string(),
+    owner: z
+      .string()
+      .exactOptional()
+      .describe('Who does this work: the process or function that published last. Absent where none ever did.'),
+    status: PartStatus,
+    lastProofAt: Time.exactOptional(),
+    promisedWithinSeconds: z.number().exactOptional().describe('The next proof is due this long after the last one.'),
+    detail: z.record(z.string(), z.union([z.string(), z.number()])),
+    asOf,
+  })
+  .meta({ id: 'SystemPart', description: 'One part, by what it published itself.' });
+export type PartBody = Answered<typeof PartBody>;
+
+export const MetricBody = z
+  .strictObject({
+    name: z.string(),
+    dimensions: z.record(z.string(), z.string()),
+    count: z.number(),
+    sum: z.number(),
+    max: z.number(),
+  })
+  .meta({ id: 'Metric', description: 'A measurement since the start of the process that answers.' });
+export type MetricBody = Answered<typeof MetricBody>;
+
+export const LimitsBody = z
+  .strictObject({
+    idempotencyKeyRetention: Iso8601Duration.describe(
+      'An Idempotency-Key counts so long after the request that had the effect.',
+    ),
+    requestsPerMinute: z.int().min(0).describe('Of one caller; 0: as many as come.'),
+    inputBytes: z.int(),
+    metadataBytes: z.int(),
+    unconfirmedFiresPerDay: z.int().describe('A cadence that fires more often in a day needs confirmFrequency.'),
+  })
+  .meta({ id: 'Limits', description: 'What this installation takes, so that clients need not guess.' });
+export type LimitsBody = Answered<typeof LimitsBody>;
 
 /** `GET /v1/system`. */
-export interface SystemBody {
-  readonly version: { readonly schema: number };
-  readonly parts: readonly PartBody[];
-  readonly limits: LimitsBody;
-  /** Where measurements are kept in the process that answers: since it started. */
-  readonly metrics?: readonly MetricBody[];
-  readonly asOf: string;
-}
+export const SystemBody = z
+  .strictObject({
+    version: z.strictObject({ schema: z.int().min(1) }),
+    parts: z.array(PartBody),
+    limits: LimitsBody,
+    metrics: z
+      .array(MetricBody)
+      .exactOptional()
+      .describe('Where measurements are kept in the process that answers: since it started.'),
+    asOf,
+  })
+  .meta({ id: 'System', description: "The server's parts, each with its own last proof of life." });
+export type SystemBody = Answered<typeof SystemBody>;
 
-export const AUDIT_KINDS = ['missing', 'double', 'orphans', 'leaks', 'drifted'] as const;
-export type AuditKind = (typeof AUDIT_KINDS)[number];
-export type AuditCounts = Readonly<Record<AuditKind, number>>;
+const Count = z.int().min(0);
+const counts: Readonly<Record<AuditKind, typeof Count>> = Object.fromEntries(
+  AUDIT_KINDS.map((kind) => [kind, Count]),
+) as Record<AuditKind, typeof Count>;
+const Counts = z.strictObject(counts);
 
-export interface AuditFindingBody {
-  readonly kind: AuditKind;
-  readonly subject: string;
-  /** What was found, and by what. */
-  readonly detail: string;
-  /** What was done about it, where anything was. */
-  readonly did?: string;
-  readonly at: string;
-}
+export const AuditFindingBody = z
+  .strictObject({
+    kind: z.enum(AUDIT_KINDS),
+    subject: z.string(),
+    detail: z.string().describe('What was found, and by what.'),
+    did: z.string().exactOptional().describe('What was done about it, where anything was.'),
+    at: Time,
+  })
+  .meta({ id: 'AuditFinding', description: 'One thing that an audit found.' });
+export type AuditFindingBody = Answered<typeof AuditFindingBody>;
 
-/** `GET /v1/system/audit`: what the last whole audit found of the caller's tenant. */
-export interface AuditBody {
-  /** `never`: no audit has been through everything yet. */
-  readonly status: 'clean' | 'not_clean' | 'never';
-  readonly startedAt?: string;
-  readonly endedAt?: string;
-  readonly counts?: AuditCounts;
-  /** What was compared. */
-  readonly checked?: {
-    readonly schedules: number;
-    readonly occurrences: number;
-    readonly runs: number;
-    readonly vms: number;
-  };
-  /** The first ones; `counts` has them all. */
-  readonly findings: readonly AuditFindingBody[];
-  /** The audit that is under way. */
-  readonly running?: { readonly startedAt: string; readonly stage: string };
-  readonly asOf: string;
-}
+/** `GET /v1/system/audit`. */
+export const AuditBody = z
+  .strictObject({
+    status: z.enum(['clean', 'not_clean', 'never']).describe('never: no audit has been through everything yet.'),
+    startedAt: Time.exactOptional(),
+    endedAt: Time.exactOptional(),
+    counts: Counts.exactOptional(),
+    checked: z
+      .strictObject({ schedules: Count, occurrences: Count, runs: Count, vms: Count })
+      .exactOptional()
+      .describe('What was compared.'),
+    findings: z.array(AuditFindingBody).describe('The first ones; counts has them all.'),
+    running: z
+      .strictObject({ startedAt: Time, stage: z.string() })
+      .exactOptional()
+      .describe('The audit that is under way.'),
+    asOf,
+  })
+  .meta({ id: 'Audit', description: "What the last whole audit found of the caller's tenant." });
+export type AuditBody = Answered<typeof AuditBody>;

@@ -1,6 +1,6 @@
 /** Webhooks: who is told of a tenant's events, by https and signed after the Standard Webhooks specification. */
 import * as z from 'zod';
-import { Duration, PageQuery } from './common.ts';
+import { type Answered, asOf, Duration, PageQuery, PrincipalId, Time, Version } from './common.ts';
 
 export const WEBHOOK_SUBJECTS = ['run', 'schedule', 'agent', 'vm', 'webhook'] as const;
 const FILTERS_MAX = 50;
@@ -16,7 +16,8 @@ const Description = z
   .string()
   .trim()
   .max(500, 'must have at most 500 characters')
-  .regex(/^[^\p{Cc}]*$/u, 'must not contain control characters');
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: it is these that it keeps out.
+  .regex(/^[^\u0000-\u001f\u007f-\u009f]*$/, 'must not contain control characters');
 
 /** `*`, everything about one kind of thing (`run.*`), or one type (`run.failed`). */
 const EventFilter = z
@@ -40,12 +41,12 @@ export type WebhookCreate = z.output<typeof WebhookCreate>;
 export const WebhookPatch = z
   .strictObject({
     url: Url.optional(),
-    /** `null` takes it away. */
-    description: Description.nullable().optional(),
-    /** Replaces all of them. */
-    events: EventFilters.optional(),
-    /** Nothing is sent to a disabled one, and what happens meanwhile is not sent later. */
-    status: z.enum(['active', 'disabled'], 'must be active or disabled').optional(),
+    description: Description.nullable().optional().describe('null takes it away.'),
+    events: EventFilters.optional().describe('Replaces all of them.'),
+    status: z
+      .enum(['active', 'disabled'], 'must be active or disabled')
+      .optional()
+      .describe('Nothing is sent to a disabled one, and what happens meanwhile is not sent later.'),
   })
   .refine((patch) => Object.keys(patch).length > 0, 'must name at least one field to change');
 export type WebhookPatch = z.output<typeof WebhookPatch>;
@@ -53,8 +54,9 @@ export type WebhookPatch = z.output<typeof WebhookPatch>;
 export const SECRET_OVERLAP_DEFAULT_SECONDS = 24 * HOUR;
 
 export const SecretRotate = z.strictObject({
-  /** For so long deliveries carry the old secret's signature too. */
-  overlap: Duration({ minSeconds: 0, maxSeconds: 7 * 24 * HOUR }).default(SECRET_OVERLAP_DEFAULT_SECONDS),
+  overlap: Duration({ minSeconds: 0, maxSeconds: 7 * 24 * HOUR })
+    .default(SECRET_OVERLAP_DEFAULT_SECONDS)
+    .describe("For so long deliveries carry the old secret's signature too."),
 });
 export type SecretRotate = z.output<typeof SecretRotate>;
 
@@ -66,65 +68,74 @@ export const DeliveriesQuery = PageQuery.extend({
 });
 export type DeliveriesQuery = z.output<typeof DeliveriesQuery>;
 
-export const WebhookBody = z.object({
+const webhookFields = {
   id: z.string(),
   url: z.string(),
-  description: z.string().optional(),
+  description: z.string().exactOptional(),
   events: z.array(z.string()),
   status: z.enum(['active', 'disabled']),
-  /** `auto`: it took nothing for days, or said that it is gone. */
-  disabled: z.object({ kind: z.enum(['user', 'auto']), reason: z.string(), at: z.string(), by: z.string() }).optional(),
-  /** When each secret that signs was made, the newest first, and until when an older one goes on to sign. */
-  secrets: z.array(z.object({ createdAt: z.string(), endsAt: z.string().optional() })),
-  /** No delivery has been taken since then. */
-  failingSince: z.string().optional(),
-  version: z.number(),
-  createdBy: z.string(),
-  createdAt: z.string(),
-  updatedAt: z.string(),
-  asOf: z.string(),
-});
-export type WebhookBody = z.infer<typeof WebhookBody>;
+  disabled: z
+    .strictObject({ kind: z.enum(['user', 'auto']), reason: z.string(), at: Time, by: z.string() })
+    .exactOptional()
+    .describe('auto: it took nothing for days, or said that it is gone.'),
+  secrets: z
+    .array(z.strictObject({ createdAt: Time, endsAt: Time.exactOptional() }))
+    .describe('When each secret that signs was made, the newest first, and until when an older one goes on to sign.'),
+  failingSince: Time.exactOptional().describe('No delivery has been taken since then.'),
+  version: Version,
+  createdBy: PrincipalId,
+  createdAt: Time,
+  updatedAt: Time,
+  asOf,
+} as const;
+export const WebhookBody = z
+  .strictObject(webhookFields)
+  .meta({ id: 'Webhook', description: 'An endpoint that is told of events.' });
+export type WebhookBody = Answered<typeof WebhookBody>;
 
-/** The only answer that ever shows a secret. */
-export const NewSecretBody = WebhookBody.extend({ secret: z.string() });
-export type NewSecretBody = z.infer<typeof NewSecretBody>;
+export const NewSecretBody = z
+  .strictObject({ ...webhookFields, secret: z.string().describe('What deliveries are signed with.') })
+  .meta({ id: 'WebhookWithSecret', description: 'The only answer that ever shows a secret.' });
+export type NewSecretBody = Answered<typeof NewSecretBody>;
 
 export const DELIVERY_OUTCOMES = ['delivered', 'refused', 'failed', 'timed_out', 'not_allowed', 'unknown'] as const;
 
-/**
- * One try. `refused`: answered, with another status than 2xx. `failed`: no answer. `not_allowed`: the address is one that
- * nothing is sent to. `unknown`: it was begun, and nobody came to say how it ended.
- */
-export const DeliveryAttemptBody = z.object({
-  number: z.number(),
-  at: z.string(),
-  outcome: z.enum(DELIVERY_OUTCOMES),
-  /** HTTP status, where there was an answer. */
-  status: z.number().optional(),
-  tookMs: z.number().optional(),
-  detail: z.string(),
-});
-export type DeliveryAttemptBody = z.infer<typeof DeliveryAttemptBody>;
+export const DeliveryAttemptBody = z
+  .strictObject({
+    number: z.int(),
+    at: Time,
+    outcome: z
+      .enum(DELIVERY_OUTCOMES)
+      .describe(
+        'refused: answered, with another status than 2xx. failed: no answer. not_allowed: the address is one that nothing is sent to. unknown: it was begun, and nobody came to say how it ended.',
+      ),
+    status: z.int().exactOptional().describe('HTTP status, where there was an answer.'),
+    tookMs: z.number().exactOptional(),
+    detail: z.string(),
+  })
+  .meta({ id: 'DeliveryAttempt', description: 'One try.' });
+export type DeliveryAttemptBody = Answered<typeof DeliveryAttemptBody>;
 
-export const DeliveryBody = z.object({
-  /** The `webhook-id` of every try. */
-  id: z.string(),
+const deliveryFields = {
+  id: z.string().describe('The webhook-id of every try.'),
   webhookId: z.string(),
   eventType: z.string(),
   eventId: z.string(),
   status: z.enum(DELIVERY_STATUSES),
-  reason: z.string().optional(),
-  attemptCount: z.number(),
-  /** The last ones. */
-  attempts: z.array(DeliveryAttemptBody),
-  nextAttemptAt: z.string().optional(),
-  createdAt: z.string(),
-  settledAt: z.string().optional(),
-  asOf: z.string(),
-});
-export type DeliveryBody = z.infer<typeof DeliveryBody>;
+  reason: z.string().exactOptional(),
+  attemptCount: z.int(),
+  attempts: z.array(DeliveryAttemptBody).describe('The last ones.'),
+  nextAttemptAt: Time.exactOptional(),
+  createdAt: Time,
+  settledAt: Time.exactOptional(),
+  asOf,
+} as const;
+export const DeliveryBody = z
+  .strictObject(deliveryFields)
+  .meta({ id: 'Delivery', description: 'What is sent to a webhook about one event.' });
+export type DeliveryBody = Answered<typeof DeliveryBody>;
 
-/** With what is sent, to the byte. */
-export const DeliveryDetailBody = DeliveryBody.extend({ payload: z.string() });
-export type DeliveryDetailBody = z.infer<typeof DeliveryDetailBody>;
+export const DeliveryDetailBody = z
+  .strictObject({ ...deliveryFields, payload: z.string().describe('What is sent, to the byte.') })
+  .meta({ id: 'DeliveryWithPayload', description: 'A delivery with what is sent.' });
+export type DeliveryDetailBody = Answered<typeof DeliveryDetailBody>;

@@ -1,7 +1,7 @@
 /** Reading a schedule's ledger, its revisions, and what is to come. */
 import type { Reach } from '../access/grants.ts';
 import { isoSecond, isoTime, type ListBody } from '../contract/common.ts';
-import type { Disposition, OccurrenceBody, RevisionBody } from '../contract/schedules.ts';
+import type { Disposition, OccurrenceBody, RevisionBody, UpcomingBody } from '../contract/schedules.ts';
 import type { Ports } from '../ports.ts';
 import type { PageRequest } from '../runs/service.ts';
 import * as keys from '../table/itemKeys.ts';
@@ -66,7 +66,7 @@ export async function listUpcoming(
   caller: Reach,
   scheduleId: string,
   count: number,
-): Promise<ListBody<{ readonly occurrence: string; readonly skipped?: boolean }>> {
+): Promise<ListBody<UpcomingBody>> {
   const schedule = await loadSchedule(ports, caller, scheduleId);
   const now = ports.time.now();
   const times = schedule.status === 'active' ? upcoming(schedule, Math.max(now, schedule.decidedThrough), count) : [];

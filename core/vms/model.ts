@@ -74,14 +74,18 @@ export interface VmRow extends RowBase {
   readonly drain?: { readonly requestedAt: number; readonly requestedBy: string };
   /** The limits under which it holds a place, until it is seen to be gone. */
   readonly places?: readonly string[];
+  /** Of the registration that stands, and of those before it. */
   readonly nonce?: string;
+  readonly pastNonces?: readonly string[];
   /** Counts registrations; 0 before the first. */
   readonly generation: number;
   readonly heartbeatSeq: number;
   readonly lastHeartbeatAt?: number;
   readonly leaseUntil?: number;
-  /** When the runner last got a token. */
+  /** When the runner last got a token, which number it has, and the highest that it has used. Absent numbers are 0. */
   readonly tokenIssuedAt?: number;
+  readonly tokenNumber?: number;
+  readonly tokenUsed?: number;
   /** In rows from before it had an item of its own. */
   readonly taskToken?: string;
   readonly registeredAt?: number;

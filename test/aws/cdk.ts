@@ -18,6 +18,7 @@ export class Cdk {
   readonly #emulator: Emulator;
   readonly #folder: string;
   readonly #running = new Set<() => void>();
+  #aborted = false;
 
   /** @param folder for the assembly, the outputs and the log */
   constructor(emulator: Emulator, folder: string) {
@@ -51,8 +52,9 @@ export class Cdk {
     await this.#run(['destroy', '--all', '--force', '--app', this.assembly]);
   }
 
-  /** Ends what is running now. */
+  /** Ends what is running now; nothing is started any more. */
   abort(): void {
+    this.#aborted = true;
     for (const end of this.#running) end();
   }
 
@@ -64,6 +66,7 @@ export class Cdk {
   }
 
   #run(args: readonly string[]): Promise<void> {
+    if (this.#aborted) return Promise.reject(new Error(`cdk ${args[0]} is not started: all is being stopped`));
     const log = fs.openSync(this.logFile, 'a');
     fs.writeSync(log, `\n$ cdk ${args.join(' ')}\n`);
     const child = spawn(

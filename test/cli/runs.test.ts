@@ -184,7 +184,7 @@ describe('children', () => {
     const sealed = { ...children, items: [], created: 0, pending: 0, sealed: true, completedAt: AS_OF };
     api.override = ({ path }) => (path === '/v1/runs/run_one/children/seal' ? { body: sealed } : undefined);
     const { code, stdout } = await call('seal', 'run_one');
-    expect([code, api.last('POST', '/v1/runs/run_one/children/seal').body]).toEqual([0, {}]);
+    expect([code, api.last('POST', '/v1/runs/run_one/children/seal').body]).toEqual([0, undefined]);
     expect(stdout).toBe(
       'children   0, 0 of them not ended\nsealed     yes: none can be added\ncompleted  2027-01-31 09:00:00Z (now)\n',
     );

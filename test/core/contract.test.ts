@@ -178,6 +178,18 @@ describe('bodies', () => {
     ])
       expect(AgentCreate.safeParse(bad).success).toBe(false);
     expect(Name.parse('  Nightly report ☂  ')).toBe('Nightly report ☂');
+    // Of a plane that no Unicode has given a meaning yet: no control character.
+    expect(Name.parse('\u{87d46}')).toBe('\u{87d46}');
+  });
+
+  it('refuse a name with any control or unseen character, and for no other character', () => {
+    const hidden = (text: string) => /[\p{Cc}\p{Cf}]/u.test(text);
+    for (let code = 0; code <= 0x10ffff; code += 1) {
+      const name = `a${String.fromCodePoint(code)}b`;
+      // All that is refused, and of the million others a part.
+      if (!hidden(name) && code % 61 !== 0) continue;
+      expect(issues(Name.safeParse(name))).toEqual(hidden(name) ? [': must not contain control characters'] : []);
+    }
   });
 
   it('refuse a window that ends before it begins', () => {

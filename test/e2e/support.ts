@@ -16,6 +16,7 @@ import {
   type RunBody,
   type VmBody,
 } from '../../core/contract/runs.ts';
+import { answerFaults } from '../support/documented.ts';
 import type { Orders } from './fixtures/work.ts';
 
 const CANDOR = fileURLToPath(new URL('../../cli/candor.mjs', import.meta.url));
@@ -249,6 +250,7 @@ export class Machine {
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
+    expect(await answerFaults(method, url.split('?')[0] ?? url, response.clone()), `${method} ${url}`).toEqual([]);
     return { status: response.status, body: (await response.json()) as T };
   }
 

@@ -27,6 +27,7 @@ import type {
   Store,
   TokenClaims,
 } from '../../core/ports.ts';
+import { heldToDocument } from './documented.ts';
 
 const BINARY = fileURLToPath(new URL('../../node_modules/@dynoxide/linux-x64/dynoxide', import.meta.url));
 
@@ -128,6 +129,8 @@ export async function createHttpWorld(
     readonly wrapStore?: (store: Store) => Store;
     readonly requestId?: () => string;
     readonly features?: Features;
+    readonly ids?: Ports['ids'];
+    readonly tokens?: Ports['tokens'];
     readonly config?: object;
     readonly rates?: (ports: Ports) => Rates;
   } = {},
@@ -137,7 +140,12 @@ export async function createHttpWorld(
   const real = new DynamoStore(engine.client, tableName);
   const now = { ms: Date.parse('2027-01-01T00:00:00Z') };
   const fakes = createFakes(now, CoreConfig.parse(options.config ?? {}));
-  const ports: Ports = { ...fakes.ports, store: options.wrapStore?.(real) ?? real };
+  const ports: Ports = {
+    ...fakes.ports,
+    ...(options.ids !== undefined && { ids: options.ids }),
+    ...(options.tokens !== undefined && { tokens: options.tokens }),
+    store: options.wrapStore?.(real) ?? real,
+  };
   // A schedule fires for its creator: without a principal behind the id, every occurrence would be unauthorized.
   await ensurePrincipal(real, 'tenant_a', 'usr_a', 'Administrator of A');
   await ensurePrincipal(real, 'tenant_b', 'usr_b', 'Administrator of B');
@@ -151,14 +159,16 @@ export async function createHttpWorld(
     adminToken: OTHER_TOKEN,
     admin: { tenantId: 'tenant_b', principalId: 'usr_b' },
   });
-  const app = createApp({
-    ports,
-    authenticate: async (bearer) => (await first(bearer)) ?? (await second(bearer)),
-    // A test's clock stands still: it would be refused for what it sends in many seconds.
-    rates: options.rates?.(ports) ?? { take: async () => undefined },
-    ...(options.requestId !== undefined && { requestId: options.requestId }),
-    ...(options.features !== undefined && { features: options.features }),
-  });
+  const app = heldToDocument(
+    createApp({
+      ports,
+      authenticate: async (bearer) => (await first(bearer)) ?? (await second(bearer)),
+      // A test's clock stands still: it would be refused for what it sends in many seconds.
+      rates: options.rates?.(ports) ?? { take: async () => undefined },
+      ...(options.requestId !== undefined && { requestId: options.requestId }),
+      ...(options.features !== undefined && { features: options.features }),
+    }),
+  );
   return { app, tableName, ports, now, ...fakes.records, send: (method, path, sent) => send(app, method, path, sent) };
 }
 

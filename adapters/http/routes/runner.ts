@@ -2,9 +2,11 @@
 import {
   ArtifactQuery,
   HeartbeatRequest,
+  HeartbeatResponse,
   LogChunk,
   RegisterRequest,
-  type SendHere,
+  RegisterResponse,
+  SendHere,
 } from '../../../core/contract/runner.ts';
 import { NotFound } from '../../../core/errors.ts';
 import type { LogRecord } from '../../../core/ports.ts';
@@ -12,6 +14,7 @@ import { type AttemptName, storeArtifact, storeChunk } from '../../../core/runs/
 import { heartbeat } from '../../../core/vms/heartbeat.ts';
 import { registerRunner } from '../../../core/vms/register.ts';
 import { json, noContent } from '../answers.ts';
+import { answers } from '../declare.ts';
 import { type Route, route } from '../route.ts';
 import { structureError } from '../structure.ts';
 
@@ -22,27 +25,36 @@ const HEARTBEAT_BYTES_MAX = 8 * 1024 * 1024;
 export const runnerRoutes: readonly Route[] = [
   route({
     operation: 'registerRunner',
+    summary: 'Begin to work on a VM.',
     method: 'POST',
     path: '/runner/v1/register',
     access: 'registration',
+    answers: answers.json('The number of the registration, and its token.', RegisterResponse),
+    problems: ['illegal_transition', 'stale_generation'],
     body: { schema: RegisterRequest },
     handle: async ({ ports, caller, body }) => json(await registerRunner(ports, caller, body)),
     repeat: 'harmless',
   }),
   route({
     operation: 'heartbeat',
+    summary: 'Report what runs on a VM, and fetch commands.',
     method: 'POST',
     path: '/runner/v1/heartbeat',
     access: 'vm',
+    answers: answers.json('Commands.', HeartbeatResponse),
+    problems: ['illegal_transition', 'stale_generation', 'stale_heartbeat'],
     body: { schema: HeartbeatRequest, maxBytes: HEARTBEAT_BYTES_MAX, mend: mendOutputs },
     handle: async ({ ports, caller, body }) => json(await heartbeat(ports, caller, body)),
     repeat: 'harmless',
   }),
   route({
     operation: 'putLogChunk',
+    summary: "Store a part of a run's log.",
     method: 'PUT',
     path: '/runner/v1/runs/:runId/attempts/:attempt/logs/:chunk',
     access: 'vm',
+    answers: answers.none('It is stored.'),
+    problems: ['run_ended', 'stale_generation', 'illegal_transition', 'chunk_conflict'],
     body: { schema: LogChunk, maxBytes: LOG_CHUNK_BYTES_MAX, mend: (value) => value },
     handle: async ({ ports, caller, param, body }) => {
       const chunk = numberOf(param('chunk'), /^(0|[1-9]\d{0,7})$/);
@@ -53,9 +65,16 @@ export const runnerRoutes: readonly Route[] = [
   }),
   route({
     operation: 'putArtifact',
+    summary: 'Store a file that a run has left.',
     method: 'PUT',
     path: '/runner/v1/runs/:runId/attempts/:attempt/artifacts',
     access: 'vm',
+    answers: [
+      ...answers.none('It is stored.'),
+      { status: 307, description: 'The bytes go there, without the token.', headers: ['Location'] },
+      ...answers.json('With ask=true: the bytes go here.', SendHere),
+    ],
+    problems: ['run_ended', 'stale_generation', 'illegal_transition', 'payload_too_large'],
     query: ArtifactQuery,
     handle: async ({ ports, caller, request, param, query: { ask, ...artifact } }) => {
       const body = ask === 'true' ? undefined : (request.body ?? new Blob([]).stream());

@@ -1,8 +1,18 @@
 /** `/v1/runs`: start, list, read, cancel and follow. A run's own token reads what concerns that run. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
-import { PageQuery } from '../../../core/contract/common.ts';
-import { CancelRequest, type LogPageBody, RetryRequest, RunCreate, RunListQuery } from '../../../core/contract/runs.ts';
+import { ListBody, PageQuery } from '../../../core/contract/common.ts';
+import {
+  CancelRequest,
+  ChildrenBody,
+  EventBody,
+  LogPageBody,
+  RetryRequest,
+  RunBody,
+  RunCreate,
+  RunExplainBody,
+  RunListQuery,
+} from '../../../core/contract/runs.ts';
 import type { Ports } from '../../../core/ports.ts';
 import { cancelRun } from '../../../core/runs/cancel.ts';
 import { explainRun } from '../../../core/runs/explain.ts';
@@ -11,6 +21,7 @@ import { listRunEvents, readArtifact, readRunLogs } from '../../../core/runs/rea
 import { retryRun } from '../../../core/runs/retry.ts';
 import { createRun, getRun, listRuns, loadRun } from '../../../core/runs/service.ts';
 import { changed, created, json, resource } from '../answers.ts';
+import { answers } from '../declare.ts';
 import { readIfMatch } from '../parse.ts';
 import { type Route, route } from '../route.ts';
 
@@ -51,9 +62,13 @@ export const newRun = {
 export const runRoutes: readonly Route[] = [
   route({
     operation: 'createRun',
+    summary: 'Run an agent once, now.',
+    description: 'With the token of a run the new run is its child.',
     method: 'POST',
     path: '/v1/agents/:agentId/runs',
     access: 'starter',
+    answers: answers.accepted('The run.', RunBody, ['ETag', 'Location']),
+    problems: ['run_ended', 'illegal_transition', 'children_limit'],
     body: { schema: RunCreate, optional: true },
     handle: async ({ ports, caller, param, body }) => {
       const run = await createRun(ports, caller, param('agentId'), body.input, body.overrides);
@@ -63,24 +78,32 @@ export const runRoutes: readonly Route[] = [
   }),
   route({
     operation: 'listRuns',
+    summary: 'Runs, newest first.',
     method: 'GET',
     path: '/v1/runs',
     access: 'principal',
+    answers: answers.json('A page of them.', ListBody(RunBody)),
     query: RunsQuery,
     handle: async ({ ports, caller, query }) => json(await listRuns(ports, caller, query, query)),
   }),
   route({
     operation: 'getRun',
+    summary: 'One run: what is known of it, who saw it and when.',
     method: 'GET',
     path: ONE,
     access: 'own_run',
+    answers: answers.resource(RunBody),
     handle: async ({ ports, caller, request, param }) => resource(request, await getRun(ports, caller, param('runId'))),
   }),
   route({
     operation: 'cancelRun',
+    summary: 'Ask a run to end.',
     method: 'POST',
     path: `${ONE}/cancel`,
     access: 'principal',
+    ifMatch: 'honoured',
+    answers: answers.accepted('The run, with the stages of its cancel.', RunBody, ['ETag']),
+    problems: ['run_ended'],
     body: { schema: CancelRequest, optional: true },
     handle: async ({ ports, caller, request, param, body }) => {
       await loadRun(ports, caller, param('runId'));
@@ -96,9 +119,14 @@ export const runRoutes: readonly Route[] = [
   }),
   route({
     operation: 'retryRun',
+    summary: 'Do an ended run again, as a new run.',
+    description: 'With the same input, unless another one is sent.',
     method: 'POST',
     path: `${ONE}/retry`,
     access: 'principal',
+    ifMatch: 'honoured',
+    answers: answers.accepted('The new run.', RunBody, ['ETag', 'Location']),
+    problems: ['run_live'],
     body: { schema: RetryRequest, optional: true },
     handle: async ({ ports, caller, request, param, body }) => {
       const run = await retryRun(ports, caller, param('runId'), body.input, readIfMatch(request));
@@ -108,24 +136,31 @@ export const runRoutes: readonly Route[] = [
   }),
   route({
     operation: 'explainRun',
+    summary: 'Why a run is not running, or why it ended as it did.',
     method: 'GET',
     path: `${ONE}/explain`,
     access: 'own_run',
+    answers: answers.json('The reason.', RunExplainBody),
     handle: async ({ ports, caller, param }) => json(await explainRun(ports, caller, param('runId'))),
   }),
   route({
     operation: 'listChildren',
+    summary: 'The runs that a run has started, oldest first.',
     method: 'GET',
     path: `${ONE}/children`,
     access: 'own_run',
+    answers: answers.json('A page of them.', ChildrenBody),
     query: PageQuery,
     handle: async ({ ports, caller, param, query }) => json(await listChildren(ports, caller, param('runId'), query)),
   }),
   route({
     operation: 'sealChildren',
+    summary: 'Say that a run starts no further runs.',
+    description: 'When the last child has ended after that, the family is complete.',
     method: 'POST',
     path: `${ONE}/children/seal`,
     access: 'own_run',
+    answers: answers.json('Its children so far.', ChildrenBody),
     handle: async ({ ports, caller, param }) => {
       const by = caller.kind === 'run' ? caller.runId : caller.principalId;
       const attempt = caller.kind === 'run' ? { attempt: caller.attempt } : {};
@@ -138,25 +173,33 @@ export const runRoutes: readonly Route[] = [
   }),
   route({
     operation: 'getArtifact',
+    summary: 'The bytes of a file that a run has left.',
+    description: 'Where they are kept elsewhere the answer leads there: follow it without the credential.',
     method: 'GET',
     path: `${ONE}/artifacts/content`,
     access: 'own_run',
+    answers: answers.bytes(),
     query: z.strictObject({ path: z.string().min(1).max(1024) }),
     handle: async ({ ports, caller, param, query }) => artifactContent(ports, caller, param('runId'), query.path),
   }),
   route({
     operation: 'listRunEvents',
+    summary: "Every change of a run's state, in order.",
     method: 'GET',
     path: `${ONE}/events`,
     access: 'own_run',
+    answers: answers.json('A page of them.', ListBody(EventBody)),
     query: PageQuery,
     handle: async ({ ports, caller, param, query }) => json(await listRunEvents(ports, caller, param('runId'), query)),
   }),
   route({
     operation: 'getRunLogs',
+    summary: 'What a run has written.',
+    description: 'With wait the answer is held back until there is something new, or the time is over.',
     method: 'GET',
     path: `${ONE}/logs`,
     access: 'own_run',
+    answers: answers.json('A part of it.', LogPageBody),
     query: LogsQuery,
     handle: async ({ ports, caller, request, param, query }) =>
       json(await followLogs(ports, caller, param('runId'), query, request.signal)),
@@ -192,7 +235,7 @@ async function followLogs(
   reader: AbortSignal,
 ): Promise<LogPageBody> {
   // A duration, so it is measured on the monotonic clock: the wall clock may be set meanwhile.
-  const until = performance.now() + query.wait * 1000;
+  const until = performance.now() + Math.min(query.wait, ports.config.maxWaitSeconds) * 1000;
   for (;;) {
     const page = await readRunLogs(ports, caller, runId, query);
     const leftMs = until - performance.now();

@@ -1,9 +1,13 @@
 /** `/v1/schedules` and the actions on one of them; what became of each occurrence is in `occurrences.ts`. */
 import * as z from 'zod';
-import { PageQuery } from '../../../core/contract/common.ts';
+import { ListBody, PageQuery } from '../../../core/contract/common.ts';
+import { RunBody } from '../../../core/contract/runs.ts';
 import {
+  DryRunBody,
   PauseRequest,
+  PreviewBody,
   PreviewRequest,
+  ScheduleBody,
   ScheduleCreate,
   SchedulePatch,
   TriggerRequest,
@@ -20,6 +24,7 @@ import {
 } from '../../../core/schedules/service.ts';
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
 import { changed, created, json, noContent, resource } from '../answers.ts';
+import { answers } from '../declare.ts';
 import { readIfMatch } from '../parse.ts';
 import { type Call, type Route, route } from '../route.ts';
 import { DeleteQuery, PatchQuery } from './query.ts';
@@ -38,9 +43,11 @@ const ResumeRequest = z.strictObject({});
 
 const previewRoute = route({
   operation: 'previewCadence',
+  summary: 'The occurrences that a cadence has, without a schedule.',
   method: 'POST',
   path: '/v1/schedules/preview',
   access: 'principal',
+  answers: answers.json('Its occurrences, and what AWS is told.', PreviewBody),
   body: { schema: PreviewRequest },
   handle: async ({ ports, body }) => json(previewCadence(ports, body)),
   repeat: 'harmless',
@@ -49,18 +56,23 @@ const previewRoute = route({
 const resourceRoutes: readonly Route[] = [
   route({
     operation: 'listAgentSchedules',
+    summary: 'The schedules of an agent, newest first.',
     method: 'GET',
     path: OF_AGENT,
     access: 'principal',
+    answers: answers.json('A page of them.', ListBody(ScheduleBody)),
     query: PageQuery,
     handle: async ({ ports, caller, param, query }) =>
       json(await listAgentSchedules(ports, caller, param('agentId'), query)),
   }),
   route({
     operation: 'createSchedule',
+    summary: 'Promise to run an agent at certain times.',
     method: 'POST',
     path: OF_AGENT,
     access: 'principal',
+    answers: answers.created(ScheduleBody),
+    problems: ['name_taken'],
     body: { schema: ScheduleCreate },
     handle: async ({ ports, caller, param, body }) => {
       const schedule = await createSchedule(ports, caller, param('agentId'), body);
@@ -72,25 +84,42 @@ const resourceRoutes: readonly Route[] = [
   }),
   route({
     operation: 'listSchedules',
+    summary: 'All schedules, newest first.',
     method: 'GET',
     path: '/v1/schedules',
     access: 'principal',
+    answers: answers.json('A page of them.', ListBody(ScheduleBody)),
     query: PageQuery,
     handle: async ({ ports, caller, query }) => json(await listSchedules(ports, caller, query)),
   }),
   route({
     operation: 'getSchedule',
+    summary: 'One schedule.',
     method: 'GET',
     path: ONE,
     access: 'principal',
+    answers: answers.resource(ScheduleBody),
     handle: async ({ ports, caller, request, param }) =>
       resource(request, await getSchedule(ports, caller, param('scheduleId'))),
   }),
   route({
     operation: 'updateSchedule',
+    summary: 'Change a schedule, or with dryRun=true hear what a change would do.',
+    description:
+      'What is left out stays; null takes an optional field back to its default. A change takes effect from its own time: it never fires into the past.',
     method: 'PATCH',
     path: ONE,
     access: 'principal',
+    ifMatch: 'for_changes',
+    answers: [
+      {
+        status: 200,
+        description: 'The schedule after the change; with dryRun=true what the change would do.',
+        body: z.union([ScheduleBody, DryRunBody]),
+        possibleHeaders: ['ETag'],
+      },
+    ],
+    problems: ['name_taken'],
     query: PatchQuery,
     body: { schema: SchedulePatch },
     handle: async ({ ports, caller, request, param, query, body }) => {
@@ -101,9 +130,17 @@ const resourceRoutes: readonly Route[] = [
   }),
   route({
     operation: 'deleteSchedule',
+    summary: 'Delete a schedule.',
+    description: 'Refused while it has live runs that are not to be cancelled with it.',
     method: 'DELETE',
     path: ONE,
     access: 'principal',
+    ifMatch: 'required',
+    answers: [
+      ...answers.none('It is deleted.'),
+      ...answers.accepted('It is deleting until its last run has ended.', ScheduleBody, ['ETag']),
+    ],
+    problems: ['live_runs'],
     query: DeleteQuery,
     handle: async ({ ports, caller, request, param, query }) => {
       const outcome = await deleteSchedule(ports, caller, param('scheduleId'), readIfMatch(request), query);
@@ -117,9 +154,14 @@ const resourceRoutes: readonly Route[] = [
 const actionRoutes: readonly Route[] = [
   route({
     operation: 'pauseSchedule',
+    summary: 'Let no further occurrence run.',
+    description: 'Live and queued runs go on. Pausing what is paused changes nothing.',
     method: 'POST',
     path: `${ONE}/pause`,
     access: 'principal',
+    ifMatch: 'honoured',
+    answers: answers.changed(ScheduleBody),
+    problems: ['illegal_transition'],
     body: { schema: PauseRequest, optional: true },
     handle: async ({ ports, caller, request, param, body }) =>
       changed(await pauseSchedule(ports, caller, param('scheduleId'), body.reason, readIfMatch(request))),
@@ -127,9 +169,13 @@ const actionRoutes: readonly Route[] = [
   }),
   route({
     operation: 'resumeSchedule',
+    summary: 'Let occurrences run again, from now on.',
     method: 'POST',
     path: `${ONE}/resume`,
     access: 'principal',
+    ifMatch: 'honoured',
+    answers: answers.changed(ScheduleBody),
+    problems: ['illegal_transition'],
     body: { schema: ResumeRequest, optional: true },
     handle: async ({ ports, caller, request, param }) =>
       changed(await resumeSchedule(ports, caller, param('scheduleId'), readIfMatch(request))),
@@ -137,9 +183,14 @@ const actionRoutes: readonly Route[] = [
   }),
   route({
     operation: 'triggerSchedule',
+    summary: 'Run a schedule now, outside its occurrences.',
+    description: 'A paused schedule runs too: it is asked for. The overlap policy holds.',
     method: 'POST',
     path: `${ONE}/trigger`,
     access: 'principal',
+    ifMatch: 'honoured',
+    answers: answers.accepted('The run.', RunBody, ['ETag', 'Location']),
+    problems: ['overlap', 'illegal_transition'],
     body: { schema: TriggerRequest, optional: true },
     handle: async ({ ports, caller, request, param, body }) => {
       const run = await triggerSchedule(ports, caller, param('scheduleId'), body, readIfMatch(request));

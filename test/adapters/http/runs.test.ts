@@ -11,6 +11,7 @@ import { finishRun } from '../../../core/runs/finish.ts';
 import { heartbeat } from '../../../core/vms/heartbeat.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
 import { registerRunner } from '../../../core/vms/register.ts';
+import { heldToDocument } from '../../support/documented.ts';
 import {
   createHttpWorld,
   type Engine,
@@ -71,7 +72,7 @@ const fail = (id: string) =>
       status: 'failed',
       reason: 'exit_code',
       exitCode: 3,
-      evidence: { source: 't', observedAt: '', detail: 'it ended' },
+      evidence: { source: 't', observedAt: '2027-01-01T00:00:00.000Z', detail: 'it ended' },
     },
     { attempt: 1 },
   );
@@ -144,11 +145,18 @@ describe('artifacts', () => {
       put: async (...of) => (elsewhere === undefined ? files.put(...of) : { kind: 'elsewhere', url: elsewhere }),
     };
     const ports = { ...world.ports, artifacts };
-    const app = createApp({
-      ports,
-      authenticate: async () => ({ kind: 'principal', tenantId: TENANT, principalId: 'u', grants: { role: 'admin' } }),
-      rates: { take: async () => undefined },
-    });
+    const app = heldToDocument(
+      createApp({
+        ports,
+        authenticate: async () => ({
+          kind: 'principal',
+          tenantId: TENANT,
+          principalId: 'u',
+          grants: { role: 'admin' },
+        }),
+        rates: { take: async () => undefined },
+      }),
+    );
     send = (method, url, body, token = 'x') =>
       Promise.resolve(
         app.request(url, {

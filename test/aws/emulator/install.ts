@@ -1,90 +1,11 @@
 /** Puts the pinned emulator into a Python environment of its own, in the ignored folder `.tools/`. Done once per pin. */
-import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import fs from 'node:fs';
-import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { type Installed, installPythonTool } from '../../support/pythonTool.ts';
 
-const run = promisify(execFile);
+export { type Installed, ToolSetupError as EmulatorSetupError } from '../../support/pythonTool.ts';
 
-const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const REQUIREMENTS = fileURLToPath(new URL('./requirements.txt', import.meta.url));
-const INSTALL_LIMIT_MS = 10 * 60_000;
-const PYTHON_OLDEST = [3, 11] as const;
 
-/** Something about this machine keeps the emulator from being installed or started; says what to do about it. */
-export class EmulatorSetupError extends Error {
-  constructor(problem: string, remedy: string, cause?: unknown) {
-    super(`${problem}\n  ${remedy}`, { cause });
-    this.name = 'EmulatorSetupError';
-  }
-}
-
-export interface Installed {
-  readonly folder: string;
-  readonly python: string;
-  /** As pinned, for the report. */
-  readonly version: string;
-}
-
-/**
- * Installs the emulator, or finds it installed already.
- * @param say is told of each step that takes time
- * @throws EmulatorSetupError where Python is missing or too old, or the packages cannot be had
- */
-export async function installEmulator(say: (line: string) => void): Promise<Installed> {
-  const requirements = fs.readFileSync(REQUIREMENTS, 'utf8');
-  const version = /^ministack==(\S+)/m.exec(requirements)?.[1];
-  if (version === undefined) throw new Error('requirements.txt does not pin ministack');
-  const digest = createHash('sha256').update(requirements).digest('hex');
-  // A folder per pin: another branch with another pin on the same machine has its own.
-  const folder = path.join(ROOT, '.tools', `ministack-${version}-${digest.slice(0, 12)}`);
-  const installed = { folder, python: path.join(folder, 'bin/python'), version };
-  const stamp = path.join(folder, 'installed');
-  if (fs.existsSync(stamp)) return installed;
-
-  const python = await findPython();
-  say(`installing ministack ${version} into ${path.relative(ROOT, folder)} (once)`);
-  // What an interrupted installation has left behind is not trusted.
-  fs.rmSync(folder, { recursive: true, force: true });
-  fs.mkdirSync(path.dirname(folder), { recursive: true });
-  await run(python, ['-m', 'venv', folder]).catch((error: unknown) => {
-    throw new EmulatorSetupError(
-      'a Python environment cannot be made',
-      'Install Python\'s venv module (Debian and Ubuntu: the package "python3-venv").',
-      error,
-    );
-  });
-  const pip = ['-m', 'pip', 'install', '--disable-pip-version-check', '--quiet', '--no-deps', '--require-hashes'];
-  await run(installed.python, [...pip, '--only-binary', ':all:', '-r', REQUIREMENTS], {
-    timeout: INSTALL_LIMIT_MS,
-  }).catch((error: unknown) => {
-    const detail = (error as { stderr?: string }).stderr?.trim() ?? String(error);
-    throw new EmulatorSetupError(
-      `the emulator's packages cannot be installed: ${detail}`,
-      'The machine must reach a Python package index, and its Python be one that requirements.txt names.',
-      error,
-    );
-  });
-  fs.writeFileSync(stamp, `${digest}\n`);
-  return installed;
-}
-
-async function findPython(): Promise<string> {
-  const wanted = PYTHON_OLDEST.join('.');
-  const remedy = `Install Python ${wanted} or newer, so that \`python3\` starts it.`;
-  const { stdout } = await run('python3', ['-c', 'import sys; print(*sys.version_info[:2])']).catch(
-    (error: unknown) => {
-      throw new EmulatorSetupError(
-        'there is no python3 on this machine, and the emulator is written in it',
-        remedy,
-        error,
-      );
-    },
-  );
-  const [major = 0, minor = 0] = stdout.trim().split(' ').map(Number);
-  if (major < PYTHON_OLDEST[0] || (major === PYTHON_OLDEST[0] && minor < PYTHON_OLDEST[1]))
-    throw new EmulatorSetupError(`python3 is ${major}.${minor}, which is too old for the emulator`, remedy);
-  return 'python3';
-}
+/** @throws EmulatorSetupError */
+export const installEmulator = (say: (line: string) => void): Promise<Installed> =>
+  installPythonTool('ministack', REQUIREMENTS, say);

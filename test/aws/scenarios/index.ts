@@ -3,6 +3,7 @@ import type { Scenario } from '../scenario.ts';
 import { burstScenarios } from './burst.ts';
 import { cancelScenarios } from './cancels.ts';
 import { capacityScenarios } from './capacity.ts';
+import { contractScenarios } from './contract.ts';
 import { deadLetterScenarios } from './deadLetters.ts';
 import { endingScenarios } from './endings.ts';
 import { lostAnswerScenarios } from './lostAnswers.ts';
@@ -16,6 +17,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...capacityScenarios,
   ...cancelScenarios,
   ...endingScenarios,
+  ...contractScenarios,
   ...deadLetterScenarios,
   ...burstScenarios,
 ];
