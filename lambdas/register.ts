@@ -7,8 +7,9 @@ import middy from '@middy/core';
 import type { APIGatewayProxyEventV2WithIAMAuthorizer, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import { instanceCaller } from '../adapters/http/instanceCaller.ts';
 import { problemResponse } from '../adapters/http/problem.ts';
+import { registrationOf } from '../adapters/http/registration.ts';
 import { addSecurityHeaders } from '../adapters/http/securityHeaders.ts';
-import { RegisterRequest } from '../core/contract/runner.ts';
+import type { RegisterRequest } from '../core/contract/runner.ts';
 import { CandorError } from '../core/errors.ts';
 import { registerInstance } from '../core/vms/registerInstance.ts';
 import { variables } from './environment.ts';
@@ -53,15 +54,5 @@ const isPartOfAStart = (error: unknown): boolean =>
 const caller = (event: APIGatewayProxyEventV2WithIAMAuthorizer): string =>
   instanceCaller(event.requestContext.authorizer?.iam?.userArn, variables(['CANDOR_VM_ROLE']).CANDOR_VM_ROLE);
 
-function bodyOf(event: APIGatewayProxyEventV2WithIAMAuthorizer): RegisterRequest {
-  const text = event.isBase64Encoded === true ? Buffer.from(event.body ?? '', 'base64').toString() : (event.body ?? '');
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new CandorError('malformed_json', 'The body is not JSON.');
-  }
-  const parsed = RegisterRequest.safeParse(value);
-  if (!parsed.success) throw new CandorError('invalid_request', 'The registration is not valid.');
-  return parsed.data;
-}
+const bodyOf = ({ body = '', isBase64Encoded }: APIGatewayProxyEventV2WithIAMAuthorizer): RegisterRequest =>
+  registrationOf(isBase64Encoded ? Buffer.from(body, 'base64').toString() : body);
