@@ -48,11 +48,8 @@ export interface ChildOf {
   readonly attempt: number;
 }
 
-let never: Promise<never> | undefined;
-const forever = (): Promise<never> => {
-  never ??= new Promise<never>(() => {});
-  return never;
-};
+/** Each one by itself: a common one would keep alive all that ever waited for it. */
+const forever = (): Promise<never> => new Promise<never>(() => {});
 
 export class Incarnation {
   readonly kind: string;

@@ -19,7 +19,8 @@ const HELP = `npm run sim -- [options]
   --replay SEED    plays one seed and prints what happened
   --shrink         with --replay: the shortest trace that breaks the same invariant
   --without A,B    without these guards
-  --sensitivity    each guard taken out in turn: what is broken then, and after how many seeds (--seeds at most)`;
+  --aim A          whoever commits with this guard is likely to meet a rival
+  --sensitivity    each guard taken out in turn, and aimed at: what is broken then, and after how many seeds`;
 
 const { values } = parseArgs({
   options: {
@@ -30,6 +31,7 @@ const { values } = parseArgs({
     pairs: { type: 'string', default: '0' },
     replay: { type: 'string' },
     without: { type: 'string' },
+    aim: { type: 'string' },
     sweep: { type: 'boolean', default: false },
     shrink: { type: 'boolean', default: false },
     sensitivity: { type: 'boolean', default: false },
@@ -45,6 +47,7 @@ const number = (name: string, text: string): number => {
 const from = number('from', values.from);
 const seeds = number('seeds', values.seeds);
 const without = values.without?.split(',');
+const chosen = { ...(without !== undefined && { without }), ...(values.aim !== undefined && { aim: values.aim }) };
 const until =
   values.minutes === undefined
     ? Number.POSITIVE_INFINITY
@@ -73,7 +76,7 @@ const told = ({ seed, violation }: JobResult): string =>
   `seed ${seed} breaks ${violation?.invariant} at step ${violation?.step}: ${violation?.what}`;
 
 function* inOrder(): Generator<Omit<Job, 'id'>> {
-  for (let seed = from; seed < from + seeds; seed++) yield { seed, ...(without !== undefined && { without }) };
+  for (let seed = from; seed < from + seeds; seed++) yield { seed, ...chosen };
 }
 
 /** Every kind of fault at every call site, in worlds that are known to call it. */
@@ -129,7 +132,7 @@ async function search(): Promise<number> {
 }
 
 async function replay(seed: number): Promise<number> {
-  const options = optionsOf({ seed, ...(without !== undefined && { without }) });
+  const options = optionsOf({ seed, ...chosen });
   const found = values.shrink ? await shrink(options) : undefined;
   const played = await play({ ...(found?.play ?? options), keepsTrace: true });
   console.log(played.trace.join('\n'));
@@ -160,7 +163,7 @@ async function sensitivity(): Promise<number> {
         let seed = from;
         let found: JobResult | undefined;
         await pool.run(
-          () => (seed < from + seeds ? { seed: seed++, without: removal } : undefined),
+          () => (seed < from + seeds ? { seed: seed++, without: removal, aim: name } : undefined),
           (result) => {
             if (result.violation === undefined) return 'go_on';
             if (found === undefined || result.seed < found.seed) found = result;
@@ -168,6 +171,24 @@ async function sensitivity(): Promise<number> {
           },
         );
         if (found === undefined) continue;
+        const { seed: foundAt } = found;
+        let sound = true;
+        let asked = false;
+        await pool.run(
+          () => {
+            if (asked) return undefined;
+            asked = true;
+            return { seed: foundAt, aim: name };
+          },
+          ({ violation }) => {
+            sound = violation === undefined;
+            return 'go_on';
+          },
+        );
+        if (!sound) {
+          console.log(`seed ${foundAt}, aimed at ${name}, breaks an invariant with all guards in place`);
+          continue;
+        }
         const others = removal.filter((each) => each !== name).join(', ');
         row = `| ${name} | ${others} | ${found.violation?.invariant}: ${found.violation?.what.slice(0, 120)} | ${found.seed - from + 1} |`;
         break;

@@ -13,6 +13,7 @@ import type { Write } from '../../core/table/model.ts';
 import { observeVm } from '../../core/vms/release.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import type { Clients } from './clients.ts';
+import { guardsOfCore } from './guards.ts';
 import type { Incarnation } from './incarnations.ts';
 import type { Random } from './random.ts';
 import type { OperationKind } from './workload.ts';
@@ -79,7 +80,14 @@ export interface Theme {
   /** Whose commits are held up. Empty: everybody's. */
   readonly victims: readonly string[];
   readonly strikes: Readonly<Record<Family, readonly string[]>>;
+  /** Only transactions that carry this guard are held up. */
+  readonly guard?: string;
 }
+
+/** Every second transaction that this guard is part of meets a rival. */
+export const aimedAt = (theme: Theme, guard: string): Theme => ({ ...theme, share: 0.5, victims: [], guard });
+
+const GUARDS = guardsOfCore();
 
 export function themeOf(random: Random): Theme {
   const some = (family: Family) => {
@@ -94,6 +102,7 @@ export function themeOf(random: Random): Theme {
     other: some('other'),
   };
   if (random.chance(0.25)) return { share: 0, victims: [], strikes };
+  if (random.chance(0.35)) return aimedAt({ share: 0, victims: [], strikes }, random.pick(GUARDS));
   if (random.chance(0.3)) return { share: random.pick([0.02, 0.08]), victims: [], strikes };
   const victims = Array.from({ length: random.between(1, 3) }, () => random.pick(VICTIMS));
   return { share: random.pick([0.1, 0.3, 0.6]), victims, strikes };
@@ -120,6 +129,8 @@ export class Rivals {
     const { share, victims } = this.#theme;
     if (share === 0 || isCalm || this.#under >= AT_ONCE) return 0;
     if (victims.length > 0 && !victims.some((each) => inc.kind.startsWith(each))) return 0;
+    const { guard } = this.#theme;
+    if (guard !== undefined && !writes.some((write) => write.guards?.some(({ name }) => name === guard))) return 0;
     if (!random.chance(share)) return 0;
     const pks = [...new Set(writes.map((write) => (write.kind === 'put' ? write.item.pk : write.key.pk)))];
     const pk = random.pick(pks);

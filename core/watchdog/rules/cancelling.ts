@@ -28,6 +28,8 @@ export const cancellingRule = rule<RunRow, VmRow | undefined, Decision>({
     const { cancel, vmId } = run;
     if (cancel === undefined || vmId === undefined) return { do: 'nothing' };
     if (vm?.status === 'terminated' && !isHolding(view)) return { do: 'lose', vm };
+    // Looked at for what it was before: it has until then to be acknowledged.
+    if (run.deadlineAt !== undefined && view.now < run.deadlineAt) return { do: 'look_again', at: run.deadlineAt };
     const escalateAt = cancel.requestedAt + view.config.cancelEscalateSeconds * 1000;
     if (view.now < escalateAt)
       return cancel.acknowledgedAt === undefined
