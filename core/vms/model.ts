@@ -12,6 +12,7 @@ export interface LaunchIntent {
   readonly number: number;
   /** Kept only while it is open: an answered request is never sent again. */
   readonly clientToken?: string;
+  /** When it was asked for last: until a while after that its instance may appear. */
   readonly openedAt: number;
   readonly open: boolean;
   /** What is asked for; kept only while it is open. Absent in rows from before there were plans. */

@@ -128,7 +128,7 @@ export const REMOVALS: readonly Removal[] = [
     checks: [
       {
         file: 'core/vms/launch.ts',
-        text: 'if (vm !== undefined && (vm.instanceId !== undefined || vm.intent.open)) return { done: vm };',
+        text: '? { ...vm.intent, openedAt: now }',
       },
     ],
   },

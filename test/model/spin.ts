@@ -111,7 +111,7 @@ export function readReport(report: string): Omit<Search, 'seconds'> {
   const cut = /max search depth too small|reached -DMEMLIM bound|out of memory|Search not completed/.exec(report)?.[0];
   return {
     // A search that meets an error says "Search not completed" too.
-    isExhausted: errors === 0 && cut === undefined && !report.includes('BITSTATE search'),
+    isExhausted: errors === 0 && cut === undefined && !report.includes('Bit statespace search'),
     error: errors > 0 ? (wrong ?? 'an error without a name') : undefined,
     states: number(/(\d+) states, stored/),
     depth: number(/depth reached (\d+)/),

@@ -255,6 +255,22 @@ describe('a VM that serves nothing', () => {
     await pass(20 * SECOND);
     expect((await vmRow(world, vmId)).status).toBe('terminated');
   });
+
+  it('whose launch was asked for again is settled only a while after the last asking', async () => {
+    const { id, input } = await apiRun(world);
+    world.launchFault = new Error('no answer');
+    await expect(launchVm(world.ports, input)).rejects.toThrow('no answer');
+    const vmId = world.launches[0]?.vmId ?? '';
+    world.observations.set(vmId, { status: 'terminated', detail: 'no instance has its tag' });
+    world.now += 3 * MINUTE;
+    await expect(launchVm(world.ports, input)).rejects.toThrow('no answer');
+    await cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
+    expect((await vmRow(world, vmId)).status).toBe('draining');
+    await pass(50 * SECOND);
+    expect((await vmRow(world, vmId)).status).toBe('draining');
+    await pass(20 * SECOND);
+    expect((await vmRow(world, vmId)).status).toBe('terminated');
+  });
 });
 
 describe('a cancel', () => {
