@@ -120,7 +120,9 @@ const auditAlarms = (thresholds: AlarmThresholds): readonly AlarmSpec[] => [
     severity: 'ticket',
     impact:
       'Runs, VMs, executions, clocks or places do not fit together, or could not be read, and the watchdog has not repaired it before the audit came.',
-    firstCommand: 'candor audit',
+    // Not "candor audit": a clock or an instance without a row is no tenant's, and no tenant's report shows it.
+    firstCommand:
+      'aws logs tail /aws/lambda/{id}-audit --since 2h --filter-pattern \'{ $.message = "audit.found" || $.message = "audit.item_failed" }\'',
     measure: {
       from: 'formula',
       formula: 'orphans + leaks + drifted + unread',
