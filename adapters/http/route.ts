@@ -11,9 +11,13 @@ import type { Caller, Identity } from '../../core/access/principals.ts';
 import type { PrincipalCaller } from '../../core/agents/service.ts';
 import { isChange, recorded } from '../../core/auditLog/record.ts';
 import type { CoreConfig } from '../../core/config.ts';
+import { isTerminal } from '../../core/contract/runs.ts';
 import { CandorError, type ErrorCode, InvalidRequest, NotFound } from '../../core/errors.ts';
 import { type IdPrefix, idPattern } from '../../core/ids.ts';
 import type { Ports, Rates, TokenClaims } from '../../core/ports.ts';
+import type { RunRow } from '../../core/runs/model.ts';
+import * as keys from '../../core/table/itemKeys.ts';
+import { asRow } from '../../core/table/rows.ts';
 import { type Authenticate, readIdentity, readRunner } from './authenticate.ts';
 import type { AnswerSpec } from './declare.ts';
 import { type KeyHolder, respondOnce } from './idempotency.ts';
@@ -254,7 +258,18 @@ async function callerOf(
     });
   // Another run is as absent for this caller as one that never was.
   if (paramOf(context, 'runId') !== caller.runId) throw new NotFound('run', shown(paramOf(context, 'runId')));
+  await checkAtWork(server.ports, caller);
   return caller;
+}
+
+/** The token is good for as long as its attempt: what is found of it later opens nothing. @throws CandorError `forbidden` */
+async function checkAtWork({ store }: Ports, caller: Extract<Identity, { kind: 'run' }>): Promise<void> {
+  const run = asRow<RunRow>(await store.get(keys.run(caller.runId)));
+  // One that is not there is the use case's to tell.
+  if (run === undefined || (run.attempt === caller.attempt && !isTerminal(run.status))) return;
+  throw new CandorError('forbidden', `Attempt ${caller.attempt} of ${caller.runId} has ended, and its token with it.`, {
+    remedy: 'Read the run with the credential of a principal.',
+  });
 }
 
 /** Runners are not counted: what a VM reports must arrive. @throws CandorError `rate_limited` */

@@ -8,6 +8,7 @@ import { createApp } from '../../../adapters/http/app.ts';
 import { FileArtifactStore } from '../../../adapters/local/artifactStore.ts';
 import type { ArtifactStore } from '../../../core/ports.ts';
 import { finishRun } from '../../../core/runs/finish.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { heldToDocument } from '../../support/documented.ts';
 import { running as runningRun } from '../../support/httpRun.ts';
 import {
@@ -99,6 +100,24 @@ describe('runs that a run starts', () => {
     const late = await world.send('POST', `/v1/agents/${agent.id}/runs`, { token: parent.runToken, body: {} });
     expect([late.status, late.body.code]).toEqual([409, 'run_ended']);
   });
+});
+
+test('a run’s token opens nothing once its attempt has ended', async () => {
+  const agent = await makeAgent(world, { retry: { afterStart: true, backoff: 'PT0S', maxAttempts: 2 } });
+  const parent = await running(agent.id);
+  const paths = ['', '/events', '/logs', '/children', '/explain'].map((part) => `/v1/runs/${parent.id}${part}`);
+  const statuses = async () => {
+    const asked = paths.map((path) => world.send('GET', path, { token: parent.runToken }));
+    const seal = world.send('POST', `/v1/runs/${parent.id}/children/seal`, { token: parent.runToken });
+    return new Set((await Promise.all([...asked, seal])).map(({ status }) => status));
+  };
+  expect((await world.send('GET', `/v1/runs/${parent.id}`, { token: parent.runToken })).status).toBe(200);
+  const next = { kind: 'update', key: keys.run(parent.id), set: { attempt: 2 }, guards: [] } as const;
+  await world.ports.store.transact([next]);
+  expect(await statuses()).toEqual(new Set([403]));
+  await world.ports.store.transact([{ ...next, set: { attempt: 1 } }]);
+  await fail(parent.id);
+  expect(await statuses()).toEqual(new Set([403]));
 });
 
 describe('artifacts', () => {
