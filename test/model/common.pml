@@ -71,11 +71,6 @@ bool lossLeft = true;
 #else
 #define I10(holds) skip
 #endif
-#if !defined(ONLY) || ONLY == 13
-#define I13(holds) assert(holds)
-#else
-#define I13(holds) skip
-#endif
 #if !defined(ONLY) || ONLY == 14
 #define I14(holds) assert(holds)
 #else
