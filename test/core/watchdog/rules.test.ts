@@ -36,7 +36,10 @@ it('looks at a queued run at its start deadline, though its next try would come 
   const [now, deadlineAt] = [world.now + MINUTE, world.now + 2 * MINUTE];
   const waiting = { reason: 'capacity', nextTryAt: world.now + 5 * MINUTE };
   const view = { now, config: world.ports.config, holdUntil: 0 };
-  expect(queuedRule.decide({ ...run, deadlineAt, waiting }, undefined, view)).toEqual({ do: 'look_again', at: deadlineAt });
+  expect(queuedRule.decide({ ...run, deadlineAt, waiting }, undefined, view)).toEqual({
+    do: 'look_again',
+    at: deadlineAt,
+  });
 });
 
 it('leaves a cancel that was asked for a moment ago its time, though the run is looked at already', async () => {
