@@ -62,7 +62,9 @@ const PART_REMEDIES: Readonly<Record<string, string>> = {
 export function partFinding(part: PartBody): Finding {
   const last =
     part.lastProofAt === undefined ? 'it has never published anything' : `last proof of life ${part.lastProofAt}`;
-  const finding = { check: `part ${part.name}`, detail: `${part.status}: ${last}` };
+  // Without a promise nothing can be told from its silence: what it should have done is watched elsewhere.
+  const promise = part.status === 'seen' ? '; it promises no other one' : '';
+  const finding = { check: `part ${part.name}`, detail: `${part.status}: ${last}${promise}` };
   const remedy = PART_REMEDIES[part.name];
   if (part.status === 'silent') return { ...finding, level: 'failure', ...(remedy !== undefined && { remedy }) };
   if (part.status !== 'unknown') return { ...finding, level: 'ok' };
@@ -73,25 +75,58 @@ export function partFinding(part: PartBody): Finding {
   };
 }
 
-export function poisonFinding(system: SystemBody): readonly Finding[] {
+/** A fire that is late once is no dead clock; what is broken for so long moves no more by itself. */
+const CLOCK_MISSES_MAX = 1;
+const OVERDUE_SECONDS_MAX = 300;
+
+/** What the watchdog says of everything else, with its last tick. */
+export function watchdogFindings(system: SystemBody): readonly Finding[] {
   const detail = system.parts.find(({ name }) => name === 'watchdog')?.detail ?? {};
-  const { poison, oldestOverdueSeconds = 0, leftOver } = detail;
-  const remedy = 'Look for watchdog.item_failed in the log: it names the item and the error.';
-  return [
-    ...(poison === undefined
-      ? []
-      : [{ check: 'watchdog', level: 'failure' as const, detail: `it cannot look at ${poison}`, remedy }]),
-    ...(leftOver === undefined
-      ? []
-      : [
-          {
-            check: 'watchdog',
-            level: 'warning' as const,
-            detail: `it did not get through what was due (the oldest broken promise: ${oldestOverdueSeconds} s)`,
-            remedy: 'It goes on with the next tick; if this stays, raise watchdogLanes or look for throttled calls.',
-          },
-        ]),
+  const numberOf = (name: string) => Number(detail[name] ?? 0);
+  const [misses, strays, overdue] = [
+    numberOf('clockMisses'),
+    numberOf('strayInstances'),
+    numberOf('oldestOverdueSeconds'),
   ];
+  const findings: (Finding & { readonly if: boolean })[] = [
+    {
+      if: misses > CLOCK_MISSES_MAX,
+      check: 'clock fires',
+      level: 'failure',
+      detail: `the last ${misses} occurrences were left to the watchdog: nothing fires in time`,
+      remedy: PART_REMEDIES.clock ?? '',
+    },
+    {
+      if: detail.poison !== undefined,
+      check: 'watchdog',
+      level: 'failure',
+      detail: `it cannot look at some items (${detail.poison})`,
+      remedy: 'Look for watchdog.item_failed in the log: it names the item and the error.',
+    },
+    {
+      if: overdue > OVERDUE_SECONDS_MAX,
+      check: 'watchdog',
+      level: 'warning',
+      detail: `the oldest broken promise is ${overdue} s old`,
+      remedy: 'Look for runs and VMs that do not move: candor runs list --status live, candor vms list.',
+    },
+    {
+      if: detail.leftOver !== undefined,
+      check: 'watchdog',
+      level: 'warning',
+      detail: 'it did not get through what was due',
+      remedy: 'It goes on with the next tick; if this stays, raise watchdogLanes or look for throttled calls.',
+    },
+    {
+      if: strays > 0,
+      check: 'instances',
+      level: 'warning',
+      detail: `no VM accounts for ${strays}: they cost money and do nothing`,
+      remedy:
+        'They are terminated at a second look, within ten minutes; if they stay, look for fleet.stray_marked in the log.',
+    },
+  ];
+  return findings.filter((finding) => finding.if).map(({ if: _applies, ...finding }) => finding);
 }
 
 export function auditFinding(audit: AuditBody): Finding {
@@ -105,7 +140,8 @@ export function auditFinding(audit: AuditBody): Finding {
   const counts = Object.entries(audit.counts ?? {})
     .map(([kind, count]) => `${count} ${kind}`)
     .join(', ');
-  const detail = `${counts} at ${audit.endedAt}`;
+  const { unread = 0 } = audit;
+  const detail = `${counts}${unread === 0 ? '' : `, ${unread} not to be read`} at ${audit.endedAt}`;
   return audit.status === 'clean'
     ? { check: 'audit', level: 'ok', detail }
     : { check: 'audit', level: 'failure', detail, remedy: 'Read what was found: candor audit' };

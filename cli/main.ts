@@ -4,7 +4,9 @@ import { addAgentCommands } from './commands/agents.ts';
 import { addAuditLogCommand } from './commands/auditLog.ts';
 import { addDeadLetterCommands } from './commands/deadLetters.ts';
 import { addEventsCommand } from './commands/events.ts';
+import { addKeyCommands } from './commands/keys.ts';
 import { addDevCommand, addSystemCommands, addVmCommands } from './commands/machine.ts';
+import { addPrincipalCommands } from './commands/principals.ts';
 import { addRunCommands } from './commands/runs.ts';
 import { addScheduleCommands } from './commands/schedules.ts';
 import { addSecretCommands } from './commands/secrets.ts';
@@ -16,7 +18,7 @@ import { Host, VERSION } from './session.ts';
 const CONNECTION_HELP = `
 The server is found by CANDOR_URL and CANDOR_TOKEN, or by the endpoint.json that \`candor dev\` leaves in its data
 folder (--data-dir, CANDOR_DATA_DIR or .candor). Durations are written 15m, 2h or PT15M, times 2027-01-31T09:00:00Z.
-An agent or a schedule can be named by its id or its exact name.`;
+Agents, schedules and principals can be named by their id or their exact name.`;
 
 /** @param args the command line without `node` and the script */
 export async function main(args: readonly string[]): Promise<number> {
@@ -52,6 +54,8 @@ export function programOf(host: Host): Command {
   addRunCommands(program, host);
   addVmCommands(program, host);
   addEventsCommand(program, host);
+  addPrincipalCommands(program, host);
+  addKeyCommands(program, host);
   addAuditLogCommand(program, host);
   addSystemCommands(program, host);
   addSecretCommands(program, host);

@@ -1,4 +1,4 @@
-/** Finding agents and schedules by name, and lists that may have many pages. */
+/** Finding agents, schedules and principals by name, and lists that may have many pages. */
 import type { Arguments, Body, CandorClient, Listing, Page } from './client.ts';
 import { NotResolved } from './errors.ts';
 import type { Session } from './session.ts';
@@ -21,6 +21,13 @@ export async function scheduleId(client: CandorClient, reference: string): Promi
   if (/^sch_\w+$/.test(reference)) return reference;
   const found = await named(client.pages('listSchedules', LARGEST), reference);
   return only('schedule', reference, found, (schedule) => ` (of agent ${schedule.agentId})`);
+}
+
+/** As {@link agentId}. Principals need not differ in their names: then only the id will do. */
+export async function principalId(client: CandorClient, reference: string): Promise<string> {
+  if (/^(usr|sac|iam)_\w+$/.test(reference)) return reference;
+  const found = await named(client.pages('listPrincipals', LARGEST), reference);
+  return only('principal', reference, found, ({ kind, status }) => ` (${kind}, ${status})`);
 }
 
 async function named<T extends { readonly name: string }>(

@@ -48,7 +48,7 @@ const Thresholds = z
     /** Errors of a function in each of two times five minutes (…-errors). */
     functionErrors: whole(5, 'errors'),
     /** How long a dead letter may lie before that is told too (…-dead-letters-old); after 14 days it is deleted. */
-    deadLetterAgeHours: whole(72, 'hours', 300),
+    deadLetterAgeHours: whole(72, 'hours', 168),
     /** Hours without an audit that came through (audit-silent). One takes place every hour. */
     auditSilentHours: whole(4, 'hours', 24),
   })

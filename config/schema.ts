@@ -112,7 +112,7 @@ const Domain = z.strictObject({
 });
 
 /**
- * What API Gateway lets through, of everybody together: clients, and the VMs' heartbeats. Below the account's own limit, so
+ * What API Gateway lets through: one half from the VMs' runners, the other from everybody else together. Below the account's own limit, so
  * that an installation that is flooded leaves room for others. One caller's share is `limits.maxRequestsPerMinute`.
  */
 const Throttle = z
@@ -262,6 +262,9 @@ function checkEgress(config: z.output<typeof Shape>, complain: Complain): void {
   }
 }
 
+/** EventBridge's shortest rate. */
+export const WATCHDOG_INTERVAL_SECONDS = 60;
+
 function checkLimits(config: z.output<typeof Shape>, complain: Complain): void {
   const limits = CoreConfig.safeParse(config.limits);
   if (!limits.success) {
@@ -269,6 +272,11 @@ function checkLimits(config: z.output<typeof Shape>, complain: Complain): void {
       complain(['limits', ...issue.path.map(String)], `${issue.message} (core/config.ts describes each limit)`);
     return;
   }
+  if (limits.data.watchdogIntervalSeconds !== WATCHDOG_INTERVAL_SECONDS)
+    complain(
+      ['limits', 'watchdogIntervalSeconds'],
+      `must be ${WATCHDOG_INTERVAL_SECONDS}: so often the rule calls it, and by this it knows a gap of its own; leave it out`,
+    );
   if (limits.data.pollEvents) complain(['limits', 'pollEvents'], 'is for one machine; on AWS the table has a stream');
   const { fireLatenessSeconds } = config.alarms.thresholds;
   if (fireLatenessSeconds <= limits.data.clockPrecisionSeconds)

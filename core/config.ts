@@ -54,6 +54,8 @@ const SETTINGS = {
   leaseSeconds: seconds(45),
   /** A silent VM that the fleet calls running is terminated this long after its lease ran out. */
   unresponsiveSeconds: seconds(120),
+  /** Where no VM at all is heard, it may be the API that is away: a silent one is then spared for so long after its lease. */
+  silentFleetSeconds: notNegative(900),
   /** Without an answer for so long a VM ends its work and powers itself off (AWS; never on one machine). */
   selfDestructSeconds: seconds(900),
   /** From admission to the start of the process, unless the agent says otherwise. */

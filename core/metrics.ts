@@ -48,6 +48,7 @@ export const METRICS = {
   WatchdogTicks: { dimensions: [], meaning: 'ticks of the watchdog that came to their end: its sign of life' },
   WatchdogItemFailures: { dimensions: [], meaning: 'items that the watchdog could not look at' },
   WatchdogLeftOver: { dimensions: [], meaning: '1 where a tick ended before all that was due had been looked at' },
+  WatchdogHolding: { dimensions: [], meaning: '1 where a tick gave no verdict, because of a gap before it' },
   OrphanInstances: {
     dimensions: [],
     meaning: 'instances of this installation that no VM accounts for, at the last look',
@@ -55,6 +56,11 @@ export const METRICS = {
   ApiRequests: {
     dimensions: ['outcome'],
     meaning: 'answers of the API by the hundred of their status: `2xx` to `5xx`',
+  },
+  ApiRefusals: {
+    dimensions: ['status'],
+    meaning:
+      'answers that refuse the caller: `401` (no credential that is known), `403` (its role does not allow this) or `429` (it asks too often)',
   },
   ApiLatencyMilliseconds: {
     dimensions: [],
@@ -73,6 +79,7 @@ export const METRICS = {
   },
   AuditLeaks: { dimensions: [], meaning: 'places, slots and live runs that are counted and hold nothing' },
   AuditDrifted: { dimensions: [], meaning: 'clocks that do not fire what their row says' },
+  AuditUnread: { dimensions: [], meaning: 'how often an audit came upon something that it could not read' },
 } as const satisfies Readonly<Record<string, MetricFacts>>;
 
 export type MetricName = keyof typeof METRICS;

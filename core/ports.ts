@@ -320,7 +320,14 @@ export interface Tokens {
 export type TokenClaims =
   /** The VM's key: with it a runner registers, and nothing else. */
   | { readonly kind: 'registration'; readonly tenantId: string; readonly vmId: string }
-  | { readonly kind: 'vm'; readonly tenantId: string; readonly vmId: string; readonly generation: number }
+  | {
+      readonly kind: 'vm';
+      readonly tenantId: string;
+      readonly vmId: string;
+      readonly generation: number;
+      /** Counts the tokens of a generation; absent in its first, and in all of before they were counted. */
+      readonly number?: number;
+    }
   | {
       readonly kind: 'run';
       readonly tenantId: string;

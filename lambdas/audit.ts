@@ -1,4 +1,4 @@
-/** EventBridge (every hour, and again while it is not through) → as much of the audit as there is time for. */
+/** EventBridge (every quarter of an hour) → as much of the audit as there is time for; one that is through rests for an hour. */
 import * as z from 'zod/mini';
 import { auditSlice } from '../core/audit/slice.ts';
 import { composed } from './ports/base.ts';
@@ -16,7 +16,7 @@ export const handler = wrap(z.unknown(), (_event, context) =>
   auditSlice(ports(), {
     owner: context.functionName,
     budgetMs: Math.max(1000, context.getRemainingTimeInMillis() - RESERVE_MS),
-    // Called every hour, to the minute: it is not to find that the last one was through a second less than that ago.
+    // Called every quarter, to the minute: the fourth call is not to find that an hour is not quite over yet.
     intervalMs: 55 * 60_000,
   }),
 );

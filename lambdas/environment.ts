@@ -4,19 +4,20 @@
  */
 import { CoreConfig } from '../core/config.ts';
 
-const ARN = /^arn:[\w-]+:/;
+const arnOf = (what: string) => ({ pattern: /^arn:[\w-]+:/, what: `the ARN of ${what}` });
+const nameOf = (what: string) => ({ pattern: /./, what: `the name of ${what}` });
 
 /** What a value must look like, in words for whoever set it. */
 const VARIABLES = {
-  CANDOR_TABLE: { pattern: /./, what: 'the name of the table' },
+  CANDOR_TABLE: nameOf('the table'),
   CANDOR_STATE_MACHINE_ARN: { pattern: /:stateMachine:/, what: 'the ARN of the state machine provision-vm' },
-  CANDOR_SCHEDULE_GROUP: { pattern: /./, what: 'the name of the schedule group' },
-  CANDOR_SCHEDULE_ROLE_ARN: { pattern: ARN, what: 'the ARN of the role with which Scheduler calls `fire`' },
-  CANDOR_SCHEDULE_DLQ_ARN: { pattern: ARN, what: "the ARN of Scheduler's dead-letter queue" },
-  CANDOR_FIRE_FUNCTION_ARN: { pattern: ARN, what: 'the ARN of the function `fire`' },
-  CANDOR_BUCKET: { pattern: /./, what: 'the name of the bucket of logs and artifacts' },
-  CANDOR_SIGNING_SECRET_ARN: { pattern: ARN, what: 'the ARN of the secret with the signing keys' },
-  CANDOR_SEALING_SECRET_ARN: { pattern: ARN, what: 'the ARN of the secret that seals webhooks’ secrets' },
+  CANDOR_SCHEDULE_GROUP: nameOf('the schedule group'),
+  CANDOR_SCHEDULE_ROLE_ARN: arnOf('the role with which Scheduler calls `fire`'),
+  CANDOR_SCHEDULE_DLQ_ARN: arnOf("Scheduler's dead-letter queue"),
+  CANDOR_FIRE_FUNCTION_ARN: arnOf('the function `fire`'),
+  CANDOR_BUCKET: nameOf('the bucket of logs and artifacts'),
+  CANDOR_SIGNING_SECRET_ARN: arnOf('the secret with the signing keys'),
+  CANDOR_SEALING_SECRET_ARN: arnOf('the secret that seals the secrets of webhooks'),
   CANDOR_SECRET_PREFIX: { pattern: /./, what: "the prefix of the names of agents' secrets, such as candor/dev/" },
   CANDOR_INSTALLATION: { pattern: /^[\w.-]{1,64}$/, what: 'the id of the installation, the value of its tag' },
   CANDOR_LAUNCH_TEMPLATE_ID: { pattern: /^lt-/, what: 'the id of the launch template' },

@@ -3,6 +3,7 @@ import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import * as z from 'zod/mini';
 import { unmarshallItem } from '../adapters/aws/marshall.ts';
 import { type Delivered, deliver } from '../core/notifications/deliver.ts';
+import { tellCulprit } from '../core/schedules/culprits.ts';
 import { firedInTime } from '../core/schedules/ledger.ts';
 import { composed } from './ports/base.ts';
 import { clockPort } from './ports/clock.ts';
@@ -35,6 +36,7 @@ export const handler = wrap(StreamEvent, async ({ Records: records }, { function
     const item = unmarshallItem(image as Record<string, AttributeValue>);
     const firedAt = firedInTime(ports().config, item);
     if (firedAt !== undefined) await publishSeen(ports(), 'clock', CLOCK, { by: 'a fire in time' }, firedAt);
+    tellCulprit(ports(), item);
     delivered.push({ number: dynamodb.SequenceNumber, item });
   }
   const failed = await deliver(ports(), delivered);

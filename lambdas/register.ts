@@ -7,7 +7,9 @@ import middy from '@middy/core';
 import type { APIGatewayProxyEventV2WithIAMAuthorizer, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import { instanceCaller } from '../adapters/http/instanceCaller.ts';
 import { problemResponse } from '../adapters/http/problem.ts';
-import { RegisterRequest } from '../core/contract/runner.ts';
+import { registrationOf } from '../adapters/http/registration.ts';
+import { addSecurityHeaders } from '../adapters/http/securityHeaders.ts';
+import type { RegisterRequest } from '../core/contract/runner.ts';
 import { CandorError } from '../core/errors.ts';
 import { registerInstance } from '../core/vms/registerInstance.ts';
 import { variables } from './environment.ts';
@@ -26,29 +28,31 @@ export const handler = middy<
   Context
 >()
   .use(injectLambdaContext(logger, { resetKeys: true }))
-  .handler(async (event, context) => {
-    try {
-      const answer = await registerInstance(ports(), caller(event), bodyOf(event));
-      return { statusCode: 200, headers: { 'content-type': 'application/json' }, body: JSON.stringify(answer) };
-    } catch (error) {
-      const { awsRequestId: requestId } = context;
-      const problem = problemResponse(error, { requestId, method: 'POST', path: PATH, log });
-      return { statusCode: problem.status, headers: Object.fromEntries(problem.headers), body: await problem.text() };
-    }
+  .handler(async (event, { awsRequestId: requestId }) => {
+    const { status, headers, body } = await answer(event, requestId);
+    headers.set('X-Request-Id', requestId);
+    // API Gateway speaks nothing but https.
+    addSecurityHeaders(headers, { https: true });
+    return { statusCode: status, headers: Object.fromEntries(headers), body: await new Response(body).text() };
   });
+
+async function answer(event: APIGatewayProxyEventV2WithIAMAuthorizer, requestId: string): Promise<Response> {
+  try {
+    return Response.json(await registerInstance(ports(), caller(event), bodyOf(event)));
+  } catch (error) {
+    const problem = problemResponse(error, { requestId, method: 'POST', path: PATH, log });
+    // A fault of ours fails the function: so Lambda counts it, and an alarm watches that. The runner tries again either way.
+    if (problem.status >= 500 && !isPartOfAStart(error)) throw error;
+    return problem;
+  }
+}
+
+/** Its instance is not written down yet, or somebody else was at its row. */
+const isPartOfAStart = (error: unknown): boolean =>
+  error instanceof CandorError && (error.code === 'try_again' || error.code === 'contended');
 
 const caller = (event: APIGatewayProxyEventV2WithIAMAuthorizer): string =>
   instanceCaller(event.requestContext.authorizer?.iam?.userArn, variables(['CANDOR_VM_ROLE']).CANDOR_VM_ROLE);
 
-function bodyOf(event: APIGatewayProxyEventV2WithIAMAuthorizer): RegisterRequest {
-  const text = event.isBase64Encoded === true ? Buffer.from(event.body ?? '', 'base64').toString() : (event.body ?? '');
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new CandorError('malformed_json', 'The body is not JSON.');
-  }
-  const parsed = RegisterRequest.safeParse(value);
-  if (!parsed.success) throw new CandorError('invalid_request', 'The registration is not valid.');
-  return parsed.data;
-}
+const bodyOf = ({ body = '', isBase64Encoded }: APIGatewayProxyEventV2WithIAMAuthorizer): RegisterRequest =>
+  registrationOf(isBase64Encoded ? Buffer.from(body, 'base64').toString() : body);

@@ -8,6 +8,12 @@ import { checkKey, keyNameOf, type SigningKey, signToken, verifyToken } from '..
 import { SecretValue, type SecretValueOptions } from './secretValue.ts';
 
 const Key = z.object({ kid: z.string().min(1).max(64), key: z.string() });
+/**
+ * As long as a runner's token lives unless somebody configures otherwise: who has shown one is not turned away because
+ * Secrets Manager does not answer, and a key that was taken out is of no use for longer.
+ */
+export const KEYS_STALE_MS_MAX = 3_600_000;
+
 /** `{"keys": [current, previous …]}`, or one key by itself: what CloudFormation's `GenerateSecretString` can write. */
 const KeySet = z.union([z.object({ keys: z.array(Key).min(1).max(10) }), Key.transform((key) => ({ keys: [key] }))]);
 
@@ -20,7 +26,7 @@ export class SecretTokens implements Tokens {
   readonly #keys: SecretValue<Keys>;
 
   constructor(options: SecretValueOptions) {
-    this.#keys = new SecretValue(options, keysFrom);
+    this.#keys = new SecretValue({ staleMsMax: KEYS_STALE_MS_MAX, ...options }, keysFrom);
   }
 
   async sign(claims: TokenClaims, expiresAt: number): Promise<string> {

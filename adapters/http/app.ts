@@ -23,6 +23,7 @@ import { scheduleRoutes } from './routes/schedules.ts';
 import { systemRoutes } from './routes/system.ts';
 import { vmRoutes } from './routes/vms.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
+import { addSecurityHeaders } from './securityHeaders.ts';
 
 export interface AppOptions {
   readonly ports: Ports;
@@ -153,9 +154,7 @@ export function createApp(options: AppOptions): Hono {
     measure(ports, context, ports.time.now() - begunAt);
     const { headers } = context.res;
     headers.set('X-Request-Id', context.get('requestId'));
-    // A page for people brings a policy of its own.
-    for (const [name, value] of SECURITY_HEADERS) if (!headers.has(name)) headers.set(name, value);
-    if (new URL(context.req.url).protocol === 'https:') headers.set(...HTTPS_ONLY);
+    addSecurityHeaders(headers, { https: new URL(context.req.url).protocol === 'https:' });
   });
   for (const path of new Set(served.map((route) => route.path))) {
     const routes = served.filter((route) => route.path === path);
@@ -167,21 +166,13 @@ export function createApp(options: AppOptions): Hono {
   return app;
 }
 
-/** An answer is read by the program that asked for it: no page shows it, frames it, keeps it or learns where it came from. */
-const SECURITY_HEADERS = Object.entries({
-  'Cache-Control': 'no-store',
-  'X-Content-Type-Options': 'nosniff',
-  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
-  'X-Frame-Options': 'DENY',
-  'Referrer-Policy': 'no-referrer',
-  'Cross-Origin-Resource-Policy': 'same-origin',
-});
-/** Two years. Where there is no https, as on one machine, nothing of the kind may be promised. */
-const HTTPS_ONLY = ['Strict-Transport-Security', 'max-age=63072000; includeSubDomains'] as const;
+/** Each has causes of its own: a wrong credential, a role that does not do, a caller that asks too much. */
+const REFUSALS = [401, 403, 429];
 
 /** What was asked to be held back says nothing of how fast answers are. */
 function measure({ metrics }: Pick<Ports, 'metrics'>, { req, res }: Context, tookMs: number): void {
   metrics.put('ApiRequests', 1, { outcome: `${Math.floor(res.status / 100)}xx` });
+  if (REFUSALS.includes(res.status)) metrics.put('ApiRefusals', 1, { status: String(res.status) });
   if (req.query('wait') === undefined) metrics.put('ApiLatencyMilliseconds', tookMs);
 }
 

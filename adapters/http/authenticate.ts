@@ -1,35 +1,51 @@
 /** Credentials: who calls, by the bearer token of the request. The tenant comes from here, and from nowhere else. */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { identityOfKey } from '../../core/access/credentials.ts';
+import { identityOfKey, type Noting } from '../../core/access/credentials.ts';
 import type { Identity } from '../../core/access/principals.ts';
 import { CandorError } from '../../core/errors.ts';
 import type { Ports, TokenClaims } from '../../core/ports.ts';
 
 /** Answers undefined for a token that is not, or no longer, a credential of this API. */
-export type Authenticate = (bearer: string) => Promise<Identity | undefined>;
+export type Authenticate = (bearer: string, noting?: Noting) => Promise<Identity | undefined>;
 
 /** One administrator with one token, keys of service accounts, the tokens of runs, and users of an identity provider. */
 export function composeAuthenticate(options: {
   readonly ports: Pick<Ports, 'tokens' | 'time' | 'store'>;
-  /** Asked at each request: it may be kept elsewhere, and rotate. Undefined: nobody is the administrator. */
+  /** Asked for what nobody else knows: it may be kept elsewhere, and rotate. Undefined: nobody is the administrator. */
   readonly adminToken: string | (() => Promise<string | undefined>);
   readonly admin: { readonly tenantId: string; readonly principalId: string };
-  /** Asked last: what nobody else knows may be a user's. */
   readonly users?: Authenticate | undefined;
 }): Authenticate {
   const { ports, adminToken, admin } = options;
   if (adminToken === '') throw new RangeError('the admin token is empty: everybody would know it');
-  return async (bearer) => {
-    const expected = typeof adminToken === 'string' ? adminToken : await adminToken();
-    if (expected !== undefined && expected !== '' && isSame(bearer, expected))
+  const ways: readonly Authenticate[] = [
+    (bearer) => identityOfKey(ports, bearer),
+    async (bearer) => {
+      const claims = await ports.tokens.verify(bearer, ports.time.now());
+      if (claims?.kind !== 'run') return undefined;
+      const { tenantId, runId, attempt, vmId } = claims;
+      return { kind: 'run', tenantId, runId, attempt, vmId };
+    },
+    ...(options.users === undefined ? [] : [options.users]),
+    async (bearer) => {
+      const expected = typeof adminToken === 'string' ? adminToken : await adminToken();
+      if (expected === undefined || expected === '' || !isSame(bearer, expected)) return undefined;
       return { kind: 'principal', ...admin, credentialId: 'admin_token', grants: { role: 'admin' } };
-    const key = await identityOfKey(ports, bearer);
-    if (key !== undefined) return key;
-    const claims = await ports.tokens.verify(bearer, ports.time.now());
-    if (claims !== undefined && claims.kind !== 'run') return undefined;
-    if (claims === undefined) return options.users?.(bearer);
-    const { tenantId, runId, attempt, vmId } = claims;
-    return { kind: 'run', tenantId, runId, attempt, vmId };
+    },
+  ];
+  return async (bearer, noting) => {
+    const failures: unknown[] = [];
+    for (const ask of ways) {
+      try {
+        const identity = await ask(bearer, noting);
+        if (identity !== undefined) return identity;
+      } catch (error) {
+        // Whoever cannot be asked may be the one who knows it; what somebody else knows is good all the same.
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+    return undefined;
   };
 }
 
@@ -50,8 +66,8 @@ export function readBearer(request: Request): string {
 }
 
 /** @throws CandorError `unauthenticated` */
-export async function readIdentity(request: Request, authenticate: Authenticate): Promise<Identity> {
-  const identity = await authenticate(readBearer(request));
+export async function readIdentity(request: Request, authenticate: Authenticate, noting?: Noting): Promise<Identity> {
+  const identity = await authenticate(readBearer(request), noting);
   if (identity === undefined) throw unauthenticated('The token is not valid here, or has expired.');
   return identity;
 }

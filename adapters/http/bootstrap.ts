@@ -31,8 +31,8 @@ export function bootstrapAuthenticate(
     return undefined;
   };
   const authenticate = composeAuthenticate({ ports, adminToken, admin, users });
-  return async (bearer) => {
-    const identity = await authenticate(bearer);
+  return async (bearer, noting) => {
+    const identity = await authenticate(bearer, noting);
     if (identity?.kind === 'principal' && identity.principalId === LOCAL_ADMIN && !isKnown) {
       // Schedules fire as the one who made them: so that one must be there, before the first schedule is.
       await ensurePrincipal(ports.store, BOOTSTRAP_TENANT, LOCAL_ADMIN, 'Administrator');

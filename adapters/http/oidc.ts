@@ -7,6 +7,7 @@ import { createRemoteJWKSet, decodeJwt, errors, type JWTPayload, jwtVerify } fro
 import * as z from 'zod';
 import { identityOfUser, type UserClaims } from '../../core/access/credentials.ts';
 import { RoleName } from '../../core/contract/access.ts';
+import { ROLES, type Role } from '../../core/contract/roles.ts';
 import { CandorError } from '../../core/errors.ts';
 import type { Ports } from '../../core/ports.ts';
 import type { Authenticate } from './authenticate.ts';
@@ -27,7 +28,7 @@ export const OidcConfig = z.strictObject({
   jwksUri: Address.optional(),
   /** The claim that names the tenant; absent: all users are of the installation's one tenant. */
   tenantClaim: z.string().min(1).optional(),
-  /** The claim that names the user's role; where it does, the provider decides, and not an administrator of Candor. */
+  /** The claim that names the user's role; a word or a list. Whom it gives a role has that one, and no longer than it says so. */
   roleClaim: z.string().min(1).optional(),
   /** What a user may before an administrator has said anything; absent: nothing. */
   defaultRole: RoleName.optional(),
@@ -45,13 +46,26 @@ const TENANT = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 
 export interface OidcPorts extends Pick<Ports, 'store' | 'time' | 'ids' | 'config' | 'log'> {}
 
+export interface OidcOptions {
+  /**
+   * For so long after they were fetched the provider's keys are not fetched again for a token that names an unknown one:
+   * whoever makes tokens up must not decide how often the provider is asked. The default is that of `jose`, 30 s.
+   */
+  readonly keysCooldownMs?: number;
+}
+
 /**
  * @param tenantId of all users, where no claim names it
  * @throws (from the answer) CandorError `try_again` where the provider's keys cannot be had just now
  */
-export function oidcUsers(ports: OidcPorts, config: OidcConfig, tenantId: string): Authenticate {
-  const keys = lazily(() => keySet(config));
-  return async (bearer) => {
+export function oidcUsers(
+  ports: OidcPorts,
+  config: OidcConfig,
+  tenantId: string,
+  options: OidcOptions = {},
+): Authenticate {
+  const keys = lazily(() => keySet(config, options));
+  return async (bearer, noting) => {
     if (!isFrom(bearer, config.issuer)) return undefined;
     let payload: JWTPayload;
     try {
@@ -69,7 +83,7 @@ export function oidcUsers(ports: OidcPorts, config: OidcConfig, tenantId: string
       throw unreachable(ports, config, error);
     }
     const user = userOf(payload, config, tenantId);
-    return user === undefined ? undefined : identityOfUser(ports, user, config.defaultRole);
+    return user === undefined ? undefined : identityOfUser(ports, user, config.defaultRole, noting);
   };
 }
 
@@ -84,8 +98,11 @@ function isFrom(bearer: string, issuer: string): boolean {
 
 const Discovery = z.looseObject({ issuer: z.string(), jwks_uri: Address });
 
-async function keySet({ issuer, jwksUri }: OidcConfig) {
-  const options = { timeoutDuration: FETCH_MS };
+async function keySet({ issuer, jwksUri }: OidcConfig, { keysCooldownMs }: OidcOptions) {
+  const options = {
+    timeoutDuration: FETCH_MS,
+    ...(keysCooldownMs !== undefined && { cooldownDuration: keysCooldownMs }),
+  };
   if (jwksUri !== undefined) return createRemoteJWKSet(new URL(jwksUri), options);
   const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
   const response = await fetch(url, { signal: AbortSignal.timeout(FETCH_MS), redirect: 'error' });
@@ -128,12 +145,18 @@ function userOf(payload: JWTPayload, config: OidcConfig, tenantId: string): User
   const tenant = config.tenantClaim === undefined ? tenantId : payload[config.tenantClaim];
   if (typeof tenant !== 'string' || !TENANT.test(tenant) || sub === '' || sub.length > SUBJECT_MAX) return undefined;
   const shown = [name, email, sub].find((each): each is string => typeof each === 'string' && each !== '') ?? sub;
-  const role = RoleName.safeParse(config.roleClaim === undefined ? undefined : payload[config.roleClaim]).data;
   return {
     tenantId: tenant,
     issuer: config.issuer,
     subject: sub,
     name: shown.slice(0, NAME_MAX),
-    ...(role !== undefined && { role }),
+    ...(config.roleClaim !== undefined && { role: roleIn(payload[config.roleClaim]) ?? 'none' }),
+    ...(payload.iat !== undefined && { issuedAt: payload.iat * 1000 }),
   };
+}
+
+/** A word, or several of which the one that opens most counts; what is no role of Candor is for somebody else. */
+function roleIn(claim: unknown): Role | undefined {
+  const words: readonly unknown[] = Array.isArray(claim) ? claim : [claim];
+  return ROLES.findLast((role) => words.includes(role));
 }

@@ -11,9 +11,13 @@ import type { Caller, Identity } from '../../core/access/principals.ts';
 import type { PrincipalCaller } from '../../core/agents/service.ts';
 import { isChange, recorded } from '../../core/auditLog/record.ts';
 import type { CoreConfig } from '../../core/config.ts';
-import { CandorError, type ErrorCode, NotFound } from '../../core/errors.ts';
+import { isTerminal } from '../../core/contract/runs.ts';
+import { CandorError, type ErrorCode, InvalidRequest, NotFound } from '../../core/errors.ts';
 import { type IdPrefix, idPattern } from '../../core/ids.ts';
 import type { Ports, Rates, TokenClaims } from '../../core/ports.ts';
+import type { RunRow } from '../../core/runs/model.ts';
+import * as keys from '../../core/table/itemKeys.ts';
+import { asRow } from '../../core/table/rows.ts';
 import { type Authenticate, readIdentity, readRunner } from './authenticate.ts';
 import type { AnswerSpec } from './declare.ts';
 import { type KeyHolder, respondOnce } from './idempotency.ts';
@@ -166,6 +170,7 @@ export function route<
       checkIds(context);
       const query = readQuery(new URL(request.url), spec.query ?? NoQuery) as z.output<Query>;
       const { body, value } = (await bodyOf(request, spec.body, ports.config)) as ReadBody<z.output<Body>>;
+      refuseIfMatch(request, spec);
       const call = { ports, caller, request, param: (name: string) => paramOf(context, name), query, body };
       const noted = (own: Ports) => notingChanges(own, operation, caller, context);
       const key = method === 'POST' && path.startsWith('/v1/') ? readIdempotencyKey(request) : undefined;
@@ -253,7 +258,18 @@ async function callerOf(
     });
   // Another run is as absent for this caller as one that never was.
   if (paramOf(context, 'runId') !== caller.runId) throw new NotFound('run', shown(paramOf(context, 'runId')));
+  await checkAtWork(server.ports, caller);
   return caller;
+}
+
+/** The token is good for as long as its attempt: what is found of it later opens nothing. @throws CandorError `forbidden` */
+async function checkAtWork({ store }: Ports, caller: Extract<Identity, { kind: 'run' }>): Promise<void> {
+  const run = asRow<RunRow>(await store.get(keys.run(caller.runId)));
+  // One that is not there is the use case's to tell.
+  if (run === undefined || (run.attempt === caller.attempt && !isTerminal(run.status))) return;
+  throw new CandorError('forbidden', `Attempt ${caller.attempt} of ${caller.runId} has ended, and its token with it.`, {
+    remedy: 'Read the run with the credential of a principal.',
+  });
 }
 
 /** Runners are not counted: what a VM reports must arrive. @throws CandorError `rate_limited` */
@@ -275,7 +291,10 @@ async function identityOf(
   request: Request,
 ): Promise<Identity> {
   const arn = signer?.(context.env);
-  if (arn === undefined) return readIdentity(request, authenticate);
+  if (arn === undefined) {
+    const seen = { requestId: context.get('requestId'), operation: 'enrol', from: originOf(context) } as const;
+    return readIdentity(request, authenticate, (own, caller) => recorded(own, { ...seen, caller }));
+  }
   const identity = await identityOfSigner(ports, arn);
   if (identity !== undefined) return identity;
   throw new CandorError('unauthenticated', `No principal is entered for ${arn}.`, {
@@ -309,6 +328,16 @@ const ID_KINDS: Readonly<Record<string, { readonly pattern: RegExp; readonly kin
 
 function idKind(prefix: IdPrefix, kind: string) {
   return { pattern: idPattern(prefix), kind };
+}
+
+/** A precondition that nobody looks at must not seem to have been met. @throws InvalidRequest */
+function refuseIfMatch(request: Request, { method, path, ifMatch }: Pick<Route, 'method' | 'path' | 'ifMatch'>): void {
+  if (ifMatch !== undefined || method === 'GET' || !path.startsWith('/v1/') || !request.headers.has('if-match')) return;
+  throw new InvalidRequest(
+    'This operation takes no If-Match header.',
+    [{ pointer: 'If-Match', message: 'is not looked at here: it does not change a version that was read' }],
+    'Send it again without the header.',
+  );
 }
 
 /** What does not have the form of an id cannot exist: the table is not asked. */

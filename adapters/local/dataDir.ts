@@ -16,6 +16,8 @@ const ServerFile = z.object({
   token: z.string().min(32),
   /** base64url of the key that signs the tokens of runners and runs. */
   signingKey: z.string().min(43),
+  /** The one before it: what it has signed is good until it expires. */
+  previousSigningKey: z.string().min(43).optional(),
   /** base64url of the key that seals webhooks' secrets. Absent in folders of before there were any: then it is made. */
   sealingKey: z.string().min(43).optional(),
   installationId: z.string().min(1),
@@ -68,11 +70,16 @@ export async function prepareDataDir(dataDir: string): Promise<string> {
   }
 }
 
+export interface OpenOptions {
+  /** Sign with a new key from now on, and let the present one verify until the next time. */
+  readonly rotateSigningKey?: boolean;
+}
+
 /**
  * Opens the folder, or sets it up. The caller holds its lock: two that set up one folder would each make keys.
  * @throws LocalSetupError when the folder is not usable, its `server.json` is damaged, or a newer Candor wrote it
  */
-export async function openDataDir(dataDir: string, nowMs: number): Promise<DataDir> {
+export async function openDataDir(dataDir: string, nowMs: number, options: OpenOptions = {}): Promise<DataDir> {
   const folder = await prepareDataDir(dataDir);
   const serverPath = path.join(folder, 'server.json');
   const endpointPath = path.join(folder, 'endpoint.json');
@@ -81,9 +88,13 @@ export async function openDataDir(dataDir: string, nowMs: number): Promise<DataD
     server = newServerFile(nowMs);
     await writeAtomically(serverPath, asJson(server));
   }
-  const { sealingKey } = server;
-  let current = { ...server, sealingKey: sealingKey ?? newKey() };
-  if (sealingKey === undefined) await writeAtomically(serverPath, asJson(current));
+  const { sealingKey, signingKey } = server;
+  let current = {
+    ...server,
+    sealingKey: sealingKey ?? newKey(),
+    ...(options.rotateSigningKey && { signingKey: newKey(), previousSigningKey: signingKey }),
+  };
+  if (sealingKey === undefined || options.rotateSigningKey) await writeAtomically(serverPath, asJson(current));
   return {
     path: folder,
     databasePath: path.join(folder, 'table.db'),

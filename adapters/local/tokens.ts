@@ -3,13 +3,23 @@ import type { Tokens } from '../../core/ports.ts';
 import { checkKey, signToken, verifyToken } from '../system/jwt.ts';
 
 /**
- * @param signingKey base64url of at least 32 random bytes
- * @throws RangeError when the key is shorter than the algorithm's digest
+ * The first key signs, all of them verify: so a new key interrupts nobody.
+ * @param signingKeys each base64url of at least 32 random bytes
+ * @throws RangeError when a key is shorter than the algorithm's digest
  */
-export function createTokens(signingKey: string): Tokens {
-  const key = checkKey(Buffer.from(signingKey, 'base64url'));
+export function createTokens(...signingKeys: readonly [string, ...string[]]): Tokens {
+  const [current, ...older] = signingKeys;
+  const keyOf = (text: string) => checkKey(Buffer.from(text, 'base64url'));
+  const key = keyOf(current);
+  const all = [key, ...older.map(keyOf)];
   return {
     sign: (claims, expiresAt) => signToken({ key }, claims, expiresAt),
-    verify: (token, now) => verifyToken({ key }, token, now),
+    verify: async (token, now) => {
+      for (const each of all) {
+        const claims = await verifyToken({ key: each }, token, now);
+        if (claims !== undefined) return claims;
+      }
+      return undefined;
+    },
   };
 }

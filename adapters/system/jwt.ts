@@ -16,7 +16,13 @@ export interface SigningKey {
 
 const Claims = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('registration'), tenantId: z.string(), vmId: z.string() }),
-  z.object({ kind: z.literal('vm'), tenantId: z.string(), vmId: z.string(), generation: z.int().min(0) }),
+  z.object({
+    kind: z.literal('vm'),
+    tenantId: z.string(),
+    vmId: z.string(),
+    generation: z.int().min(0),
+    number: z.int().min(1).exactOptional(),
+  }),
   z.object({
     kind: z.literal('run'),
     tenantId: z.string(),

@@ -5,7 +5,7 @@ import type { Session } from '../session.ts';
 
 /** What is to be changed. */
 export interface Subject {
-  readonly kind: 'agent' | 'schedule' | 'vm' | 'webhook';
+  readonly kind: 'agent' | 'schedule' | 'vm' | 'webhook' | 'principal';
   readonly id: string;
 }
 
@@ -17,6 +17,8 @@ function standing(client: CandorClient, { kind, id }: Subject): Promise<{ readon
       return client.call('getSchedule', { path: { scheduleId: id } });
     case 'webhook':
       return client.call('getWebhook', { path: { webhookId: id } });
+    case 'principal':
+      return client.call('getPrincipal', { path: { principalId: id } });
     case 'vm':
       return client.call('getVm', { path: { vmId: id } });
   }

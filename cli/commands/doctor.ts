@@ -9,8 +9,8 @@ import {
   type Finding,
   isWell,
   partFinding,
-  poisonFinding,
   schemaFinding,
+  watchdogFindings,
 } from '../doctor.ts';
 import { CliError, EXIT } from '../errors.ts';
 import type { Host, Session } from '../session.ts';
@@ -45,7 +45,7 @@ async function ofServer(session: Session): Promise<readonly Finding[]> {
     const system = await client.call('getSystem');
     findings.push({ check: 'token', level: 'ok', detail: 'the server takes it' });
     findings.push(schemaFinding(system, await schemaOf(session.dataDir)));
-    findings.push(...system.parts.map(partFinding), ...poisonFinding(system));
+    findings.push(...system.parts.map(partFinding), ...watchdogFindings(system));
     findings.push(auditFinding(await client.call('getAudit')));
   });
   return findings;

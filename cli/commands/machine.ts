@@ -74,6 +74,7 @@ interface DevOptions extends GlobalOptions {
   readonly keep?: true;
   readonly fleet?: 'local' | 'none';
   readonly allowPrivateWebhooks?: true;
+  readonly rotateSigningKey?: true;
 }
 
 const PORT_MAX = 65_535;
@@ -92,6 +93,10 @@ export function addDevCommand(program: Command, host: Host): void {
     .option('--json', 'print where it listens as one JSON object')
     .option('--keep', 'leave live runs to the next start when it is stopped')
     .option('--allow-private-webhooks', 'let webhooks go to http, this machine and its network, for trying them out')
+    .option(
+      '--rotate-signing-key',
+      'sign the tokens of runners and runs with a new key; those of the old one stay good',
+    )
     .addOption(
       new Option('--fleet <which>', 'none: launch no VM, so that every run fails; for tests of the API').choices([
         'local',
@@ -111,6 +116,7 @@ export function addDevCommand(program: Command, host: Host): void {
         keep: options.keep === true,
         launches: options.fleet === 'none' ? 'none' : 'here',
         allowPrivateWebhooks: options.allowPrivateWebhooks === true,
+        rotateSigningKey: options.rotateSigningKey === true,
         environment: host.environment.variables,
         ...(options.port !== undefined && { port: options.port }),
       });

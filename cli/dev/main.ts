@@ -15,6 +15,8 @@ export interface DevArgs {
   readonly launches?: 'here' | 'none';
   /** Webhooks may go to http, to this machine and to its network: for trying them out. */
   readonly allowPrivateWebhooks?: boolean;
+  /** Sign the tokens of runners and runs with a new key; the one before it still verifies. */
+  readonly rotateSigningKey?: boolean;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 

@@ -39,7 +39,8 @@ import { WebhookLoop } from './webhooks.ts';
 export interface PartsOptions {
   readonly endpoint: string;
   readonly dataDir: string;
-  readonly signingKey: string;
+  /** The first one signs. */
+  readonly signingKeys: readonly [string, ...string[]];
   readonly sealingKey: string;
   /** Webhooks may go to http, to this machine and to its network. */
   readonly allowPrivateWebhooks: boolean;
@@ -125,7 +126,7 @@ export async function composeParts(options: PartsOptions): Promise<Parts> {
     secrets: new FileSecrets({ dataDir: options.dataDir }),
     ids: randomIds,
     time: systemTime,
-    tokens: createTokens(options.signingKey),
+    tokens: createTokens(...options.signingKeys),
     seals: sealsWith(async () => Buffer.from(options.sealingKey, 'base64url')),
     webhooks: new HttpWebhookSender({ allowPrivate: options.allowPrivateWebhooks }),
     log,

@@ -52,7 +52,7 @@ export async function startDev(args: DevArgs & { readonly log: Log }): Promise<D
   const lock = await acquireLock(dataDirPath);
   let engine: Engine | undefined;
   try {
-    const dataDir = await openDataDir(dataDirPath, Date.now());
+    const dataDir = await openDataDir(dataDirPath, Date.now(), { rotateSigningKey: args.rotateSigningKey === true });
     const broken = Promise.withResolvers<{ readonly kind: 'broken'; readonly detail: string }>();
     const external = args.environment.CANDOR_DYNAMODB_ENDPOINT;
     if (external === undefined || external === '') {
@@ -91,12 +91,12 @@ async function startParts(
   broken: DevServer['broken'],
 ): Promise<DevServer> {
   const { dataDir, lock, engine } = ground;
-  const { token, signingKey, sealingKey, port: lastPort } = dataDir.server();
+  const { token, signingKey, previousSigningKey, sealingKey, port: lastPort } = dataDir.server();
   let url = '';
   const parts = await composeParts({
     endpoint: ground.endpoint,
     dataDir: dataDir.path,
-    signingKey,
+    signingKeys: previousSigningKey === undefined ? [signingKey] : [signingKey, previousSigningKey],
     sealingKey,
     allowPrivateWebhooks: args.allowPrivateWebhooks === true,
     serverUrl: () => url,

@@ -14,6 +14,8 @@ const LOCAL = {
   heartbeatWarmSeconds: 0.2,
   leaseSeconds: 10,
   unresponsiveSeconds: 20,
+  // Who takes the heartbeats is the very process that judges them: it cannot be away on its own.
+  silentFleetSeconds: 0,
   maxClockSkewSeconds: 1,
   cancelInterruptSeconds: 5,
   cancelTerminateSeconds: 5,

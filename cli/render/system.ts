@@ -45,6 +45,7 @@ export function auditText(paint: Paint, audit: AuditBody): string {
           .map(([what, count]) => `${count} ${what}`)
           .join(', '),
     ],
+    ['could not be read', audit.unread === undefined || audit.unread === 0 ? undefined : String(audit.unread)],
     ['under way', running && `since ${when(running.startedAt, audit.asOf)}, at the ${running.stage}`],
   ]);
   if (audit.findings.length === 0) return head;

@@ -136,6 +136,8 @@ export interface Audit {
     readonly runs: number;
     readonly vms: number;
   };
+  /** How often it came upon something that it could not read: of that nothing is known, so it is not clean. */
+  readonly unread?: number;
   /** The first ones; counts has them all. */
   readonly findings: readonly AuditFinding[];
   /** The audit that is under way. */
@@ -176,14 +178,22 @@ export interface AuditLogEntry {
     readonly userAgent?: string;
   };
   /** What was written in the same transaction as this entry. */
-  readonly changes: readonly {
+  readonly changes: readonly ({
     readonly id: string;
     /** The event's type, where the change left one. */
     readonly type?: string;
     /** The version that was changed; absent where nothing stood before. */
     readonly before?: number;
     readonly after?: number;
-  }[];
+    /** Of a principal: the key that was made, took another’s place, or was revoked. */
+    readonly keyId?: string;
+    /** Of a principal: the role that it was given; null: none. */
+    readonly role?: 'viewer' | 'operator' | 'editor' | 'admin' | null;
+    /** Of a principal: the roles over agents that it was given. */
+    readonly agents?: { readonly [name: string]: 'viewer' | 'operator' | 'editor' | 'admin' };
+    /** Of a principal: what it was set to. */
+    readonly status?: 'active' | 'revoked';
+  })[];
 }
 
 /** Runs for past occurrences of a schedule. */
@@ -2012,7 +2022,7 @@ export interface Operations {
     };
     readonly query: undefined;
     readonly body?: RotateWebhookSecretRequest;
-    readonly ifMatch: never;
+    readonly ifMatch: 'honoured';
     readonly answer: WebhookWithSecret;
   };
   /** Send an event of the type webhook.test. */
@@ -2099,7 +2109,7 @@ export interface Operations {
       readonly by?: string | undefined;
       /** The name of the operation, such as pauseSchedule. */
       readonly operation?: string | undefined;
-      /** The id of something that was changed. */
+      /** The id of something that was changed, a key included. */
       readonly resource?: string | undefined;
     };
     readonly body?: undefined;
@@ -2139,7 +2149,7 @@ export interface Operations {
       readonly asOf: string;
     };
   };
-  /** Make a service account. People come by themselves, through the identity provider. */
+  /** Make a service account, or enter an AWS role or user. People come by themselves, through the identity provider. */
   createPrincipal: {
     readonly path: undefined;
     readonly query: undefined;
@@ -2183,17 +2193,17 @@ export interface Operations {
       readonly asOf: string;
     };
   };
-  /** Make a key of a service account. It is shown this once. */
+  /** Make a key of a service account. It is shown this once. If-Match is about the principal, whose version this raises. */
   createKey: {
     readonly path: {
       readonly principalId: string;
     };
     readonly query: undefined;
     readonly body: CreateKeyRequest;
-    readonly ifMatch: never;
+    readonly ifMatch: 'honoured';
     readonly answer: NewKey;
   };
-  /** Make a key that takes the place of another one. Both work for the overlap. */
+  /** Make a key that takes the place of another one. Both work for the overlap. If-Match is about the principal, whose version this raises. */
   rotateKey: {
     readonly path: {
       readonly principalId: string;
@@ -2201,10 +2211,10 @@ export interface Operations {
     };
     readonly query: undefined;
     readonly body?: RotateKeyRequest;
-    readonly ifMatch: never;
+    readonly ifMatch: 'honoured';
     readonly answer: NewKey;
   };
-  /** Refuse a key from now on. Repeating it is harmless. */
+  /** Refuse a key from now on. Repeating it is harmless. If-Match is about the principal, whose version this raises. */
   revokeKey: {
     readonly path: {
       readonly principalId: string;
@@ -2212,7 +2222,7 @@ export interface Operations {
     };
     readonly query: undefined;
     readonly body?: undefined;
-    readonly ifMatch: never;
+    readonly ifMatch: 'honoured';
     readonly answer: undefined;
   };
   /** This document, as the server has it. */

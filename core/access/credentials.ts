@@ -11,7 +11,7 @@ import { lists } from '../table/keys.ts';
 import { absent, eq, guard } from '../table/model.ts';
 import { asItem, asRow, SCHEMA_VERSION } from '../table/rows.ts';
 import { narrowed } from './grants.ts';
-import { grantsOf, type Identity, type KeyRow, type PrincipalRow } from './principals.ts';
+import { type Caller, grantsOf, type Identity, type KeyRow, type PrincipalRow } from './principals.ts';
 
 const KEY_FORM = /^candor_([0-9a-hjkmnp-tv-z]{26})_([0-9a-hjkmnp-tv-z]{26})_([\w-]{43})$/;
 const LAST_USED_MS = 3600_000;
@@ -41,7 +41,14 @@ export async function identityOfKey(
     ...(key.agents !== undefined && { agents: key.agents }),
   };
   const { tenantId } = principal;
-  return { kind: 'principal', tenantId, principalId, credentialId: keyId, grants: narrowed(grantsOf(principal), cut) };
+  return {
+    kind: 'principal',
+    tenantId,
+    principalId,
+    credentialId: keyId,
+    ...(Object.keys(cut).length > 0 && { cutBy: keyId }),
+    grants: narrowed(grantsOf(principal), cut),
+  };
 }
 
 /** For whoever asks which keys are still in use. Nobody waits for it, nobody fails by it. */
@@ -71,58 +78,77 @@ export interface UserClaims {
   readonly issuer: string;
   readonly subject: string;
   readonly name: string;
-  /** What the provider says that they may; absent: it leaves that to Candor's administrators. */
-  readonly role?: Role;
+  /** What the provider says that they may; `none`: it speaks of roles, and of none for them. Absent: it does not speak of them. */
+  readonly role?: Role | 'none';
+  /** When it said so, epoch milliseconds, where it told. */
+  readonly issuedAt?: number;
 }
 
 /** One id for one user of one provider in one tenant, whoever computes it. */
 export const userId = ({ tenantId, issuer, subject }: UserClaims): string =>
   derivedId('usr_', 0, tenantId, issuer, subject);
 
+type EnrolPorts = Pick<Ports, 'store' | 'time' | 'ids' | 'config'>;
+/** The ports of a change that showing a credential makes: they tell of it. */
+export type Noting = (ports: EnrolPorts, caller: Caller) => EnrolPorts;
+
 /** A user of the identity provider: known from the first call on, with no role but the default until somebody gives one. */
 export async function identityOfUser(
-  ports: Pick<Ports, 'store' | 'time' | 'ids' | 'config'>,
+  ports: EnrolPorts,
   user: UserClaims,
   defaultRole: Role | undefined,
+  noting: Noting = (own) => own,
 ): Promise<Identity | undefined> {
   const id = userId(user);
   const known = asRow<PrincipalRow>(await ports.store.get(keys.principal(id)));
-  const principal = known === undefined || differs(known, user) ? await enrol(ports, id, user, defaultRole) : known;
+  const isNew = known === undefined || differs(known, user);
+  const caller = { kind: 'principal', tenantId: user.tenantId, principalId: id } as const;
+  const principal = isNew ? await enrol(noting(ports, caller), id, user, defaultRole) : known;
   if (principal.status !== 'active' || principal.tenantId !== user.tenantId) return undefined;
   return { kind: 'principal', tenantId: principal.tenantId, principalId: id, grants: grantsOf(principal) };
 }
 
-/** The provider has another opinion of what they may than the last time. */
-const differs = (known: PrincipalRow, { role }: UserClaims): boolean => role !== undefined && known.role !== role;
+/**
+ * The provider has another opinion of what they may than the last time. It takes away what it gave, never what an
+ * administrator of Candor did; and what it says counts until it says something later.
+ */
+function differs(known: PrincipalRow, { role, issuedAt }: UserClaims): boolean {
+  if (role === undefined || (issuedAt ?? Number.POSITIVE_INFINITY) < (known.roleSaidAt ?? 0)) return false;
+  return role === 'none' ? known.roleFrom === 'provider' : known.role !== role || known.roleFrom !== 'provider';
+}
 
-function enrol(
-  ports: Pick<Ports, 'store' | 'time' | 'ids' | 'config'>,
-  id: string,
-  user: UserClaims,
-  defaultRole: Role | undefined,
-): Promise<PrincipalRow> {
+function enrol(ports: EnrolPorts, id: string, user: UserClaims, defaultRole: Role | undefined): Promise<PrincipalRow> {
   return commit<PrincipalRow>(ports, async (writer) => {
     const known = asRow<PrincipalRow>(await ports.store.get(keys.principal(id)));
     if (known !== undefined && !differs(known, user)) return { done: known };
     const now = ports.time.now();
     const version = (known?.version ?? 0) + 1;
-    const role = user.role ?? defaultRole;
-    const fresh: PrincipalRow = {
+    const { tenantId, issuer, subject, name, issuedAt } = user;
+    const said = user.role === 'none' ? undefined : user.role;
+    const role = said ?? defaultRole;
+    const { role: _role, roleFrom: _roleFrom, ...kept }: Partial<PrincipalRow> = known ?? {};
+    const row: PrincipalRow = {
       ...keys.principal(id),
       schemaVersion: SCHEMA_VERSION,
-      ...user,
+      tenantId,
+      issuer,
+      subject,
+      name,
       id,
       kind: 'user',
       status: 'active',
-      version,
       createdBy: id,
       createdAt: now,
-      updatedAt: now,
-      listIn: lists.principals(user.tenantId),
+      listIn: lists.principals(tenantId),
       listAt: id,
+      ...kept,
+      ...(role !== undefined && { role }),
+      ...(said !== undefined && { roleFrom: 'provider' }),
+      ...(user.role !== undefined && { roleSaidAt: Math.min(issuedAt ?? now, now) }),
+      version,
+      updatedAt: now,
       writer,
     };
-    const row = { ...fresh, ...known, ...(role !== undefined && { role }), version, updatedAt: now, writer };
     const event = appendEvent(ports.config, {
       tenantId: user.tenantId,
       subject: 'principal',
@@ -131,7 +157,7 @@ function enrol(
       type: known === undefined ? 'principal.enrolled' : 'principal.changed',
       at: now,
       status: row.status,
-      detail: { by: id, issuer: user.issuer, ...(role !== undefined && { role }) },
+      detail: { by: id, issuer, role: role ?? null },
       writer,
     });
     const seen = known === undefined ? absent : eq('version', known.version ?? 1);

@@ -10,14 +10,15 @@ import { isoTime, type ListBody } from '../contract/common.ts';
 import { CandorError, NotFound } from '../errors.ts';
 import { hashSecret } from '../ids.ts';
 import type { Ports } from '../ports.ts';
+import { honourVersion, type Precondition } from '../rules.ts';
 import { commit } from '../table/commit.ts';
 import * as keys from '../table/itemKeys.ts';
 import { API_KEY_PREFIX } from '../table/keys.ts';
-import { absent, eq, guard, type Write } from '../table/model.ts';
+import { absent, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, SCHEMA_VERSION } from '../table/rows.ts';
 import { keyText } from './credentials.ts';
 import type { KeyRow, PrincipalRow } from './principals.ts';
-import { type Admin, accessEvent, loadPrincipal, versionOf } from './service.ts';
+import { type Admin, accessEvent, loadPrincipal, unchanged, versionOf } from './service.ts';
 
 /** More than a rotation needs; whoever wants more has lost count. */
 const KEYS_MAX = 20;
@@ -45,9 +46,11 @@ export async function createKey(
   caller: Admin,
   principalId: string,
   request: KeyCreate,
+  precondition: Precondition,
 ): Promise<NewKeyBody> {
   return commit<NewKeyBody>(ports, async (writer) => {
     const principal = await account(ports, caller, principalId);
+    honourVersion('principal', principalId, versionOf(principal), precondition);
     const now = ports.time.now();
     const standing = (await keysOf(ports, principalId)).filter((key) => statusOf(key, now) === 'active');
     if (standing.length >= KEYS_MAX)
@@ -66,16 +69,22 @@ export async function createKey(
   });
 }
 
+interface OneKey {
+  readonly principalId: string;
+  readonly keyId: string;
+}
+
 /** The old key ends when the overlap does; what it could, the new one can. */
 export async function rotateKey(
   ports: Ports,
   caller: Admin,
-  principalId: string,
-  keyId: string,
+  { principalId, keyId }: OneKey,
   request: KeyRotate,
+  precondition: Precondition,
 ): Promise<NewKeyBody> {
   return commit<NewKeyBody>(ports, async (writer) => {
     const principal = await account(ports, caller, principalId);
+    honourVersion('principal', principalId, versionOf(principal), precondition);
     const old = await loadKey(ports, principalId, keyId);
     const now = ports.time.now();
     if (statusOf(old, now) !== 'active' || old.replacedBy !== undefined)
@@ -105,9 +114,15 @@ export async function rotateKey(
 }
 
 /** At once, and for good. Repeating it is harmless. */
-export async function revokeKey(ports: Ports, caller: Admin, principalId: string, keyId: string): Promise<void> {
+export async function revokeKey(
+  ports: Ports,
+  caller: Admin,
+  { principalId, keyId }: OneKey,
+  precondition: Precondition,
+): Promise<void> {
   await commit<void>(ports, async (writer) => {
     const principal = await loadPrincipal(ports, caller, principalId);
+    honourVersion('principal', principalId, versionOf(principal), precondition);
     const key = await loadKey(ports, principalId, keyId);
     if (key.status === 'revoked') return { done: undefined };
     const update: Write = {
@@ -182,13 +197,11 @@ function grown(
   writer: string,
 ) {
   const version = versionOf(principal) + 1;
-  const before = principal.version;
-  const unchanged = before === undefined ? ({ op: 'hasNot', attribute: 'version' } as const) : eq('version', before);
   const update: Write = {
     kind: 'update',
     key: keys.principal(principal.id),
     set: { version, updatedAt: now, writer },
-    guards: [guard('principal.unchanged', unchanged)],
+    guards: [guard('principal.unchanged', unchanged(principal))],
   };
   const event = accessEvent(ports, { ...principal, version }, type, caller, now, writer, { keyId });
   return { writes: [...writes, update, event], proof: keys.principalEvent(principal.id, version) };

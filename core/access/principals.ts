@@ -19,6 +19,9 @@ export interface PrincipalRow extends RowBase, Grants {
   /** Of a user: who vouches for it, and how it is called there. */
   readonly issuer?: string;
   readonly subject?: string;
+  /** Of a user: who gave the role, where it was the provider, and when it last said so. */
+  readonly roleFrom?: 'provider';
+  readonly roleSaidAt?: number;
   /** Of an AWS identity: the role or user as it was named. */
   readonly arn?: string;
   /** Absent on rows of before there were roles: then it is 1. */
@@ -61,6 +64,8 @@ export type Identity =
       readonly grants: Grants;
       /** Which credential was shown, where there may be several: a key's id. */
       readonly credentialId?: string;
+      /** The key, where it opens less than its account may. */
+      readonly cutBy?: string;
     }
   | RunIdentity;
 

@@ -10,11 +10,11 @@ import { appendEvent } from '../runs/events.ts';
 import { commit } from '../table/commit.ts';
 import * as keys from '../table/itemKeys.ts';
 import { lists } from '../table/keys.ts';
-import { absent, eq, guard, type Write } from '../table/model.ts';
+import { absent, type Condition, eq, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue, SCHEMA_VERSION } from '../table/rows.ts';
 import { awsPrincipalId } from './credentials.ts';
 import { type Reach, reached } from './grants.ts';
-import { grantsOf, type PrincipalRow } from './principals.ts';
+import { grantsOf, LOCAL_ADMIN, type PrincipalRow } from './principals.ts';
 
 export interface Admin extends Reach {
   readonly principalId: string;
@@ -67,19 +67,26 @@ export async function createPrincipal(ports: Ports, caller: Admin, request: Prin
     listAt: id,
   };
   return commit<PrincipalBody>(ports, async (writer) => {
-    if (identity !== undefined && (await ports.store.get(keys.principal(id))) !== undefined) throw arnTaken();
-    const put = { kind: 'put', item: asItem(principal), guards: [guard('principal.createdOnce', absent)] } as const;
+    const former = identity === undefined ? undefined : asRow<PrincipalRow>(await ports.store.get(keys.principal(id)));
+    if (former?.status === 'active') throw arnTaken();
+    // Whose it was is done with it: it may be entered anew, in another tenant too. Nothing that it made there is its own any more.
+    const version = former === undefined ? 1 : versionOf(former) + 1;
+    const entered = { ...principal, version };
+    const seen =
+      former === undefined ? guard('principal.createdOnce', absent) : guard('principal.unchanged', unchanged(former));
+    const put = { kind: 'put', item: asItem(entered), guards: [seen] } as const;
     return {
-      writes: [put, accessEvent(ports, principal, 'principal.created', caller, now, writer)],
-      proof: keys.principalEvent(id, 1),
-      result: principalBody(principal, now),
+      writes: [put, accessEvent(ports, entered, 'principal.created', caller, now, writer, given(request))],
+      proof: keys.principalEvent(id, version),
+      result: principalBody(entered, now),
     };
   });
 }
 
 const arnTaken = () =>
   new CandorError('name_taken', 'This AWS identity is a principal already.', {
-    remedy: 'List the principals, and change the one that has this ARN.',
+    remedy:
+      'Change the principal that has this ARN. If none of yours has it, it is another tenant’s: that one must be revoked first.',
     errors: [{ pointer: '/arn', message: 'belongs to a principal' }],
   });
 
@@ -94,40 +101,58 @@ export async function patchPrincipal(
   return commit<PrincipalBody>(ports, async (writer) => {
     const principal = await loadPrincipal(ports, caller, id);
     requireVersion('principal', id, versionOf(principal), precondition);
+    refuseInstallations(principal, patch);
     refuseLockout(caller, principal, patch);
     const now = ports.time.now();
     const version = versionOf(principal) + 1;
     const { role, agents, ...plain } = patch;
     const set = {
       ...plain,
-      ...(role !== undefined && { role: role ?? undefined }),
+      ...(role !== undefined && { role: role ?? undefined, roleFrom: undefined }),
       ...(agents !== undefined && { agents: asValue(agents) }),
       version,
       updatedAt: now,
       writer,
     };
     const after = { ...principal, ...set } as PrincipalRow;
-    const unchanged = principal.version === undefined ? absentVersion : eq('version', principal.version);
     const update: Write = {
       kind: 'update',
       key: keys.principal(id),
       set,
-      guards: [guard('principal.unchanged', unchanged)],
+      guards: [guard('principal.unchanged', unchanged(principal))],
     };
-    const detail = { role: role ?? null, ...(patch.status !== undefined && { status: patch.status }) };
     return {
-      writes: [update, accessEvent(ports, after, 'principal.changed', caller, now, writer, detail)],
+      writes: [update, accessEvent(ports, after, 'principal.changed', caller, now, writer, given(patch))],
       proof: keys.principalEvent(id, version),
       result: principalBody(after, now),
     };
   });
 }
 
-const absentVersion = { op: 'hasNot', attribute: 'version' } as const;
+/** What of who may what a change says: nothing of what it leaves as it was. */
+const given = ({ role, status, agents }: Pick<PrincipalPatch, 'role' | 'status' | 'agents'>) => ({
+  ...(role !== undefined && { role }),
+  ...(status !== undefined && { status }),
+  ...(agents !== undefined && { agents }),
+});
+
+/** For a guard: rows of before there were roles have no version. */
+export const unchanged = ({ version }: PrincipalRow): Condition =>
+  version === undefined ? { op: 'hasNot', attribute: 'version' } : eq('version', version);
 
 export const versionOf = (principal: PrincipalRow): number => principal.version ?? 1;
 
-/** Somebody else must do it: so that there is always an administrator left. */
+/** What the installation's administrator may follows from the token: what would be written here would change nothing. */
+function refuseInstallations(principal: PrincipalRow, { status, role, agents }: PrincipalPatch): void {
+  if (principal.id !== LOCAL_ADMIN || [status, role, agents].every((part) => part === undefined)) return;
+  throw new CandorError(
+    'illegal_transition',
+    `${principal.id} is whoever holds the installation’s own token: its status and roles are not changed here.`,
+    { remedy: 'Rotate the token where it is kept: the old one opens nothing from then on.' },
+  );
+}
+
+/** Somebody else must do it: so that nobody loses by mistake what only others could give back. */
 function refuseLockout(caller: Admin, principal: PrincipalRow, patch: PrincipalPatch): void {
   const loses = patch.status === 'revoked' || (patch.role !== undefined && patch.role !== 'admin');
   if (principal.id === caller.principalId && loses)

@@ -5,6 +5,7 @@ import { isoTime, type Json, type ListBody } from '../contract/common.ts';
 import { CandorError, NotFound } from '../errors.ts';
 import { agentLimitId, agentVmLimitId } from '../limits/model.ts';
 import { admitWaiting } from '../limits/next.ts';
+import { foreignCursor } from '../lists.ts';
 import { liveRunsOf } from '../live.ts';
 import type { Ports } from '../ports.ts';
 import { byteLength, checkMetadata, type Precondition, requireVersion } from '../rules.ts';
@@ -18,9 +19,12 @@ import { asItem, asRow, asValue, type RowBase, SCHEMA_VERSION } from '../table/r
 import { letGoOfFormer } from '../vms/makeRoom.ts';
 import { agentBody } from './body.ts';
 import { type AgentDefinition, type AgentRow, type AgentVersionRow, OPTIONAL_PARTS, optionalParts } from './model.ts';
+import { checkNewSecrets } from './secretRefs.ts';
 
 export interface PrincipalCaller extends Reach {
   readonly principalId: string;
+  /** The key that was shown, where it opens less than its account may. */
+  readonly cutBy?: string;
 }
 
 /** A reserved name: unique among live siblings, and the list of them. */
@@ -147,6 +151,8 @@ export async function listAgents(
   caller: PrincipalCaller,
   query: { readonly limit: number; readonly cursor?: string | undefined },
 ): Promise<ListBody<AgentBody>> {
+  const own = caller.asked === undefined || caller.asked.role !== undefined ? undefined : caller.asked.agents;
+  if (own !== undefined) return listOwn(ports, caller, Object.keys(own), query);
   const page = await ports.store.query({
     pk: `TEN#${caller.tenantId}`,
     prefix: AGENT_NAME_PREFIX,
@@ -163,6 +169,32 @@ export async function listAgents(
   return {
     items: agents.map((agent) => agentBody(agent, now)),
     ...(page.next !== undefined && { nextCursor: page.next }),
+    asOf: isoTime(now),
+  };
+}
+
+/** For who sees single agents only: a page of all names would end at one that it does not see, and its cursor tell it. */
+async function listOwn(
+  ports: Ports,
+  caller: PrincipalCaller,
+  ids: readonly string[],
+  { limit, cursor }: { readonly limit: number; readonly cursor?: string | undefined },
+): Promise<ListBody<AgentBody>> {
+  const after = cursor === undefined ? '' : Buffer.from(cursor, 'base64url').toString('utf8');
+  if (cursor !== undefined && !after.startsWith(AGENT_NAME_PREFIX)) throw foreignCursor();
+  const placeOf = ({ tenantId, name }: AgentRow) => keys.agentName(tenantId, name).sk;
+  const rows = (await ports.store.getMany(ids.map(keys.agent)))
+    .map((item) => asRow<AgentRow>(item))
+    .filter((row) => row !== undefined)
+    .filter((row) => row.status === 'active' && isSeen(caller, { tenantId: row.tenantId, agentId: row.id }))
+    .sort((left, right) => (placeOf(left) < placeOf(right) ? -1 : 1))
+    .filter((row) => placeOf(row) > after);
+  const shown = rows.slice(0, limit);
+  const last = rows.length > limit ? shown.at(-1) : undefined;
+  const now = ports.time.now();
+  return {
+    items: shown.map((agent) => agentBody(agent, now)),
+    ...(last !== undefined && { nextCursor: Buffer.from(placeOf(last)).toString('base64url') }),
     asOf: isoTime(now),
   };
 }
@@ -201,6 +233,7 @@ function commitPatch(
     const now = ports.time.now();
     const after = patched(agent, patch, now);
     checkDefinitionSize(definitionOf(after));
+    checkNewSecrets(caller, agent, after);
     const renames = keys.agentName(agent.tenantId, after.name).sk !== keys.agentName(agent.tenantId, agent.name).sk;
     if (renames && (await ports.store.get(keys.agentName(agent.tenantId, after.name))) !== undefined)
       throw nameTaken(after.name);

@@ -49,6 +49,8 @@ export interface TenantAudit {
   readonly cycle: number;
   readonly counts: AuditCounts;
   readonly checked: Checked;
+  /** How often it came upon something that it could not look at; absent in rows from before it was kept. */
+  readonly unread?: number;
   readonly findings: readonly (Omit<AuditFinding, 'tenantId'> & { readonly at: number })[];
 }
 

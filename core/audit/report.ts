@@ -17,13 +17,14 @@ export async function readAudit(ports: Pick<Ports, 'store' | 'time'>, caller: Re
       : { startedAt: isoTime(state.startedAt), stage: state.stage };
   const completed = state?.completed;
   if (completed === undefined) return { status: 'never', findings: [], ...(running && { running }), asOf };
-  const { counts, checked, findings } = ofCycle(asRow<TenantAuditRow>(tenantItem), completed.cycle);
+  const { counts, checked, unread = 0, findings } = ofCycle(asRow<TenantAuditRow>(tenantItem), completed.cycle);
   return {
-    status: Object.values(counts).every((count) => count === 0) ? 'clean' : 'not_clean',
+    status: unread === 0 && Object.values(counts).every((count) => count === 0) ? 'clean' : 'not_clean',
     startedAt: isoTime(completed.startedAt),
     endedAt: isoTime(completed.endedAt),
     counts,
     checked,
+    unread,
     findings: findings.map(({ at, ...finding }) => ({ ...finding, at: isoTime(at) })),
     ...(running && { running }),
     asOf,

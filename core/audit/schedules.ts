@@ -47,7 +47,8 @@ async function compared(ports: Ports, schedule: ScheduleRow, lookbackMs: number)
   const revisions = await allRevisions(ports, schedule.id);
   const now = ports.time.now();
   const to = now - ports.config.overdueGraceSeconds * 1000 - flexibleMs(schedule);
-  const from = Math.max(now - lookbackMs, revisions[0]?.from ?? now);
+  // As far as its flexible window too: what was in it at the last look had not been judged.
+  const from = Math.max(now - lookbackMs - flexibleMs(schedule), revisions[0]?.from ?? now);
   // Nothing of it is old enough to be judged.
   if (from > to) return { expected: [], entries: [] };
   return {

@@ -25,6 +25,7 @@ import {
   firstState,
   freshCycle,
   NO_COUNTS,
+  NO_TENANT,
   NOTHING_CHECKED,
   STAGES,
   type TenantAuditRow,
@@ -38,7 +39,7 @@ export interface AuditOptions {
   readonly budgetMs: number;
   /** A new cycle begins this long after the last one was through. */
   readonly intervalMs?: number;
-  /** How far back the ledger is compared: longer than an interval, or something is never compared. */
+  /** How far back the ledger is compared at least; further where the last cycle began before that. */
   readonly lookbackMs?: number;
 }
 
@@ -60,7 +61,7 @@ export async function auditSlice(ports: Ports, options: AuditOptions): Promise<A
   if (isOver && ports.time.now() - (state.completed?.endedAt ?? 0) < intervalMs) return 'resting';
   if (isOver) state = nextCycle(state, ports.time.now());
   do {
-    const page = await auditPage(ports, state, options.lookbackMs ?? LOOKBACK_MS);
+    const page = await auditPage(ports, state, lookback(ports, state, options.lookbackMs ?? LOOKBACK_MS));
     const next = await writeDown(ports, state, page);
     if (next === undefined) return 'going_on';
     for (const { kind, tenantId, subject, detail, did } of page.findings)
@@ -72,6 +73,19 @@ export async function auditSlice(ports: Ports, options: AuditOptions): Promise<A
     }
   } while (ports.time.now() <= until);
   return 'going_on';
+}
+
+/**
+ * Back to where the last cycle began, with the grace that its youngest occurrences had then: however long cycles take, and
+ * however long there was none, what is due is compared once.
+ */
+function lookback(
+  { config, time }: Pick<Ports, 'config' | 'time'>,
+  { completed }: AuditState,
+  leastMs: number,
+): number {
+  if (completed === undefined) return leastMs;
+  return Math.max(leastMs, time.now() - completed.startedAt + config.overdueGraceSeconds * 1000);
 }
 
 const nextCycle = (state: AuditState, now: number): AuditState => {
@@ -87,8 +101,8 @@ interface AuditedPage {
   readonly findings: readonly AuditFinding[];
   /** What was looked at, tenant by tenant. */
   readonly checked: ReadonlyMap<string, Checked>;
-  /** What could not be looked at. */
-  readonly unread?: number;
+  /** The tenants of what could not be looked at, each as often as it was met. */
+  readonly unread: readonly string[];
   readonly limits: readonly string[];
   readonly next?: string;
 }
@@ -109,12 +123,12 @@ async function auditPage(ports: Ports, state: AuditState, lookbackMs: number): P
   const seen = new Set(limits);
   const findings: AuditFinding[] = [];
   const checked = new Map<string, Checked>();
-  let unread = 0;
+  const unread: string[] = [];
   for (const item of items) {
     if (item === undefined) continue;
     const audited = await auditItem({ ...context, now: ports.time.now() }, stage, item, seen, lookbackMs);
     if (audited === undefined) {
-      unread++;
+      unread.push(String(item.tenantId ?? NO_TENANT));
       continue;
     }
     findings.push(...audited.findings);
@@ -133,6 +147,7 @@ const contextOf = (ports: Ports): RuleContext => ({
   config: ports.config,
   now: ports.time.now(),
   holdUntil: 0,
+  heard: undefined,
   seen: new Set(),
 });
 
@@ -179,7 +194,7 @@ async function writeDown(ports: Ports, state: AuditState, page: AuditedPage): Pr
     ...(to ?? { completed: { cycle: state.cycle, startedAt: state.startedAt, endedAt: now } }),
     limits: page.limits,
     totals: countsOf(page.findings, state.totals),
-    unread: state.unread + (page.unread ?? 0),
+    unread: state.unread + page.unread.length,
     version: state.version + 1,
   };
   const unchanged: Condition = state.version === 0 ? { op: 'absent' } : eq('version', state.version);
@@ -199,10 +214,10 @@ async function writeDown(ports: Ports, state: AuditState, page: AuditedPage): Pr
 async function tenantRows(
   ports: Pick<Ports, 'store'>,
   cycle: number,
-  { findings, checked }: AuditedPage,
+  { findings, checked, unread }: AuditedPage,
   now: number,
 ): Promise<readonly TenantAuditRow[]> {
-  const tenants = [...new Set([...checked.keys(), ...findings.map(({ tenantId }) => tenantId)])];
+  const tenants = [...new Set([...checked.keys(), ...findings.map(({ tenantId }) => tenantId), ...unread])];
   if (tenants.length === 0) return [];
   const rows = await ports.store.getMany(tenants.map((tenantId) => keys.audit(tenantId)));
   return tenants.map((tenantId, index) => {
@@ -219,6 +234,7 @@ async function tenantRows(
         runs: row.checked.runs + seen.runs,
         vms: row.checked.vms + seen.vms,
       },
+      unread: (row.unread ?? 0) + unread.filter((each) => each === tenantId).length,
       findings: [...row.findings, ...told].slice(0, FINDINGS_KEPT),
     };
   });
@@ -227,11 +243,11 @@ async function tenantRows(
 /** A tenant's row of this cycle; that of the last one stands beside it until this one is through. */
 function current(row: TenantAuditRow | undefined, tenantId: string, cycle: number): TenantAuditRow {
   if (row?.cycle === cycle) return row;
-  const fresh = { cycle, counts: NO_COUNTS, checked: NOTHING_CHECKED, findings: [] };
+  const fresh = { cycle, counts: NO_COUNTS, checked: NOTHING_CHECKED, unread: 0, findings: [] };
   const base = { ...keys.audit(tenantId), schemaVersion: SCHEMA_VERSION, tenantId, ...fresh };
   if (row === undefined) return base;
-  const { counts, checked, findings } = row;
-  return { ...base, before: { cycle: row.cycle, counts, checked, findings } };
+  const { counts, checked, unread = 0, findings } = row;
+  return { ...base, before: { cycle: row.cycle, counts, checked, unread, findings } };
 }
 
 async function publish(ports: Ports, state: AuditState, owner: string, intervalMs: number): Promise<void> {
@@ -242,6 +258,7 @@ async function publish(ports: Ports, state: AuditState, owner: string, intervalM
   metrics.put('AuditOrphans', totals.orphans);
   metrics.put('AuditLeaks', totals.leaks);
   metrics.put('AuditDrifted', totals.drifted);
+  metrics.put('AuditUnread', state.unread);
   const promisedWithinSeconds = (3 * intervalMs) / 1000;
   await publishProof(ports, 'audit', {
     owner,

@@ -10,6 +10,8 @@ import { type AuditFinding, NO_TENANT } from './model.ts';
 
 interface Found {
   readonly findings: readonly AuditFinding[];
+  /** The tenants of what could not be looked at, each as often as it was met. */
+  readonly unread: readonly string[];
   readonly next?: string;
 }
 
@@ -18,25 +20,34 @@ export async function auditClocks(ports: Ports, after: string | undefined): Prom
   const page = await ports.clock.list(after);
   const items = page.items.length === 0 ? [] : await ports.store.getMany(page.items.map((id) => keys.schedule(id)));
   const findings: AuditFinding[] = [];
+  const unread: string[] = [];
   for (const [index, id] of page.items.entries()) {
-    const schedule = asRow<ScheduleRow>(items[index]);
-    if (schedule === undefined) {
-      await ports.clock.delete(id);
-      const detail = 'a clock fires for a schedule that has no row';
-      findings.push({ kind: 'orphans', tenantId: NO_TENANT, subject: id, detail, did: 'deleted it' });
-    } else if (schedule.status !== 'active' && schedule.clock.status === 'synced') {
-      const { status } = await syncClock(ports, id, { evenIfSynced: true });
-      const detail = `a clock fires for a schedule that is ${schedule.status}`;
-      findings.push({
-        kind: 'orphans',
-        tenantId: schedule.tenantId,
-        subject: id,
-        detail,
-        did: `put it right: ${status}`,
-      });
+    const item = items[index];
+    try {
+      findings.push(...(await auditClock(ports, id, asRow<ScheduleRow>(item))));
+    } catch (error) {
+      unread.push(typeof item?.tenantId === 'string' ? item.tenantId : NO_TENANT);
+      ports.log.error('audit.item_failed', { key: keys.schedule(id).pk, error: String(error) });
     }
   }
-  return page.next === undefined ? { findings } : { findings, next: page.next };
+  return { findings, unread, ...(page.next !== undefined && { next: page.next }) };
+}
+
+async function auditClock(
+  ports: Ports,
+  id: string,
+  schedule: ScheduleRow | undefined,
+): Promise<readonly AuditFinding[]> {
+  if (schedule === undefined) {
+    await ports.clock.delete(id);
+    const detail = 'a clock fires for a schedule that has no row';
+    return [{ kind: 'orphans', tenantId: NO_TENANT, subject: id, detail, did: 'deleted it' }];
+  }
+  if (schedule.status === 'active' || schedule.clock.status !== 'synced') return [];
+  const { status } = await syncClock(ports, id, { evenIfSynced: true });
+  const detail = `a clock fires for a schedule that is ${schedule.status}`;
+  const did = `put it right: ${status}`;
+  return [{ kind: 'orphans', tenantId: schedule.tenantId, subject: id, detail, did }];
 }
 
 /** What the watchdog has marked at its last look and not seen to be gone: it ends them, the audit only counts. */
@@ -48,5 +59,5 @@ export async function auditInstances(ports: Pick<Ports, 'store'>, after: string 
     subject: item.sk,
     detail: `an instance is nobody's: ${String(item.because)}`,
   }));
-  return page.next === undefined ? { findings } : { findings, next: page.next };
+  return { findings, unread: [], ...(page.next !== undefined && { next: page.next }) };
 }

@@ -25,7 +25,7 @@ const isWanted = (row: AuditLogRow, { by, operation, resource }: AuditLogQuery, 
   row.expiresAt > now &&
   (by === undefined || row.by.id === by) &&
   (operation === undefined || row.operation === operation) &&
-  (resource === undefined || row.changes.some(({ id }) => id === resource));
+  (resource === undefined || row.changes.some(({ id, keyId }) => id === resource || keyId === resource));
 
 const entryBody = ({ requestId, at, operation, by, from, changes }: AuditLogRow): AuditLogEntryBody => ({
   requestId,

@@ -3,8 +3,9 @@
  * told that was not done, and nothing is done that is not told, whoever dies in between (docs/adr/0018-audit-log.md).
  */
 import { OPERATIONS, type Operation } from '../access/operations.ts';
-import type { Caller } from '../access/principals.ts';
-import type { Ports, Store } from '../ports.ts';
+import type { Caller, PrincipalRow } from '../access/principals.ts';
+import type { Role } from '../contract/roles.ts';
+import type { Ports } from '../ports.ts';
 import { garbageAttributes } from '../table/garbage.ts';
 import { EVENT_PREFIX, LIST_SHARDS, shardOf } from '../table/keys.ts';
 import type { Key, Write } from '../table/model.ts';
@@ -13,8 +14,8 @@ import { asItem, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 /** Longer than a year, so that the same week of the year before can be looked at. */
 export const AUDIT_LOG_DAYS = 400;
 const AUDIT_LOG_MS = AUDIT_LOG_DAYS * 86_400_000;
-/** A transaction takes no more. */
-const WRITES_MAX = 100;
+/** A transaction takes 100: this entry is one, and the record of an idempotency key another. */
+const WRITES_MAX = 98;
 /** An entry is one item among those of its transaction. */
 const CHANGES_MAX = 20;
 
@@ -23,6 +24,11 @@ export interface Change {
   readonly type?: string;
   readonly before?: number;
   readonly after?: number;
+  /** Of a principal: its key that was made, replaced or revoked, and what it was given. */
+  readonly keyId?: string;
+  readonly role?: Role | null;
+  readonly agents?: Readonly<Record<string, Role>>;
+  readonly status?: PrincipalRow['status'];
 }
 
 /** Where a request came from, as the server saw it. */
@@ -45,33 +51,47 @@ export interface AuditLogRow extends RowBase {
 
 export interface AuditedRequest {
   readonly requestId: string;
-  readonly operation: Operation;
+  /** `enrol`: what the token of an identity provider's user changes by being shown. */
+  readonly operation: Operation | 'enrol';
   readonly caller: Caller;
   readonly from: Origin;
 }
 
+type Recordable = Pick<Ports, 'store' | 'config' | 'time'>;
+
 export const auditLogPartition = (tenantId: string, shard: number): string => `TEN#${tenantId}#LOG#${shard}`;
-const keyOf = (requestId: string): Key => ({ pk: `LOG#${requestId}`, sk: 'META' });
+/** A request may change something twice: by who sends it, and by what it asks for. */
+const entryId = ({ requestId, operation }: AuditedRequest): string =>
+  operation === 'enrol' ? `${requestId}-enrol` : requestId;
+const keyOf = (request: AuditedRequest): Key => ({ pk: `LOG#${entryId(request)}`, sk: 'META' });
 
 /** Whoever needs more than the right to look changes something. */
 export const isChange = (operation: Operation): boolean =>
   !['public', 'runner', 'viewer'].includes(OPERATIONS[operation]);
 
-/** The ports of one request: the first of its transactions that succeeds takes the entry along. */
-export function recorded(ports: Ports, request: AuditedRequest): Ports {
+/** Nothing that anybody asked for: what is only looked at, and the mark that a clock follows its schedule. */
+const isUpkeep = (write: Write): boolean =>
+  write.kind === 'check' ||
+  (write.kind === 'update' && write.set?.clock !== undefined && write.set.version === undefined);
+
+/** The ports of one request: the first of its transactions that changes something and succeeds takes the entry along. */
+export function recorded<P extends Recordable>(ports: P, request: AuditedRequest): P {
   const { store } = ports;
   let isWritten = false;
   let isUnsure = false;
   const transact = async (writes: readonly Write[]): Promise<void> => {
-    if (isWritten || writes.every(({ kind }) => kind === 'check')) return store.transact(writes);
+    if (isWritten || writes.every(isUpkeep)) return store.transact(writes);
     // Its answer may have been lost, and what comes now is another change: the entry that stands is the true one.
-    if (isUnsure) isWritten = (await store.get(keyOf(request.requestId))) !== undefined;
+    if (isUnsure) isWritten = (await store.get(keyOf(request))) !== undefined;
     if (isWritten) return store.transact(writes);
+    if (writes.length > WRITES_MAX)
+      throw new Error(
+        `${request.operation} writes ${writes.length} items at once, at most ${WRITES_MAX} can be told of`,
+      );
     // No guard: nobody else writes under this request's id, and the guards that may fail are the change's own.
     const entry: Write = { kind: 'put', item: asItem(entryOf(ports, request, writes)) };
     try {
-      if (writes.length < WRITES_MAX) await store.transact([...writes, entry]);
-      else await apart(store, writes, entry);
+      await store.transact([...writes, entry]);
       isWritten = true;
     } catch (error) {
       isUnsure = true;
@@ -91,19 +111,13 @@ export function recorded(ports: Ports, request: AuditedRequest): Ports {
   };
 }
 
-/** No use case writes so much at once; if one ever does, the change stands even where its entry cannot be written. */
-async function apart(store: Store, writes: readonly Write[], entry: Write): Promise<void> {
-  await store.transact(writes);
-  await store.transact([entry]);
-}
-
-function entryOf({ config, time }: Ports, request: AuditedRequest, writes: readonly Write[]): AuditLogRow {
+function entryOf({ config, time }: Recordable, request: AuditedRequest, writes: readonly Write[]): AuditLogRow {
   const { requestId, operation, caller, from } = request;
   const now = time.now();
   const { tenantId } = caller;
   const shard = shardOf(requestId, LIST_SHARDS);
   return {
-    ...keyOf(requestId),
+    ...keyOf(request),
     schemaVersion: SCHEMA_VERSION,
     tenantId,
     requestId,
@@ -113,8 +127,8 @@ function entryOf({ config, time }: Ports, request: AuditedRequest, writes: reado
     from,
     changes: changesOf(writes).slice(0, CHANGES_MAX),
     listIn: auditLogPartition(tenantId, shard),
-    listAt: `${String(now).padStart(14, '0')}#${requestId.replaceAll(/\W/g, '')}`,
-    ...garbageAttributes(config, requestId, now + AUDIT_LOG_MS),
+    listAt: `${String(now).padStart(14, '0')}#${entryId(request).replaceAll(/\W/g, '')}`,
+    ...garbageAttributes(config, entryId(request), now + AUDIT_LOG_MS),
   };
 }
 
@@ -139,10 +153,18 @@ function changesOf(writes: readonly Write[]): readonly Change[] {
   });
 }
 
-const eventChange = ({ subjectId, type, sequence }: Readonly<Record<string, unknown>>): Change => ({
+const eventChange = ({ subject, subjectId, type, sequence, detail }: Readonly<Record<string, unknown>>): Change => ({
   id: String(subjectId),
   type: String(type),
   ...afterOf(sequence),
+  ...(subject === 'principal' && accessOf(detail as Change)),
+});
+
+const accessOf = ({ keyId, role, agents, status }: Change) => ({
+  ...(keyId !== undefined && { keyId }),
+  ...(role !== undefined && { role }),
+  ...(agents !== undefined && { agents }),
+  ...(status !== undefined && { status }),
 });
 
 /** Versions rise by exactly one. */

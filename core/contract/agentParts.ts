@@ -125,7 +125,7 @@ const OutputSchema = z.record(z.string(), z.json()).superRefine((schema, context
       ? `must have at most ${SCHEMA_BYTES_MAX} bytes`
       : refused !== undefined
         ? `must not use ${refused}; say it with enum, minLength, format or plain nested schemas`
-        : schemaFault(schema as Json);
+        : (unkept(schema as Json) ?? schemaFault(schema as Json));
   if (fault !== undefined) context.addIssue({ code: 'custom', message: fault });
 });
 
@@ -138,6 +138,27 @@ function keywordsOf(schema: unknown): readonly string[] {
     const byName = ['properties', '$defs', 'definitions', 'dependentSchemas', 'patternProperties'].includes(keyword);
     return [keyword, ...(byName ? Object.values(value as object).flatMap(keywordsOf) : keywordsOf(value))];
   });
+}
+
+const SCHEMA_LEVELS_MAX = 24;
+/** DynamoDB's own limits, AWS, "Supported data types and naming rules in Amazon DynamoDB". */
+const [NUMBER_MAX, NUMBER_LEAST] = [1e126, 1e-130];
+
+/** Why a schema could not be stored as it is: it stands among the fields of its agent. */
+function unkept(value: Json, level = 0): string | undefined {
+  if (typeof value === 'number') {
+    const size = Math.abs(value);
+    const fits = size === 0 || (size < NUMBER_MAX && size >= NUMBER_LEAST);
+    return fits ? undefined : 'must hold no number beyond 1e126, and none that is nearer to 0 than 1e-130';
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (level >= SCHEMA_LEVELS_MAX) return `must not be nested deeper than ${SCHEMA_LEVELS_MAX} levels`;
+  if (!Array.isArray(value) && '' in value) return 'must hold no empty name';
+  for (const member of Object.values(value)) {
+    const fault = unkept(member, level + 1);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
 }
 
 function schemaFault(schema: Json): string | undefined {

@@ -101,6 +101,9 @@ export const AuditBody = z
       .strictObject({ schedules: Count, occurrences: Count, runs: Count, vms: Count })
       .exactOptional()
       .describe('What was compared.'),
+    unread: Count.exactOptional().describe(
+      'How often it came upon something that it could not read: of that nothing is known, so it is not clean.',
+    ),
     findings: z.array(AuditFindingBody).describe('The first ones; counts has them all.'),
     running: z
       .strictObject({ startedAt: Time, stage: z.string() })

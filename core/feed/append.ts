@@ -47,24 +47,38 @@ async function appendBatch(ports: FeedPorts, events: readonly EventRow[]): Promi
     const refs = events.map(refOf).filter((ref) => last?.refs.includes(ref) !== true);
     if (refs.length === 0) return { done: undefined };
     const now = ports.time.now();
-    const retentionMs = feedRetentionMs(ports.config);
-    const isFresh = last !== undefined && now - last.at < retentionMs / 2;
+    const isFresh = last !== undefined && now - last.at < feedRetentionMs(ports.config) / 2;
     const beginning = isFresh ? undefined : await beginAgain(ports, { tenantId, shard, last, now });
     const position = beginning?.position ?? (last?.position ?? 0) + 1;
-    const key = feedKeys.batch(tenantId, shard, position);
-    const row: FeedRow = {
-      ...key,
-      schemaVersion: SCHEMA_VERSION,
-      tenantId,
-      position,
-      at: now,
-      refs,
-      writer,
-      ...garbageAttributes(ports.config, key.pk, now + retentionMs + KEPT_LONGER_MS),
+    const batch = { tenantId, shard, position, refs, writer, now };
+    const next = beginning?.passed;
+    const passed = next === undefined ? [] : [batchWrite(ports, { ...batch, position: next, refs: [] })];
+    return {
+      writes: [batchWrite(ports, batch), ...passed, ...(beginning?.writes ?? [])],
+      proof: feedKeys.batch(tenantId, shard, position),
+      result: undefined,
     };
-    const put: Write = { kind: 'put', item: asItem(row), guards: [guard('feed.positionFree', absent)] };
-    return { writes: [put, ...(beginning?.writes ?? [])], proof: key, result: undefined };
   });
+}
+
+interface Batch extends Pick<FeedRow, 'tenantId' | 'position' | 'refs' | 'writer'> {
+  readonly shard: number;
+  readonly now: number;
+}
+
+function batchWrite({ config }: FeedPorts, { tenantId, shard, position, refs, writer, now }: Batch): Write {
+  const key = feedKeys.batch(tenantId, shard, position);
+  const row: FeedRow = {
+    ...key,
+    schemaVersion: SCHEMA_VERSION,
+    tenantId,
+    position,
+    at: now,
+    refs,
+    writer,
+    ...garbageAttributes(config, key.pk, now + feedRetentionMs(config) + KEPT_LONGER_MS),
+  };
+  return { kind: 'put', item: asItem(row), guards: [guard('feed.positionFree', absent)] };
 }
 
 interface Quiet {
@@ -77,13 +91,14 @@ interface Quiet {
 /**
  * Old batches are deleted, the last one too: then nobody can see what was taken. So a log that has been quiet for long
  * goes on at a position that no writer can have reached, the present time in milliseconds, and one writer alone decides it.
+ * While the last batch is still seen, a writer whose clock is behind may go on after it by counting: that place is taken, too.
  */
 async function beginAgain(ports: FeedPorts, { tenantId, shard, last, now }: Quiet) {
   const key = feedKeys.head(tenantId, shard);
   const head = asRow<FeedHeadRow>(await ports.store.get(key));
-  const position = Math.max(now, (head?.floor ?? 0) + 1, (last?.position ?? 0) + 1);
+  const position = Math.max(now, (head?.floor ?? 0) + 1, (last?.position ?? 0) + 2);
   const row: FeedHeadRow = { ...key, schemaVersion: SCHEMA_VERSION, tenantId, floor: position };
   const stands = head === undefined ? absent : eq('floor', head.floor);
   const write: Write = { kind: 'put', item: asItem(row), guards: [guard('feed.beganOnce', stands)] };
-  return { position, writes: [write] };
+  return { position, writes: [write], ...(last !== undefined && { passed: last.position + 1 }) };
 }

@@ -16,7 +16,7 @@ export interface FeedRow extends RowBase {
   readonly position: number;
   /** When it was appended. */
   readonly at: number;
-  /** Keys of events, see {@link refOf}. */
+  /** Keys of events, see {@link refOf}. None: the place is taken so that nothing comes to stand there. */
   readonly refs: readonly string[];
   readonly writer: string;
   readonly expiresAt: number;

@@ -1,11 +1,12 @@
 /** After a place was freed, or a limit raised: the oldest waiters are let in, one after the other, and placed. */
+import { isSeen, type Reach } from '../access/grants.ts';
 import type { Ports } from '../ports.ts';
 import { giveVm } from '../runs/giveVm.ts';
 import type { RunRow } from '../runs/model.ts';
 import * as keys from '../table/itemKeys.ts';
 import { LIMIT_HOLDER_PREFIX, LIMIT_WAITER_PREFIX } from '../table/keys.ts';
 import type { Range } from '../table/model.ts';
-import { asRow } from '../table/rows.ts';
+import { asRow, type RowBase } from '../table/rows.ts';
 import { admitRun, oldestWaiter } from './admit.ts';
 import { type PlaceRow, waiterKey } from './model.ts';
 
@@ -38,9 +39,10 @@ async function dropWaiter(ports: Ports, waiter: PlaceRow): Promise<void> {
   await ports.store.transact([{ kind: 'delete', key: { pk, sk }, guards: [] }]);
 }
 
-/** Where a waiting run stands in its queue (1 is next), and who holds the places that it waits for. */
+/** Where a waiting run stands in its queue (1 is next), and who of those that the caller sees holds the places that it waits for. */
 export async function placeInQueue(
   ports: Pick<Ports, 'store'>,
+  caller: Reach,
   limitId: string,
   run: Pick<RunRow, 'id' | 'queuedAt'>,
 ): Promise<{ readonly position: number; readonly blockedBy: readonly string[] }> {
@@ -50,7 +52,18 @@ export async function placeInQueue(
     ports.store.query({ pk, prefix: LIMIT_HOLDER_PREFIX, limit: 10 }),
   ]);
   // By the key, which names who holds it now: a VM's place was its first run's before.
-  return { position, blockedBy: holders.items.map(({ sk }) => sk.slice(LIMIT_HOLDER_PREFIX.length)) };
+  const ids = holders.items.map(({ sk }) => sk.slice(LIMIT_HOLDER_PREFIX.length));
+  return { position, blockedBy: await seenOf(ports, caller, ids) };
+}
+
+async function seenOf({ store }: Pick<Ports, 'store'>, caller: Reach, ids: readonly string[]) {
+  if (caller.asked === undefined || caller.asked.role !== undefined) return ids;
+  const rows = await store.getMany(ids.map((id) => (id.startsWith('vm_') ? keys.vm(id) : keys.run(id))));
+  const seen = rows.map((item) => asRow<RowBase & { readonly agentId: string }>(item));
+  return ids.filter((_id, index) => {
+    const row = seen[index];
+    return row !== undefined && isSeen(caller, row);
+  });
 }
 
 async function countUpTo(ports: Pick<Ports, 'store'>, range: Omit<Range, 'limit'>): Promise<number> {

@@ -25,6 +25,8 @@ export interface NewRun {
   readonly occurrence?: number;
   readonly backfillId?: string;
   readonly retryOf?: string;
+  readonly principalId?: string | undefined;
+  readonly cutBy?: string | undefined;
   readonly parent?: Pick<RunRow, 'id' | 'depth'>;
   /** The live runs whose end it waits for before it is placed (cancel_other, terminate_other). */
   readonly waitsFor?: { readonly runIds: readonly string[]; readonly how: 'cancel' | 'terminate' };
@@ -62,6 +64,8 @@ export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
     ...(mayReuse(agent, limited) && { mayReuse: true }),
     hasCriteria: agent.successCriteria !== undefined,
     trigger: facts.trigger,
+    ...(facts.principalId && { principalId: facts.principalId }),
+    ...(facts.cutBy && { cutBy: facts.cutBy }),
     displayName: facts.displayName,
     status: 'queued',
     attempt: 1,

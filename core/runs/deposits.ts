@@ -11,6 +11,7 @@ import * as keys from '../table/itemKeys.ts';
 import { absent, eq, guard, type Key } from '../table/model.ts';
 import { asItem, asRow, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 import type { VmRow } from '../vms/model.ts';
+import { checkToken } from '../vms/runnerToken.ts';
 import type { RunRow } from './model.ts';
 
 type Identity = Extract<TokenClaims, { kind: 'vm' }>;
@@ -39,7 +40,7 @@ const OWN_WORDS_BYTES = 1024 * 1024;
 
 /**
  * Chunks come in order, so that what is stored is what is counted, but for one. The last one may be sent again.
- * @throws NotFound unless the VM holds the attempt; CandorError `stale_generation`, `illegal_transition`, `run_ended`,
+ * @throws NotFound unless the VM holds the attempt; CandorError `stale_generation`, `unauthenticated`, `illegal_transition`, `run_ended`,
  * `chunk_conflict`, `payload_too_large`; InvalidRequest for a chunk out of order
  */
 export async function storeChunk(
@@ -102,7 +103,7 @@ const contentBytes = (records: readonly LogRecord[]): number =>
 
 /**
  * Without a body it only says where the bytes are wanted.
- * @throws NotFound unless the VM holds the attempt; CandorError `stale_generation`, `illegal_transition`, `run_ended`,
+ * @throws NotFound unless the VM holds the attempt; CandorError `stale_generation`, `unauthenticated`, `illegal_transition`, `run_ended`,
  * `payload_too_large`; what {@link Ports.artifacts} throws
  */
 export async function storeArtifact(
@@ -184,16 +185,5 @@ async function depositable<Row extends RowBase>(
 
 function checkIdentity(vm: VmRow | undefined, identity: Identity): void {
   if (vm === undefined || vm.tenantId !== identity.tenantId) throw new NotFound('VM', identity.vmId);
-  if (vm.generation !== identity.generation)
-    throw new CandorError(
-      'stale_generation',
-      `${vm.id} is at generation ${vm.generation}, not ${identity.generation}.`,
-      {
-        remedy: 'Stop this runner; a newer one has taken over its work.',
-      },
-    );
-  if (vm.status === 'terminated')
-    throw new CandorError('illegal_transition', `${vm.id} has been observed terminated.`, {
-      remedy: 'Stop this runner.',
-    });
+  checkToken(vm, identity);
 }

@@ -27,7 +27,7 @@ export async function explainRun(ports: Ports, caller: Reach, runId: string): Pr
   const run = await loadRun(ports, caller, runId);
   const vm = run.vmId === undefined ? undefined : asRow<VmRow>(await ports.store.get(keys.vm(run.vmId)));
   const now = ports.time.now();
-  const answer = isTerminal(run.status) ? ended(run) : await live(ports, run, vm, now);
+  const answer = isTerminal(run.status) ? ended(run) : await live(ports, caller, run, vm, now);
   return {
     runId,
     status: run.status,
@@ -61,12 +61,12 @@ function vmFact(vm: VmRow, now: number): Fact {
 
 const secondsText = (ms: number): string => `${Math.max(0, Math.round(ms / 1000))} s`;
 
-async function live(ports: Ports, run: RunRow, vm: VmRow | undefined, now: number): Promise<Answer> {
+async function live(ports: Ports, caller: Reach, run: RunRow, vm: VmRow | undefined, now: number): Promise<Answer> {
   const deadline = run.deadlineAt === undefined ? '' : ` It must have moved on by ${isoTime(run.deadlineAt)}.`;
   switch (run.status) {
     case 'queued':
     case 'provisioning':
-      return undispatched(ports, run, deadline);
+      return undispatched(ports, caller, run, deadline);
     case 'starting':
       return {
         summary: `${run.vmId} has been told to start it; its process has not been seen yet.${deadline}`,
@@ -94,7 +94,7 @@ const CAPACITY_REMEDIES: Readonly<Record<string, string>> = {
 const nextTry = (waiting: RunRow['waiting']): string =>
   waiting?.nextTryAt === undefined ? 'and again' : `at ${isoTime(waiting.nextTryAt)} at the latest`;
 
-async function undispatched(ports: Ports, run: RunRow, deadline: string): Promise<Answer> {
+async function undispatched(ports: Ports, caller: Reach, run: RunRow, deadline: string): Promise<Answer> {
   const { waiting } = run;
   switch (waiting?.reason) {
     case undefined:
@@ -121,7 +121,7 @@ async function undispatched(ports: Ports, run: RunRow, deadline: string): Promis
       };
     default: {
       if (waiting?.limit === undefined) return { summary: `It waits: ${waiting?.reason}.${deadline}` };
-      const place = await placeInQueue(ports, waiting.limit, run);
+      const place = await placeInQueue(ports, caller, waiting.limit, run);
       return {
         summary: `It waits for a place: ${waiting.reason} is ${waiting.maximum ?? '?'}, and it is number ${place.position} in the queue.${deadline}`,
         facts: place.blockedBy.map((id) => ({ about: 'limit', text: `${id} holds a place.` })),

@@ -57,6 +57,10 @@ export interface RunRow extends RowBase {
   readonly occurrence?: number;
   readonly backfillId?: string;
   readonly trigger: { readonly kind: TriggerKind; readonly by: string };
+  /** Of a run that a run started: the principal to whom it goes back. That of any other is `trigger.by`. */
+  readonly principalId?: string;
+  /** The key that opened less than that principal may, where it was one. */
+  readonly cutBy?: string;
   readonly retryOf?: string;
   readonly parentRunId?: string;
   /** How many runs stand above it; absent: none. */

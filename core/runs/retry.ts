@@ -12,7 +12,7 @@ import { evidence } from './change.ts';
 import { newRun } from './create.ts';
 import type { RunRow } from './model.ts';
 import { payloadOf } from './payload.ts';
-import { placeRun } from './place.ts';
+import { placeOrLeave } from './place.ts';
 import { apiCreation, loadRun } from './service.ts';
 
 /**
@@ -49,6 +49,7 @@ export async function retryRun(
         displayName: retryName(old.displayName),
         inputKey: keys.runInput(id),
         retryOf: old.id,
+        cutBy: caller.cutBy,
         overrides: {
           ...(old.queueTimeoutSeconds !== undefined && { queueTimeout: old.queueTimeoutSeconds }),
           startTimeout: old.startTimeoutSeconds,
@@ -72,7 +73,7 @@ export async function retryRun(
       result: created,
     };
   });
-  await placeRun(ports, run);
+  await placeOrLeave(ports, run);
   return runBody(ports, run);
 }
 

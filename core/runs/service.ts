@@ -1,4 +1,5 @@
 /** What callers do with runs: create, list, read. Cancelling is in `cancel.ts`, doing one again in `retry.ts`. */
+import { authorityOf, reachOf } from '../access/authority.ts';
 import { isSeen, type Reach, reached } from '../access/grants.ts';
 import type { AgentRow } from '../agents/model.ts';
 import { loadAgent, type PrincipalCaller } from '../agents/service.ts';
@@ -46,8 +47,8 @@ export async function createRun(
   const id = ports.ids.next('run_', now);
   const by = caller.kind === 'run' ? caller.runId : caller.principalId;
   const run = await commit<RunRow>(ports, async (writer) => {
-    const agent = await loadAgent(ports, caller, agentId);
     const family = caller.kind === 'run' ? await readFamily(ports, caller) : undefined;
+    const agent = await loadAgent(ports, family?.reach ?? caller, agentId);
     const created = newRun(
       ports.config,
       {
@@ -57,7 +58,9 @@ export async function createRun(
         displayName: `${agent.name} · ${isoSecond(Math.floor(now / 1000) * 1000)}`,
         inputKey: keys.runInput(id),
         overrides,
-        ...(family !== undefined && { parent: family.parent }),
+        ...(family === undefined
+          ? { cutBy: 'cutBy' in caller ? caller.cutBy : undefined }
+          : { parent: family.parent, ...family.authority }),
         evidence: evidence('api', now, `${by} asked for it`),
       },
       now,
@@ -89,13 +92,15 @@ export const apiCreation = (
   { kind: 'check', key: keys.agent(agent.id), guards: [guard('run.agentUnchanged', eq('version', agent.version))] },
 ];
 
+/** A run may start what whoever it goes back to may start now: its token lends it no more. */
 async function readFamily(ports: Ports, caller: Extract<Starter, { kind: 'run' }>) {
   const [runItem, childrenItem] = await ports.store.getMany([keys.run(caller.runId), keys.runChildren(caller.runId)]);
   const parent = asRow<RunRow>(runItem);
   const children = asRow<ChildrenRow>(childrenItem);
   if (parent === undefined || parent.tenantId !== caller.tenantId) throw new NotFound('run', caller.runId);
   checkMayStart(ports, parent, caller.attempt, children);
-  return { parent, children };
+  const authority = await authorityOf(ports, parent);
+  return { parent, children, authority, reach: await reachOf(ports, parent.tenantId, authority) };
 }
 
 /** @throws NotFound for what is absent or not seen; CandorError `forbidden` */
@@ -109,7 +114,7 @@ export async function getRun(ports: Ports, caller: Reach, runId: string): Promis
   const run = await loadRun(ports, caller, runId);
   const [body, place, artifacts, billed] = await Promise.all([
     runBody(ports, run),
-    run.waiting?.limit === undefined ? undefined : placeInQueue(ports, run.waiting.limit, run),
+    run.waiting?.limit === undefined ? undefined : placeInQueue(ports, caller, run.waiting.limit, run),
     artifactsOf(ports, run),
     billedAfterCancel(ports, run),
   ]);

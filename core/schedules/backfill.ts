@@ -59,7 +59,13 @@ export async function startBackfill(
       createdAt: now,
       writer,
     };
-    const state = { id, overlapPolicy: request.overlapPolicy, pending: wanted, by: caller.principalId };
+    const state = {
+      id,
+      overlapPolicy: request.overlapPolicy,
+      pending: wanted,
+      by: caller.principalId,
+      ...(caller.cutBy !== undefined && { cutBy: caller.cutBy }),
+    };
     return {
       writes: [
         { kind: 'put', item: asItem(created), guards: [guard('backfill.createdOnce', absent)] },
@@ -71,7 +77,10 @@ export async function startBackfill(
       result: created,
     };
   });
-  await advanceSchedule(ports, scheduleId);
+  // It is committed: what goes wrong here is no failure of the request, which would only be sent again.
+  await advanceSchedule(ports, scheduleId).catch((error: unknown) =>
+    ports.log.warn('backfill.left_to_watchdog', { scheduleId, backfillId: id, error: String(error) }),
+  );
   return getBackfill(ports, caller, scheduleId, row.id);
 }
 

@@ -9,6 +9,15 @@ import type { RunRow } from '../runs/model.ts';
 import { advanceSchedule } from './advance.ts';
 import type { Displacement } from './decide.ts';
 
+/** For whoever has been promised the run already: what goes wrong is the watchdog's to do again, and no failure of the request. */
+export async function displaceOrLeave(ports: Ports, run: RunRow, displaces: Displacement): Promise<void> {
+  try {
+    await displace(ports, run, displaces);
+  } catch (error) {
+    ports.log.warn('displace.left_to_watchdog', { runId: run.id, error: String(error) });
+  }
+}
+
 export async function displace(ports: Ports, run: RunRow, { runIds, how }: Displacement): Promise<void> {
   for (const runId of runIds) {
     const order = {

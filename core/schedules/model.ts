@@ -84,6 +84,8 @@ export interface ScheduleRow extends RowBase {
   };
   readonly clock: { readonly status: 'pending' | 'synced'; readonly specVersion: number; readonly syncedAt?: number };
   readonly createdBy: string;
+  /** The key that opened less than the creator may, where it was one: what its runs start stays within that. */
+  readonly cutBy?: string;
   readonly createdAt: number;
   readonly updatedAt: number;
   readonly listIn: string;
@@ -107,6 +109,7 @@ export interface BackfillState {
   readonly overlapPolicy: 'buffer_all' | 'allow_all';
   readonly pending: readonly number[];
   readonly by: string;
+  readonly cutBy?: string;
 }
 
 export interface BackfillRow extends RowBase {

@@ -50,15 +50,14 @@ export function occurrenceRun(
   now: number,
   facts: { readonly evidence: string; readonly waitsFor?: Displacement; readonly backfillId?: string },
 ): RunRow {
+  const { by, cutBy } = (facts.backfillId && schedule.backfill) || { by: schedule.createdBy, cutBy: schedule.cutBy };
   return newRun(
     ports.config,
     {
       id: occurrenceRunId(schedule.id, at, facts.backfillId),
       agent,
-      trigger:
-        facts.backfillId === undefined
-          ? { kind: 'schedule', by: schedule.createdBy }
-          : { kind: 'backfill', by: schedule.backfill?.by ?? schedule.createdBy },
+      trigger: { kind: facts.backfillId === undefined ? 'schedule' : 'backfill', by },
+      cutBy,
       displayName: `${schedule.name} · ${isoSecond(at)}`,
       inputKey: keys.scheduleInput(schedule.id, schedule.inputVersion),
       overrides: schedule.overrides,

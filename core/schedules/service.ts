@@ -181,6 +181,7 @@ function newSchedule(
     skips: [],
     clock: { status: 'pending', specVersion: 0 },
     createdBy: caller.principalId,
+    ...(caller.cutBy !== undefined && { cutBy: caller.cutBy }),
     createdAt: now,
     updatedAt: now,
     listIn: lists.schedules(caller.tenantId, shardOf(id, LIST_SHARDS)),

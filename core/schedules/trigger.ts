@@ -18,7 +18,7 @@ import type { Write } from '../table/model.ts';
 import { asItem, asRow, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 import { illegal } from './actions.ts';
 import type { Displacement } from './decide.ts';
-import { displace } from './displace.ts';
+import { displaceOrLeave } from './displace.ts';
 import { liveChange } from './liveChange.ts';
 import type { ScheduleRow } from './model.ts';
 import { loadLiveSchedule } from './service.ts';
@@ -77,7 +77,7 @@ export async function triggerSchedule(
     },
   );
   if (displaces === undefined) await placeOrLeave(ports, run);
-  else await displace(ports, run, displaces);
+  else await displaceOrLeave(ports, run, displaces);
   return runBody(ports, run);
 }
 
@@ -106,6 +106,7 @@ function triggeredRun(
       inputKey: ownInput ? keys.runInput(runId) : keys.scheduleInput(schedule.id, schedule.inputVersion),
       overrides: schedule.overrides,
       scheduleId: schedule.id,
+      cutBy: caller.cutBy,
       ...(displaces !== undefined && { waitsFor: displaces }),
       evidence: evidence('api', now, `${caller.principalId} triggered it`),
     },

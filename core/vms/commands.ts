@@ -1,5 +1,6 @@
 /** A VM's pending commands as the runner gets them: references on the row become payloads. */
 import type { AgentVersionRow } from '../agents/model.ts';
+import { secretIds } from '../agents/secretRefs.ts';
 import { isoSecond } from '../contract/common.ts';
 import type { RunnerCommand } from '../contract/runner.ts';
 import type { Ports } from '../ports.ts';
@@ -164,12 +165,8 @@ interface Secrets {
 
 /** The values that the agent refers to. They are read for each start: what was changed since holds for the next one. */
 async function secretsOf(ports: Ports, tenantId: string, agent: AgentVersionRow): Promise<Secrets> {
-  const ofEnvironment = Object.values(agent.env ?? {}).flatMap((value) =>
-    typeof value === 'string' ? [] : [value.secret],
-  );
-  const { secret } = agent.repository ?? {};
   const values = new Map<string, string>();
-  for (const id of new Set([...ofEnvironment, ...(secret === undefined ? [] : [secret])])) {
+  for (const id of secretIds(agent)) {
     const value = await ports.secrets.read(tenantId, id);
     if (value === undefined) return { values, missing: id };
     values.set(id, value);

@@ -4,6 +4,7 @@ import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { honourVersion, type Precondition } from '../rules.ts';
 import { evidence } from '../runs/change.ts';
+import type { RunRow } from '../runs/model.ts';
 import { commit } from '../table/commit.ts';
 import * as keys from '../table/itemKeys.ts';
 import { eq, guard } from '../table/model.ts';
@@ -116,10 +117,14 @@ export function giveUp(ports: Ports, vmId: string, runId: string): Promise<Given
   });
 }
 
-/** The execution that waits for this VM's registration goes on, finds the VM unfit, and gives its run another attempt. */
+/**
+ * The execution that waits for this VM goes on, finds it unfit, and gives its run another attempt. Where the run has the VM's
+ * marker nobody waits; a registration alone does not say that: it may have been cut short before the dispatch.
+ */
 export async function wakeExecution(ports: Ports, vm: VmRow): Promise<void> {
-  if (vm.registeredAt !== undefined) return;
-  await taskTokenOf(ports, vm)
-    .then((token) => (token === undefined ? undefined : ports.workflow.signal(token, { vmId: vm.id })))
+  await ports.store
+    .get(keys.run(vm.purpose.runId))
+    .then((run) => (asRow<RunRow>(run)?.vmId === vm.id ? undefined : taskTokenOf(ports, vm)))
+    .then((token) => token && ports.workflow.signal(token, { vmId: vm.id }))
     .catch((error: unknown) => ports.log.warn('vm.execution_not_woken', { vmId: vm.id, error: String(error) }));
 }

@@ -13,9 +13,10 @@ import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, renewedUntil, vmProof } from './change.ts';
 import { composeCommands } from './commands.ts';
+import { noteHeard } from './heard.ts';
 import type { Slot, VmRow } from './model.ts';
-import { vmToken } from './register.ts';
 import { noteMissing, type Taken, takeReport } from './report.ts';
+import { checkToken, vmToken } from './runnerToken.ts';
 
 type Identity = Extract<TokenClaims, { kind: 'vm' }>;
 
@@ -27,6 +28,7 @@ export async function heartbeat(
 ): Promise<HeartbeatResponse> {
   if (identity.vmId !== request.vmId) throw new CandorError('unauthenticated', 'The token belongs to another VM.');
   const { vm, runs, rotate, pending } = await renewLease(ports, identity, request);
+  await noteHeard(ports);
   const acknowledged: Slot[] = [];
   let changed = false;
   let vmChanged = false;
@@ -97,12 +99,12 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
       if (run !== undefined && run.tenantId === vm.tenantId) runs.set(run.id, run);
     }
     const now = ports.time.now();
-    const rotate = now - (vm.tokenIssuedAt ?? vm.createdAt) > (ports.config.runnerTokenSeconds * 1000) / 2;
+    const { rotate, ...token } = tokenAfter(ports.config, vm, identity.number ?? 0, now);
     const renewed = {
       heartbeatSeq: request.seq,
       lastHeartbeatAt: now,
       leaseUntil: now + ports.config.leaseSeconds * 1000,
-      ...(rotate && { tokenIssuedAt: now }),
+      ...token,
     };
     const commands = vm.commands.filter((command) => command.number > request.acks);
     const recovers = vm.status === 'unresponsive';
@@ -140,22 +142,26 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
   });
 }
 
+/** A token is handed out in the middle of the life of the one before it, and again until the runner has used it. */
+function tokenAfter(config: CoreConfig, vm: VmRow, used: number, now: number) {
+  const { tokenIssuedAt = vm.createdAt, tokenNumber = 0, tokenUsed = 0 } = vm;
+  const isOld = now - tokenIssuedAt > (config.runnerTokenSeconds * 1000) / 2;
+  return {
+    rotate: isOld || used < tokenNumber,
+    ...(isOld && { tokenIssuedAt: now, tokenNumber: tokenNumber + 1 }),
+    ...(used > tokenUsed && { tokenUsed: used }),
+  };
+}
+
 /** (generation, seq) must exceed what is stored: older registrations and overtaken requests change nothing. */
 function fenced(vm: VmRow | undefined, identity: Identity, request: HeartbeatRequest): VmRow {
   if (vm === undefined || vm.tenantId !== identity.tenantId)
     throw new CandorError('unauthenticated', `There is no VM ${identity.vmId}.`, { remedy: 'Stop this runner.' });
-  if (identity.generation !== request.generation || request.generation !== vm.generation)
-    throw new CandorError(
-      'stale_generation',
-      `${vm.id} is at generation ${vm.generation}, not ${request.generation}.`,
-      {
-        remedy: 'Stop this runner; a newer one has taken over its work.',
-      },
-    );
-  if (vm.status === 'terminated')
-    throw new CandorError('illegal_transition', `${vm.id} has been observed terminated.`, {
-      remedy: 'Stop this runner.',
+  if (identity.generation !== request.generation)
+    throw new CandorError('stale_generation', `The token is of generation ${identity.generation}.`, {
+      remedy: 'Send the generation that the token was given for.',
     });
+  checkToken(vm, identity);
   if (request.seq <= vm.heartbeatSeq)
     throw new CandorError('stale_heartbeat', `Heartbeat ${vm.heartbeatSeq} has been handled already.`, {
       remedy: 'Send the present state with a higher seq.',

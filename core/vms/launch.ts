@@ -123,11 +123,13 @@ function openIntent(ports: Ports, input: ExecutionInput, vmId: string): Promise<
     if (run.deadlineAt !== undefined && run.status !== 'starting' && now >= run.deadlineAt)
       throw new StartDeadlineExceeded(`no VM for run ${run.id} within ${run.startTimeoutSeconds} s${triedSuffix(run)}`);
     if (vm?.status === 'draining' || vm?.status === 'terminated') throw new VmUnfit(`${vmId} is ${vm.status}`);
-    // An instance is known, or no answer to the last request arrived: the same token asks for the same instance again.
-    if (vm !== undefined && (vm.instanceId !== undefined || vm.intent.open)) return { done: vm };
+    if (vm?.instanceId !== undefined) return { done: vm };
     const agent = asRow<AgentVersionRow>(await ports.store.get(keys.agentVersion(run.agentId, run.agentVersion)));
     if (vm !== undefined) {
-      const intent = intentOf(run, await planFor(agent), vm.intent.number + 1, now);
+      // No answer to the last request arrived: the same token asks for the same instance again, which may appear only now.
+      const intent = vm.intent.open
+        ? { ...vm.intent, openedAt: now }
+        : intentOf(run, await planFor(agent), vm.intent.number + 1, now);
       const change = { set: { intent: asValue(intent) } };
       return {
         writes: changeVm(ports.config, vm, change, now, writer),

@@ -12,6 +12,7 @@ export interface LaunchIntent {
   readonly number: number;
   /** Kept only while it is open: an answered request is never sent again. */
   readonly clientToken?: string;
+  /** When it was asked for last: until a while after that its instance may appear. */
   readonly openedAt: number;
   readonly open: boolean;
   /** What is asked for; kept only while it is open. Absent in rows from before there were plans. */
@@ -74,14 +75,18 @@ export interface VmRow extends RowBase {
   readonly drain?: { readonly requestedAt: number; readonly requestedBy: string };
   /** The limits under which it holds a place, until it is seen to be gone. */
   readonly places?: readonly string[];
+  /** Of the registration that stands, and of those before it. */
   readonly nonce?: string;
+  readonly pastNonces?: readonly string[];
   /** Counts registrations; 0 before the first. */
   readonly generation: number;
   readonly heartbeatSeq: number;
   readonly lastHeartbeatAt?: number;
   readonly leaseUntil?: number;
-  /** When the runner last got a token. */
+  /** When the runner last got a token, which number it has, and the highest that it has used. Absent numbers are 0. */
   readonly tokenIssuedAt?: number;
+  readonly tokenNumber?: number;
+  readonly tokenUsed?: number;
   /** In rows from before it had an item of its own. */
   readonly taskToken?: string;
   readonly registeredAt?: number;
@@ -91,6 +96,8 @@ export interface VmRow extends RowBase {
   readonly evidence: Evidence;
   readonly createdAt: number;
   readonly drainingSince?: number;
+  /** When the watchdog first asked the fleet for its end. */
+  readonly endOrderedAt?: number;
   readonly unresponsiveSince?: number;
   readonly terminatedAt?: number;
   /** Bumped by every change but a plain heartbeat. */

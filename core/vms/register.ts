@@ -15,7 +15,11 @@ import { changeVm, renewedUntil, vmProof } from './change.ts';
 import { offerRoom } from './handOver.ts';
 import type { VmRow } from './model.ts';
 import { releaseVm } from './release.ts';
+import { vmToken } from './runnerToken.ts';
 import { taskTokenOf } from './taskToken.ts';
+
+/** A VM whose runner starts more often than that has other troubles. */
+const PAST_NONCES_MAX = 16;
 
 type Identity = Extract<TokenClaims, { kind: 'registration' }>;
 
@@ -39,6 +43,7 @@ export async function registerRunner(
         remedy: 'Register again in a moment.',
       });
     if (row.nonce === request.nonce) return { done: row };
+    if (row.pastNonces?.includes(request.nonce)) throw replayed(row);
     const now = ports.time.now();
     const becomesReady = row.status !== 'draining' && row.status !== 'ready';
     // A drain by order outlasts a silence.
@@ -47,11 +52,14 @@ export async function registerRunner(
     isFirst = row.registeredAt === undefined;
     const attributes = {
       nonce: request.nonce,
+      ...(row.nonce !== undefined && { pastNonces: [...(row.pastNonces ?? []), row.nonce].slice(-PAST_NONCES_MAX) }),
       generation,
       heartbeatSeq: 0,
       registeredAt: row.registeredAt ?? now,
       lastHeartbeatAt: now,
       tokenIssuedAt: now,
+      tokenNumber: 0,
+      tokenUsed: 0,
       leaseUntil: now + ports.config.leaseSeconds * 1000,
     };
     const { deadlineAt, checkAt } = renewedUntil(ports.config, row, attributes.leaseUntil);
@@ -97,8 +105,7 @@ async function dispatchPurpose(ports: Ports, vm: VmRow): Promise<void> {
   if (taskToken !== undefined) await ports.workflow.signal(taskToken, { vmId: vm.id });
 }
 
-export const vmToken = (ports: Ports, vm: Pick<VmRow, 'tenantId' | 'id' | 'generation'>): Promise<string> =>
-  ports.tokens.sign(
-    { kind: 'vm', tenantId: vm.tenantId, vmId: vm.id, generation: vm.generation },
-    ports.time.now() + ports.config.runnerTokenSeconds * 1000,
-  );
+const replayed = (vm: VmRow) =>
+  new CandorError('stale_generation', `This registration of ${vm.id} has been superseded: it is at ${vm.generation}.`, {
+    remedy: 'Stop this runner; a newer one has taken over its work.',
+  });

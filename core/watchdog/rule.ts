@@ -9,6 +9,7 @@
 import type { CoreConfig } from '../config.ts';
 import type { Ports } from '../ports.ts';
 import type { Key } from '../table/model.ts';
+import type { Heard } from '../vms/heard.ts';
 import { dropCheck, moveCheck } from './checks.ts';
 import type { Recovery } from './recoveries.ts';
 
@@ -18,6 +19,8 @@ export interface View {
   readonly config: CoreConfig;
   /** After a gap of the watchdog's own: until then nothing that looks silent or late may be judged (I9). */
   readonly holdUntil: number;
+  /** When any VM was last heard; undefined where none ever was. */
+  readonly heard: Heard | undefined;
 }
 
 export interface RuleContext extends View {

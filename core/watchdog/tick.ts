@@ -8,20 +8,21 @@ import { StoreUnavailable } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { appendNote } from '../runs/events.ts';
 import type { RunRow } from '../runs/model.ts';
-import { firstUndecided } from '../schedules/expected.ts';
 import type { ScheduleRow } from '../schedules/model.ts';
 import { type PartRow, publishProof } from '../system.ts';
 import * as keys from '../table/itemKeys.ts';
 import type { CheckKind } from '../table/keys.ts';
 import type { Item, Key } from '../table/model.ts';
-import { asRow } from '../table/rows.ts';
+import { asRow, type RowBase } from '../table/rows.ts';
+import type { Heard } from '../vms/heard.ts';
 import type { VmRow } from '../vms/model.ts';
 import { forgetFailures, postpone } from './checks.ts';
 import { type ClockMisses, clockMisses } from './clockMisses.ts';
 import { DueQueue, type ResumePoint } from './due.ts';
+import { overdueMs, overdueOccurrence } from './overdue.ts';
 import type { Action, RuleContext } from './rule.ts';
 import { runRule } from './rules/run.ts';
-import { isOverdue, scheduleRule } from './rules/schedule.ts';
+import { scheduleRule } from './rules/schedule.ts';
 import { lookAtInstances } from './rules/strays.ts';
 import { vmRule } from './rules/vm.ts';
 
@@ -39,7 +40,7 @@ export interface TickReport {
 export interface TickOptions {
   /** Who ticks, for the status page: `candor dev pid 123`, or the function's name. */
   readonly owner: string;
-  /** Stops taking up new rows after this long; the rest stays due. */
+  /** Stops taking up new rows after this long; the rest stays due. At most seven seconds later it publishes what it did. */
   readonly budgetMs: number;
 }
 
@@ -53,19 +54,29 @@ interface Memory {
   readonly clock: ClockMisses;
 }
 
+/** What others say of themselves. */
+interface Observed {
+  readonly provenAt: number | undefined;
+  readonly heard: Heard | undefined;
+}
+
 const KINDS: readonly CheckKind[] = ['RUN', 'VM', 'SCH'];
+type FleetLook = Pick<Memory, 'fleetLookedAt' | 'strays'>;
+
 const POISON_SHOWN = 10;
+/** For what is under way when the time is up; then for postponing it. Whoever calls has more than both, or is killed. */
+const OVERTIME_MS = 5000;
+const POSTPONING_MS = 2000;
+const SLICE_MS = 100;
 /** All instances and their rows are compared every so many ticks; what does not match is ended at the second such look. */
 const FLEET_INTERVALS = 5;
 
 export async function tick(ports: Ports, options: TickOptions): Promise<TickReport> {
   const startedAt = ports.time.now();
-  const { provenAt, ...memory } = await remember(ports, startedAt);
-  const work = new Tick(ports, startedAt, startedAt + options.budgetMs, memory);
+  const { provenAt, heard, ...memory } = await remember(ports, startedAt);
+  const work = new Tick(ports, startedAt, startedAt + options.budgetMs, memory, heard);
   const queues = KINDS.map((kind) => new DueQueue(ports, kind, startedAt, memory.resume));
-  await Promise.all(
-    queues.flatMap((queue) => Array.from({ length: ports.config.watchdogLanes }, () => work.lane(queue))),
-  );
+  await work.lookAtRows(queues);
   const fleet = await work.lookAtFleet(memory);
   const report = work.report();
   const { leaseSeconds } = ports.config;
@@ -85,7 +96,10 @@ class Tick {
   readonly #until: number;
   readonly #holdUntil: number;
   readonly #holding: boolean;
+  readonly #heard: Heard | undefined;
   readonly #seen = new Set<string>();
+  /** What is being looked at, with the row once it is read. */
+  readonly #underWay = new Map<Key, Item | undefined>();
   readonly #actions: Action[] = [];
   readonly #poison: string[] = [];
   #looked = 0;
@@ -95,15 +109,41 @@ class Tick {
   overdueMs = 0;
   readonly overdueOccurrences: number[] = [];
 
-  constructor(ports: Ports, startedAt: number, until: number, { holdUntil }: Memory) {
+  constructor(ports: Ports, startedAt: number, until: number, { holdUntil }: Memory, heard: Heard | undefined) {
+    this.#heard = heard;
     this.#ports = ports;
     this.#until = until;
     this.#holdUntil = holdUntil;
     this.#holding = startedAt < holdUntil;
   }
 
+  /** All lanes of all kinds. What does not come to its end in time is left behind, so that the tick can say what it was. */
+  async lookAtRows(queues: readonly DueQueue[]): Promise<void> {
+    const lanes = queues.flatMap((queue) =>
+      Array.from({ length: this.#ports.config.watchdogLanes }, () => this.#lane(queue)),
+    );
+    if (await this.#doneBy(Promise.all(lanes), this.#until + OVERTIME_MS)) return;
+    this.#leftOver = true;
+    const postponed = [...this.#underWay].map(([key, item]) => {
+      this.#failedOn(key, `it was not through ${OVERTIME_MS} ms after the end of the tick`);
+      return this.#postpone(item);
+    });
+    await this.#doneBy(Promise.all(postponed), this.#ports.time.now() + POSTPONING_MS);
+  }
+
+  /** A call that hangs has a patience of its own, which may be longer than what a tick has left. */
+  async #doneBy(work: Promise<unknown>, until: number): Promise<boolean> {
+    const { time } = this.#ports;
+    let done = false;
+    const settled = work.then(() => {
+      done = true;
+    });
+    while (!done && time.now() <= until) await Promise.race([settled, time.sleep(SLICE_MS)]);
+    return done;
+  }
+
   /** One row after the other, until there is none or the time is up. */
-  async lane(queue: DueQueue): Promise<void> {
+  async #lane(queue: DueQueue): Promise<void> {
     for (;;) {
       if (this.#ports.time.now() > this.#until) {
         this.#leftOver = true;
@@ -132,44 +172,72 @@ class Tick {
   }
 
   async #one(key: Key): Promise<void> {
-    const { time, store, log } = this.#ports;
+    const { store } = this.#ports;
     let item: Item | undefined;
     this.#looked++;
+    this.#underWay.set(key, undefined);
     try {
       item = await store.get({ pk: key.pk, sk: key.sk });
       if (item === undefined) return;
+      this.#underWay.set(key, item);
       const context = this.#context();
-      this.overdueMs = Math.max(this.overdueMs, overdueMs(this.#ports, item, context.now));
-      this.overdueOccurrences.push(...overdueOccurrence(this.#ports, item, context.now));
+      this.overdueMs = Math.max(this.overdueMs, overdueMs(this.#ports.config, item, context.now));
+      this.overdueOccurrences.push(...overdueOccurrence(this.#ports.config, item, context.now));
       for (const action of await look(context, item)) await this.#record(item, action);
       await forgetFailures(this.#ports, item);
     } catch (error) {
-      this.#failed(error);
-      if (this.#poison.length < POISON_SHOWN) this.#poison.push(key.pk);
-      log.error('watchdog.item_failed', { key: key.pk, error: textOf(error) });
-      if (item !== undefined)
-        await postpone(this.#ports, item, time.now()).catch((failure: unknown) =>
-          log.error('watchdog.postpone_failed', { key: key.pk, error: String(failure) }),
-        );
+      this.#failedOn(key, error);
+      await this.#postpone(item);
+    } finally {
+      this.#underWay.delete(key);
     }
   }
 
+  #failedOn(key: Key, error: unknown): void {
+    this.#failed(error);
+    if (this.#poison.length < POISON_SHOWN) this.#poison.push(key.pk);
+    this.#ports.log.error('watchdog.item_failed', { key: key.pk, error: textOf(error) });
+  }
+
+  async #postpone(item: Item | undefined): Promise<void> {
+    if (item === undefined) return;
+    const { time, log } = this.#ports;
+    await postpone(this.#ports, item, time.now()).catch((failure: unknown) =>
+      log.error('watchdog.postpone_failed', { key: item.pk, error: String(failure) }),
+    );
+  }
+
   /** Instances and rows are compared every few minutes, with what is left of the time; a failure is the next look's affair. */
-  async lookAtFleet({ fleetLookedAt, strays }: Memory): Promise<Pick<Memory, 'fleetLookedAt' | 'strays'>> {
-    const { time, config, log, metrics } = this.#ports;
+  async lookAtFleet({ fleetLookedAt, strays }: Memory): Promise<FleetLook> {
+    const { time, config, log } = this.#ports;
     const now = time.now();
+    const before = { fleetLookedAt, strays };
     if (now - fleetLookedAt < config.watchdogIntervalSeconds * FLEET_INTERVALS * 1000 || now > this.#until)
-      return { fleetLookedAt, strays };
+      return before;
+    let after: FleetLook | undefined;
+    const look = this.#compareFleet(before, now).then((found) => {
+      after = found;
+    });
+    await this.#doneBy(look, this.#until + OVERTIME_MS);
+    if (after !== undefined) return after;
+    this.#failures++;
+    log.error('watchdog.fleet_failed', { error: 'it was not through at the end of the tick' });
+    return before;
+  }
+
+  async #compareFleet(before: FleetLook, now: number): Promise<FleetLook> {
+    const { log, metrics } = this.#ports;
     try {
       const found = await lookAtInstances(this.#context(), this.#until);
       for (const action of found.actions)
         await this.#record({ ...keys.system('strays'), tenantId: 'system', version: 0 }, action);
+      this.#failures += found.unread;
       metrics.put('OrphanInstances', found.strays);
       return { fleetLookedAt: now, strays: found.strays };
     } catch (error) {
       this.#failures++;
       log.error('watchdog.fleet_failed', { error: String(error) });
-      return { fleetLookedAt, strays };
+      return before;
     }
   }
 
@@ -186,7 +254,8 @@ class Tick {
 
   #context(): RuleContext {
     const { config, time } = this.#ports;
-    return { ports: this.#ports, config, now: time.now(), holdUntil: this.#holdUntil, seen: this.#seen };
+    const [holdUntil, heard] = [this.#holdUntil, this.#heard];
+    return { ports: this.#ports, config, now: time.now(), holdUntil, heard, seen: this.#seen };
   }
 
   /** Each recovery leaves an event beside those of its subject, which fan-out handles like one, a line and a measurement. */
@@ -228,24 +297,13 @@ function look(context: RuleContext, item: Item): Promise<readonly Action[]> {
   return Promise.reject(new Error(`no rule for ${item.pk}`));
 }
 
-/** How long a row's promise has been broken. */
-function overdueMs({ config }: Pick<Ports, 'config'>, item: Item, now: number): number {
-  if (typeof item.deadlineAt === 'number') return Math.max(0, now - item.deadlineAt);
-  if (!item.pk.startsWith('SCH#') || typeof item.checkAt !== 'number') return 0;
-  return isOverdue(config, item as unknown as ScheduleRow, now) ? Math.max(0, now - item.checkAt) : 0;
-}
-
-/** What the clock should have fired by now. */
-function overdueOccurrence({ config }: Pick<Ports, 'config'>, item: Item, now: number): readonly number[] {
-  if (!item.pk.startsWith('SCH#')) return [];
-  const schedule = item as unknown as ScheduleRow;
-  const due = firstUndecided(schedule);
-  return due !== undefined && isOverdue(config, schedule, now) ? [due] : [];
-}
-
-/** With it: when the clock was last seen to fire in time. */
-async function remember(ports: Ports, now: number): Promise<Memory & { readonly provenAt: number | undefined }> {
-  const [own, clock] = await ports.store.getMany([keys.system('watchdog'), keys.system('clock')]);
+/** With it: when the clock was last seen to fire in time, and when any VM was last heard. */
+async function remember(ports: Ports, now: number): Promise<Memory & Observed> {
+  const [own, clock, heartbeats] = await ports.store.getMany([
+    keys.system('watchdog'),
+    keys.system('clock'),
+    keys.system('heartbeats'),
+  ]);
   const row = asRow<PartRow & { readonly memory?: Partial<Memory> }>(own);
   const { watchdogIntervalSeconds, leaseSeconds } = ports.config;
   // A first tick ever has missed nothing.
@@ -257,6 +315,7 @@ async function remember(ports: Ports, now: number): Promise<Memory & { readonly 
     strays: row?.memory?.strays ?? 0,
     clock: row?.memory?.clock ?? { count: 0, through: 0 },
     provenAt: asRow<PartRow>(clock)?.at,
+    heard: asRow<RowBase & Heard>(heartbeats),
   };
 }
 
@@ -273,6 +332,7 @@ async function publishTick(
   metrics.put('ClockMisses', memory.clock.count);
   metrics.put('WatchdogItemFailures', failures);
   metrics.put('WatchdogLeftOver', leftOver ? 1 : 0);
+  metrics.put('WatchdogHolding', holding ? 1 : 0);
   const detail = {
     looked,
     recovered: report.actions.length,
@@ -280,7 +340,8 @@ async function publishTick(
     oldestOverdueSeconds: Math.round(overdue / 1000),
     strayInstances: memory.strays,
     ...(memory.clock.count > 0 && { clockMisses: memory.clock.count }),
-    ...(poison.length > 0 && { poison: poison.join(' ') }),
+    // Every tenant reads this, and a key may be another's: which ones they are is for the log (I12).
+    ...(poison.length > 0 && { poison: poison.length < POISON_SHOWN ? poison.length : `${POISON_SHOWN} or more` }),
     ...(leftOver && { leftOver: 'yes' }),
     ...(holding && { holdUntil: new Date(memory.holdUntil).toISOString() }),
   };

@@ -9,13 +9,19 @@ import { changeWebhook } from './change.ts';
 import type { WebhookRow } from './model.ts';
 import { holdMs } from './retry.ts';
 
+/** Which endpoint a try has spoken with: what one says is nothing to an address that has been set since. */
+export interface Tried {
+  readonly id: string;
+  readonly url: string;
+}
+
 const read = async ({ store }: Pick<Ports, 'store'>, id: string) =>
   asRow<WebhookRow>(await store.get(keys.webhook(id)));
 
 /** It has taken something: whatever was before is forgotten. */
-export async function fareWell(ports: Ports, webhookId: string): Promise<void> {
+export async function fareWell(ports: Ports, { id: webhookId, url }: Tried): Promise<void> {
   const webhook = await read(ports, webhookId);
-  if (webhook?.failingSince === undefined) return;
+  if (webhook?.failingSince === undefined || webhook.url !== url) return;
   await unlessOvertaken(
     ports.store.transact([
       {
@@ -29,9 +35,9 @@ export async function fareWell(ports: Ports, webhookId: string): Promise<void> {
 }
 
 /** @param gone why it is to be switched off at once */
-export async function fareIll(ports: Ports, webhookId: string, gone?: string): Promise<void> {
+export async function fareIll(ports: Ports, { id: webhookId, url }: Tried, gone?: string): Promise<void> {
   const webhook = await read(ports, webhookId);
-  if (webhook?.status !== 'active') return;
+  if (webhook?.status !== 'active' || webhook.url !== url) return;
   const now = ports.time.now();
   const since = webhook.failingSince ?? now;
   const { webhookDisableAfterSeconds: limit } = ports.config;
@@ -65,11 +71,12 @@ async function unlessOvertaken(work: Promise<void>): Promise<void> {
 }
 
 /** With notice: an event like any other change, for the feed, for other webhooks and for notifications. */
-async function disable(ports: Ports, { id, failingSince }: WebhookRow, reason: string): Promise<void> {
+async function disable(ports: Ports, { id, url, failingSince }: WebhookRow, reason: string): Promise<void> {
   await commit<void>(ports, async (writer) => {
     const webhook = await read(ports, id);
     // A delivery that was taken meanwhile, or a person, has changed what this was decided on.
-    if (webhook?.status !== 'active' || webhook.failingSince !== failingSince) return { done: undefined };
+    if (webhook?.status !== 'active' || webhook.url !== url) return { done: undefined };
+    if (webhook.failingSince !== failingSince) return { done: undefined };
     const now = ports.time.now();
     const disabled = { kind: 'auto', reason, at: now, by: 'candor' } as const;
     const guards =

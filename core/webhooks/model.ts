@@ -22,6 +22,8 @@ export interface WebhookRow extends RowBase {
     readonly at: number;
     readonly by: string;
   };
+  /** When it was last switched off, kept once it is on again: what waited then is not sent any more. */
+  readonly offAt?: number;
   /** The newest first. */
   readonly secrets: readonly SealedSecret[];
   /** No delivery has been taken since. These three are no part of what the version counts. */

@@ -9,7 +9,7 @@ import * as keys from '../table/itemKeys.ts';
 import { checkPartition, shardOf } from '../table/keys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue, asValues } from '../table/rows.ts';
-import { fareIll, fareWell } from './health.ts';
+import { fareIll, fareWell, type Tried } from './health.ts';
 import type { AttemptRecord, DeliveryRow, WebhookRow } from './model.ts';
 import { ATTEMPTS_MAX, nextTry } from './retry.ts';
 import { openSecrets } from './secrets.ts';
@@ -30,6 +30,9 @@ export async function sendDelivery(ports: Ports, deliveryId: string): Promise<Se
   if (delivery?.status !== 'pending' || (delivery.checkAt ?? now) > now) return 'nothing_to_do';
   const webhook = asRow<WebhookRow>(await ports.store.get(keys.webhook(delivery.webhookId)));
   if (webhook?.status !== 'active') return cancel(ports, delivery, webhook?.status ?? 'deleted');
+  // One that somebody has asked for again since is meant as it is.
+  if (delivery.triedBefore === undefined && delivery.createdAt < (webhook.offAt ?? 0))
+    return cancel(ports, delivery, 'disabled');
   if (delivery.urgent !== true && (webhook.holdUntil ?? 0) > now)
     return hold(ports, delivery, webhook.holdUntil ?? now);
   // Where every try ends before it is told of, there is an end all the same.
@@ -37,7 +40,7 @@ export async function sendDelivery(ports: Ports, deliveryId: string): Promise<Se
   if (tried >= ATTEMPTS_MAX) return giveUp(ports, delivery, tried);
   const claimed = await claim(ports, delivery, now);
   if (claimed === undefined) return 'nothing_to_do';
-  return tell(ports, claimed, await post(ports, webhook, delivery, now));
+  return tell(ports, claimed, webhook, await post(ports, webhook, delivery, now));
 }
 
 async function post(ports: Ports, webhook: WebhookRow, delivery: DeliveryRow, at: number): Promise<WebhookAnswer> {
@@ -97,7 +100,7 @@ async function write(
   }
 }
 
-async function tell(ports: Ports, delivery: DeliveryRow, answer: WebhookAnswer): Promise<Sent> {
+async function tell(ports: Ports, delivery: DeliveryRow, tried: Tried, answer: WebhookAnswer): Promise<Sent> {
   const { metrics, time } = ports;
   const now = time.now();
   const record = recordOf(delivery, answer);
@@ -105,7 +108,7 @@ async function tell(ports: Ports, delivery: DeliveryRow, answer: WebhookAnswer):
   metrics.put('WebhookAttempts', 1, { outcome: record.outcome });
   if (record.outcome === 'delivered') {
     await write(ports, delivery, { attempts: asValue(attempts), ...settled(ports, delivery, 'delivered', now) });
-    await fareWell(ports, delivery.webhookId);
+    await fareWell(ports, tried);
     return 'delivered';
   }
   const failed = delivery.attemptCount - (delivery.triedBefore ?? 0);
@@ -118,7 +121,7 @@ async function tell(ports: Ports, delivery: DeliveryRow, answer: WebhookAnswer):
       : { claimedAt: undefined, urgent: undefined, checkAt: at };
   if (at === undefined) metrics.put('WebhooksGivenUp', 1);
   await write(ports, delivery, { attempts: asValue(attempts), ...outcome });
-  await fareIll(ports, delivery.webhookId, record.status === GONE ? 'it answered 410: it is gone' : undefined);
+  await fareIll(ports, tried, record.status === GONE ? 'it answered 410: it is gone' : undefined);
   return 'failed';
 }
 
@@ -160,8 +163,8 @@ async function giveUp(ports: Ports, delivery: DeliveryRow, tried: number): Promi
   return 'failed';
 }
 
-async function cancel(ports: Ports, delivery: DeliveryRow, why: 'disabled' | 'deleted' | 'active'): Promise<Sent> {
-  const reason = `the webhook is ${why}`;
+async function cancel(ports: Ports, delivery: DeliveryRow, why: WebhookRow['status']): Promise<Sent> {
+  const reason = `the webhook ${why === 'disabled' ? 'was switched off' : `is ${why}`}`;
   await write(ports, delivery, { reason, ...settled(ports, delivery, 'cancelled', ports.time.now()) });
   return 'cancelled';
 }

@@ -12,7 +12,7 @@ import type {
 } from '../contract/webhooks.ts';
 import { CandorError, InvalidRequest, NotFound } from '../errors.ts';
 import type { Ports } from '../ports.ts';
-import { type Precondition, requireVersion } from '../rules.ts';
+import { honourVersion, type Precondition, requireVersion } from '../rules.ts';
 import { commit } from '../table/commit.ts';
 import * as keys from '../table/itemKeys.ts';
 import { WEBHOOK_PREFIX } from '../table/keys.ts';
@@ -162,6 +162,7 @@ export async function patchWebhook(
         ...(switched && { status }),
         ...(switched && {
           disabled: on === 'active' ? undefined : { kind: 'user', reason: 'by request', at: now, by },
+          offAt: on === 'active' ? webhook.disabled?.at : now,
         }),
         // Another address, or a new beginning: what the old one did says nothing of it.
         ...((url !== undefined || switched) && FORGOTTEN),
@@ -192,11 +193,13 @@ export async function rotateSecret(
   caller: PrincipalCaller,
   id: string,
   { overlap }: SecretRotate,
+  precondition: Precondition,
 ): Promise<NewSecretBody> {
   // Once, whatever is tried again below: what is shown must be what is kept.
   const { secret, sealed } = await newSecret(ports, id);
   return commit<NewSecretBody>(ports, async (writer) => {
     const webhook = await loadWebhook(ports, caller, id);
+    honourVersion('webhook', id, webhook.version, precondition);
     const now = ports.time.now();
     const secrets = withSecret(webhook.secrets, sealed, now, overlap);
     const change = { type: 'webhook.secret_rotated', by: caller.principalId, set: { secrets } };

@@ -6,6 +6,7 @@ import { SFNClient } from '@aws-sdk/client-sfn';
 import { dynamoClient } from '../../adapters/aws/client.ts';
 import { EndsLeftToOthers } from '../../adapters/aws/endsLeftToOthers.ts';
 import { emfMetrics } from '../../adapters/aws/metrics.ts';
+import { patience } from '../../adapters/aws/requests.ts';
 import { DynamoStore } from '../../adapters/aws/store.ts';
 import { StepFunctionsWorkflow } from '../../adapters/aws/workflow.ts';
 import { randomIds } from '../../adapters/system/ids.ts';
@@ -37,7 +38,7 @@ function compose(additions: Additions): Ports {
   const { dynamodbEndpoint: endpoint, metricsNamespace: namespace } = optional();
   const base: Base = {
     store: new DynamoStore(dynamoClient(endpoint === undefined ? {} : { endpoint }), table),
-    workflow: new StepFunctionsWorkflow(new SFNClient({}), machine),
+    workflow: new StepFunctionsWorkflow(new SFNClient({ requestHandler: patience() }), machine),
     ids: randomIds,
     time: systemTime,
     log,

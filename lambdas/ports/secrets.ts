@@ -6,6 +6,7 @@ import { SecretValue } from '../../adapters/aws/secretValue.ts';
 import { SecretTokens } from '../../adapters/aws/tokens.ts';
 import { systemTime } from '../../adapters/system/time.ts';
 import { optional, variables } from '../environment.ts';
+import { log } from '../log.ts';
 
 let client: SecretsManagerClient | undefined;
 
@@ -17,7 +18,7 @@ function shared(): SecretsManagerClient {
 
 export function tokensPort() {
   const { CANDOR_SIGNING_SECRET_ARN: arn } = variables(['CANDOR_SIGNING_SECRET_ARN']);
-  return { tokens: new SecretTokens({ client: shared(), arn, time: systemTime }) };
+  return { tokens: new SecretTokens({ client: shared(), arn, time: systemTime, log }) };
 }
 
 export function secretsPort() {

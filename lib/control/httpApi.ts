@@ -2,6 +2,7 @@
 import { CfnOutput, Duration } from 'aws-cdk-lib';
 import { AccessLogField, AccessLogFormat } from 'aws-cdk-lib/aws-apigateway';
 import {
+  CfnStage,
   DomainName,
   HttpApi,
   HttpMethod,
@@ -22,6 +23,8 @@ import type { CandorFunction } from './function.ts';
 const REGISTER_PATH = '/runner/v1/register';
 /** The API for callers with AWS credentials: `execute-api:Invoke` lets them through, their principal says what they may. */
 const SIGNED_PATH = '/iam/v1/{proxy+}';
+/** What runners send, beside their registration: it has its share of what is let through, which no client uses up. */
+const RUNNERS_PATH = '/runner/v1/{proxy+}';
 /** API Gateway gives up after 30 seconds; the API's own long polls last up to 20. */
 const INTEGRATION_SECONDS = 29;
 
@@ -55,18 +58,23 @@ export function createDoor(stack: CandorStack, api: CandorFunction, register: Ca
     integration: integration('SignedApi', api),
     authorizer: new HttpIamAuthorizer(),
   });
+  const runners = httpApi.addRoutes({
+    path: RUNNERS_PATH,
+    methods: [HttpMethod.ANY],
+    integration: integration('Runners', api),
+  });
   new HttpRoute(stack, 'EverythingElse', {
     httpApi,
     routeKey: HttpRouteKey.DEFAULT,
     integration: integration('Api', api),
   });
   const url = domain === undefined ? httpApi.apiEndpoint : `https://${domain.name}`;
-  const accessLog = createStage(stack, httpApi);
+  const accessLog = createStage(stack, httpApi, runners);
   new CfnOutput(stack, 'ApiUrl', { value: url });
   return { api: httpApi, url, accessLog };
 }
 
-function createStage(stack: CandorStack, httpApi: HttpApi): LogGroup {
+function createStage(stack: CandorStack, httpApi: HttpApi, runners: readonly HttpRoute[]): LogGroup {
   const { domain, throttle } = stack.installation.config;
   const logGroup = new LogGroup(stack, 'AccessLog', {
     logGroupName: `/aws/vendedlogs/apigateway/${stack.installation.id}`,
@@ -100,17 +108,26 @@ function createStage(stack: CandorStack, httpApi: HttpApi): LogGroup {
       value: domainName.regionalDomainName,
       description: 'Point a CNAME or alias record of the domain here',
     });
-  new HttpStage(stack, 'Stage', {
+  const rateLimit = Math.ceil(throttle.requestsPerSecond / 2);
+  const burstLimit = Math.ceil(throttle.burst / 2);
+  const stage = new HttpStage(stack, 'Stage', {
     httpApi,
     stageName: '$default',
     autoDeploy: true,
-    throttle: { rateLimit: throttle.requestsPerSecond, burstLimit: throttle.burst },
+    throttle: { rateLimit, burstLimit },
     accessLogSettings: {
       destination: new LogGroupLogDestination(logGroup),
       format: AccessLogFormat.custom(JSON.stringify(format)),
     },
     ...(domainName !== undefined && { domainMapping: { domainName } }),
   });
+  const { defaultChild } = stage.node;
+  if (!(defaultChild instanceof CfnStage)) throw new Error('the stage is no resource of API Gateway');
+  defaultChild.routeSettings = {
+    [`ANY ${RUNNERS_PATH}`]: { ThrottlingRateLimit: rateLimit, ThrottlingBurstLimit: burstLimit },
+  };
+  // Settings of a route that is not there yet are refused.
+  stage.node.addDependency(...runners);
   return logGroup;
 }
 

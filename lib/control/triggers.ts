@@ -6,6 +6,7 @@ import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import { CfnEventSourceMapping } from 'aws-cdk-lib/aws-lambda';
 import type { Queue } from 'aws-cdk-lib/aws-sqs';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
+import { WATCHDOG_INTERVAL_SECONDS } from '../../config/schema.ts';
 import { DELIVERY_PREFIX, EVENT_PREFIX, NOTE_PREFIX, OCCURRENCE_PREFIX } from '../../core/table/keys.ts';
 import type { CandorStack } from '../stacks/candorStack.ts';
 import type { CandorFunction } from './function.ts';
@@ -71,7 +72,7 @@ export function tickEveryMinute(stack: CandorStack, watchdog: CandorFunction): v
   new Rule(stack, 'EveryMinute', {
     ruleName: `${stack.installation.id}-watchdog`,
     description: 'The tick of Candor’s watchdog',
-    schedule: Schedule.rate(Duration.minutes(1)),
+    schedule: Schedule.rate(Duration.seconds(WATCHDOG_INTERVAL_SECONDS)),
     // A tick that could not be delivered is not worth a second try: the next one looks at the same.
     targets: [new LambdaFunction(watchdog.lambda, { retryAttempts: 0, maxEventAge: Duration.minutes(1) })],
   });

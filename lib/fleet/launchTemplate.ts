@@ -24,7 +24,8 @@ export function createLaunchTemplate(
   return new CfnLaunchTemplate(stack, 'LaunchTemplate', {
     tagSpecifications: [{ resourceType: 'launch-template', tags }],
     launchTemplateData: {
-      // Each pool names its own; this is for whoever launches by hand.
+      // Each pool names its own. Whoever launches by hand with this one gets an instance that bears our tag and names no VM:
+      // the watchdog takes it for a stray, and terminates it within ten minutes or so.
       ...(pools[0] !== undefined && { imageId: pools[0].imageId }),
       iamInstanceProfile: { arn: instanceProfile.attrArn },
       // The VM's own way out of this world: whatever powers it off, ends it.

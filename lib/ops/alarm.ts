@@ -31,7 +31,7 @@ export type AwsMetric =
   | {
       readonly from: 'queue';
       readonly queue: (typeof DEAD_LETTERS)[number];
-      readonly metric: 'ApproximateNumberOfMessagesVisible' | 'ApproximateAgeOfOldestMessage';
+      readonly metric: 'ApproximateNumberOfMessagesVisible';
       readonly statistic: Statistic;
     }
   | {
@@ -40,7 +40,11 @@ export type AwsMetric =
       readonly statistic: Statistic;
     }
   | { readonly from: 'api'; readonly metric: 'Count' | '5xx'; readonly statistic: Statistic }
-  | { readonly from: 'scheduler'; readonly metric: 'InvocationDroppedCount'; readonly statistic: Statistic };
+  | {
+      readonly from: 'scheduler';
+      readonly metric: 'InvocationDroppedCount' | 'InvocationsFailedToBeSentToDeadLetterCount';
+      readonly statistic: Statistic;
+    };
 
 export type OneMetric = OwnMetric | AwsMetric;
 

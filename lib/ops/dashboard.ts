@@ -179,15 +179,15 @@ const signsOfLife = (show: Show, spread: Spread): readonly IWidget[] => [
   new GraphWidget({
     title: 'What the audit found',
     width: 8,
-    left: (['AuditMissing', 'AuditDouble', 'AuditOrphans', 'AuditLeaks', 'AuditDrifted'] as const).map((metric) =>
-      show({ from: 'candor', metric, statistic: 'Maximum' }, metric.replace('Audit', '').toLowerCase()),
+    left: (['AuditMissing', 'AuditDouble', 'AuditOrphans', 'AuditLeaks', 'AuditDrifted', 'AuditUnread'] as const).map(
+      (metric) => show({ from: 'candor', metric, statistic: 'Maximum' }, metric.replace('Audit', '').toLowerCase()),
     ),
     right: [show({ from: 'candor', metric: 'AuditCycles', statistic: 'Sum' }, 'audits')],
   }),
   new GraphWidget({
     title: 'API by outcome',
     width: 8,
-    left: [spread('ApiRequests')],
+    left: [spread('ApiRequests'), spread('ApiRefusals')],
     right: [show({ from: 'candor', metric: 'ApiLatencyMilliseconds', statistic: 'p99' }, 'latency p99 (ms)')],
   }),
 ];

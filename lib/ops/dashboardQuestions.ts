@@ -35,7 +35,7 @@ export const QUESTIONS: readonly Question[] = [
       },
       { label: 'not looked at', measure: { from: 'candor', metric: 'WatchdogItemFailures', statistic: 'Sum' } },
     ],
-    alarms: ['runs-stuck', 'watchdog-dead', 'watchdog-poison', 'watchdog-behind'],
+    alarms: ['runs-stuck', 'watchdog-dead', 'watchdog-poison', 'watchdog-behind', 'watchdog-holding'],
   },
   {
     question: 'Is it failing?',

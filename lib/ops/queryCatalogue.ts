@@ -32,11 +32,30 @@ const recovered = (name: string, question: string, rules: string): QuerySpec => 
 
 export const QUERIES: readonly QuerySpec[] = [
   recovered('late-schedules', 'Which schedules did the clock leave to the watchdog?', 'rule = "occurrence_overdue"'),
-  recovered(
-    'missed-occurrences',
-    'Which schedules missed occurrences?',
-    'rule = "occurrence_overdue" and did like /missed/',
-  ),
+  {
+    name: 'missed-occurrences',
+    question: 'Which schedules missed occurrences?',
+    logs: ['events'],
+    reads: { message: 'occurrence.missed', fields: ['tenantId', 'scheduleId', 'occurrence', 'through', 'count'] },
+    lines: [
+      'filter message = "occurrence.missed"',
+      'stats sum(count) as missed, latest(occurrence) as lastMissed, latest(through) as lastThrough, latest(@timestamp) as last by scheduleId, tenantId',
+      'sort missed desc',
+      LIMIT,
+    ],
+  },
+  {
+    name: 'late-fires',
+    question: 'Which schedules began late, and by how much?',
+    logs: ['events'],
+    reads: { message: 'fire.late', fields: ['tenantId', 'scheduleId', 'occurrence', 'lateSeconds'] },
+    lines: [
+      'filter message = "fire.late"',
+      'stats count(*) as times, max(lateSeconds) as latestBy, latest(occurrence) as lastOccurrence, latest(@timestamp) as last by scheduleId, tenantId',
+      'sort latestBy desc',
+      LIMIT,
+    ],
+  },
   recovered('stuck-runs', 'Which runs had to be moved or ended by the watchdog?', 'subject like /^run_/'),
   recovered('dead-vms', 'Which VMs had to be ended by the watchdog?', 'subject like /^vm_/'),
   recovered('recoveries', 'What has been put right, and how often?', 'ispresent(rule)'),

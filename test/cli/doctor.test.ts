@@ -78,6 +78,31 @@ test('a silent part, and an audit that is not clean, are failures with what to d
   expect(json.well).toBe(false);
 });
 
+const watched = (detail: Readonly<Record<string, string | number>>) =>
+  system({ parts: [part('clock', 'seen'), { ...part('watchdog'), detail }] });
+
+test('a scheduler that does not fire is a failure, though every part has given proof of its life', async () => {
+  answers = { ...answers, system: watched({ clockMisses: 18 }) };
+  const { code, stdout } = await call('doctor');
+  expect(code).toBe(1);
+  expect(stdout).toMatch(/^failure +clock fires +the last 18 occurrences were left .*\n +Nothing fires in time/m);
+  expect(stdout).toMatch(/^ok +part clock +seen: .*it promises no other one/m);
+  answers = { ...answers, system: watched({ clockMisses: 1, strayInstances: 0, oldestOverdueSeconds: 300 }) };
+  const well = await call('doctor');
+  expect([well.code, well.stdout]).toEqual([
+    0,
+    expect.not.stringMatching(/^(failure|warning) +(clock fires|watchdog|instances)/m),
+  ]);
+});
+
+test('strays and promises that have long been broken are warnings', async () => {
+  answers = { ...answers, system: watched({ strayInstances: 3, oldestOverdueSeconds: 301 }) };
+  const { code, stdout } = await call('doctor');
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^warning +instances +no VM accounts for 3/m);
+  expect(stdout).toMatch(/^warning +watchdog +the oldest broken promise is 301 s old/m);
+});
+
 test('a token that is refused, and a server that is not there', async () => {
   api.override = ({ path }) =>
     path === '/v1/health'
@@ -98,6 +123,13 @@ test('audit prints what was found and done, and exits 1 where it is not clean', 
   const { code, stdout } = await call('audit');
   expect(code).toBe(1);
   expect(stdout).toMatch(/missing +sch_one +nothing of it +fired it: dispatched/);
+});
+
+test('an audit that could not read something says so, and is not clean', async () => {
+  answers = { ...answers, audit: { ...clean, status: 'not_clean', unread: 2 } };
+  const { code, stdout } = await call('audit');
+  expect([code, stdout]).toEqual([1, expect.stringMatching(/could not be read +2/)]);
+  expect((await call('doctor')).stdout).toMatch(/^failure +audit .*2 not to be read at/m);
 });
 
 test('the judgements', () => {

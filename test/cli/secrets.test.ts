@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { FileSecrets } from '../../adapters/local/secrets.ts';
+import { LOCAL_TENANT } from '../../core/access/principals.ts';
 import { candor, emptyFolder, startShell, until } from './candor.ts';
 
 let dataDir: string;
@@ -12,7 +13,7 @@ beforeEach(() => {
 
 const call = (args: readonly string[], stdin = '') =>
   candor(['secrets', ...args, '--data-dir', dataDir], { stdin, env: { CANDOR_URL: 'http://127.0.0.1:1' } });
-const stored = (id: string) => new FileSecrets({ dataDir }).read('any', id);
+const stored = (id: string) => new FileSecrets({ dataDir }).read(LOCAL_TENANT, id);
 
 test('sets what the server reads, in files of its owner alone, without a server', async () => {
   const { code, stdout, stderr } = await call(['set', 'github'], 'se cret=\u001bü\n');

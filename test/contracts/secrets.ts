@@ -15,6 +15,11 @@ export function secretsContract(name: string, begin: (id: string, value: string)
       expect(await secrets.read('t1', 'github.token-1')).toBe(VALUE);
     });
 
+    it('has nothing for another tenant', async () => {
+      for (const tenantId of ['t2', 'local', ''])
+        expect(await secrets.read(tenantId, 'github.token-1')).toBeUndefined();
+    });
+
     it('has nothing for another id, nor for what could lead elsewhere', async () => {
       for (const id of ['other', '', '.', '..', '../github.token-1', 'a/b', '.hidden', 'x'.repeat(101)])
         expect(await secrets.read('t1', id), id).toBeUndefined();

@@ -1,5 +1,6 @@
 /** Interleavings around the event feed, and what is deleted when its time is over; played in `guards.test.ts`. */
 import { appendToFeed } from '../../core/feed/append.ts';
+import { feedRetentionMs } from '../../core/feed/model.ts';
 import { appendEvent } from '../../core/runs/events.ts';
 import { garbageAttributes, sweepGarbage } from '../../core/table/garbage.ts';
 import { emit, idsOf, newReader, readAll } from './feed/support.ts';
@@ -36,6 +37,25 @@ export const FEED_RACES: readonly Race[] = [
       await appendToFeed(interleaved(world, rival), [two]);
       await readAll(world, reader);
       return idsOf(reader).length === 2;
+    },
+  },
+  {
+    without: ['feed.positionFree'],
+    when: 'a writer finds a log just fresh enough to count on, and one whose clock is ahead lets it begin again meanwhile',
+    breaks: 'at least once: the slower one’s batch stands before a position that a reader has passed',
+    held: async (world) => {
+      await appendToFeed(world.ports, [await emit(world, { sequence: 1 })]);
+      const reader = await readAll(world);
+      world.now += feedRetentionMs(world.ports.config) / 2 - 500;
+      const [two, three] = [await emit(world, { sequence: 2 }), await emit(world, { sequence: 3 })];
+      const rival = async () => {
+        const ahead = { ...world.ports, time: { ...world.ports.time, now: () => world.now + 1000 } };
+        await appendToFeed(ahead, [two]);
+        await readAll(world, reader);
+      };
+      await appendToFeed(interleaved(world, rival), [three]);
+      await readAll(world, reader);
+      return idsOf(reader).length === 3;
     },
   },
 ];

@@ -857,7 +857,8 @@ describe('the guards that another one covers', () => {
       const world = await engine.world({}, (guards) => guards.filter((each) => !names.includes(each.name)));
       expect(await held(world)).toBe(true);
     }
-  });
+    // Every race there is, one after the other.
+  }, 120_000);
 });
 
 it('lists every guard of the core: a new one comes with its proof', () => {

@@ -125,6 +125,12 @@ export async function runningRun(world: World, overrides: Parameters<World['agen
   return started;
 }
 
+/** Another VM at work: while it reports, the silence of one says something about that one. */
+export async function heardBeside(world: World): Promise<() => Promise<unknown>> {
+  const { id, runner } = await runningRun(world);
+  return () => runner.beat([running(id)]);
+}
+
 export const finishAs = (world: World, runId: string, status: 'succeeded' | 'failed' = 'succeeded') =>
   finishRun(
     world.ports,

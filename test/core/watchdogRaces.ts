@@ -8,7 +8,7 @@ import { repairLimit } from '../../core/watchdog/repairLimit.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import type { World } from '../support/world.ts';
 import type { Race } from './race.ts';
-import { interleaved, MINUTE, runningRun, SECOND, storeWith, vmRow } from './support.ts';
+import { ended, heardBeside, interleaved, MINUTE, runningRun, SECOND, storeWith, vmRow } from './support.ts';
 
 const watch = { owner: 'test', budgetMs: 60_000 };
 
@@ -45,10 +45,12 @@ export const WATCHDOG_RACES: readonly Race[] = [
     breaks: 'I6',
     held: async (world) => {
       const { vmId } = await runningRun(world);
+      const another = await heardBeside(world);
       await tick(world.ports, watch);
       const fleet = { ...world.ports.fleet, terminate: () => Promise.reject(new Error('throttled')) };
       for (let passed = 0; passed < 18; passed++) {
         world.now += 10 * SECOND;
+        await another();
         const { status } = await vmRow(world, vmId);
         if (status === 'draining') break;
         await tick({ ...world.ports, fleet }, watch);
@@ -56,6 +58,20 @@ export const WATCHDOG_RACES: readonly Race[] = [
       const vm = await vmRow(world, vmId);
       // It is looked at again when its drain is over, not an interval later.
       return vm.status === 'draining' && vm.checkAt === vm.deadlineAt;
+    },
+  },
+  {
+    without: ['order.isFirst'],
+    when: 'another watchdog asks for the end of the same VM first',
+    breaks: 'each recovery is told once',
+    held: async (world) => {
+      const { id, vmId, runner } = await runningRun(world);
+      await runner.beat([ended(id)]);
+      await tick(world.ports, watch);
+      world.now += 31 * SECOND;
+      const rival = () => tick(world.ports, watch);
+      await tick(interleaved(world, rival, keys.vm(vmId)), watch);
+      return world.measured.filter(({ name }) => name === 'Recoveries').length === 1;
     },
   },
   {

@@ -15,6 +15,7 @@ import { interleaved } from './support.ts';
 import { deliveries, deliveryRow, eventOf, HOUR, told, turn, webhook, webhookRow } from './webhooks/support.ts';
 
 const any = { kind: 'any' } as const;
+const at = (id: string) => ({ id, url: 'https://example.com/hook' });
 const answered = <T>(promise: Promise<T>) => tolerant(promise, (error) => error instanceof CandorError);
 
 /** A webhook, and one delivery to it that waits. */
@@ -28,7 +29,7 @@ async function waiting(world: World) {
 /** One whose endpoint has failed. */
 async function failing(world: World) {
   const { id } = await webhook(world);
-  await fareIll(world.ports, id);
+  await fareIll(world.ports, at(id));
   return id;
 }
 
@@ -105,8 +106,8 @@ export const WEBHOOK_RACES: readonly Race[] = [
       const id = await failing(world);
       world.now += 96 * HOUR;
       await fareIll(
-        interleaved(world, () => fareWell(world.ports, id), keys.webhook(id)),
-        id,
+        interleaved(world, () => fareWell(world.ports, at(id)), keys.webhook(id)),
+        at(id),
       );
       return (await getWebhook(world.ports, world.caller, id)).status === 'active';
     },
@@ -119,8 +120,8 @@ export const WEBHOOK_RACES: readonly Race[] = [
       const id = await failing(world);
       world.now += HOUR;
       await fareIll(
-        interleaved(world, () => fareWell(world.ports, id), keys.webhook(id)),
-        id,
+        interleaved(world, () => fareWell(world.ports, at(id)), keys.webhook(id)),
+        at(id),
       );
       return (await webhookRow(world, id)).failingSince === undefined;
     },

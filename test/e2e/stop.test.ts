@@ -1,5 +1,6 @@
 /** A clean stop gives live runs a verdict, or leaves them to the next start (design.md §9). */
 import fs from 'node:fs';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { enginesOf, expectOneEnd, kill, linesOf, Machine, open, until, witnessed } from './support.ts';
 
@@ -168,6 +169,25 @@ describe('candor dev, told to stop', { timeout: 120_000 }, () => {
     const ended = await machine.ended(run);
     expect(ended).toMatchObject({ status: 'failed', reason: 'exit_code', exitCode: 5, terminatedBy: 'self' });
     expect(ended).not.toHaveProperty('cancel');
+    expect(witnessed(orders)).toEqual(['start', 'end 5']);
+    expect(await machine.stdout(run)).toBe(linesOf(orders));
+    await machine.vmGone(await expectOneEnd(machine, run));
+  });
+
+  it('with --keep lets the next start sign with a new key: the work that goes on is known by the old one', async () => {
+    const { machine, dev, orders, run } = await machineAtWork(['--keep']);
+    const signingKey = () => {
+      const server = fs.readFileSync(path.join(machine.dataDir, 'server.json'), 'utf8');
+      return (JSON.parse(server) as { readonly signingKey: string }).signingKey;
+    };
+    const before = signingKey();
+    kill(dev.pid, 'SIGTERM');
+    expect(await dev.exited).toBe(0);
+    await machine.start({ args: ['--rotate-signing-key'] });
+    expect(signingKey()).not.toBe(before);
+    open(orders);
+    const ended = await machine.ended(run);
+    expect(ended).toMatchObject({ status: 'failed', exitCode: 5, terminatedBy: 'self', attempt: 1 });
     expect(witnessed(orders)).toEqual(['start', 'end 5']);
     expect(await machine.stdout(run)).toBe(linesOf(orders));
     await machine.vmGone(await expectOneEnd(machine, run));

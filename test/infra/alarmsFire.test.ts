@@ -4,6 +4,9 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { METRICS } from '../../core/metrics.ts';
+import { requestDrain } from '../../core/vms/drain.ts';
+import { MINUTE, running, runningRun, runRow } from '../core/support.ts';
+import { warmVm } from '../core/vms/support.ts';
 import type { MetricId } from '../support/cloudwatch/data.ts';
 import { type TestEngine, testEngine } from '../support/world.ts';
 import { awsCases, undocumented } from './alarms/awsCases.ts';
@@ -66,10 +69,19 @@ describe('no alarm', () => {
     const play = await playFor({});
     const { world } = play;
     const { id } = await world.schedule((await world.agent()).id, { cadence: { cron: '* * * * *', timezone: 'UTC' } });
+    const [atWork, drained] = [await runningRun(world), await runningRun(world)];
+    await requestDrain(world.ports, world.caller, drained.vmId, { kind: 'none' });
+    const warm = await warmVm(world, { warmFor: 'PT4H' });
+    world.now = Math.ceil(world.now / MINUTE) * MINUTE;
     for (let quarter = 0; quarter < 8; quarter++) {
       await play.audit();
-      await play.minutes(15, () => play.fires(id));
+      await play.minutes(15, async () => {
+        await play.fires(id);
+        for (const { runner, id: runId } of [atWork, drained]) await runner.beat([running(runId)]);
+        await warm.runner.beat();
+      });
     }
+    for (const runId of [atWork.id, drained.id]) expect((await runRow(world, runId)).status).toBe('running');
     const standing = definitions.alarms.filter(({ name }) => play.state(shortName(name)) === 'ALARM');
     expect(standing.map(({ name }) => name)).toEqual([]);
     for (const { name } of definitions.composites) expect(play.state(shortName(name))).toBe('OK');

@@ -54,6 +54,8 @@ describe('a configuration', () => {
       ],
       [{ limits: { leaseSeconds: 5 } }, /limits.heartbeatIdleSeconds: must be less than leaseSeconds/],
       [{ limits: { lease: 5 } }, /limits.lease: is no setting/],
+      [{ limits: { watchdogIntervalSeconds: 20 } }, /limits.watchdogIntervalSeconds: must be 60/],
+      [{ limits: { watchdogIntervalSeconds: 300 } }, /limits.watchdogIntervalSeconds: must be 60/],
       [{ limits: { pollEvents: true } }, /limits.pollEvents: is for one machine/],
       [{ limits: { sweepsGarbage: true } }, /limits.sweepsGarbage: is for one machine/],
       [{ limits: { maxRequestsPerMinute: 0.5 } }, /limits.maxRequestsPerMinute: must be a whole number, 0 or greater/],
@@ -69,7 +71,7 @@ describe('a configuration', () => {
       [{ alarms: { opsItems: { page: 5 } } }, /alarms.opsItems.page: give 1 \(critical\) to 4 \(low\)/],
       [{ alarms: { runbooksUrl: 'docs' } }, /alarms.runbooksUrl: give the address of the folder/],
       [{ alarms: { thresholds: { lateness: 1 } } }, /alarms.thresholds: does not know lateness/],
-      [{ alarms: { thresholds: { deadLetterAgeHours: 500 } } }, /deadLetterAgeHours: give hours, at most 300/],
+      [{ alarms: { thresholds: { deadLetterAgeHours: 169 } } }, /deadLetterAgeHours: give hours, at most 168/],
       [
         { alarms: { thresholds: { fireLatenessSeconds: 60 } } },
         /fireLatenessSeconds: must be more than limits.clockPrecisionSeconds \(60\)/,

@@ -30,6 +30,7 @@ describe('the API', () => {
     expect(shown.sort()).toEqual([
       ['$default', 'NONE', 'api'],
       ['ANY /iam/v1/{proxy+}', 'AWS_IAM', 'api'],
+      ['ANY /runner/v1/{proxy+}', 'NONE', 'api'],
       ['POST /runner/v1/register', 'AWS_IAM', 'register'],
     ]);
   });
@@ -44,15 +45,19 @@ describe('the API', () => {
     const { AccessLogSettings, DefaultRouteSettings } = control().one('AWS::ApiGatewayV2::Stage').Properties;
     expect(AccessLogSettings.Format).toContain('$context.requestId');
     expect(AccessLogSettings.Format).not.toMatch(/header|query|authorization/i);
-    expect(DefaultRouteSettings).toMatchObject({ ThrottlingRateLimit: 2000, ThrottlingBurstLimit: 2000 });
+    expect(DefaultRouteSettings).toMatchObject({ ThrottlingRateLimit: 1000, ThrottlingBurstLimit: 1000 });
   });
 
-  it('lets through as much as the configuration says', () => {
-    const { control: throttled } = variant({ throttle: { requestsPerSecond: 300, burst: 50 } });
-    expect(throttled.one('AWS::ApiGatewayV2::Stage').Properties.DefaultRouteSettings).toMatchObject({
-      ThrottlingRateLimit: 300,
-      ThrottlingBurstLimit: 50,
-    });
+  it('lets through as much as the configuration says, half of it from runners: no client uses up their share', () => {
+    const { control: throttled } = variant({ throttle: { requestsPerSecond: 300, burst: 51 } });
+    const { Properties, DependsOn } = throttled.one('AWS::ApiGatewayV2::Stage');
+    const half = { ThrottlingRateLimit: 150, ThrottlingBurstLimit: 26 };
+    expect(Properties.DefaultRouteSettings).toMatchObject(half);
+    expect(Properties.RouteSettings).toEqual({ 'ANY /runner/v1/{proxy+}': half });
+    const [route] = throttled
+      .ofType('AWS::ApiGatewayV2::Route')
+      .filter((each) => each.Properties.RouteKey === 'ANY /runner/v1/{proxy+}');
+    expect(DependsOn).toContain(route?.id);
   });
 
   it('has one address: with a name of its own the other is closed', () => {

@@ -141,7 +141,7 @@ describe('the saved queries', () => {
       const made = [...text.matchAll(/\bas (\w+)/g)].map((match) => match[1]);
       const words = [...text.matchAll(/@?\b[a-zA-Z]\w*(?:\.\w+)?/g)].map(([word]) => word.split('.')[0]);
       const grammar =
-        'filter stats sort limit fields by as and or like desc asc count count_distinct latest max pct bin ispresent in m'.split(
+        'filter stats sort limit fields by as and or like desc asc count count_distinct sum latest max pct bin ispresent in m'.split(
           ' ',
         );
       const known = new Set([...fields, ...own, ...made, ...grammar]);

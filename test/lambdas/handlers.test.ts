@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import type { Context } from 'aws-lambda';
 import type { LambdaEvent } from 'hono/aws-lambda';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { marshallItem } from '../../adapters/aws/marshall.ts';
 import { sealsWith } from '../../adapters/system/seals.ts';
 import { systemTime } from '../../adapters/system/time.ts';
@@ -255,6 +255,46 @@ describe('the stream handler', () => {
     });
   });
 
+  it('says which schedule missed an occurrence or began late, by the entries of its ledger', async () => {
+    const { handler } = await import('../../lambdas/events.ts');
+    const { log } = await import('../../lambdas/log.ts');
+    const said: unknown[] = [];
+    const warn = vi.spyOn(log, 'warn').mockImplementation((event, facts) => said.push([event, facts]));
+    const NOON = Date.UTC(2027, 2, 1, 12);
+    const entry = (
+      minute: number,
+      disposition: string,
+      lateSeconds: number,
+      more: Record<string, string | number> = {},
+    ) => {
+      const at = NOON + minute * 60_000;
+      const row = { ...keys.occurrence('sch_x', at), schemaVersion: 1, tenantId: 't', scheduleId: 'sch_x', at };
+      const item = { ...row, disposition, decidedAt: at + lateSeconds * 1000, ...more };
+      return { eventName: 'INSERT', dynamodb: { SequenceNumber: String(minute), NewImage: marshallItem(item) } };
+    };
+    await handler(
+      {
+        Records: [
+          entry(1, 'dispatched', 60),
+          entry(2, 'dispatched', 61.5),
+          entry(3, 'skipped', 300),
+          entry(4, 'missed', 4000, { through: NOON + 6 * 60_000, count: 3 }),
+          entry(5, 'dispatched', 90_000, { backfillId: 'b' }),
+        ],
+      },
+      context,
+    );
+    warn.mockRestore();
+    const whose = { tenantId: 't', scheduleId: 'sch_x' };
+    expect(said).toEqual([
+      ['fire.late', { ...whose, occurrence: '2027-03-01T12:02:00Z', lateSeconds: 61.5 }],
+      [
+        'occurrence.missed',
+        { ...whose, occurrence: '2027-03-01T12:04:00Z', count: 3, through: '2027-03-01T12:06:00Z' },
+      ],
+    ]);
+  });
+
   it('writes the feed up to the record that failed, and once where records come again', async () => {
     const { handler } = await import('../../lambdas/events.ts');
     const record = (sequence: number, schemaVersion = 1) => {
@@ -328,8 +368,21 @@ describe('the registration of an instance', () => {
       requestContext: userArn === undefined ? {} : { authorizer: { iam: { userArn } } },
       body: typeof body === 'string' ? body : JSON.stringify(body),
     };
-    const answer = (await handler(event as never, context)) as { statusCode: number; body: string };
-    return [answer.statusCode, (JSON.parse(answer.body) as { code?: string }).code];
+    const answer = await handler(event as never, context);
+    // API Gateway adds none of these by itself.
+    expect(answer.headers).toMatchObject({
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+      'x-frame-options': 'DENY',
+      'referrer-policy': 'no-referrer',
+      'strict-transport-security': 'max-age=63072000; includeSubDomains',
+      'x-request-id': context.awsRequestId,
+      'content-type': expect.stringMatching(
+        answer.statusCode === 200 ? /^application.json/ : /^application.problem.json/,
+      ),
+    });
+    return [answer.statusCode, (JSON.parse(answer.body ?? '') as { code?: string }).code];
   };
   const session = (instanceId: string) => `arn:aws:sts::123456789012:assumed-role/candor-vm/${instanceId}`;
 
@@ -348,5 +401,17 @@ describe('the registration of an instance', () => {
     expect(await call(session(instanceId), '{')).toEqual([400, 'malformed_json']);
     expect(await call(session(instanceId), { vmId })).toEqual([422, 'invalid_request']);
     expect(await call(session(instanceId), { ...body, vmId: `vm_${'0'.repeat(26)}` })).toEqual([503, 'try_again']);
+    expect(await call(session(instanceId), body)).toEqual([200, undefined]);
+    expect(await call(session(instanceId), { ...body, nonce: 'nonce-of-the-next-one' })).toEqual([200, undefined]);
+    expect(await call(session(instanceId), body)).toEqual([409, 'stale_generation']);
+  });
+
+  it('fails the function where the fault is ours, so that its alarm sees it', async () => {
+    const { CANDOR_VM_ROLE: role } = process.env;
+    delete process.env.CANDOR_VM_ROLE;
+    const body = { vmId: `vm_${'0'.repeat(26)}`, nonce: 'nonce-of-an-instance', runnerVersion: 'test' };
+    await expect(call(session('i-00000000000000000'), body)).rejects.toThrow('CANDOR_VM_ROLE is missing');
+    process.env.CANDOR_VM_ROLE = role;
+    expect(await call(session('i-00000000000000000'), body)).toEqual([503, 'try_again']);
   });
 });

@@ -130,6 +130,7 @@ export async function createHttpWorld(
     readonly requestId?: () => string;
     readonly features?: Features;
     readonly ids?: Ports['ids'];
+    readonly tokens?: Ports['tokens'];
     readonly config?: object;
     readonly rates?: (ports: Ports) => Rates;
   } = {},
@@ -142,6 +143,7 @@ export async function createHttpWorld(
   const ports: Ports = {
     ...fakes.ports,
     ...(options.ids !== undefined && { ids: options.ids }),
+    ...(options.tokens !== undefined && { tokens: options.tokens }),
     store: options.wrapStore?.(real) ?? real,
   };
   // A schedule fires for its creator: without a principal behind the id, every occurrence would be unauthorized.

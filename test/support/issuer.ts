@@ -27,6 +27,8 @@ export interface TokenOptions {
   /** Seconds from now. */
   readonly expiresIn?: number;
   readonly notBefore?: number;
+  /** Seconds from now. */
+  readonly issuedAt?: number;
   /** Signed with a key that is not published. */
   readonly foreignKey?: boolean;
 }
@@ -63,7 +65,7 @@ export async function startIssuer(audience = 'candor-tests'): Promise<Issuer> {
         .setProtectedHeader({ alg: ALGORITHM, kid: signer.kid })
         .setIssuer(options.issuer ?? url)
         .setAudience(options.audience ?? audience)
-        .setIssuedAt()
+        .setIssuedAt(seconds() + (options.issuedAt ?? 0))
         .setNotBefore(seconds() + (options.notBefore ?? 0))
         .setExpirationTime(seconds() + (options.expiresIn ?? 600))
         .sign(signer.privateKey);

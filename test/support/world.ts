@@ -146,7 +146,7 @@ function fakePorts(world: World, store: DynamoStore, config: CoreConfig): Ports 
     ids: {
       next: (prefix, nowMs) => timeOrderedId(prefix, nowMs, randomBytes(10)),
       writer: () => randomBytes(9).toString('base64url'),
-      secret: () => randomBytes(24).toString('base64url'),
+      secret: () => randomBytes(32).toString('base64url'),
     },
     clock: {
       put: async (spec) => {

@@ -44,12 +44,13 @@ const principalRoutes: readonly Route[] = [
   }),
   route({
     operation: 'createPrincipal',
-    summary: 'Make a service account.',
+    summary: 'Make a service account, or enter an AWS role or user.',
     description: 'People come by themselves, through the identity provider.',
     method: 'POST',
     path: '/v1/principals',
     access: 'principal',
     answers: answers.created(PrincipalBody),
+    problems: ['name_taken'],
     body: { schema: PrincipalCreate },
     handle: async ({ ports, caller, body }) => {
       const principal = await createPrincipal(ports, caller, body);
@@ -99,41 +100,47 @@ const keyRoutes: readonly Route[] = [
   route({
     operation: 'createKey',
     summary: 'Make a key of a service account.',
-    description: 'It is shown this once.',
+    description: 'It is shown this once. If-Match is about the principal, whose version this raises.',
     method: 'POST',
     path: `${ONE}/keys`,
     access: 'principal',
+    ifMatch: 'honoured',
     answers: answers.secret(NewKeyBody),
     problems: ['illegal_transition'],
     body: { schema: KeyCreate },
-    handle: async ({ ports, caller, param, body }) =>
-      json(await createKey(ports, caller, param('principalId'), body), 201),
+    handle: async ({ ports, caller, request, param, body }) =>
+      json(await createKey(ports, caller, param('principalId'), body, readIfMatch(request)), 201),
     repeat: { secret: LOST_KEY },
   }),
   route({
     operation: 'rotateKey',
     summary: 'Make a key that takes the place of another one.',
-    description: 'Both work for the overlap.',
+    description: 'Both work for the overlap. If-Match is about the principal, whose version this raises.',
     method: 'POST',
     path: `${KEY}/rotate`,
     access: 'principal',
+    ifMatch: 'honoured',
     answers: answers.secret(NewKeyBody),
     problems: ['illegal_transition'],
     body: { schema: KeyRotate, optional: true },
-    handle: async ({ ports, caller, param, body }) =>
-      json(await rotateKey(ports, caller, param('principalId'), param('keyId'), body), 201),
+    handle: async ({ ports, caller, request, param, body }) => {
+      const of = { principalId: param('principalId'), keyId: param('keyId') };
+      return json(await rotateKey(ports, caller, of, body, readIfMatch(request)), 201);
+    },
     repeat: { secret: LOST_KEY },
   }),
   route({
     operation: 'revokeKey',
     summary: 'Refuse a key from now on.',
-    description: 'Repeating it is harmless.',
+    description: 'Repeating it is harmless. If-Match is about the principal, whose version this raises.',
     method: 'DELETE',
     path: KEY,
     access: 'principal',
+    ifMatch: 'honoured',
     answers: answers.none('It is revoked.'),
-    handle: async ({ ports, caller, param }) => {
-      await revokeKey(ports, caller, param('principalId'), param('keyId'));
+    handle: async ({ ports, caller, request, param }) => {
+      const of = { principalId: param('principalId'), keyId: param('keyId') };
+      await revokeKey(ports, caller, of, readIfMatch(request));
       return noContent();
     },
   }),

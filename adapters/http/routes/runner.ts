@@ -30,7 +30,7 @@ export const runnerRoutes: readonly Route[] = [
     path: '/runner/v1/register',
     access: 'registration',
     answers: answers.json('The number of the registration, and its token.', RegisterResponse),
-    problems: ['illegal_transition'],
+    problems: ['illegal_transition', 'stale_generation'],
     body: { schema: RegisterRequest },
     handle: async ({ ports, caller, body }) => json(await registerRunner(ports, caller, body)),
     repeat: 'harmless',

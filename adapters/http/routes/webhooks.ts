@@ -106,10 +106,11 @@ const ofWebhooks: readonly Route[] = [
     method: 'POST',
     path: `${ONE}/rotate-secret`,
     access: 'principal',
+    ifMatch: 'honoured',
     answers: answers.changed(NewSecretBody),
     body: { schema: SecretRotate, optional: true },
-    handle: async ({ ports, caller, param, body }) =>
-      changed(await rotateSecret(ports, caller, param('webhookId'), body)),
+    handle: async ({ ports, caller, request, param, body }) =>
+      changed(await rotateSecret(ports, caller, param('webhookId'), body, readIfMatch(request))),
     repeat: { secret: LOST_SECRET },
   }),
   route({

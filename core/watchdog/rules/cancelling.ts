@@ -4,12 +4,13 @@ import type { CancelRecord, RunRow } from '../../runs/model.ts';
 import { commit } from '../../table/commit.ts';
 import * as keys from '../../table/itemKeys.ts';
 import { asRow } from '../../table/rows.ts';
-import { changeVm, vmProof, withCommand } from '../../vms/change.ts';
+import { changeVm, leaseEnd, vmProof, withCommand } from '../../vms/change.ts';
 import { giveUp } from '../../vms/drain.ts';
+import { isSpared } from '../../vms/heard.ts';
 import type { VmRow } from '../../vms/model.ts';
 import { loseRun, terminateVm } from '../../vms/release.ts';
-import { moveCheck } from '../checks.ts';
-import { type Action, isHolding, type RuleContext, rule } from '../rule.ts';
+import { isFirstOrder, moveCheck } from '../checks.ts';
+import { type Action, isHolding, type RuleContext, rule, type View } from '../rule.ts';
 
 interface Asked {
   readonly vmId: string;
@@ -34,7 +35,10 @@ export const cancellingRule = rule<RunRow, VmRow | undefined, Decision>({
       return cancel.acknowledgedAt === undefined
         ? { do: 'tell_again', escalateAt, vmId, cancel }
         : { do: 'look_again', at: escalateAt };
-    return isHolding(view) ? { do: 'hold' } : { do: 'escalate', vmId, cancel };
+    if (isHolding(view)) return { do: 'hold' };
+    return vm !== undefined && sparesOthers(vm, run, view)
+      ? { do: 'look_again', at: view.now + view.config.leaseSeconds * 1000 }
+      : { do: 'escalate', vmId, cancel };
   },
   act: async (context, run, decision) => {
     const { ports, now } = context;
@@ -50,6 +54,10 @@ export const cancellingRule = rule<RunRow, VmRow | undefined, Decision>({
   },
 });
 
+/** Its lease has run out; but as nobody is heard, that says nothing of the other work on it (I9). */
+const sparesOthers = (vm: VmRow, { id }: RunRow, view: View): boolean =>
+  view.now > leaseEnd(vm, view.config) && vm.slots.some((slot) => slot.runId !== id) && isSpared(vm, view);
+
 async function escalate({ ports, now, config }: RuleContext, run: RunRow, { vmId }: Asked): Promise<readonly Action[]> {
   const given = await giveUp(ports, vmId, run.id);
   await moveCheck(ports, run, now + config.cancelResendSeconds * 1000);
@@ -58,6 +66,7 @@ async function escalate({ ports, now, config }: RuleContext, run: RunRow, { vmId
   if (given.kind === 'draining') return given.now ? escalated(`drains ${vmId}, which carries other work`) : [];
   if (given.kind === 'gone') return [];
   await terminateVm(ports, given.vm);
+  if (!(await isFirstOrder(ports, given.vm, now))) return [];
   return escalated(`terminated ${vmId}`);
 }
 

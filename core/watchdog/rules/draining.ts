@@ -3,7 +3,7 @@
 import { leaseEnd } from '../../vms/change.ts';
 import type { VmRow } from '../../vms/model.ts';
 import { observeVm, terminateVm } from '../../vms/release.ts';
-import { moveCheck } from '../checks.ts';
+import { isFirstOrder, moveCheck } from '../checks.ts';
 import { leakedSlots, repairVm } from '../repairVm.ts';
 import { type Action, isHolding, type RuleContext, rule } from '../rule.ts';
 import { markSilent } from './ready.ts';
@@ -23,7 +23,8 @@ export const drainingRule = rule<VmRow, readonly string[], Decision>({
     decision.do === 'free_slots' ? repairVm(context, vm, decision.runIds) : lookForItsEnd(context, vm),
 });
 
-const isAtWork = (vm: VmRow): boolean => vm.slots.length > 0 && vm.drain !== undefined;
+/** Drained by order, with work on it. */
+export const isAtWork = (vm: VmRow): boolean => vm.slots.length > 0 && vm.drain !== undefined;
 
 async function lookForItsEnd(context: RuleContext, vm: VmRow): Promise<readonly Action[]> {
   const { ports, now, config } = context;
@@ -46,6 +47,7 @@ async function lookForItsEnd(context: RuleContext, vm: VmRow): Promise<readonly 
   }
   await terminateVm(ports, vm);
   await moveCheck(ports, vm, now + config.drainSeconds * 1000);
+  if (!(await isFirstOrder(ports, vm, now))) return [];
   const because = `it drains since ${new Date(vm.drainingSince ?? now).toISOString()}, and: ${observation.detail}`;
   return [{ rule: 'vm_lingering', subject: vm.id, did: 'terminated it: it had not stopped by itself', because }];
 }

@@ -1,6 +1,7 @@
 /** A VM that is `ready`: its lease is judged by evidence, and it carries what runs say that it carries. */
-import type { InstanceObservation } from '../../ports.ts';
+import type { InstanceObservation, Ports } from '../../ports.ts';
 import { evidence } from '../../runs/change.ts';
+import type { RunRow } from '../../runs/model.ts';
 import { commit } from '../../table/commit.ts';
 import * as keys from '../../table/itemKeys.ts';
 import { guard } from '../../table/model.ts';
@@ -12,10 +13,13 @@ import { observeVm, releaseVm } from '../../vms/release.ts';
 import { moveCheck } from '../checks.ts';
 import { leakedSlots, repairVm } from '../repairVm.ts';
 import { type Action, isHolding, type RuleContext, rule } from '../rule.ts';
+import { isNeeded } from './unregistered.ts';
 
 interface Evidence {
   /** Runs whose slots it holds for nothing. */
   readonly leaked: readonly string[];
+  /** The run that it was launched for waits for it still: it has just registered, and is about to get it. */
+  readonly awaited: boolean;
   /** Asked for where its lease has run out. */
   readonly instance?: InstanceObservation;
 }
@@ -29,17 +33,19 @@ export const readyRule = rule<VmRow, Evidence, Decision>({
   evidence: async (context, vm) => {
     const { ports, now } = context;
     const leaked = await leakedSlots(ports, vm);
-    if (now <= leaseEnd(vm, context.config) || isHolding(context)) return { leaked };
-    return { leaked, instance: await ports.fleet.observe(vm.id, vm.instanceId, vm.intent.openedAt) };
+    const found = { leaked, awaited: await isAwaited(ports, vm) };
+    if (now <= leaseEnd(vm, context.config) || isHolding(context)) return found;
+    return { ...found, instance: await ports.fleet.observe(vm.id, vm.instanceId, vm.intent.openedAt) };
   },
-  decide: (vm, { leaked, instance }, view) => {
+  decide: (vm, { leaked, awaited, instance }, view) => {
     if (leaked.length > 0) return { do: 'free_slots', runIds: leaked };
     const end = leaseEnd(vm, view.config);
     if (view.now > end) {
       if (instance === undefined) return { do: 'hold' };
       return { do: instance.status === 'terminated' ? 'record_end' : 'mark_silent', because: instance.detail };
     }
-    if (vm.slots.length > 0) return { do: 'look_again', at: end };
+    // Where its registration was cut short before that, the runner registers again; and if it does not, its lease tells.
+    if (vm.slots.length > 0 || awaited) return { do: 'look_again', at: end };
     const keptUntil = vm.idleSince === undefined ? undefined : vm.deadlineAt;
     return keptUntil !== undefined && view.now < keptUntil
       ? { do: 'hand_over', until: Math.min(keptUntil, end) }
@@ -69,8 +75,14 @@ export const readyRule = rule<VmRow, Evidence, Decision>({
   },
 });
 
+/** Only one that has carried no run yet; the run is read after the VM, so a dispatch in between is seen. */
+async function isAwaited(ports: Pick<Ports, 'store'>, vm: VmRow): Promise<boolean> {
+  if (vm.slots.length > 0 || vm.idleSince !== undefined) return false;
+  return isNeeded(vm, asRow<RunRow>(await ports.store.get(keys.run(vm.purpose.runId))));
+}
+
 /** It is looked at once more: only what is seen twice is gone. */
-async function recordEnd({ ports }: RuleContext, vm: VmRow, because: string): Promise<readonly Action[]> {
+export async function recordEnd({ ports }: RuleContext, vm: VmRow, because: string): Promise<readonly Action[]> {
   const again = await observeVm(ports, vm.id);
   if (again !== undefined && again.status !== 'terminated') return [];
   return [{ rule: 'vm_dead', subject: vm.id, did: 'recorded its observed end and that of its runs', because }];

@@ -52,6 +52,8 @@ export interface StraysLook {
   readonly actions: readonly Action[];
   /** How many are nobody's, after this look. */
   readonly strays: number;
+  /** Those that could not be looked at. */
+  readonly unread: number;
   /** There was more than one look may read, or no time left: what was marked before stands. */
   readonly complete: boolean;
 }
@@ -63,23 +65,25 @@ export async function lookAtInstances(context: RuleContext, until: number): Prom
   const met = new Set<string>();
   const actions: Action[] = [];
   let strays = 0;
+  let unread = 0;
   let after: string | undefined;
   for (let page = 0; page < PAGES_MAX; page++) {
-    if (ports.time.now() > until) return { actions, strays, complete: false };
+    if (ports.time.now() > until) return { actions, strays, unread, complete: false };
     const listed = await ports.fleet.list(after);
     for (let start = 0; start < listed.items.length; start += BATCH) {
       const judged = await judge(context, listed.items.slice(start, start + BATCH), marks);
       actions.push(...judged.actions);
       strays += judged.strays;
+      unread += judged.unread;
     }
     for (const { instanceId, status } of listed.items) if (status !== 'terminated') met.add(instanceId);
     after = listed.next;
     if (after === undefined) {
       await forgetGone(ports, marks, met);
-      return { actions, strays, complete: true };
+      return { actions, strays, unread, complete: true };
     }
   }
-  return { actions, strays, complete: false };
+  return { actions, strays, unread, complete: false };
 }
 
 type Marks = ReadonlyMap<string, StrayRow>;
@@ -90,8 +94,8 @@ async function readMarks(ports: Pick<Ports, 'store'>): Promise<Map<string, Stray
   do {
     const page = await ports.store.query({ pk: STRAY_INSTANCES, limit: 500, ...(after !== undefined && { after }) });
     for (const item of page.items) {
-      const row = asRow<StrayRow>(item);
-      if (row !== undefined) found.set(item.sk, row);
+      // Of one that a newer Candor wrote only the time is needed, which has not changed its meaning.
+      found.set(item.sk, item as unknown as StrayRow);
     }
     after = page.next;
   } while (after !== undefined);
@@ -99,41 +103,49 @@ async function readMarks(ports: Pick<Ports, 'store'>): Promise<Map<string, Stray
 }
 
 async function judge(context: RuleContext, instances: readonly ListedInstance[], marks: Marks) {
-  const { ports, now } = context;
+  const { ports } = context;
   const actions: Action[] = [];
   let strays = 0;
+  let unread = 0;
   // The rows are read after the list: a launch writes its intent before there can be an instance.
   const named = [...new Set(instances.map(({ vmId }) => vmId).filter((vmId) => vmId !== ''))];
   const items = named.length === 0 ? [] : await ports.store.getMany(named.map((vmId) => keys.vm(vmId)));
-  const rows = new Map(named.map((vmId, index) => [vmId, asRow<VmRow>(items[index])]));
+  const rows = new Map(named.map((vmId, index) => [vmId, items[index]]));
   for (const instance of instances) {
-    const { instanceId, vmId, tenantId } = instance;
-    const mark = marks.get(instanceId);
+    const mark = marks.get(instance.instanceId);
     if (instance.status === 'terminated') continue;
-    const why = whyStray(instance, rows.get(vmId));
-    if (why !== undefined) strays++;
-    const decision = decideStray(why, mark, context);
-    const key = keys.strayInstance(instanceId);
-    if (decision.do === 'mark') {
-      const row: StrayRow = {
-        ...key,
-        schemaVersion: SCHEMA_VERSION,
-        tenantId,
-        vmId,
-        firstSeenAt: now,
-        because: decision.because,
-      };
-      await ports.store.transact([{ kind: 'put', item: asItem(row) }]);
-      ports.log.warn('fleet.stray_marked', { instanceId, vmId, because: decision.because });
-    }
-    if (decision.do === 'forget') await ports.store.transact([{ kind: 'delete', key, guards: [] }]);
-    if (decision.do === 'end') {
-      await ports.fleet.terminateInstance(instance);
-      const because = `${decision.because}; ${instance.detail}`;
-      actions.push({ rule: 'instance_stray', subject: instanceId, did: 'terminated it', because });
+    try {
+      // A row that cannot be read may account for it: so it is nobody's word that it is a stray.
+      const why = whyStray(instance, asRow<VmRow>(rows.get(instance.vmId)));
+      if (why !== undefined) strays++;
+      actions.push(...(await settle(context, instance, decideStray(why, mark, context))));
+    } catch (error) {
+      unread++;
+      const { instanceId, vmId } = instance;
+      ports.log.error('fleet.instance_failed', { instanceId, vmId, error: String(error) });
     }
   }
-  return { actions, strays };
+  return { actions, strays, unread };
+}
+
+async function settle(
+  { ports, now }: RuleContext,
+  instance: ListedInstance,
+  decision: StrayDecision,
+): Promise<readonly Action[]> {
+  const { instanceId, vmId, tenantId } = instance;
+  const key = keys.strayInstance(instanceId);
+  if (decision.do === 'mark') {
+    const base = { ...key, schemaVersion: SCHEMA_VERSION, tenantId };
+    const row: StrayRow = { ...base, vmId, firstSeenAt: now, because: decision.because };
+    await ports.store.transact([{ kind: 'put', item: asItem(row) }]);
+    ports.log.warn('fleet.stray_marked', { instanceId, vmId, because: decision.because });
+  }
+  if (decision.do === 'forget') await ports.store.transact([{ kind: 'delete', key, guards: [] }]);
+  if (decision.do !== 'end') return [];
+  await ports.fleet.terminateInstance(instance);
+  const because = `${decision.because}; ${instance.detail}`;
+  return [{ rule: 'instance_stray', subject: instanceId, did: 'terminated it', because }];
 }
 
 /** Marks of instances that no complete list shows any more: they are gone, which is what was wanted. */

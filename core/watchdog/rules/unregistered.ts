@@ -52,7 +52,7 @@ export const unregisteredRule = rule<VmRow, Evidence, Decision>({
 });
 
 /** A VM that was free may have taken the run meanwhile. */
-const isNeeded = (vm: VmRow, run: RunRow | undefined): run is RunRow =>
+export const isNeeded = (vm: VmRow, run: RunRow | undefined): run is RunRow =>
   run !== undefined &&
   !isTerminal(run.status) &&
   run.attempt === vm.purpose.attempt &&

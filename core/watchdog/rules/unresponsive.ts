@@ -1,21 +1,46 @@
-/** A VM that is `unresponsive`: silent, while the fleet says that it runs. At its second deadline it is given up. */
+/**
+ * A VM that is `unresponsive`: silent, while the fleet says that it runs. At its second deadline it is given up; but where no
+ * VM at all is heard, its silence proves nothing, and only its end is looked for.
+ */
+import type { InstanceObservation } from '../../ports.ts';
 import { evidence } from '../../runs/change.ts';
 import { commit } from '../../table/commit.ts';
 import * as keys from '../../table/itemKeys.ts';
 import { asRow } from '../../table/rows.ts';
 import { changeVm, vmProof } from '../../vms/change.ts';
+import { isSpared } from '../../vms/heard.ts';
 import type { VmRow } from '../../vms/model.ts';
 import { terminateVm } from '../../vms/release.ts';
-import { isHolding, noEvidence, type RuleContext, rule } from '../rule.ts';
-import { isoOf } from './ready.ts';
+import { moveCheck } from '../checks.ts';
+import { isHolding, type RuleContext, rule, type View } from '../rule.ts';
+import { isoOf, recordEnd } from './ready.ts';
 
-export const unresponsiveRule = rule<VmRow, undefined, { readonly do: 'give_up' }>({
-  evidence: noEvidence,
-  decide: (vm, _none, view) => {
-    if (vm.deadlineAt !== undefined && view.now < vm.deadlineAt) return { do: 'look_again', at: vm.deadlineAt };
-    return isHolding(view) ? { do: 'hold' } : { do: 'give_up' };
+type Decision =
+  | { readonly do: 'give_up' | 'spare' }
+  /** It is seen to be gone. */
+  | { readonly do: 'record_end'; readonly because: string };
+
+const isDue = (vm: VmRow, { now }: View): boolean => vm.deadlineAt === undefined || now >= vm.deadlineAt;
+
+export const unresponsiveRule = rule<VmRow, InstanceObservation | undefined, Decision>({
+  evidence: async (context, vm) =>
+    isDue(vm, context) && !isHolding(context) && isSpared(vm, context)
+      ? context.ports.fleet.observe(vm.id, vm.instanceId, vm.intent.openedAt)
+      : undefined,
+  decide: (vm, instance, view) => {
+    if (!isDue(vm, view)) return { do: 'look_again', at: vm.deadlineAt ?? view.now };
+    if (isHolding(view)) return { do: 'hold' };
+    if (!isSpared(vm, view)) return { do: 'give_up' };
+    return instance?.status === 'terminated' ? { do: 'record_end', because: instance.detail } : { do: 'spare' };
   },
-  act: async (context, vm) => {
+  act: async (context, vm, decision) => {
+    if (decision.do === 'record_end') return recordEnd(context, vm, decision.because);
+    if (decision.do === 'spare') {
+      const { ports, now, config, heard } = context;
+      ports.log.warn('watchdog.silent_fleet', { vmId: vm.id, heardAt: isoOf(heard?.at) });
+      await moveCheck(ports, vm, now + config.leaseSeconds * 1000);
+      return [];
+    }
     const because = `no heartbeat since ${isoOf(vm.lastHeartbeatAt)}`;
     if (!(await condemn(context, vm))) return [];
     await terminateVm(context.ports, vm);

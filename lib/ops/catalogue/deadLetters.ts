@@ -32,13 +32,14 @@ const old = (queue: Queue, hours: number): AlarmSpec => ({
   severity: 'ticket',
   impact: `Nobody has seen to the dead letters of ${queue} for days: after fourteen days they are deleted unread.`,
   firstCommand: `candor dlq peek ${queue} --installation {id}`,
-  measure: { from: 'queue', queue, metric: 'ApproximateAgeOfOldestMessage', statistic: 'Maximum' },
-  periodSeconds: 300,
+  // Not the oldest one's age: SQS leaves out of it what was received three times, and whoever peeks receives.
+  measure: { from: 'queue', queue, metric: 'ApproximateNumberOfMessagesVisible', statistic: 'Maximum' },
+  periodSeconds: 3600,
   breaches: 'at_least',
-  threshold: hours * 3600,
-  points: { breaching: 1, of: 1 },
+  threshold: 1,
+  points: { breaching: hours, of: hours },
   missing: 'notBreaching',
-  clears: 'the oldest message is younger than that, or the queue is empty',
+  clears: 'the queue has been empty for an hour',
 });
 
 export const deadLetterAlarms = ({ deadLetterAgeHours }: AlarmThresholds): readonly AlarmSpec[] =>

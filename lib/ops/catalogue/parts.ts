@@ -46,6 +46,19 @@ const watchdogAlarms: readonly AlarmSpec[] = [
     clears: 'a tick has looked at all that was due',
   },
   {
+    name: 'watchdog-holding',
+    severity: 'ticket',
+    impact: 'The watchdog has given no verdict for a quarter of an hour: dead VMs and stuck runs stay as they are.',
+    firstCommand: 'candor doctor',
+    measure: { from: 'candor', metric: 'WatchdogHolding', statistic: 'Minimum' },
+    periodSeconds: 300,
+    breaches: 'at_least',
+    threshold: 1,
+    points: { breaching: 3, of: 3 },
+    missing: 'notBreaching',
+    clears: 'a tick has come in time after the one before it',
+  },
+  {
     name: 'watchdog-poison',
     severity: 'ticket',
     impact: 'Items cannot be looked at by the watchdog: whatever they stand for does not recover by itself.',
@@ -87,7 +100,7 @@ const auditAlarms = (thresholds: AlarmThresholds): readonly AlarmSpec[] => [
     threshold: 1,
     points: { breaching: 1, of: 1 },
     missing: 'ignore',
-    clears: 'an audit finds none; it looks back three hours',
+    clears: 'an audit finds none; it looks back three hours, or to where the one before it began',
   },
   {
     name: 'audit-double',
@@ -100,23 +113,26 @@ const auditAlarms = (thresholds: AlarmThresholds): readonly AlarmSpec[] => [
     threshold: 1,
     points: { breaching: 1, of: 1 },
     missing: 'ignore',
-    clears: 'an audit finds none; it looks back three hours',
+    clears: 'an audit finds none; it looks back three hours, or to where the one before it began',
   },
   {
     name: 'audit-not-clean',
     severity: 'ticket',
     impact:
-      'Runs, VMs, executions, clocks or places do not fit together, and the watchdog has not repaired it before the audit came.',
-    firstCommand: 'candor audit',
+      'Runs, VMs, executions, clocks or places do not fit together, or could not be read, and the watchdog has not repaired it before the audit came.',
+    // Not "candor audit": a clock or an instance without a row is no tenant's, and no tenant's report shows it.
+    firstCommand:
+      'aws logs tail /aws/lambda/{id}-audit --since 2h --filter-pattern \'{ $.message = "audit.found" || $.message = "audit.item_failed" }\'',
     measure: {
       from: 'formula',
-      formula: 'orphans + leaks + drifted',
-      label: 'orphans, leaks and drifted clocks',
-      // One audit writes all three.
+      formula: 'orphans + leaks + drifted + unread',
+      label: 'orphans, leaks, drifted clocks and what could not be read',
+      // One audit writes all four.
       metrics: {
         orphans: { from: 'candor', metric: 'AuditOrphans', statistic: 'Maximum' },
         leaks: { from: 'candor', metric: 'AuditLeaks', statistic: 'Maximum' },
         drifted: { from: 'candor', metric: 'AuditDrifted', statistic: 'Maximum' },
+        unread: { from: 'candor', metric: 'AuditUnread', statistic: 'Maximum' },
       },
     },
     periodSeconds: 300,

@@ -24,7 +24,7 @@ export const scheduleAlarms = (thresholds: AlarmThresholds): readonly AlarmSpec[
     impact:
       'Occurrences have passed their catch-up window: their runs were promised and will not happen by themselves.',
     firstCommand:
-      'aws logs tail /aws/lambda/{id}-watchdog --since 1h --filter-pattern \'{ $.rule = "occurrence_overdue" }\'',
+      'aws logs tail /aws/lambda/{id}-events --since 1h --filter-pattern \'{ $.message = "occurrence.missed" }\'',
     measure: { from: 'candor', metric: 'OccurrencesMissed', statistic: 'Sum' },
     periodSeconds: 300,
     breaches: 'at_least',
@@ -37,7 +37,7 @@ export const scheduleAlarms = (thresholds: AlarmThresholds): readonly AlarmSpec[
     name: 'fires-late',
     severity: 'page',
     impact: 'Scheduled runs begin late: one in a hundred by more than was promised, or one of few.',
-    firstCommand: "aws logs tail /aws/lambda/{id}-fire --since 30m --filter-pattern '{ $.FireLatenessSeconds > 60 }'",
+    firstCommand: 'aws logs tail /aws/lambda/{id}-events --since 30m --filter-pattern \'{ $.message = "fire.late" }\'',
     measure: { from: 'candor', metric: 'FireLatenessSeconds', statistic: 'p99' },
     periodSeconds: 300,
     breaches: 'at_least',
@@ -64,14 +64,15 @@ export const scheduleAlarms = (thresholds: AlarmThresholds): readonly AlarmSpec[
   {
     name: 'clock-dropped',
     severity: 'ticket',
-    impact: 'EventBridge Scheduler gave up calling fire and kept no message of it; the watchdog decides what was due.',
+    impact:
+      'EventBridge Scheduler gave up calling fire and could keep no message of it; the watchdog decides what was due.',
     firstCommand: 'aws scheduler get-schedule-group --name {id}',
-    measure: { from: 'scheduler', metric: 'InvocationDroppedCount', statistic: 'Sum' },
+    measure: { from: 'scheduler', metric: 'InvocationsFailedToBeSentToDeadLetterCount', statistic: 'Sum' },
     periodSeconds: 300,
     breaches: 'at_least',
     threshold: 1,
     points: { breaching: 1, of: 1 },
     missing: 'notBreaching',
-    clears: 'five minutes without a dropped call',
+    clears: 'five minutes without a call that was lost',
   },
 ];

@@ -12,7 +12,7 @@ const VM: TokenClaims = { kind: 'vm', tenantId: 't1', vmId: 'vm_1', generation: 
 /** Secrets Manager with these secrets, by the name or ARN that is asked for. */
 function fakeSecretsManager(secrets: Record<string, string>) {
   const asked: string[] = [];
-  const fault: { error?: Error } = {};
+  const fault: { error?: Error | undefined } = {};
   const client = {
     send: async (command: unknown) => {
       if (!(command instanceof GetSecretValueCommand)) throw new TypeError('only reads');
@@ -34,7 +34,9 @@ const keySet = (...letters: string[]) =>
 function setUp(text: string) {
   const manager = fakeSecretsManager({ arn: text });
   const time = { at: NOW, now: () => time.at };
-  return { manager, time, tokens: new SecretTokens({ client: manager.client, arn: 'arn', time }) };
+  const logged: string[] = [];
+  const log = { warn: (event: string) => void logged.push(event) };
+  return { manager, time, logged, tokens: new SecretTokens({ client: manager.client, arn: 'arn', time, log }) };
 }
 
 tokensContract('the tokens of an AWS installation', () => ({
@@ -68,6 +70,29 @@ describe('signing keys', () => {
     time.at += 60_000;
     expect(await tokens.verify(old, NOW)).toBeUndefined();
     expect(await tokens.verify(young, NOW)).toEqual(VM);
+  });
+
+  it('outlast an hour in which they cannot be read, and no more; they are asked for every few seconds, not by everybody', async () => {
+    const { manager, time, logged, tokens } = setUp(keySet('a'));
+    const token = await tokens.sign(VM, NOW + 7_200_000);
+    const foreign = await setUp(keySet('z')).tokens.sign(VM, NOW + 7_200_000);
+    manager.fault.error = new Error('InternalServiceError');
+    time.at += 60_000;
+    for (let count = 0; count < 10; count++) {
+      expect(await tokens.verify(token, time.at)).toEqual(VM);
+      // Whether it is a new key nobody can say: that is no refusal.
+      await expect(tokens.verify(foreign, time.at)).rejects.toThrow('InternalServiceError');
+    }
+    expect(manager.asked).toHaveLength(2);
+    expect(logged).toEqual(['secret.unreadable']);
+    time.at = NOW + 3_600_000 - 1;
+    expect(await tokens.verify(await tokens.sign(VM, NOW + 7_200_000), time.at)).toEqual(VM);
+    time.at++;
+    await expect(tokens.verify(token, time.at)).rejects.toThrow('InternalServiceError');
+    manager.fault.error = undefined;
+    time.at += 5000;
+    expect(await tokens.verify(token, time.at)).toEqual(VM);
+    expect(await tokens.verify(foreign, time.at)).toBeUndefined();
   });
 
   it('are not asked for by everybody who invents a name of a key', async () => {

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createApp, ROUTES } from '../../../adapters/http/app.ts';
-import { isChange } from '../../../core/auditLog/record.ts';
+import { isChange, recorded } from '../../../core/auditLog/record.ts';
 import { StoreUnavailable } from '../../../core/errors.ts';
 import type { Store } from '../../../core/ports.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
+import type { Write } from '../../../core/table/model.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
 import {
   ADMIN_TOKEN,
@@ -60,6 +62,47 @@ describe('the log of changes', () => {
     });
     expect(created).toMatchObject({ operation: 'createAgent', changes: [{ id: agent.id, after: 1 }] });
     expect(created?.changes[0]).not.toHaveProperty('before');
+  });
+
+  it('says which key was made, replaced or revoked, and finds it; which role was given, and nothing of one that was not', async () => {
+    const agent = await makeAgent(world);
+    const sent = async (method: string, path: string, body?: object) => {
+      world.now.ms += 1000;
+      return (await world.send(method, `/v1/principals${path}`, { ...(method === 'PATCH' && any), body })).body;
+    };
+    const { id } = await sent('POST', '', { name: 'ci', agents: { [agent.id]: 'viewer' } });
+    const first = await sent('POST', `/${id}/keys`, { name: 'k' });
+    const second = await sent('POST', `/${id}/keys/${first.id}/rotate`);
+    await sent('DELETE', `/${id}/keys/${second.id}`);
+    await sent('PATCH', `/${id}`, { role: 'operator', agents: {} });
+    await sent('PATCH', `/${id}`, { name: 'builds' });
+    await sent('PATCH', `/${id}`, { role: null, status: 'revoked' });
+    const changes = async (resource: string) =>
+      (await entries(`?resource=${resource}`)).map(({ changes: [change] }) => change).reverse();
+    expect(await changes(first.id)).toMatchObject([{ id, type: 'key.created', keyId: first.id }]);
+    expect(await changes(second.id)).toMatchObject([
+      { id, type: 'key.rotated', keyId: second.id },
+      { id, type: 'key.revoked', keyId: second.id },
+    ]);
+    const [made, , , , promoted, renamed, revoked] = await changes(id);
+    const changed = { id, type: 'principal.changed' };
+    expect(made).toEqual({ id, type: 'principal.created', after: 1, agents: { [agent.id]: 'viewer' } });
+    expect(promoted).toEqual({ ...changed, before: 4, after: 5, role: 'operator', agents: {} });
+    expect(renamed).toEqual({ ...changed, before: 5, after: 6 });
+    expect(revoked).toEqual({ ...changed, before: 6, after: 7, role: null, status: 'revoked' });
+    const event = await world.ports.store.get(keys.principalEvent(id, 6));
+    expect(event?.detail).toEqual({ by: 'usr_a', name: 'builds' });
+  });
+
+  it('has no entry of a pause that changes nothing, where a clock that had failed is put meanwhile', async () => {
+    const agent = await makeAgent(world);
+    const schedule = await makeSchedule(world, agent.id);
+    const pause = () => world.send('POST', `/v1/schedules/${schedule.id}/pause`);
+    await pause();
+    const set = { clock: { status: 'pending', specVersion: 1 } };
+    await world.ports.store.transact([{ kind: 'update', key: keys.schedule(schedule.id), set, guards: [] }]);
+    expect((await pause()).body.clock.status).toBe('synced');
+    expect(await entries('?operation=pauseSchedule')).toHaveLength(1);
   });
 
   it('has one entry of every operation that changes something', async () => {
@@ -233,6 +276,22 @@ describe('the log of changes, where the table does not answer', () => {
     expect(answer.status).toBe(503);
     expect(await entries()).toEqual([]);
     expect((await world.send('GET', '/v1/agents')).body.items).toEqual([]);
+  });
+
+  it('makes no change that is too large to be told of', async () => {
+    const caller = { kind: 'principal', tenantId: 'tenant_a', principalId: 'usr_a' } as const;
+    const request = { requestId: 'large', operation: 'updateAgent', caller, from: {} } as const;
+    const writes = (count: number) =>
+      Array.from({ length: count }, (_, index): Write => {
+        const item = { pk: 'TEST', sk: String(index), tenantId: 'tenant_a', id: `thing ${index}` };
+        return { kind: 'put', item };
+      });
+    const written = async () => (await world.ports.store.query({ pk: 'TEST', limit: 100 })).items.length;
+    await expect(recorded(world.ports, request).store.transact(writes(99))).rejects.toThrow('99 items');
+    expect(await written()).toBe(0);
+    await recorded(world.ports, request).store.transact(writes(98));
+    expect(await written()).toBe(98);
+    expect(await entries()).toMatchObject([{ requestId: 'large' }]);
   });
 
   it('tells of a change that was made although its answer was lost, and of the same change', async () => {

@@ -16,6 +16,9 @@ afterAll(() => engine.stop());
 
 const every = { every: '15m' };
 const nested = (depth: number): string => `${'['.repeat(depth)}${']'.repeat(depth)}`;
+/** A JSON Schema of so many levels of schemas. */
+const schemaOf = (levels: number): object =>
+  levels === 1 ? { type: 'array' } : { type: 'array', items: schemaOf(levels - 1) };
 const newAgent = (title: string, body: unknown, pointer: string, message: RegExp): Row => ({
   title: `an agent with ${title}`,
   method: 'POST',
@@ -184,6 +187,26 @@ const FIELDS: readonly Row[] = [
     { name: 'x', command, successCriteria: { outputSchema: { type: 'string', pattern: '(a+)+$' } } },
     '/successCriteria/outputSchema',
     /must not use pattern/,
+  ),
+  ...[1e126, -1e300, 1e-131].map((maximum) =>
+    newAgent(
+      `a schema with the number ${maximum}`,
+      { name: 'x', command, successCriteria: { outputSchema: { type: 'number', maximum } } },
+      '/successCriteria/outputSchema',
+      /must hold no number beyond/,
+    ),
+  ),
+  newAgent(
+    'a schema of many levels',
+    { name: 'x', command, successCriteria: { outputSchema: schemaOf(25) } },
+    '/successCriteria/outputSchema',
+    /not be nested deeper than 24 levels/,
+  ),
+  newAgent(
+    'a schema of a field without a name',
+    { name: 'x', command, successCriteria: { outputSchema: { properties: { '': {} } } } },
+    '/successCriteria/outputSchema',
+    /must hold no empty name/,
   ),
   newAgent(
     'an artifact outside',
@@ -459,4 +482,14 @@ test('keeps an input as it was sent, at the limits of what is allowed', async ()
   const odd = { '': '', ' ': [[], {}], 'a.b': -0.5, big: 1e300, small: 5e-324, text: '𝄞' };
   const kept = await world.send('POST', `/v1/agents/${at.agent}/runs`, { body: { input: odd } });
   expect([kept.status, kept.body.input], kept.text).toEqual([202, odd]);
+});
+
+test('keeps a schema as it was sent, at the limits of what is allowed', async () => {
+  const number = { enum: [0, -9e125, 1e-130] };
+  for (const outputSchema of [schemaOf(24), { ...number, title: ' ' }]) {
+    const body = { name: JSON.stringify(outputSchema).slice(0, 9), command, successCriteria: { outputSchema } };
+    const agent = await world.send('POST', '/v1/agents', { body });
+    expect([agent.status, agent.body.successCriteria], agent.text).toEqual([201, { outputSchema }]);
+    expect((await world.send('GET', `/v1/agents/${agent.body.id}`)).body.successCriteria).toEqual({ outputSchema });
+  }
 });

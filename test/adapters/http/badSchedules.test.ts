@@ -72,7 +72,7 @@ const CADENCE_ROWS: readonly Row[] = PLACES.flatMap(({ name, method, path, body 
       title: `${name} ${title}`,
       method,
       path,
-      options: { body: body(cadence), headers: { 'if-match': '*' } },
+      options: { body: body(cadence), ...(method === 'PATCH' && { headers: { 'if-match': '*' } }) },
       code: 'invalid_request',
       pointer,
       message,

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { bootstrapAuthenticate } from '../../../adapters/http/bootstrap.ts';
+import { createKey } from '../../../core/access/keys.ts';
 import { BOOTSTRAP_TENANT, LOCAL_ADMIN } from '../../../core/access/principals.ts';
+import { createPrincipal } from '../../../core/access/service.ts';
 import type { TokenClaims } from '../../../core/ports.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
@@ -72,6 +74,26 @@ describe('the credentials of an installation without identity providers', () => 
   it('are to be shown again later where the token cannot be read', async () => {
     const authenticate = bootstrapAuthenticate(ports(), () => Promise.reject(new Error('throttled')));
     await expect(authenticate(TOKEN)).rejects.toMatchObject({ code: 'try_again' });
+  });
+
+  it('open where they can be told, whichever of the others cannot be asked', async () => {
+    const broken = () => Promise.reject(new Error('throttled'));
+    const run = { kind: 'run', tenantId: 't', vmId: 'vm', runId: 'run', attempt: 1 } as const;
+    const { id } = await createPrincipal(world.ports, world.caller, { name: 'ci', role: 'viewer' });
+    const asked = { name: 'k', expiresIn: 3600 };
+    const { key } = await createKey(world.ports, world.caller, id, asked, { kind: 'none' });
+    const users = async (bearer: string) =>
+      bearer === 'a user' ? { ...ADMIN, kind: 'principal' as const, grants: {} } : undefined;
+    const withoutAdmin = bootstrapAuthenticate(ports(), broken, users);
+    expect(await withoutAdmin(key)).toMatchObject({ principalId: id });
+    expect(await withoutAdmin(JSON.stringify(run))).toEqual(run);
+    expect(await withoutAdmin('a user')).toMatchObject({ kind: 'principal' });
+    await expect(withoutAdmin('unknown')).rejects.toMatchObject({ code: 'try_again' });
+    const tokens = { ...ports().tokens, verify: broken };
+    const withoutTokens = bootstrapAuthenticate({ ...ports(), tokens }, async () => TOKEN, users);
+    expect(await withoutTokens(TOKEN)).toEqual(ADMIN);
+    expect(await withoutTokens(key)).toMatchObject({ principalId: id });
+    await expect(withoutTokens('unknown')).rejects.toThrow('throttled');
   });
 
   it('are a run’s token too, and never a VM’s', async () => {

@@ -112,7 +112,9 @@ describe.each(SECRETS)('$operation, which shows a secret', ({ status, prepare, s
   });
 });
 
-describe.each(KEYED_POSTS)('$operation', ({ status, prepare, other, secret }) => {
+const takesIfMatch = (operation: string) => ROUTES.find((each) => each.operation === operation)?.ifMatch !== undefined;
+
+describe.each(KEYED_POSTS)('$operation', ({ operation, status, prepare, other, secret }) => {
   test.skipIf(secret)('has one effect and one answer, however often it is sent', async () => {
     const world = await createHttpWorld(engine);
     const { path, body } = await prepare(world);
@@ -162,12 +164,14 @@ describe.each(KEYED_POSTS)('$operation', ({ status, prepare, other, secret }) =>
     expect(await contentOf(world)).toEqual(stands);
   });
 
-  test('is refused under a key that has been sent with another request', async () => {
+  // Without a body and without If-Match there is no other request of it.
+  const isOnlyOne = other === undefined && !takesIfMatch(operation);
+  test.skipIf(isOnlyOne)('is refused under a key that has been sent with another request', async () => {
     const world = await createHttpWorld(engine);
     const { path, body } = await prepare(world);
     await world.send('POST', path, { headers: KEY, ...(body && { body }) });
     const stands = await contentOf(world);
-    const requests = [{ headers: { ...KEY, 'if-match': '"7"' }, ...(body && { body }) }];
+    const requests = takesIfMatch(operation) ? [{ headers: { ...KEY, 'if-match': '"7"' }, ...(body && { body }) }] : [];
     if (other !== undefined) requests.push({ headers: KEY as never, body: other });
     for (const request of requests) {
       const refused = await world.send('POST', path, request);

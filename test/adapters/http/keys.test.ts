@@ -1,5 +1,7 @@
 /** Service accounts and their keys, over HTTP: shown once, cut down, replaced without a gap, revoked at once. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { identityOfSigner } from '../../../core/access/credentials.ts';
+import { ensurePrincipal, LOCAL_ADMIN } from '../../../core/access/principals.ts';
 import type { EventRow } from '../../../core/runs/model.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
 import { asRow } from '../../../core/table/rows.ts';
@@ -9,6 +11,7 @@ import {
   type HttpWorld,
   makeAgent,
   makeSchedule,
+  OTHER_TOKEN,
   startHttpEngine,
 } from '../../support/httpWorld.ts';
 
@@ -109,6 +112,44 @@ it('opens single agents only, where it names them: others are not there', async 
   );
 });
 
+it('pages of single agents end at one of them, and no cursor tells of others', async () => {
+  const few = await createHttpWorld(engine);
+  const named = async (name: string) => (await makeAgent(few, { name })).id;
+  const ids = { b: await named('b-mine'), d: await named('d-mine'), f: await named('f-mine') };
+  for (const name of ['a-hidden', 'c-hidden', 'e-hidden', 'g-hidden']) await named(name);
+  const { id } = (await few.send('POST', '/v1/principals', { body: { name: 'ci', role: 'viewer' } })).body;
+  const body = { name: 'k', agents: Object.values(ids) };
+  const { key } = (await few.send('POST', `/v1/principals/${id}/keys`, { body })).body;
+  const seen: string[] = [];
+  let cursor = '';
+  for (let page = 0; page < 3; page++) {
+    const answer = await few.send('GET', `/v1/agents?limit=1${cursor}`, { token: key });
+    seen.push(...answer.body.items.map((agent: { id: string }) => agent.id));
+    expect(Buffer.from(answer.body.nextCursor ?? '', 'base64url').toString()).not.toContain('hidden');
+    expect(answer.body.nextCursor === undefined).toBe(page === 2);
+    cursor = `&cursor=${answer.body.nextCursor}`;
+  }
+  expect(seen).toEqual([ids.b, ids.d, ids.f]);
+  const foreign = await few.send('GET', '/v1/agents?cursor=Zm9yZWlnbg', { token: key });
+  expect([foreign.status, foreign.body.errors[0].pointer]).toEqual([422, 'cursor']);
+});
+
+it('who waits for runs of agents that it does not see is not told of them', async () => {
+  const full = await createHttpWorld(engine, { config: { maxConcurrentRunsPerTenant: 1 } });
+  const [mine, other] = [await makeAgent(full), await makeAgent(full)];
+  const { id } = (await full.send('POST', '/v1/principals', { body: { name: 'ci', role: 'operator' } })).body;
+  const { key } = (await full.send('POST', `/v1/principals/${id}/keys`, { body: { name: 'k', agents: [mine.id] } }))
+    .body;
+  const holder = (await full.send('POST', `/v1/agents/${other.id}/runs`)).body;
+  const run = (await full.send('POST', `/v1/agents/${mine.id}/runs`, { token: key })).body;
+  const read = async (rest: string, token?: string) =>
+    full.send('GET', `/v1/runs/${run.id}${rest}`, token === undefined ? {} : { token });
+  expect((await read('')).body.waiting.blockedBy).toEqual([holder.id]);
+  expect((await read('', key)).body.waiting).toMatchObject({ position: 1, blockedBy: [] });
+  expect((await read('/explain')).text).toContain(holder.id);
+  expect((await read('/explain', key)).text).not.toContain(holder.id);
+});
+
 it('what takes the role from an account takes it from its keys', async () => {
   const { id } = await account({ role: 'editor' });
   const { key } = await keyOf(id);
@@ -143,6 +184,34 @@ it('administrators cannot lock themselves out', async () => {
   }
 });
 
+it('an AWS identity is one tenant’s until that tenant has revoked it', async () => {
+  const arn = 'arn:aws:iam::111122223333:role/deploy';
+  const enter = (token?: string) =>
+    world.send('POST', '/v1/principals', { body: { name: 'deploy', arn, role: 'viewer' }, ...(token && { token }) });
+  const first = await enter();
+  const at = `/v1/principals/${first.body.id}`;
+  for (const token of [undefined, OTHER_TOKEN]) expect((await enter(token)).status).toBe(409);
+  expect((await world.send('PATCH', at, { headers: any, body: { status: 'revoked' } })).status).toBe(200);
+  const rivals = await Promise.all([enter(OTHER_TOKEN), enter(OTHER_TOKEN), enter(OTHER_TOKEN)]);
+  expect(rivals.map((answer) => answer.status).sort()).toEqual([201, 409, 409]);
+  const taken = rivals.find((answer) => answer.status === 201)!;
+  expect(taken.body).toMatchObject({ id: first.body.id, version: 3, status: 'active' });
+  expect((await world.send('GET', at)).status).toBe(404);
+  expect(await identityOfSigner(world.ports, arn)).toMatchObject({ tenantId: 'tenant_b', grants: { role: 'viewer' } });
+  expect(await world.ports.store.get(keys.principalEvent(first.body.id, 3))).toMatchObject({ tenantId: 'tenant_b' });
+});
+
+it('the installation’s administrator is not changed here, where it would change nothing; its name is', async () => {
+  await ensurePrincipal(world.ports.store, 'tenant_a', LOCAL_ADMIN, 'Administrator');
+  const patch = (body: object) => world.send('PATCH', `/v1/principals/${LOCAL_ADMIN}`, { headers: any, body });
+  for (const body of [{ status: 'revoked' }, { role: 'viewer' }, { role: null }, { agents: {} }]) {
+    const answer = await patch(body);
+    expect([answer.status, answer.body.code]).toEqual([409, 'illegal_transition']);
+    expect(answer.body.remedy).toContain('Rotate the token where it is kept');
+  }
+  expect((await patch({ name: 'root' })).body).toMatchObject({ name: 'root', role: 'admin', status: 'active' });
+});
+
 it('bad input names the field, the limit and the remedy', async () => {
   const { id } = await account();
   const refused: readonly [string, string, object, string][] = [
@@ -154,7 +223,7 @@ it('bad input names the field, the limit and the remedy', async () => {
     ['PATCH', `/v1/principals/${id}`, {}, ''],
   ];
   for (const [method, path, body, pointer] of refused) {
-    const answer = await world.send(method, path, { headers: any, body });
+    const answer = await world.send(method, path, { ...(method === 'PATCH' && { headers: any }), body });
     expect([answer.status, answer.body.errors?.[0]?.pointer]).toEqual([422, pointer]);
   }
   expect((await world.send('PATCH', `/v1/principals/${id}`, { body: { name: 'y' } })).status).toBe(428);

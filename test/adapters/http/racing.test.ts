@@ -86,11 +86,12 @@ function expectAnswer({ status, headers, body, text }: Answer, sent: number | 'n
   return false;
 }
 
-/** One client: reads, decides, changes what it has read. */
+/** One client: reads, decides, changes what it has read, which at times was long ago. */
 async function play(world: HttpWorld, field: Field, name: string, roll: (below: number) => number) {
   const done: Done[] = [];
+  let read = await world.send('GET', field.path);
   for (let step = 0; step < STEPS; step++) {
-    const read = await world.send('GET', field.path);
+    if (step > 0 && roll(2) === 0) read = await world.send('GET', field.path);
     const { version, metadata, status } = read.body as { version: number; metadata: object; status: string };
     const isGone = read.status === 404 || status === 'deleted';
     const ifMatch = { headers: { 'if-match': `"${version}"` } };

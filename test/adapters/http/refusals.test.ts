@@ -90,7 +90,7 @@ const ABSENT: readonly Row[] = [
   ['GET', '/v1/vms/', 'vm_', undefined, ''],
 ].flatMap(([method = '', base = '', prefix = '', foreign, rest = '']): Row[] => {
   const options: SendOptions = {
-    headers: { 'if-match': '*' },
+    ...(method !== 'GET' && !rest.endsWith('s') && { headers: { 'if-match': '*' } }),
     ...(method === 'PATCH' && { body: { name: 'x' } }),
     ...(rest === '/schedules' && method === 'POST' && { body: { name: 'x', cadence: every } }),
     ...(rest.endsWith('skip') && { body: { occurrence: instant } }),

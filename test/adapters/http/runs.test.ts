@@ -8,10 +8,9 @@ import { createApp } from '../../../adapters/http/app.ts';
 import { FileArtifactStore } from '../../../adapters/local/artifactStore.ts';
 import type { ArtifactStore } from '../../../core/ports.ts';
 import { finishRun } from '../../../core/runs/finish.ts';
-import { heartbeat } from '../../../core/vms/heartbeat.ts';
-import { launchVm } from '../../../core/vms/provision.ts';
-import { registerRunner } from '../../../core/vms/register.ts';
+import * as keys from '../../../core/table/itemKeys.ts';
 import { heldToDocument } from '../../support/documented.ts';
+import { running as runningRun } from '../../support/httpRun.ts';
 import {
   createHttpWorld,
   type Engine,
@@ -35,34 +34,7 @@ const TENANT = 'tenant_a';
 const start = async (agentId: string, body: object = {}) =>
   (await world.send('POST', `/v1/agents/${agentId}/runs`, { body })).body;
 
-/** A run that its VM reports as running; `report` sends what the runner says next. */
-async function running(agentId: string, more: object = {}) {
-  const run = await start(agentId, more);
-  const { vmId } = await launchVm(world.ports, { tenantId: TENANT, runId: run.id, attempt: 1 });
-  const nonce = `nonce-${vmId}`;
-  await registerRunner(
-    world.ports,
-    { kind: 'registration', tenantId: TENANT, vmId },
-    { vmId, nonce, runnerVersion: 't' },
-  );
-  let seq = 0;
-  const report = (registry: object[], acks = 1) =>
-    heartbeat(
-      world.ports,
-      { kind: 'vm', tenantId: TENANT, vmId, generation: 1 },
-      { vmId, generation: 1, seq: ++seq, acks, registry: registry as never },
-    );
-  await report([], 0);
-  await report([{ runId: run.id, attempt: 1, state: 'running', pid: 1, startedAgoMs: 5 }]);
-  const sign = (kind: 'run' | 'vm') =>
-    world.ports.tokens.sign(
-      kind === 'run'
-        ? { kind, tenantId: TENANT, vmId, runId: run.id, attempt: 1 }
-        : { kind, tenantId: TENANT, vmId, generation: 1 },
-      world.now.ms + 60_000,
-    );
-  return { id: run.id as string, vmId, report, runToken: await sign('run'), vmToken: await sign('vm') };
-}
+const running = (agentId: string, body: object = {}) => runningRun(world, agentId, { body });
 
 const fail = (id: string) =>
   finishRun(
@@ -128,6 +100,24 @@ describe('runs that a run starts', () => {
     const late = await world.send('POST', `/v1/agents/${agent.id}/runs`, { token: parent.runToken, body: {} });
     expect([late.status, late.body.code]).toEqual([409, 'run_ended']);
   });
+});
+
+test('a run’s token opens nothing once its attempt has ended', async () => {
+  const agent = await makeAgent(world, { retry: { afterStart: true, backoff: 'PT0S', maxAttempts: 2 } });
+  const parent = await running(agent.id);
+  const paths = ['', '/events', '/logs', '/children', '/explain'].map((part) => `/v1/runs/${parent.id}${part}`);
+  const statuses = async () => {
+    const asked = paths.map((path) => world.send('GET', path, { token: parent.runToken }));
+    const seal = world.send('POST', `/v1/runs/${parent.id}/children/seal`, { token: parent.runToken });
+    return new Set((await Promise.all([...asked, seal])).map(({ status }) => status));
+  };
+  expect((await world.send('GET', `/v1/runs/${parent.id}`, { token: parent.runToken })).status).toBe(200);
+  const next = { kind: 'update', key: keys.run(parent.id), set: { attempt: 2 }, guards: [] } as const;
+  await world.ports.store.transact([next]);
+  expect(await statuses()).toEqual(new Set([403]));
+  await world.ports.store.transact([{ ...next, set: { attempt: 1 } }]);
+  await fail(parent.id);
+  expect(await statuses()).toEqual(new Set([403]));
 });
 
 describe('artifacts', () => {

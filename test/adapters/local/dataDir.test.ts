@@ -30,6 +30,17 @@ describe('the data folder', () => {
     expect(second.server()).toEqual({ ...first.server(), port: 4567 });
   });
 
+  it('signs with a new key when it is told to, keeps the one before it, and changes neither by itself', async () => {
+    const folder = temporaryFolder();
+    const first = (await openDataDir(folder, NOW)).server();
+    const rotated = (await openDataDir(folder, NOW, { rotateSigningKey: true })).server();
+    expect(rotated).toEqual({ ...first, signingKey: expect.any(String), previousSigningKey: first.signingKey });
+    expect(rotated.signingKey).not.toBe(first.signingKey);
+    expect((await openDataDir(folder, NOW)).server()).toEqual(rotated);
+    const again = (await openDataDir(folder, NOW, { rotateSigningKey: true })).server();
+    expect(again.previousSigningKey).toBe(rotated.signingKey);
+  });
+
   it('refuses a folder that a newer Candor has used, and says what to do', async () => {
     const folder = temporaryFolder();
     writeFileSync(path.join(folder, 'server.json'), JSON.stringify({ schemaVersion: 2, anything: true }));

@@ -8,5 +8,5 @@ secretsContract('the secrets of one machine', (id, value) => {
   const dataDir = temporaryFolder();
   mkdirSync(path.join(dataDir, 'secrets'));
   writeFileSync(path.join(dataDir, 'secrets', id), value);
-  return new FileSecrets({ dataDir });
+  return new FileSecrets({ dataDir, tenantId: 't1' });
 });

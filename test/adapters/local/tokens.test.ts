@@ -11,6 +11,16 @@ tokensContract('the tokens of one machine', () => ({
   others: createTokens(Buffer.alloc(32, 2).toString('base64url')),
 }));
 
+it('verify with every key and sign with the first', async () => {
+  const [old, young] = [KEY, Buffer.alloc(32, 3).toString('base64url')];
+  const both = createTokens(young, old);
+  const claims = { kind: 'registration', tenantId: 't', vmId: 'vm_1' } as const;
+  const later = 60_000;
+  expect(await both.verify(await createTokens(old).sign(claims, later), 0)).toEqual(claims);
+  expect(await createTokens(young).verify(await both.sign(claims, later), 0)).toEqual(claims);
+  expect(await createTokens(old).verify(await both.sign(claims, later), 0)).toBeUndefined();
+});
+
 it('need a key that is long enough', () => {
   expect(() => createTokens('short')).toThrow(RangeError);
 });

@@ -54,6 +54,7 @@ export class Ec2Host {
   readonly #ec2: EC2Client;
   readonly #hosted = new Map<string, Hosted>();
   readonly #zones = new Map<string, string>();
+  #mostLiving = 0;
   #fateOf: (instance: Hosted) => Fate = () => ({ kind: 'boots' });
   #polling: Promise<void> | undefined;
   #closed = false;
@@ -75,6 +76,13 @@ export class Ec2Host {
 
   living(): readonly Hosted[] {
     return this.instances().filter(({ terminated }) => !terminated);
+  }
+
+  /** The most that lived at once since the last call, counted whenever one was seen to have been launched. */
+  takeMostLiving(): number {
+    const most = this.#mostLiving;
+    this.#mostLiving = this.living().length;
+    return most;
   }
 
   ofVm(vmId: string): readonly Hosted[] {
@@ -129,6 +137,7 @@ export class Ec2Host {
         await known.machine?.destroy();
       }
     }
+    this.#mostLiving = Math.max(this.#mostLiving, this.living().length);
   }
 
   /** The emulator says of every instance that it is in the region's first zone. */

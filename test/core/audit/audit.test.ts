@@ -78,7 +78,7 @@ describe('an audit', () => {
     expect(sum('AuditCycles')).toBe(1);
     expect([
       ...new Set(world.measured.filter(({ name }) => name.startsWith('Audit')).map(({ name }) => name)),
-    ]).toHaveLength(6);
+    ]).toHaveLength(7);
     expect(await audit()).toBe('resting');
     world.now += 61 * MINUTE;
     expect(await audit()).toBe('through');
@@ -122,6 +122,23 @@ describe('an audit', () => {
       counts: { missing: 1 },
       findings: [{ kind: 'missing', detail: expect.stringContaining('12:05:00Z'), did: 'fired it: ignored' }],
     });
+  });
+
+  it('compares what fell due since the last one began, however long ago that was', async () => {
+    const cadence = { cron: '5 12 * * *', timezone: 'UTC' };
+    const schedule = await world.schedule((await world.agent()).id, { cadence });
+    await audit();
+    world.now = FIRST;
+    await fire(
+      losing((write) => keyOf(write).sk.startsWith('OCC#')),
+      { scheduleId: schedule.id, scheduledTime: FIRST },
+    );
+    world.now += 10 * 60 * MINUTE;
+    await audit();
+    expect(await report()).toMatchObject({ counts: { missing: 1 }, checked: { occurrences: 1 } });
+    world.now += 10 * 60 * MINUTE;
+    await audit();
+    expect(await report()).toMatchObject({ status: 'clean', checked: { occurrences: 0 } });
   });
 
   it('finds nothing missing in a pause', async () => {
@@ -201,6 +218,38 @@ describe('an audit', () => {
     await audit();
     expect(await report()).toMatchObject({ counts: { orphans: 1 }, findings: [{ kind: 'orphans', subject: id }] });
     expect((await runRow(world, id)).status).toBe('lost');
+  });
+
+  it('is not clean where it could not read something: its clock may be gone (never say more than is proven)', async () => {
+    const cadence = { cron: '0 0 1 1 *', timezone: 'UTC' };
+    const { id } = await world.schedule((await world.agent()).id, { cadence });
+    await world.ports.store.transact([
+      { kind: 'update', key: keys.schedule(id), set: { schemaVersion: 99 }, guards: [] },
+    ]);
+    world.clocks.delete(id);
+    await audit();
+    expect(await report()).toMatchObject({ status: 'not_clean', unread: 1, counts: { missing: 0, drifted: 0 } });
+    expect(sum('AuditUnread')).toBe(1);
+    expect(await readAudit(world.ports, { tenantId: 'another' })).toMatchObject({ status: 'clean', unread: 0 });
+    await world.ports.store.transact([
+      { kind: 'update', key: keys.schedule(id), set: { schemaVersion: 1 }, guards: [] },
+    ]);
+    world.now += 61 * MINUTE;
+    await audit();
+    expect(await report()).toMatchObject({ unread: 0, counts: { drifted: 1 } });
+  });
+
+  it('goes on past a clock whose row a newer Candor wrote, and counts it', async () => {
+    const agent = await world.agent();
+    const [unreadable, left] = [await world.schedule(agent.id), await world.schedule(agent.id)];
+    await world.ports.store.transact([
+      { kind: 'update', key: keys.schedule(unreadable.id), set: { schemaVersion: 99 }, guards: [] },
+      { kind: 'delete', key: keys.schedule(left.id), guards: [] },
+    ]);
+    expect(await audit()).toBe('through');
+    // The unreadable one may want its clock: only what has no row at all is deleted.
+    expect([...world.clocks.keys()]).toEqual([unreadable.id]);
+    expect(await world.ports.store.get(keys.system('audit'))).toMatchObject({ detail: { orphans: 1, unread: 2 } });
   });
 
   it('finds a place that nobody holds', async () => {

@@ -100,11 +100,13 @@ describe('a drain by order of a VM with work', () => {
   });
 
   it('is terminated at its second deadline if it stays silent, and its run is lost when it is seen to be gone', async () => {
-    const { vmId, id } = await atWork(world, (await world.agent()).id);
+    const agentId = (await world.agent()).id;
+    const { vmId, id } = await atWork(world, agentId);
+    const another = await atWork(world, agentId);
     await drain(vmId);
-    await passes(world, 160);
+    await passes(world, 160, another.runner, () => [running(another.id)]);
     expect(world.terminations).toEqual([]);
-    await passes(world, 40);
+    await passes(world, 40, another.runner, () => [running(another.id)]);
     expect(world.terminations).toContain(vmId);
     expect((await runRow(world, id)).status).toBe('running');
     dies(world, vmId);

@@ -1,6 +1,7 @@
 /** One tick among many things at once: poison, a service that hangs, a flood, a table that does not answer. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { StoreUnavailable } from '../../../core/errors.ts';
+import { readSystem } from '../../../core/system.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
 import { checkPartition } from '../../../core/table/keys.ts';
 import type { Key } from '../../../core/table/model.ts';
@@ -98,6 +99,10 @@ describe('poison', () => {
     const report = await tick(deaf, options);
     expect([...report.poison].sort()).toEqual([keys.run(unreadable.id).pk, keys.vm(vmId).pk].sort());
     expect(report.failures).toBe(2);
+    // Every tenant reads how many they are, and none reads which (I12).
+    const { parts } = await readSystem(world.ports);
+    expect(parts.find(({ name }) => name === 'watchdog')?.detail.poison).toBe(2);
+    expect(JSON.stringify(parts)).not.toMatch(/RUN#|VM#|run_|vm_/);
     expect((await runRow(world, due.id)).status).toBe('failed');
     expect((await runRow(world, id)).status).toBe('running');
     expect(world.measured).toContainEqual({ name: 'WatchdogItemFailures', value: 2, dimensions: {} });

@@ -4,13 +4,25 @@ import { cancelRun } from '../../../core/runs/cancel.ts';
 import { deleteSchedule } from '../../../core/schedules/actions.ts';
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
-import { launchVm } from '../../../core/vms/provision.ts';
+import { requestDrain } from '../../../core/vms/drain.ts';
+import { awaitReady, dispatchRun, launchVm } from '../../../core/vms/provision.ts';
 import { cancellingRule } from '../../../core/watchdog/rules/cancelling.ts';
 import { executionVerdict } from '../../../core/watchdog/rules/provisioning.ts';
 import { queuedRule } from '../../../core/watchdog/rules/queued.ts';
 import { decideStray, whyStray } from '../../../core/watchdog/rules/strays.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { apiRun, MINUTE, runRow, SECOND, scheduleRow, startingFrom, vmRow } from '../support.ts';
+import {
+  afterRead,
+  apiRun,
+  FakeRunner,
+  heardBeside,
+  MINUTE,
+  runRow,
+  SECOND,
+  scheduleRow,
+  startingFrom,
+  vmRow,
+} from '../support.ts';
 import { endWith, keyOf, losing, Scene } from './scene.ts';
 
 const none = { kind: 'none' } as const;
@@ -35,7 +47,7 @@ it('looks at a queued run at its start deadline, though its next try would come 
   const run = await runRow(world, id);
   const [now, deadlineAt] = [world.now + MINUTE, world.now + 2 * MINUTE];
   const waiting = { reason: 'capacity', nextTryAt: world.now + 5 * MINUTE };
-  const view = { now, config: world.ports.config, holdUntil: 0 };
+  const view = { now, config: world.ports.config, holdUntil: 0, heard: undefined };
   expect(queuedRule.decide({ ...run, deadlineAt, waiting }, undefined, view)).toEqual({
     do: 'look_again',
     at: deadlineAt,
@@ -48,7 +60,7 @@ it('leaves a cancel that was asked for a moment ago its time, though the run is 
   const { now } = world;
   const asked = { requestedAt: now, requestedBy: 'me', reason: '', cause: 'request', sentAt: now } as const;
   const cancelling = { ...run, status: 'cancelling', vmId: 'vm_x', cancel: asked, deadlineAt: now + MINUTE } as const;
-  const view = (at: number) => ({ now: at, config: world.ports.config, holdUntil: 0 });
+  const view = (at: number) => ({ now: at, config: world.ports.config, holdUntil: 0, heard: undefined });
   expect(cancellingRule.decide(cancelling, undefined, view(now + SECOND))).toEqual({
     do: 'look_again',
     at: now + MINUTE,
@@ -101,6 +113,59 @@ describe('a VM whose instance dies while it boots', () => {
   });
 });
 
+describe('a VM that registers while its check is due', () => {
+  /** It has booted so long that it is looked at in the very second. */
+  async function booted() {
+    const { id, input } = await apiRun(world);
+    const { vmId } = await launchVm(world.ports, input);
+    await awaitReady(world.ports, { ...input, vmId, taskToken: 'token' });
+    await pass(70 * SECOND);
+    const dueAt = (await vmRow(world, vmId)).checkAt ?? 0;
+    while (world.now < dueAt - SECOND) await pass(Math.min(10 * SECOND, dueAt - SECOND - world.now));
+    world.now = dueAt;
+    return { id, input, vmId, runner: new FakeRunner(world, vmId) };
+  }
+  const killed = (id: string) => afterRead(world, keys.run(id), () => Promise.reject(new Error('killed')));
+
+  it('gets its run, though the watchdog looks before that is dispatched', async () => {
+    const { id, vmId, runner } = await booted();
+    await runner.register(afterRead(world, keys.run(id), () => look()));
+    expect(await runRow(world, id)).toMatchObject({ status: 'starting', vmId, attempt: 1 });
+    expect([scene.rules, world.terminations]).toEqual([[], []]);
+  });
+
+  it('gets it where that registration was cut short, and the runner registers again after the look', async () => {
+    const { id, vmId, runner } = await booted();
+    await expect(runner.register(killed(id))).rejects.toThrow('killed');
+    world.now += SECOND;
+    await look();
+    world.now += 2 * SECOND;
+    await runner.register();
+    expect(await runRow(world, id)).toMatchObject({ status: 'starting', vmId, attempt: 1 });
+    expect(scene.rules).toEqual([]);
+  });
+
+  it('and is never heard again is given up, and the execution that waits for it goes on', async () => {
+    const { id, input, vmId, runner } = await booted();
+    const another = await heardBeside(world);
+    await expect(runner.register(killed(id))).rejects.toThrow('killed');
+    expect(await pass(4 * MINUTE, another)).toContain('vm_unresponsive');
+    expect(world.signals).toEqual([]);
+    world.observations.set(vmId, { status: 'terminated', detail: 'gone' });
+    await pass(MINUTE, another);
+    expect(world.signals).toEqual(['token']);
+    await expect(dispatchRun(world.ports, { ...input, vmId })).rejects.toThrow('cannot take run');
+    expect(await runRow(world, id)).toMatchObject({ status: 'provisioning', attempt: 1 });
+  });
+
+  it('and is drained by order before it gets its run wakes the execution that waits for it', async () => {
+    const { id, vmId, runner } = await booted();
+    await expect(runner.register(killed(id))).rejects.toThrow('killed');
+    await requestDrain(world.ports, world.caller, vmId, none);
+    expect(world.signals).toEqual(['token']);
+  });
+});
+
 describe('an instance that no VM accounts for', () => {
   const instance = (vmId: string) =>
     ({
@@ -134,6 +199,28 @@ describe('an instance that no VM accounts for', () => {
     expect(world.terminations).toEqual([]);
   });
 
+  it('is found beside one whose VM cannot be read, which is told and left alone (I6)', async () => {
+    await lateInstance();
+    world.launchFault = undefined;
+    const other = await apiRun(world);
+    const { vmId: unreadable } = await launchVm(world.ports, other.input);
+    const own = { ...instance(unreadable), instanceId: (await vmRow(world, unreadable)).instanceId ?? '' };
+    world.instances.set(own.instanceId, own);
+    await world.ports.store.transact([
+      { kind: 'update', key: keys.vm(unreadable), set: { schemaVersion: 99 }, guards: [] },
+    ]);
+    world.terminations.length = 0;
+    await pass(12 * MINUTE);
+    expect(world.terminations).toEqual(['i-late']);
+    expect(scene.lines).toContainEqual(
+      expect.objectContaining({
+        message: 'fleet.instance_failed',
+        detail: expect.objectContaining({ instanceId: own.instanceId, vmId: unreadable }) as object,
+      }),
+    );
+    expect(world.measured).toContainEqual({ name: 'OrphanInstances', value: 1, dimensions: {} });
+  });
+
   it('is not meant where a VM has it, is being launched, or takes it before the second look', async () => {
     const { input } = await apiRun(world);
     const { vmId } = await launchVm(world.ports, input);
@@ -143,7 +230,7 @@ describe('an instance that no VM accounts for', () => {
     expect(whyStray(instance(vmId), vm)).toContain(vm.instanceId);
     const { instanceId: _none, ...launching } = { ...vm, intent: { ...vm.intent, open: true } };
     expect(whyStray(instance(vmId), launching)).toBeUndefined();
-    const view = { now: world.now, holdUntil: 0, config: world.ports.config };
+    const view = { now: world.now, holdUntil: 0, heard: undefined, config: world.ports.config };
     expect(decideStray(undefined, { firstSeenAt: 0 }, view)).toEqual({ do: 'forget' });
     expect(decideStray('nobody', { firstSeenAt: world.now - 44 * SECOND }, view)).toEqual({ do: 'nothing' });
     expect(decideStray('nobody', { firstSeenAt: world.now - 45 * SECOND }, view)).toMatchObject({ do: 'end' });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { systemTime } from '../../../adapters/system/time.ts';
 import { handleEvent } from '../../../core/notifications/fanOut.ts';
 import { cancelRun } from '../../../core/runs/cancel.ts';
 import { claimDispatch } from '../../../core/runs/dispatch.ts';
@@ -18,6 +19,7 @@ import {
   eventsOf,
   FakeRunner,
   finishAs,
+  heardBeside,
   MINUTE,
   running,
   runningRun,
@@ -25,6 +27,7 @@ import {
   SECOND,
   scheduleRow,
   startingRun,
+  storeWith,
   upTo,
   vmRow,
 } from '../support.ts';
@@ -146,8 +149,9 @@ describe('a VM whose lease has run out', () => {
 
   it('is not terminated when a heartbeat comes just before its second deadline is judged (I9)', async () => {
     const { id, vmId, runner } = await runningRun(world);
-    await pass(60 * SECOND);
-    await pass(110 * SECOND);
+    const another = await heardBeside(world);
+    await pass(60 * SECOND, another);
+    await pass(110 * SECOND, another);
     world.now += 10 * SECOND;
     const report = await look(afterRead(world, keys.vm(vmId), () => runner.beat([running(id)])));
     expect(rulesOf(report)).toEqual([]);
@@ -229,7 +233,10 @@ describe('a VM that serves nothing', () => {
     expect(await pass(29 * SECOND)).toEqual([]);
     expect(world.terminations).toEqual([]);
     expect(await pass(10 * SECOND)).toEqual(['vm_lingering']);
-    expect(await pass(31 * SECOND)).toEqual(['vm_lingering']);
+    const asked = world.terminations.length;
+    // It is asked for again and again, and told once.
+    expect(await pass(5 * MINUTE)).toEqual([]);
+    expect(world.terminations.length).toBeGreaterThan(asked + 5);
     world.observations.set(vmId, { status: 'terminated', detail: 'gone' });
     expect(await pass(40 * SECOND)).toEqual([]);
     expect((await vmRow(world, vmId)).status).toBe('terminated');
@@ -248,6 +255,22 @@ describe('a VM that serves nothing', () => {
     await pass(20 * SECOND);
     expect((await vmRow(world, vmId)).status).toBe('terminated');
   });
+
+  it('whose launch was asked for again is settled only a while after the last asking', async () => {
+    const { id, input } = await apiRun(world);
+    world.launchFault = new Error('no answer');
+    await expect(launchVm(world.ports, input)).rejects.toThrow('no answer');
+    const vmId = world.launches[0]?.vmId ?? '';
+    world.observations.set(vmId, { status: 'terminated', detail: 'no instance has its tag' });
+    world.now += 3 * MINUTE;
+    await expect(launchVm(world.ports, input)).rejects.toThrow('no answer');
+    await cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
+    expect((await vmRow(world, vmId)).status).toBe('draining');
+    await pass(50 * SECOND);
+    expect((await vmRow(world, vmId)).status).toBe('draining');
+    await pass(20 * SECOND);
+    expect((await vmRow(world, vmId)).status).toBe('terminated');
+  });
 });
 
 describe('a cancel', () => {
@@ -259,6 +282,13 @@ describe('a cancel', () => {
     await runner.beat([running(id)]);
     await runner.beat([entry(id, 'ending', { signalsSent: ['SIGINT'] })]);
     expect(await pass(90 * SECOND, () => runner.beat([entry(id, 'ending')]))).toEqual([]);
+  });
+
+  it('is escalated again and again while the VM stands, and told once', async () => {
+    const { id, vmId, runner } = await runningRun(world);
+    await ask(id);
+    expect(await pass(8 * MINUTE, () => runner.beat([running(id)]))).toEqual(['cancel_escalated']);
+    expect(world.terminations.filter((each) => each === vmId).length).toBeGreaterThan(3);
   });
 
   it('of a timeout ends as timed_out when it had to be escalated', async () => {
@@ -391,6 +421,52 @@ describe('the watchdog itself', () => {
     };
     expect(await tick(slow, { owner: 'test', budgetMs: 1000 })).toMatchObject({ looked: 1 });
     expect(await tick(slow, { owner: 'test', budgetMs: 60_000 })).toMatchObject({ looked: 1 });
+  });
+
+  describe('comes to its end in time, with all that it could do, where a service does not answer:', () => {
+    const never = () => new Promise<never>(() => {});
+    /** The time that the function has goes by while it waits. */
+    async function ticked(ports: World['ports']) {
+      const startedAt = world.now;
+      const ticking = tick(ports, { owner: 'test', budgetMs: 45_000 });
+      await systemTime.sleep(300);
+      world.now = startedAt + 50 * SECOND + 1;
+      const report = await ticking;
+      expect(world.now - startedAt).toBeLessThan(55 * SECOND);
+      const part = (await readSystem(world.ports)).parts.find(({ name }) => name === 'watchdog');
+      expect(part?.lastProofAt).toBe(new Date(world.now).toISOString());
+      expect(world.measured).toContainEqual({ name: 'WatchdogTicks', value: 1, dimensions: {} });
+      return report;
+    }
+
+    it('EC2, asked for a VM, which is looked at again later', async () => {
+      const { vmId } = await runningRun(world);
+      const { id } = await apiRun(world, { limits: { startTimeout: 'PT1M' } });
+      world.now += MINUTE;
+      const report = await ticked({ ...world.ports, fleet: { ...world.ports.fleet, observe: never } });
+      expect(report).toMatchObject({ leftOver: true, failures: 1, poison: [keys.vm(vmId).pk] });
+      expect((await runRow(world, id)).status).toBe('failed');
+      expect(await vmRow(world, vmId)).toMatchObject({
+        checkAt: world.now + MINUTE,
+        checkFailures: 1,
+        status: 'ready',
+      });
+      expect(await pass(MINUTE)).toContain('vm_silent');
+    });
+
+    it('EC2, asked for all instances', async () => {
+      const report = await ticked({ ...world.ports, fleet: { ...world.ports.fleet, list: never } });
+      expect(report).toMatchObject({ failures: 1 });
+      // It has not been looked at, so the next tick does.
+      world.instances.set('i-x', { instanceId: 'i-x', vmId: '', tenantId: '', status: 'running', detail: '' });
+      await look();
+      expect(world.measured).toContainEqual({ name: 'OrphanInstances', value: 1, dimensions: {} });
+    });
+
+    it('the table, asked for its index', async () => {
+      const limping = storeWith(world.ports.store, { queryIndex: never });
+      expect(await ticked({ ...world.ports, store: limping })).toMatchObject({ leftOver: true, looked: 0 });
+    });
   });
 
   it('publishes its proof of life with what it did', async () => {

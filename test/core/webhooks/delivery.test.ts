@@ -295,6 +295,48 @@ describe('an endpoint that takes nothing', () => {
   });
 });
 
+test('what waited when a webhook was switched off is not sent once it is on again, unless somebody asks for it', async () => {
+  const world = await engine.world();
+  const { id } = await webhook(world);
+  const set = (status: 'active' | 'disabled') => patchWebhook(world.ports, world.caller, id, { status }, any);
+  world.answer = () => answered(500);
+  await told(world);
+  await turn(world);
+  world.now += 1000;
+  await set('disabled');
+  await set('active');
+  world.now += 1000;
+  world.answer = () => answered(200);
+  await told(world);
+  const before = world.sent.length;
+  world.now += HOUR;
+  await turn(world);
+  expect(world.sent.length).toBe(before + 1);
+  const all = await deliveries(world, id);
+  expect(all.map(({ status }) => status).sort()).toEqual(['cancelled', 'delivered']);
+  const cancelled = all.find(({ status }) => status === 'cancelled')!;
+  expect(cancelled).toMatchObject({ reason: 'the webhook was switched off' });
+  await redeliver(world.ports, world.caller, id, cancelled.id);
+  await turn(world);
+  expect((await deliveryRow(world, cancelled.id)).status).toBe('delivered');
+});
+
+test('an address that has been given up for another one says nothing of that one', async () => {
+  const world = await engine.world();
+  const moves = (id: string) =>
+    patchWebhook(world.ports, world.caller, id, { url: 'https://new.example/hook' }, any).then(() => undefined);
+  const { id } = await webhook(world);
+  world.answer = async () => {
+    await moves(id);
+    return answered(410);
+  };
+  await told(world);
+  await turn(world);
+  const after = await webhookRow(world, id);
+  expect(after).toMatchObject({ status: 'active', url: 'https://new.example/hook' });
+  expect(after.failures).toBeUndefined();
+});
+
 describe('by hand', () => {
   test('sent again under the same id, with a day of tries of its own', async () => {
     const world = await engine.world();
@@ -356,7 +398,7 @@ describe('secrets', () => {
   test('after a rotation both sign, until the overlap is over', async () => {
     const world = await engine.world();
     const { id, secret: older } = await webhook(world);
-    const { secret: newer } = await rotateSecret(world.ports, world.caller, id, { overlap: 3600 });
+    const { secret: newer } = await rotateSecret(world.ports, world.caller, id, { overlap: 3600 }, { kind: 'none' });
     const signed = (...secrets: string[]) => {
       const { headers, body } = world.sent.at(-1)!;
       const at = Number(headers['webhook-timestamp']) * 1000;
@@ -369,7 +411,7 @@ describe('secrets', () => {
     await told(world);
     await turn(world);
     expect(signatures(world).join(' ')).toBe(signed(newer));
-    const { secret: newest } = await rotateSecret(world.ports, world.caller, id, { overlap: 0 });
+    const { secret: newest } = await rotateSecret(world.ports, world.caller, id, { overlap: 0 }, { kind: 'none' });
     await told(world);
     await turn(world);
     expect(signatures(world).join(' ')).toBe(signed(newest));
@@ -378,7 +420,7 @@ describe('secrets', () => {
   test('are in no row as they are, in no event, and gone with the webhook', async () => {
     const world = await engine.world();
     const { id, secret } = await webhook(world);
-    const { secret: newer } = await rotateSecret(world.ports, world.caller, id, { overlap: 3600 });
+    const { secret: newer } = await rotateSecret(world.ports, world.caller, id, { overlap: 3600 }, { kind: 'none' });
     await told(world);
     await turn(world);
     const rows = [await webhookRow(world, id), ...(await eventsOf(world, `WHK#${id}`)), await deliveries(world, id)];

@@ -80,6 +80,19 @@ interface Fed {
 }
 
 /** So much a minute for so long; then nothing but what AWS goes on to say while all is well. */
+/** Letters lie for three days; who peeks at them every hour hides them for a while, and does nothing about them. */
+const left = (visible: (count: number) => Fed): AlarmCase => {
+  let quarter = 0;
+  const say = (play: Play, counts: readonly number[]) => () => {
+    const { namespace, name, dimensions, value } = visible(counts[quarter++ % counts.length] ?? 0);
+    play.aws(namespace, name, dimensions, value);
+  };
+  return {
+    breach: (play) => play.hours(74, say(play, [0, 1, 1, 1])),
+    clear: (play) => play.hours(3, say(play, [0])),
+  };
+};
+
 const fed = (bad: readonly Fed[], minutes: number, good: readonly Fed[], clearMinutes: number): AlarmCase => {
   const put = (play: Play, what: readonly Fed[]) => () => {
     for (const { namespace, name, dimensions, value } of what) play.aws(namespace, name, dimensions, value);
@@ -126,18 +139,25 @@ export function awsCases(stacks: Synthesized, installation: string): Readonly<Re
     value,
   });
   const group = deployed(stacks, control, control.one('AWS::Scheduler::ScheduleGroup').Properties.Name);
-  const dropped = { namespace: 'AWS/Scheduler', name: 'InvocationDroppedCount', dimensions: { ScheduleGroup: group } };
+  const scheduler = (name: string): Fed => ({
+    namespace: 'AWS/Scheduler',
+    name,
+    dimensions: { ScheduleGroup: group },
+    value: 1,
+  });
+  // A call that was given up and has its letter is that queue's alarm.
+  const kept = ['InvocationDroppedCount', 'InvocationsSentToDeadLetterCount'].map(scheduler);
+  const lost = [scheduler('InvocationDroppedCount'), scheduler('InvocationsFailedToBeSentToDeadLetterCount')];
   const errors = (name: string) => fed([lambda(name, 'Errors', 1)], 11, [lambda(name, 'Errors', 0)], 6);
   const letters = (name: string): Readonly<Record<string, AlarmCase>> => {
     const visible = (count: number) => queue(name, 'ApproximateNumberOfMessagesVisible', count);
-    const age = (hours: number) => queue(name, 'ApproximateAgeOfOldestMessage', hours * 3600);
     return {
       [`${name}-dead-letters`]: fed([visible(1)], 1, [visible(0)], 1),
-      [`${name}-dead-letters-old`]: fed([visible(1), age(73)], 1, [visible(0), age(0)], 6),
+      [`${name}-dead-letters-old`]: left(visible),
     };
   };
   return {
-    'clock-dropped': fed([{ ...dropped, value: 1 }], 1, [], 6),
+    'clock-dropped': fed(lost, 1, kept, 6),
     'executions-failed': fed([states('ExecutionsFailed', 1)], 3, [], 6),
     'executions-timed-out': fed([states('ExecutionsTimedOut', 1)], 1, [], 6),
     'api-5xx': fed([gateway('Count', 20), gateway('5xx', 2)], 3, [gateway('Count', 20), gateway('5xx', 0)], 6),

@@ -210,6 +210,16 @@ const PARTS: Readonly<Record<string, AlarmCase>> = {
     },
     { config: { watchdogLanes: 1, checkShards: 1 } },
   ),
+  'watchdog-holding': {
+    // Each tick comes too late after the one before it, so each takes what it sees for its own gap.
+    breach: async (play) => {
+      for (let each = 0; each < 7; each++) {
+        await play.minutes(2, undefined, false);
+        await play.minutes(1);
+      }
+    },
+    clear: (play) => play.minutes(10),
+  },
   'watchdog-poison': undone(async (play) => {
     const { id } = await apiRun(play.world, { limits: { startTimeout: 'PT8H' } });
     const set = (schemaVersion: number) =>

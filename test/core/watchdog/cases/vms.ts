@@ -1,10 +1,11 @@
 /** VMs that are unneeded, silent, dead, lingering, or that nobody knows; slots that are held for nothing. */
 import { expect } from 'vitest';
 import { cancelRun } from '../../../../core/runs/cancel.ts';
+import { claimDispatch } from '../../../../core/runs/dispatch.ts';
 import * as keys from '../../../../core/table/itemKeys.ts';
 import { STRAY_INSTANCES } from '../../../../core/table/keys.ts';
 import { requestDrain } from '../../../../core/vms/drain.ts';
-import { launchVm } from '../../../../core/vms/provision.ts';
+import { failRun, launchVm } from '../../../../core/vms/provision.ts';
 import type { Recovery } from '../../../../core/watchdog/recoveries.ts';
 import type { World } from '../../../support/world.ts';
 import {
@@ -13,6 +14,7 @@ import {
   ended,
   FakeRunner,
   finishAs,
+  heardBeside,
   interleaved,
   MINUTE,
   running,
@@ -22,21 +24,24 @@ import {
   storeWith,
   vmRow,
 } from '../../support.ts';
-import { CANCEL, dies, warmVm } from '../../vms/support.ts';
+import { atWork, CANCEL, dies, newRun, warmVm } from '../../vms/support.ts';
 import { endWith, keyOf, losing, type RuleCase, type Scene } from '../scene.ts';
 
 const none = { kind: 'none' } as const;
 const drain = (world: World, vmId: string) => requestDrain(world.ports, world.caller, vmId, none);
 
 /** A VM has registered, and the process that took the registration was killed before it could give it its run. */
-async function registeredInVain({ world }: Scene) {
+async function registeredInVain(scene: Scene) {
+  const { world } = scene;
   const { id, input } = await apiRun(world);
   const { vmId } = await launchVm(world.ports, input);
+  // Longer than the first of its checks comes after its launch: so the next one is due while it registers.
+  await scene.pass(70 * SECOND);
   const runner = new FakeRunner(world, vmId);
   const killed = afterRead(world, keys.run(id), () => Promise.reject(new Error('killed')));
   await expect(runner.register(killed)).rejects.toThrow('killed');
   expect((await vmRow(world, vmId)).status).toBe('ready');
-  return { id, vmId, runner };
+  return { id, input, vmId, runner };
 }
 
 const instanceOf = (vmId: string, instanceId = 'i-late') =>
@@ -221,14 +226,16 @@ export const VM_CASES = {
   ],
   vm_idle: [
     {
-      stuck: 'it registered, and the process that took that was killed before it gave it its run',
+      stuck:
+        'it registered, the process that took that was killed before it gave it its run, and that run ended meanwhile',
       found: async (scene) => {
-        const { vmId } = await registeredInVain(scene);
+        const { id, vmId } = await registeredInVain(scene);
+        await finishAs(scene.world, id, 'failed');
         await scene.pass(50 * SECOND);
-        expect((await vmRow(scene.world, vmId)).status).toBe('draining');
+        expect(scene.world.terminations).toContain(vmId);
         return { pk: keys.vm(vmId).pk, because: /it carries no run/, did: /released it/ };
       },
-      almost: 'its runner registers again within its lease, and gets its run',
+      almost: 'its run waits for it, and its runner registers again within its lease',
       leftAlone: async (scene) => {
         const { id, runner } = await registeredInVain(scene);
         await scene.pass(40 * SECOND);
@@ -239,10 +246,11 @@ export const VM_CASES = {
       },
     },
     {
-      stuck: 'the same, and its run has been cancelled meanwhile',
+      stuck: 'the same, and that attempt was given up meanwhile',
       found: async (scene) => {
-        const { id, vmId } = await registeredInVain(scene);
-        await finishAs(scene.world, id, 'failed');
+        const { id, input, vmId } = await registeredInVain(scene);
+        await failRun(scene.world.ports, { ...input, failure: { Error: 'CapacityUnavailable' } });
+        expect((await runRow(scene.world, id)).attempt).toBe(2);
         await scene.pass(50 * SECOND);
         expect(scene.world.terminations).toContain(vmId);
         return { pk: keys.vm(vmId).pk, because: /it carries no run/, did: /released it/ };
@@ -285,17 +293,18 @@ export const VM_CASES = {
   vm_silent: silent,
   vm_unresponsive: [
     {
-      stuck: 'it stays cut off past its second deadline',
+      stuck: 'it stays cut off past its second deadline, while others report',
       found: async (scene) => {
         const { id, vmId } = await runningRun(scene.world);
-        await scene.pass(170 * SECOND);
+        const another = await heardBeside(scene.world);
+        await scene.pass(170 * SECOND, another);
         expect(scene.world.terminations).toEqual([]);
-        await scene.pass(10 * SECOND);
+        await scene.pass(10 * SECOND, another);
         expect(scene.world.terminations).toEqual([vmId]);
         // Asked for is not seen: the run is lost only when its VM's end has been observed.
         expect((await runRow(scene.world, id)).status).toBe('running');
         dies(scene.world, vmId);
-        await scene.pass(MINUTE);
+        await scene.pass(MINUTE, another);
         expect(await runRow(scene.world, id)).toMatchObject({ status: 'lost', reason: 'vm_terminated' });
         return { pk: keys.vm(vmId).pk, because: /no heartbeat since/, did: /silent past its second deadline/ };
       },
@@ -303,12 +312,67 @@ export const VM_CASES = {
       besides: ['vm_silent', 'vm_lingering'],
       leftAlone: async (scene) => {
         const { id, vmId, runner } = await runningRun(scene.world);
-        await scene.pass(170 * SECOND);
+        await scene.pass(170 * SECOND, await heardBeside(scene.world));
         scene.world.now += 10 * SECOND;
         const rival = () => runner.beat([ended(id, { exitCode: 0 })]);
         await scene.look(afterRead(scene.world, keys.vm(vmId), rival));
         expect(scene.world.terminations).toEqual([]);
         expect((await runRow(scene.world, id)).status).toBe('succeeded');
+      },
+    },
+    {
+      stuck: 'it is the only one, and stays cut off until it must have powered itself off',
+      found: async (scene) => {
+        const { vmId } = await runningRun(scene.world);
+        await scene.pass((45 + 900) * SECOND);
+        expect([scene.rules, scene.world.terminations]).toEqual([['vm_silent'], []]);
+        await scene.pass(MINUTE);
+        expect(scene.world.terminations).toEqual([vmId]);
+        return { pk: keys.vm(vmId).pk, because: /no heartbeat since/, did: /silent past its second deadline/ };
+      },
+      almost: 'nobody is heard, because the API is away, and then one after the other reports again',
+      besides: ['vm_silent'],
+      leftAlone: async (scene) => {
+        const runs = [await runningRun(scene.world), await runningRun(scene.world), await runningRun(scene.world)];
+        await scene.pass(5 * MINUTE - 10 * SECOND);
+        for (const { id, runner } of runs) {
+          scene.world.now += 10 * SECOND;
+          await runner.beat([running(id)]);
+          await scene.look();
+        }
+        await scene.pass(2 * MINUTE, () => Promise.all(runs.map(({ id, runner }) => runner.beat([running(id)]))));
+        for (const { id } of runs) expect((await runRow(scene.world, id)).status).toBe('running');
+        expect(scene.world.terminations).toEqual([]);
+      },
+    },
+    {
+      stuck: 'nobody is heard, and it is one of many: then it is not ended, but seen to be gone where it is',
+      found: async (scene) => {
+        const [gone, stands] = [await runningRun(scene.world), await runningRun(scene.world)];
+        await scene.pass(4 * MINUTE);
+        dies(scene.world, gone.vmId);
+        await scene.pass(MINUTE);
+        expect((await runRow(scene.world, gone.id)).status).toBe('lost');
+        expect((await runRow(scene.world, stands.id)).status).toBe('running');
+        // Given up is only what nobody hears for longer than it could go on by itself.
+        await scene.pass(12 * MINUTE);
+        expect(new Set(scene.world.terminations)).toEqual(new Set([stands.vmId]));
+        return { pk: keys.vm(stands.vmId).pk, because: /no heartbeat since/, did: /terminated it/ };
+      },
+      almost: 'a run beside it does not end at its cancel, while nobody is heard',
+      besides: ['vm_silent'],
+      leftAlone: async (scene) => {
+        const { world } = scene;
+        const agent = await world.agent({ slots: 2 });
+        const first = await atWork(world, agent.id);
+        const second = await newRun(world, agent.id);
+        await claimDispatch(world.ports, second, 1, first.vmId);
+        await first.runner.beat([running(first.id)]);
+        await first.runner.beat([running(first.id), running(second)]);
+        await cancelRun(world.ports, world.caller, second, CANCEL);
+        await scene.pass(5 * MINUTE);
+        expect(world.terminations).toEqual([]);
+        expect((await runRow(world, first.id)).status).toBe('running');
       },
     },
   ],
