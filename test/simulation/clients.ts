@@ -21,6 +21,7 @@ import { createSchedule, getSchedule, patchSchedule } from '../../core/schedules
 import { skipOccurrence, unskipOccurrence } from '../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
 import { requestDrain } from '../../core/vms/drain.ts';
+import type { Address } from '../../runner/state.ts';
 import type { ChildOf } from './incarnations.ts';
 import { Random } from './random.ts';
 import { agentOf, MINUTE, type Operation, type OperationKind, scheduleOf } from './workload.ts';
@@ -216,14 +217,24 @@ export class Clients {
       await this.#world.time.sleep(1000);
   }
 
+  /** Work that starts further work: one after the other, or all at once; from a run that has done so before, if there is one. */
   async #createChild({ pick, how }: Operation): Promise<void> {
-    const parents = this.#world.truth.all().filter(({ end }) => end === undefined);
-    const parent = this.#pick(parents, pick);
-    const run = parent === undefined ? undefined : this.#world.checker.runs.rows.get(parent.address.runId);
+    const { time, truth, checker } = this.#world;
+    const atWork = () => truth.all().filter(({ end }) => end === undefined);
+    for (let tries = 0; tries < 12 && atWork().length === 0 && !this.#world.isCalm; tries++) await time.sleep(10_000);
+    const isParent = ({ address }: { readonly address: Address }) =>
+      checker.runs.rows.get(address.runId)?.hasChildren === true;
+    const parents = atWork().filter(isParent);
+    const parent = this.#pick(parents.length > 0 && how % 3 !== 0 ? parents : atWork(), pick);
+    const run = parent === undefined ? undefined : checker.runs.rows.get(parent.address.runId);
     if (parent === undefined || run === undefined) return;
     const { runId, attempt } = parent.address;
     const caller = { kind: 'run', tenantId: run.tenantId, runId, attempt } as const;
-    await this.#ask('create_child', (ports) => createRun(ports, caller, run.agentId, { how }), { runId, attempt });
+    const make = () =>
+      this.#ask('create_child', (ports) => createRun(ports, caller, run.agentId, { how }), { runId, attempt });
+    const first = make();
+    if (how % 2 === 0) await first;
+    await Promise.all(Array.from({ length: how % 4 }, make));
   }
 
   async #onRun(operation: Operation): Promise<void> {
