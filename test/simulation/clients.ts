@@ -10,6 +10,7 @@ import { scopeHash } from '../../core/idempotency/record.ts';
 import type { Ports } from '../../core/ports.ts';
 import type { Precondition } from '../../core/rules.ts';
 import { cancelRun } from '../../core/runs/cancel.ts';
+import { sealChildren } from '../../core/runs/children.ts';
 import type { RunRow } from '../../core/runs/model.ts';
 import { retryRun } from '../../core/runs/retry.ts';
 import { createRun, getRun } from '../../core/runs/service.ts';
@@ -232,6 +233,10 @@ export class Clients {
     const caller = { kind: 'run', tenantId: run.tenantId, runId, attempt } as const;
     const make = () =>
       this.#ask('create_child', (ports) => createRun(ports, caller, run.agentId, { how }), { runId, attempt });
+    if (how % 5 === 0)
+      time.after(this.#world.random.spread(1, 20_000), () => {
+        void this.#ask('seal_children', (ports) => sealChildren(ports, run, CALLER.principalId));
+      });
     const first = make();
     if (how % 2 === 0) await first;
     await Promise.all(Array.from({ length: how % 4 }, make));
