@@ -4,7 +4,6 @@ import { patchPrincipal } from '../../core/access/service.ts';
 import { createAgent, deleteAgent, patchAgent } from '../../core/agents/service.ts';
 import { AgentCreate } from '../../core/contract/agents.ts';
 import { ScheduleCreate, SchedulePatch } from '../../core/contract/schedules.ts';
-import { CandorError } from '../../core/errors.ts';
 import { answerOnce } from '../../core/idempotency/once.ts';
 import { scopeHash } from '../../core/idempotency/record.ts';
 import type { Ports } from '../../core/ports.ts';
@@ -40,8 +39,6 @@ export class Clients {
   readonly agentIds: string[] = [];
   #schedules = 0;
   #keys = 0;
-  acknowledged = 0;
-  refused = 0;
 
   constructor(world: Simulation, seed: number) {
     this.#world = world;
@@ -82,12 +79,7 @@ export class Clients {
     const { lost } = this.#world.network;
     if (this.#world.random.chance(lost)) return undefined;
     const outcome = await this.#world.invoke(`api.${name}`, call, by);
-    if (outcome.kind === 'answered' && !this.#world.random.chance(lost)) {
-      this.acknowledged++;
-      return outcome.value;
-    }
-    if (outcome.kind === 'threw' && outcome.error instanceof CandorError && !outcome.error.retryable) this.refused++;
-    return undefined;
+    return outcome.kind === 'answered' && !this.#world.random.chance(lost) ? outcome.value : undefined;
   }
 
   #pick<T>(from: readonly T[], at: number): T | undefined {
