@@ -4,12 +4,12 @@ import { patchPrincipal } from '../../core/access/service.ts';
 import { createAgent, deleteAgent, patchAgent } from '../../core/agents/service.ts';
 import { AgentCreate } from '../../core/contract/agents.ts';
 import { ScheduleCreate, SchedulePatch } from '../../core/contract/schedules.ts';
-import { CandorError } from '../../core/errors.ts';
 import { answerOnce } from '../../core/idempotency/once.ts';
 import { scopeHash } from '../../core/idempotency/record.ts';
 import type { Ports } from '../../core/ports.ts';
 import type { Precondition } from '../../core/rules.ts';
 import { cancelRun } from '../../core/runs/cancel.ts';
+import { sealChildren } from '../../core/runs/children.ts';
 import type { RunRow } from '../../core/runs/model.ts';
 import { retryRun } from '../../core/runs/retry.ts';
 import { createRun, getRun } from '../../core/runs/service.ts';
@@ -21,6 +21,7 @@ import { createSchedule, getSchedule, patchSchedule } from '../../core/schedules
 import { skipOccurrence, unskipOccurrence } from '../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
 import { requestDrain } from '../../core/vms/drain.ts';
+import type { Address } from '../../runner/state.ts';
 import type { ChildOf } from './incarnations.ts';
 import { Random } from './random.ts';
 import { agentOf, MINUTE, type Operation, type OperationKind, scheduleOf } from './workload.ts';
@@ -38,8 +39,6 @@ export class Clients {
   readonly agentIds: string[] = [];
   #schedules = 0;
   #keys = 0;
-  acknowledged = 0;
-  refused = 0;
 
   constructor(world: Simulation, seed: number) {
     this.#world = world;
@@ -80,12 +79,7 @@ export class Clients {
     const { lost } = this.#world.network;
     if (this.#world.random.chance(lost)) return undefined;
     const outcome = await this.#world.invoke(`api.${name}`, call, by);
-    if (outcome.kind === 'answered' && !this.#world.random.chance(lost)) {
-      this.acknowledged++;
-      return outcome.value;
-    }
-    if (outcome.kind === 'threw' && outcome.error instanceof CandorError && !outcome.error.retryable) this.refused++;
-    return undefined;
+    return outcome.kind === 'answered' && !this.#world.random.chance(lost) ? outcome.value : undefined;
   }
 
   #pick<T>(from: readonly T[], at: number): T | undefined {
@@ -216,14 +210,28 @@ export class Clients {
       await this.#world.time.sleep(1000);
   }
 
+  /** Work that starts further work: one after the other, or all at once; from a run that has done so before, if there is one. */
   async #createChild({ pick, how }: Operation): Promise<void> {
-    const parents = this.#world.truth.all().filter(({ end }) => end === undefined);
-    const parent = this.#pick(parents, pick);
-    const run = parent === undefined ? undefined : this.#world.checker.runs.rows.get(parent.address.runId);
+    const { time, truth, checker } = this.#world;
+    const atWork = () => truth.all().filter(({ end }) => end === undefined);
+    for (let tries = 0; tries < 12 && atWork().length === 0 && !this.#world.isCalm; tries++) await time.sleep(10_000);
+    const isParent = ({ address }: { readonly address: Address }) =>
+      checker.runs.rows.get(address.runId)?.hasChildren === true;
+    const parents = atWork().filter(isParent);
+    const parent = this.#pick(parents.length > 0 && how % 3 !== 0 ? parents : atWork(), pick);
+    const run = parent === undefined ? undefined : checker.runs.rows.get(parent.address.runId);
     if (parent === undefined || run === undefined) return;
     const { runId, attempt } = parent.address;
     const caller = { kind: 'run', tenantId: run.tenantId, runId, attempt } as const;
-    await this.#ask('create_child', (ports) => createRun(ports, caller, run.agentId, { how }), { runId, attempt });
+    const make = () =>
+      this.#ask('create_child', (ports) => createRun(ports, caller, run.agentId, { how }), { runId, attempt });
+    if (how % 5 === 0)
+      time.after(this.#world.random.spread(1, 20_000), () => {
+        void this.#ask('seal_children', (ports) => sealChildren(ports, run, CALLER.principalId));
+      });
+    const first = make();
+    if (how % 2 === 0) await first;
+    await Promise.all(Array.from({ length: how % 4 }, make));
   }
 
   async #onRun(operation: Operation): Promise<void> {

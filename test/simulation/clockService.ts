@@ -27,8 +27,6 @@ export class ClockService {
   readonly #world: Simulation;
   readonly weather: ClockWeather;
   readonly #standing = new Map<string, Standing>();
-  delivered = 0;
-  dropped = 0;
 
   constructor(world: Simulation, weather: ClockWeather) {
     this.#world = world;
@@ -79,7 +77,6 @@ export class ClockService {
     const { random, time } = this.#world;
     const { late, double, dropped } = this.#world.isCalm ? CALM : this.weather;
     if (random.chance(dropped)) {
-      this.dropped++;
       this.#world.note(`the clock drops ${spec.scheduleId} ${nominal}`);
       return;
     }
@@ -90,7 +87,6 @@ export class ClockService {
 
   async #deliver(spec: ClockSpec, nominal: number, tries: number): Promise<void> {
     const { scheduleId, specVersion, agentId, principalId } = spec;
-    this.delivered++;
     const outcome = await this.#world.invoke('fire', (ports) =>
       fire(ports, { scheduleId, scheduledTime: nominal, specVersion, agentId, principalId }),
     );

@@ -20,6 +20,8 @@ export interface Job {
 export interface JobResult {
   readonly seed: number;
   readonly violation: Violation | undefined;
+  /** The faults that were asked for beside those of the seed. */
+  readonly injected?: readonly Injection[];
   readonly hash: string;
   readonly steps: number;
   readonly commits: number;
@@ -93,6 +95,7 @@ export async function perform(job: Job): Promise<JobResult> {
   return {
     seed,
     violation,
+    ...(job.injections !== undefined && { injected: job.injections }),
     hash,
     steps,
     commits,

@@ -1,6 +1,6 @@
 /** `npm run sim`: looks for a world in which an invariant does not hold. */
 import { parseArgs } from 'node:util';
-import type { FaultKind } from './faults.ts';
+import type { FaultKind, Injection } from './faults.ts';
 import { guardsOfCore, OUT_OF_REACH, removalsOf } from './guards.ts';
 import { type Job, type JobResult, optionsOf } from './jobs.ts';
 import { play } from './play.ts';
@@ -18,6 +18,7 @@ const HELP = `npm run sim -- [options]
   --pairs N        then so many pairs of faults
   --replay SEED    plays one seed and prints what happened
   --shrink         with --replay: the shortest trace that breaks the same invariant
+  --inject JSON    with these faults beside those of the seed, as a sweep prints them
   --without A,B    without these guards
   --aim A          whoever commits with this guard is likely to meet a rival
   --sensitivity    each guard taken out in turn, and aimed at: what is broken then, and after how many seeds`;
@@ -32,6 +33,7 @@ const { values } = parseArgs({
     replay: { type: 'string' },
     without: { type: 'string' },
     aim: { type: 'string' },
+    inject: { type: 'string' },
     sweep: { type: 'boolean', default: false },
     shrink: { type: 'boolean', default: false },
     sensitivity: { type: 'boolean', default: false },
@@ -47,7 +49,11 @@ const number = (name: string, text: string): number => {
 const from = number('from', values.from);
 const seeds = number('seeds', values.seeds);
 const without = values.without?.split(',');
-const chosen = { ...(without !== undefined && { without }), ...(values.aim !== undefined && { aim: values.aim }) };
+const chosen = {
+  ...(values.inject !== undefined && { injections: JSON.parse(values.inject) as readonly Injection[] }),
+  ...(without !== undefined && { without }),
+  ...(values.aim !== undefined && { aim: values.aim }),
+};
 const until =
   values.minutes === undefined
     ? Number.POSITIVE_INFINITY
@@ -72,8 +78,8 @@ async function all(pool: Pool, report: Report, jobs: Iterator<Omit<Job, 'id'>>):
   );
 }
 
-const told = ({ seed, violation }: JobResult): string =>
-  `seed ${seed} breaks ${violation?.invariant} at step ${violation?.step}: ${violation?.what}`;
+const told = ({ seed, violation, injected }: JobResult): string =>
+  `seed ${seed}${injected === undefined ? '' : ` --inject '${JSON.stringify(injected)}'`} breaks ${violation?.invariant} at step ${violation?.step}: ${violation?.what}`;
 
 function* inOrder(): Generator<Omit<Job, 'id'>> {
   for (let seed = from; seed < from + seeds; seed++) yield { seed, ...chosen };

@@ -117,6 +117,8 @@ export class OtherRules {
     const { pending } = this.#pending(parentId);
     if (row !== undefined && row.pending !== pending)
       this.#fail('I10', commit, `run ${parentId} counts ${row.pending} children, and ${pending} have not ended`);
+    if (was?.sealedAt !== undefined && (row?.created ?? 0) > was.created)
+      this.#fail('§5.6', commit, `the children of ${parentId} are sealed, and one more is counted`);
     if (was?.sealedAt !== undefined && row?.sealedAt !== was.sealedAt)
       this.#fail('I3', commit, `the children of ${parentId} are sealed a second time`);
   }

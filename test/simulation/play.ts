@@ -2,7 +2,7 @@
 import { ensurePrincipal } from '../../core/access/principals.ts';
 import { auditSlice } from '../../core/audit/slice.ts';
 import { BOSS, CALLER, Clients, ELSEWHERE } from './clients.ts';
-import { type FaultPlan, type Injection, noFaults, swarm } from './faults.ts';
+import { type FaultPlan, type Injection, swarm } from './faults.ts';
 import { Random } from './random.ts';
 import { ledgerBehind, leftOver } from './rest.ts';
 import { Rivals, watchdogTick } from './rivals.ts';
@@ -179,5 +179,3 @@ class Course {
     world.time.after(world.random.below(this.#workload.auditEveryMs), each);
   }
 }
-
-export { noFaults };

@@ -47,6 +47,9 @@ export function ledgerBehind(world: Simulation): string | undefined {
   const graceMs = (world.config.overdueGraceSeconds + 2 * world.config.watchdogIntervalSeconds) * 1000;
   for (const schedule of world.checker.ledger.rows.values()) {
     if (schedule.status !== 'active') continue;
+    // What stood still for minutes may have made or changed it just now, as of a time that is long over.
+    const changedAt = world.checker.ledger.history.get(schedule.id)?.at(-1)?.from ?? 0;
+    if (changedAt > now - graceMs) continue;
     const due = nextExpected(schedule, schedule.decidedThrough);
     if (due !== undefined && due + flexibleMs(schedule) < now - graceMs)
       return `occurrence ${new Date(due).toISOString()} of ${schedule.id} is undecided`;

@@ -59,7 +59,7 @@ const STRIKES = {
     'cancel_backfill',
     'delete_schedule',
   ],
-  run: ['again', 'tick', 'cancel', 'vm'],
+  run: ['again', 'tick', 'cancel', 'beat', 'run_ends', 'vm_dies'],
   vm: ['again', 'tick', 'drain_vm', 'look', 'vm_dies', 'run_ends', 'beat', 'cancel_on_it'],
   agent: [
     'again',
@@ -175,7 +175,6 @@ export class Rivals {
         if (runId !== undefined) this.#clients.rival('cancel_run', runId);
         return;
       }
-      case 'vm':
       case 'beat':
       case 'run_ends':
       case 'vm_dies': {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { guardsOfCore, OUT_OF_REACH, removalsOf } from './guards.ts';
 import { Timeline } from './heap.ts';
 import { type Job, type JobResult, optionsOf, withoutGuards } from './jobs.ts';
 import { drawn, play } from './play.ts';
@@ -80,6 +81,16 @@ it('shrinks what fails to fewer requests and faults, which still fail', { timeou
   expect(shrunk?.violation.invariant).toBe(whole.violation.invariant);
   expect(shrunk?.play.workload?.operations.length).toBeLessThan(drawn(whole.seed).workload.operations.length);
   expect(shrunk?.injections.length).toBeLessThanOrEqual(whole.injections.length);
+});
+
+describe('the guards of the core', () => {
+  it('are all found in its source, and none that is set aside or covered is unknown', () => {
+    const known = guardsOfCore();
+    expect(known.length).toBeGreaterThan(80);
+    expect(Object.keys(OUT_OF_REACH).filter((name) => !known.includes(name))).toEqual([]);
+    const named = known.flatMap((name) => removalsOf(name).flat());
+    expect(named.filter((name) => !known.includes(name))).toEqual([]);
+  });
 });
 
 describe('the report', () => {

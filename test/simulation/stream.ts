@@ -26,7 +26,6 @@ export class StreamService {
   readonly weather: StreamWeather;
   readonly #shards: readonly Shard[] = Array.from({ length: SHARDS }, () => ({ waiting: [], busy: false }));
   #count = 0;
-  dropped = 0;
 
   constructor(world: Simulation, weather: StreamWeather) {
     this.#world = world;
@@ -71,7 +70,6 @@ export class StreamService {
       await time.sleep(random.spread(100, 10_000));
       if (this.#world.isCalm && triesMax < CALM.triesMax) return this.#deliver(left, CALM.triesMax);
     }
-    this.dropped += left.length;
     this.#world.note(`the stream drops ${left.length} events`);
   }
 }

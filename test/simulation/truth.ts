@@ -26,7 +26,6 @@ export interface Process {
 export class Truth {
   readonly #world: Simulation;
   readonly #byRun = new Map<string, Process[]>();
-  started_ = 0;
 
   constructor(world: Simulation) {
     this.#world = world;
@@ -46,7 +45,6 @@ export class Truth {
 
   started(address: Address, machine: Machine): void {
     const { runId, attempt } = address;
-    this.started_++;
     this.#world.note(`process of ${keyOf(address)} starts on ${machine.instanceId}`);
     const [other] = this.live(runId);
     if (other !== undefined)

@@ -74,7 +74,7 @@ const WEIGHTS: Readonly<Record<OperationKind, number>> = {
   delete_schedule: 2,
   create_run: 5,
   create_run_once: 1,
-  create_child: 2,
+  create_child: 3,
   cancel_run: 6,
   retry_run: 2,
   drain_vm: 2,

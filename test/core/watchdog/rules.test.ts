@@ -6,6 +6,7 @@ import { triggerSchedule } from '../../../core/schedules/trigger.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
 import { requestDrain } from '../../../core/vms/drain.ts';
 import { awaitReady, dispatchRun, launchVm } from '../../../core/vms/provision.ts';
+import { cancellingRule } from '../../../core/watchdog/rules/cancelling.ts';
 import { executionVerdict } from '../../../core/watchdog/rules/provisioning.ts';
 import { queuedRule } from '../../../core/watchdog/rules/queued.ts';
 import { decideStray, whyStray } from '../../../core/watchdog/rules/strays.ts';
@@ -51,6 +52,20 @@ it('looks at a queued run at its start deadline, though its next try would come 
     do: 'look_again',
     at: deadlineAt,
   });
+});
+
+it('leaves a cancel that was asked for a moment ago its time, though the run is looked at already', async () => {
+  const { id } = await apiRun(world);
+  const run = await runRow(world, id);
+  const { now } = world;
+  const asked = { requestedAt: now, requestedBy: 'me', reason: '', cause: 'request', sentAt: now } as const;
+  const cancelling = { ...run, status: 'cancelling', vmId: 'vm_x', cancel: asked, deadlineAt: now + MINUTE } as const;
+  const view = (at: number) => ({ now: at, config: world.ports.config, holdUntil: 0, heard: undefined });
+  expect(cancellingRule.decide(cancelling, undefined, view(now + SECOND))).toEqual({
+    do: 'look_again',
+    at: now + MINUTE,
+  });
+  expect(cancellingRule.decide(cancelling, undefined, view(now + MINUTE))).toMatchObject({ do: 'tell_again' });
 });
 
 describe('an execution that is over', () => {
