@@ -103,7 +103,10 @@ export interface ExecutionLook {
 
 /** The `provision-vm` state machine: Step Functions, or the same file in an interpreter. */
 export interface Workflow {
-  /** Starts an execution under a deterministic name. A name that is running or has run already is `exists`. */
+  /**
+   * Starts an execution under a deterministic name, once. A name that has run already is `exists`; one that is open with the
+   * same input may be `started` too, as Step Functions has it.
+   */
   start(name: string, input: ExecutionInput): Promise<'started' | 'exists'>;
   /** Ends an execution from outside; unknown or ended is success. Stops nothing that is in flight. */
   stop(name: string, cause: string): Promise<void>;

@@ -1,9 +1,23 @@
 import { DescribeExecutionCommand, ExecutionDoesNotExist, type SFNClient } from '@aws-sdk/client-sfn';
 import { expect, it } from 'vitest';
 import { WatchedWorkflow } from '../../../adapters/aws/executionLooks.ts';
+import type { ExecutionInput } from '../../../core/ports.ts';
+import { DOOMED, FAILURE, workflowContract } from '../../contracts/workflow.ts';
+import { FakeStepFunctions } from './stepFunctions.ts';
 
 const MACHINE = 'arn:aws:states:eu-central-1:000000000000:stateMachine:candor-dev-provision-vm';
 const EXECUTION = 'arn:aws:states:eu-central-1:000000000000:execution:candor-dev-provision-vm:run_1-1';
+
+workflowContract('Step Functions', () => {
+  const service = new FakeStepFunctions(MACHINE, (input) =>
+    (input as ExecutionInput).runId === DOOMED.runId ? FAILURE : undefined,
+  );
+  return {
+    workflow: new WatchedWorkflow(service.client, MACHINE),
+    begun: () => service.begun,
+    token: (name) => service.token(name),
+  };
+});
 
 const workflowThat = (answer: object | Error) => {
   const send = async (command: unknown) => {

@@ -3,6 +3,7 @@ import { type ExecutionEnd, LocalWorkflow, type TaskHandler } from '../../../ada
 import { Contended } from '../../../core/errors.ts';
 import { CapacityUnavailable, LaunchMisconfigured } from '../../../core/vms/launchErrors.ts';
 import { RunMovedOn, StartDeadlineExceeded } from '../../../core/vms/stateErrors.ts';
+import { DOOMED, workflowContract } from '../../contracts/workflow.ts';
 import { afterThisTest, eventually, silent } from './support.ts';
 
 const RUN = { tenantId: 't1', runId: 'run_1', attempt: 1 };
@@ -59,6 +60,21 @@ function failingFirst(errors: Error[], answer: unknown) {
     return answer;
   };
 }
+
+workflowContract('the interpreter', () => {
+  const { workflow, calls } = setUp({
+    LaunchVm: ({ runId }) => {
+      if (runId === DOOMED.runId) throw new LaunchMisconfigured('no such image');
+      return VM;
+    },
+    AwaitReady: () => ({}),
+  });
+  return {
+    workflow,
+    begun: () => calls.filter(({ state }) => state === 'LaunchVm').length,
+    token: () => calls.find(({ state }) => state === 'AwaitReady')?.payload.taskToken as string | undefined,
+  };
+});
 
 describe('an execution', () => {
   it('launches, awaits and dispatches, with the input of the execution in every state', async () => {

@@ -136,4 +136,31 @@ const throttledClock: Scenario = {
   },
 };
 
-export const scheduleScenarios: readonly Scenario[] = [firesByItself, triggers, edits, throttledClock];
+const lostClockAnswers: Scenario = {
+  name: 'the answers to CreateSchedule and UpdateSchedule are lost: the entry says what the schedule says',
+  async play(world) {
+    const agent = await world.worker();
+    const effect = { kind: 'cut', applied: true } as const;
+    const lose = (action: string) => world.proxy.faults.order({ service: 'scheduler', action, times: 4, effect });
+    const faults = [lose('CreateSchedule'), lose('UpdateSchedule')];
+    const cadence = { cron: '0 0 1 1 *', timezone: 'UTC' };
+    const schedule = await world.schedule(agent, { cadence, input: null });
+    await synced(world, schedule);
+    const later = { cron: '0 0 2 1 *', timezone: 'Europe/Berlin' };
+    await world.change('PATCH', `/v1/schedules/${schedule.id}`, { cadence: later });
+    await synced(world, schedule);
+    for (const fault of faults) assert.ok(fault.met() > 0, 'an answer was lost');
+    const { State, ScheduleExpressionTimezone } = await entryOf(world, schedule);
+    assert.deepEqual([State, ScheduleExpressionTimezone], ['ENABLED', 'Europe/Berlin']);
+    await world.change('DELETE', `/v1/schedules/${schedule.id}`);
+    await until('the clock of a deleted schedule is gone', () => isGone(world, schedule));
+  },
+};
+
+export const scheduleScenarios: readonly Scenario[] = [
+  firesByItself,
+  triggers,
+  edits,
+  throttledClock,
+  lostClockAnswers,
+];
