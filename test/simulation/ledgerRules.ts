@@ -157,7 +157,8 @@ export class LedgerRules {
     }
     if (disposition === 'buffered' && live === 0 && was.buffer.length === 0)
       fail('I4', 'is buffered, and nothing was live');
-    if (disposition === 'skipped' && reason === 'overlap' && live === 0)
+    // One that waits, buffered before the policy was changed, comes first.
+    if (disposition === 'skipped' && reason === 'overlap' && live === 0 && was.buffer.length === 0)
       fail('I4', 'is skipped for an overlap, and nothing was live');
     const stopped = { paused: 'paused', completed: 'completed', deleted: 'deleted' }[reason ?? ''];
     if (before === undefined && disposition === 'skipped' && stopped !== undefined && was.status === 'active')
