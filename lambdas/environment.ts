@@ -62,16 +62,20 @@ export function jsonFrom(name: string, text: string): unknown {
   }
 }
 
-/** What may be set, and need not be. */
-export const optional = (source: Environment = process.env) => ({
+/** What may be set for every function, and need not be. */
+export const optionalForAll = (source: Environment = process.env) => ({
   /** A DynamoDB-compatible endpoint, for tests; the SDK's own AWS_ENDPOINT_URL… work by themselves. */
   dynamodbEndpoint: source.CANDOR_DYNAMODB_ENDPOINT,
+  metricsNamespace: source.CANDOR_METRICS_NAMESPACE ?? 'Candor',
+});
+
+/** What may be set for some, and need not be: apart, because what `fire` loads is counted. */
+export const optional = (source: Environment = process.env) => ({
   features: { schedules: source.CANDOR_FEATURES_SCHEDULES !== 'off' },
   /** The identity provider whose users may call, as JSON. */
   oidc: source.CANDOR_OIDC,
   /** The token of the first administrator. */
   adminTokenSecretArn: source.CANDOR_ADMIN_TOKEN_SECRET_ARN,
-  metricsNamespace: source.CANDOR_METRICS_NAMESPACE ?? 'Candor',
   launchTemplateVersion: source.CANDOR_LAUNCH_TEMPLATE_VERSION ?? '$Latest',
   /** Of the environment's own, for instances: a JSON object. */
   instanceTags: source.CANDOR_INSTANCE_TAGS ?? '{}',

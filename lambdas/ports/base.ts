@@ -12,7 +12,7 @@ import { StepFunctionsWorkflow } from '../../adapters/aws/workflow.ts';
 import { randomIds } from '../../adapters/system/ids.ts';
 import { systemTime } from '../../adapters/system/time.ts';
 import type { Ports } from '../../core/ports.ts';
-import { coreConfig, optional, variables } from '../environment.ts';
+import { coreConfig, optionalForAll, variables } from '../environment.ts';
 import { log } from '../log.ts';
 
 type Added = 'workflow' | 'clock' | 'fleet' | 'logs' | 'artifacts' | 'secrets' | 'tokens' | 'seals' | 'webhooks';
@@ -35,7 +35,7 @@ function compose(additions: Additions): Ports {
     'CANDOR_TABLE',
     'CANDOR_STATE_MACHINE_ARN',
   ]);
-  const { dynamodbEndpoint: endpoint, metricsNamespace: namespace } = optional();
+  const { dynamodbEndpoint: endpoint, metricsNamespace: namespace } = optionalForAll();
   const base: Base = {
     store: new DynamoStore(dynamoClient(endpoint === undefined ? {} : { endpoint }), table),
     workflow: new StepFunctionsWorkflow(new SFNClient({ requestHandler: patience() }), machine),
