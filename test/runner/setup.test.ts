@@ -65,15 +65,15 @@ describe('a setup', () => {
     const options = {
       setup: setup(`echo x >> ${vm.file('setups')}; while [ ! -e ${vm.file('go')} ]; do sleep 0.05; done`),
     };
-    for (const runId of ['run_a', 'run_b', 'run_c']) vm.run(runId, witness(), options);
+    const runIds = ['run_a', 'run_b', 'run_c'];
+    for (const runId of runIds) vm.run(runId, witness(), options);
     vm.startRunner();
-    await waitFor('two to wait', () => {
-      const waiting = ['run_a', 'run_b', 'run_c'].filter((runId) =>
-        vm.server.text(runId, 'candor').includes('waited for'),
-      );
-      return waiting.length === 2;
+    const busy = await waitFor('two to wait', () => {
+      const others = runIds.filter((runId) => !vm.server.text(runId, 'candor').includes('waited for'));
+      return others.length === 1 ? others[0] : undefined;
     });
-    expect(vm.server.entry('run_a')).toMatchObject({ state: 'starting', detail: "The agent's setup is being done." });
+    await waitFor('the third to say what it does', () => vm.server.entry(busy)?.detail !== undefined);
+    expect(vm.server.entry(busy)).toMatchObject({ state: 'starting', detail: "The agent's setup is being done." });
     expect(vm.read('work')).toBeUndefined();
     fs.writeFileSync(vm.file('go'), '');
     for (const runId of ['run_a', 'run_b', 'run_c']) await vm.reached(runId, 'ended');
