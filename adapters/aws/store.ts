@@ -20,7 +20,7 @@ import {
   TransactWriteItemsCommand,
   UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
-import { CandorError, Contended, GuardFailed, InvalidRequest, StoreUnavailable } from '../../core/errors.ts';
+import { CandorError, Contended, GuardFailed, StoreUnavailable } from '../../core/errors.ts';
 import type { Store } from '../../core/ports.ts';
 import {
   type Guard,
@@ -34,6 +34,7 @@ import {
   type Range,
   type Write,
 } from '../../core/table/model.ts';
+import { decodeAfter, decodeText, encodeText } from './cursor.ts';
 import { Expression } from './expression.ts';
 import { marshallItem, marshallKey, unmarshallItem } from './marshall.ts';
 
@@ -222,21 +223,6 @@ function rangeCondition(
   if (from !== undefined) return `${base} AND ${sortName()} >= ${expression.value(from)}`;
   if (to !== undefined) return `${base} AND ${sortName()} <= ${expression.value(to)}`;
   return base;
-}
-
-const encodeText = (text: string): string => Buffer.from(text).toString('base64url');
-const decodeText = (text: string): string => Buffer.from(text, 'base64url').toString('utf8');
-
-/** Callers get positions as cursors, so a foreign one is their mistake; DynamoDB would call it a validation error. */
-function decodeAfter(range: Range): string | undefined {
-  if (range.after === undefined) return undefined;
-  const sk = decodeText(range.after);
-  const isOutside = (range.from !== undefined && sk < range.from) || (range.to !== undefined && sk > range.to);
-  if (sk === '' || !sk.startsWith(range.prefix ?? '') || isOutside)
-    throw new InvalidRequest('The cursor is not one of ours.', [
-      { pointer: 'cursor', message: 'must be the nextCursor of the page before' },
-    ]);
-  return sk;
 }
 
 /** Positions in an index never leave the program, so what comes back is what was given out. */

@@ -1,8 +1,9 @@
 /** What a worker is asked for, in a form that can be sent between processes. */
+
+import type { GuardFilter } from '../../adapters/aws/store.ts';
 import { type FaultKind, type FaultPlan, type Injection, injected } from './faults.ts';
 import { drawn, type Play, type Played, play } from './play.ts';
 import { aimedAt } from './rivals.ts';
-import type { GuardFilter } from './table.ts';
 import type { OperationKind, Workload } from './workload.ts';
 import type { Violation } from './world.ts';
 

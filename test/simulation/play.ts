@@ -1,4 +1,6 @@
 /** One seed, from its beginning to its rest: the storm, the calm after it, and what must have become of everything. */
+
+import type { GuardFilter } from '../../adapters/aws/store.ts';
 import { ensurePrincipal } from '../../core/access/principals.ts';
 import { auditSlice } from '../../core/audit/slice.ts';
 import { BOSS, CALLER, Clients, ELSEWHERE } from './clients.ts';
@@ -6,7 +8,6 @@ import { type FaultPlan, type Injection, swarm } from './faults.ts';
 import { Random } from './random.ts';
 import { ledgerBehind, leftOver } from './rest.ts';
 import { Rivals, watchdogTick } from './rivals.ts';
-import type { GuardFilter } from './table.ts';
 import { MINUTE, type Workload, weatherOf, workloadOf } from './workload.ts';
 import { Simulation, START, type Violation, type Weather } from './world.ts';
 

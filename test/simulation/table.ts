@@ -4,9 +4,10 @@
  *
  * Items are shared, not copied: nobody may write to what is stored (`freezes` stops whoever does).
  */
-import { GuardFailed, InvalidRequest } from '../../core/errors.ts';
+import { decodeAfter, decodeText, encodeText } from '../../adapters/aws/cursor.ts';
+import type { GuardFilter } from '../../adapters/aws/store.ts';
+import { GuardFailed } from '../../core/errors.ts';
 import {
-  type Guard,
   holds,
   INDEX_KEYS,
   type IndexEntry,
@@ -25,8 +26,6 @@ export interface Change {
   readonly after: Item | undefined;
   readonly write: Write;
 }
-
-export type GuardFilter = (guards: readonly Guard[]) => readonly Guard[];
 
 export interface TableOptions {
   readonly now: () => number;
@@ -286,18 +285,4 @@ function afterOf(write: Exclude<Write, { kind: 'check' }>, before: Item | undefi
       after[name] = (standing ?? 0) + (add[name] ?? 0);
     }
   return after as Item;
-}
-
-const encodeText = (text: string): string => Buffer.from(text).toString('base64url');
-const decodeText = (text: string): string => Buffer.from(text, 'base64url').toString('utf8');
-
-function decodeAfter(range: Range): string | undefined {
-  if (range.after === undefined) return undefined;
-  const sk = decodeText(range.after);
-  const isOutside = (range.from !== undefined && sk < range.from) || (range.to !== undefined && sk > range.to);
-  if (sk === '' || !sk.startsWith(range.prefix ?? '') || isOutside)
-    throw new InvalidRequest('The cursor is not one of ours.', [
-      { pointer: 'cursor', message: 'must be the nextCursor of the page before' },
-    ]);
-  return sk;
 }

@@ -2,6 +2,7 @@
  * One simulated world: the table, the services, the machines, and the functions of Candor that run between them. Everything
  * that happens follows from the seed and the options.
  */
+import type { GuardFilter } from '../../adapters/aws/store.ts';
 import { CoreConfig } from '../../core/config.ts';
 import { CandorError, GuardFailed } from '../../core/errors.ts';
 import { ClockRejected, ClockUnavailable, type Ports } from '../../core/ports.ts';
@@ -17,7 +18,7 @@ import { CALM_MACHINES, type MachineWeather } from './machine.ts';
 import { portsOf, ServiceError } from './ports.ts';
 import { Random } from './random.ts';
 import { StreamService, type StreamWeather } from './stream.ts';
-import { type GuardFilter, Table } from './table.ts';
+import { Table } from './table.ts';
 import { TokenService } from './tokens.ts';
 import { Trace } from './trace.ts';
 import { Truth } from './truth.ts';
