@@ -3,8 +3,6 @@
 import type { GuardFilter } from '../../adapters/aws/store.ts';
 import { type FaultKind, type FaultPlan, type Injection, injected } from './faults.ts';
 import { drawn, type Play, type Played, play } from './play.ts';
-import { aimedAt } from './rivals.ts';
-import type { OperationKind, Workload } from './workload.ts';
 import type { Violation } from './world.ts';
 
 export interface Job {
@@ -40,35 +38,6 @@ export const withoutGuards =
   (guards) =>
     guards.some(({ name }) => names.includes(name)) ? guards.filter(({ name }) => !names.includes(name)) : guards;
 
-/** What clients have to ask for, that such guards are met at all. */
-const RELATED: Readonly<Record<string, readonly OperationKind[]>> = {
-  advance: ['backfill', 'trigger', 'create_schedule'],
-  agent: ['create_agent', 'patch_agent', 'delete_agent'],
-  backfill: ['backfill', 'cancel_backfill'],
-  buffer: ['create_schedule', 'trigger'],
-  children: ['create_child', 'create_run', 'cancel_run'],
-  clock: ['patch_schedule', 'pause', 'resume', 'skip'],
-  correction: ['create_run', 'cancel_run'],
-  escalate: ['cancel_run', 'create_run'],
-  idempotency: ['create_run_once'],
-  principal: ['revoke'],
-  run: ['create_run', 'retry_run', 'create_child'],
-  schedule: ['patch_schedule', 'pause', 'resume', 'delete_schedule', 'create_schedule'],
-  trigger: ['trigger'],
-  withheld: ['pause', 'resume', 'delete_schedule'],
-};
-
-/** Every second request is of a kind that leads to this guard. */
-function aimedWorkload(workload: Workload, aim: string): Workload {
-  const related = RELATED[aim.slice(0, aim.indexOf('.'))];
-  const operations = workload.operations.map((operation, index) =>
-    related === undefined || index % 2 === 0 || operation.at < 5000
-      ? operation
-      : { ...operation, kind: related[operation.pick % related.length] ?? operation.kind },
-  );
-  return { ...workload, operations, theme: aimedAt(workload.theme, aim) };
-}
-
 /** These, and whatever else the seed brings. */
 function besides(injections: readonly Injection[], own: FaultPlan): FaultPlan {
   const forced = injected(injections);
@@ -81,11 +50,11 @@ function besides(injections: readonly Injection[], own: FaultPlan): FaultPlan {
 }
 
 export function optionsOf({ seed, injections, without, aim }: Omit<Job, 'id'>): Play {
-  const { workload } = drawn(seed);
+  const own = drawn(seed, aim);
   return {
     seed,
-    ...(aim !== undefined && { workload: aimedWorkload(workload, aim) }),
-    ...(injections !== undefined && { faults: besides(injections, drawn(seed).faults) }),
+    ...(aim !== undefined && { workload: own.workload, weather: own.weather }),
+    ...(injections !== undefined && { faults: besides(injections, own.faults) }),
     ...(without !== undefined && { filter: withoutGuards(without) }),
   };
 }

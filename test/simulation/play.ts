@@ -3,6 +3,7 @@
 import type { GuardFilter } from '../../adapters/aws/store.ts';
 import { ensurePrincipal } from '../../core/access/principals.ts';
 import { auditSlice } from '../../core/audit/slice.ts';
+import { aimed } from './aims.ts';
 import { BOSS, CALLER, Clients, ELSEWHERE } from './clients.ts';
 import { type FaultPlan, type Injection, swarm } from './faults.ts';
 import { Random } from './random.ts';
@@ -45,12 +46,19 @@ const CALM_MS = 6 * MINUTE;
 /** Once faults have stopped and nobody wants anything any more, all must have come to rest in so long (I14, I6). */
 const REST_MS_MAX = 180 * MINUTE;
 
-/** What the seed itself draws; each part from a stream of its own, so that one can be changed without the others. */
-export const drawn = (seed: number) => ({
-  workload: workloadOf(new Random(seed ^ 0x5eed0001)),
-  weather: weatherOf(new Random(seed ^ 0x5eed0002)),
-  faults: swarm(new Random(seed ^ 0x5eed0003)),
-});
+/**
+ * What the seed itself draws; each part from a stream of its own, so that one can be changed without the others.
+ * @param aim the guard that this world leads to, instead of the one that the seed draws, if any
+ */
+export function drawn(seed: number, aim?: string) {
+  const world = {
+    workload: workloadOf(new Random(seed ^ 0x5eed0001)),
+    weather: weatherOf(new Random(seed ^ 0x5eed0002)),
+    faults: swarm(new Random(seed ^ 0x5eed0003)),
+  };
+  const guard = aim ?? world.workload.theme.guard;
+  return guard === undefined ? world : aimed(world, guard);
+}
 
 export async function play(options: Play): Promise<Played> {
   const { seed } = options;

@@ -84,9 +84,6 @@ export interface Theme {
   readonly guard?: string;
 }
 
-/** Every second transaction that this guard is part of meets a rival. */
-export const aimedAt = (theme: Theme, guard: string): Theme => ({ ...theme, share: 0.5, victims: [], guard });
-
 const GUARDS = guardsOfCore();
 
 export function themeOf(random: Random): Theme {
@@ -102,7 +99,7 @@ export function themeOf(random: Random): Theme {
     other: some('other'),
   };
   if (random.chance(0.25)) return { share: 0, victims: [], strikes };
-  if (random.chance(0.35)) return aimedAt({ share: 0, victims: [], strikes }, random.pick(GUARDS));
+  if (random.chance(0.35)) return { share: 0.5, victims: [], strikes, guard: random.pick(GUARDS) };
   if (random.chance(0.3)) return { share: random.pick([0.02, 0.08]), victims: [], strikes };
   const victims = Array.from({ length: random.between(1, 3) }, () => random.pick(VICTIMS));
   return { share: random.pick([0.1, 0.3, 0.6]), victims, strikes };
