@@ -3,6 +3,7 @@
  * that happens. Some worlds of every search are drawn so, each for one guard; so are those that look for a guard's removal.
  */
 import type { Theme } from './rivals.ts';
+import { RUN_AIMS } from './runAims.ts';
 import type { OperationKind, Workload } from './workload.ts';
 import type { Weather } from './world.ts';
 
@@ -11,17 +12,19 @@ export interface Aim {
   readonly operations?: readonly OperationKind[];
   /** What rivals do, by what it is about; what is not named stays as the seed draws it. */
   readonly strikes?: Partial<Theme['strikes']>;
+  /** What rivals do at the very item that carries the guard (or this other one), how long it is held up, and how often. */
+  readonly at?: Partial<Pick<Theme, 'guard' | 'rivals' | 'heldUpMs' | 'standsStill' | 'share'>>;
   readonly workload?: (workload: Workload) => Partial<Workload>;
   readonly weather?: (weather: Weather) => Partial<Weather>;
 }
 
 /** By guard, or by all that comes before the point in its name. */
 const AIMS: Readonly<Record<string, Aim>> = {
+  ...RUN_AIMS,
   advance: { operations: ['backfill', 'trigger', 'create_schedule'] },
   agent: { operations: ['create_agent', 'patch_agent', 'delete_agent'] },
   backfill: { operations: ['backfill', 'cancel_backfill'] },
   buffer: { operations: ['create_schedule', 'trigger'] },
-  children: { operations: ['create_child', 'create_run', 'cancel_run'] },
   clock: { operations: ['patch_schedule', 'pause', 'resume', 'skip'] },
   correction: { operations: ['create_run', 'cancel_run'] },
   escalate: { operations: ['cancel_run', 'create_run'] },
@@ -43,7 +46,7 @@ export function aimed<T extends { readonly workload: Workload; readonly weather:
   world: T,
   guard: string,
 ): T {
-  const { operations: related, strikes, workload: more, weather } = aimOf(guard);
+  const { operations: related, strikes, at, workload: more, weather } = aimOf(guard);
   const { theme, operations } = world.workload;
   const workload: Workload = {
     ...world.workload,
@@ -52,7 +55,7 @@ export function aimed<T extends { readonly workload: Workload; readonly weather:
         ? operation
         : { ...operation, kind: related[operation.pick % related.length] ?? operation.kind },
     ),
-    theme: { share: 0.5, victims: [], guard, strikes: { ...theme.strikes, ...strikes } },
+    theme: { share: 0.5, victims: [], guard, strikes: { ...theme.strikes, ...strikes }, ...at },
   };
   return {
     ...world,

@@ -163,6 +163,20 @@ export class Machine {
     this.#endAll('its machine hangs');
   }
 
+  /** @returns whether this very work was there to be ended */
+  endWorkOf(address: Address, exitCode: number): boolean {
+    const work = this.#works.get(keyOf(address));
+    if (work?.alive !== true || !this.isOn) return false;
+    this.#endWork(work, { exitCode });
+    return true;
+  }
+
+  /** Its network is back. */
+  reconnect(): void {
+    this.cutOffUntil = 0;
+    this.poke();
+  }
+
   #endAll(why: string): void {
     for (const work of this.#works.values()) {
       if (!work.alive) continue;

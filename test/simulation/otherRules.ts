@@ -4,7 +4,7 @@ import type { AgentRow } from '../../core/agents/model.ts';
 import { isTerminal } from '../../core/contract/runStatus.ts';
 import type { IdempotencyRow } from '../../core/idempotency/record.ts';
 import type { ChildrenRow } from '../../core/runs/children.ts';
-import type { RunRow } from '../../core/runs/model.ts';
+import type { EventRow, RunRow } from '../../core/runs/model.ts';
 import { flexibleMs } from '../../core/schedules/decide.ts';
 import { firstUndecided } from '../../core/schedules/expected.ts';
 import type { ScheduleRow } from '../../core/schedules/model.ts';
@@ -13,6 +13,13 @@ import type { VmRow } from '../../core/vms/model.ts';
 import type { Commit } from './invariants.ts';
 import type { Change } from './table.ts';
 import type { Simulation } from './world.ts';
+
+/** What rows have that are looked at. */
+interface Row {
+  readonly id: string;
+  readonly checkAt?: number;
+  readonly checkFailures?: number;
+}
 
 /** Between two clocks at most, each way. */
 const SKEW_MS = 5000;
@@ -38,13 +45,13 @@ export class OtherRules {
     const { pk, sk } = change.key;
     if (sk === 'META') {
       if (pk.startsWith('RUN#')) this.#run(commit, change);
-      else if (pk.startsWith('VM#')) this.#promise(commit, change.after as unknown as VmRow | undefined);
+      else if (pk.startsWith('VM#')) this.#promise(commit, change);
       else if (pk.startsWith('SCH#')) this.#schedule(commit, change);
       else if (pk.startsWith('AGT#')) this.#agent(commit, change);
       else if (pk.startsWith('PRN#')) this.#principal(commit, change);
       else if (pk.startsWith('IDEM#')) this.#record(commit, change);
     } else if (sk === 'CHILDREN') this.#counted(commit, change);
-    else if (sk === 'NOTE#children_complete') this.#completed(commit, pk.slice('RUN#'.length));
+    else if (sk === 'NOTE#children_complete') this.#completed(commit, change);
     else if (pk.startsWith('FEED#') && change.before !== undefined && sk.startsWith('B#'))
       this.#world.broken('§5.6', `${commit.inc.kind} writes over the batch ${pk} ${sk} of the feed`);
     else if (pk === 'SYS' && sk === 'audit.state') this.#audited(commit, change);
@@ -54,7 +61,10 @@ export class OtherRules {
     this.#world.broken(invariant, `${inc.kind}: ${what}`);
 
   /** Whatever is not at rest is looked at by the time by which it must have moved on (§1.6). */
-  #promise(commit: Commit, row: RunRow | VmRow | undefined): void {
+  #promise(commit: Commit, { before, after }: Change): void {
+    const row = after as unknown as RunRow | VmRow | undefined;
+    const was = before as unknown as RunRow | VmRow | undefined;
+    this.#putOff(commit, was, row);
     if (row === undefined || isTerminal(row.status as never) || row.status === 'terminated') return;
     const { now } = this.#world.time;
     if (row.checkAt === undefined)
@@ -73,11 +83,19 @@ export class OtherRules {
       );
   }
 
+  /** Only what is due, and could not be looked at, is put off: not what has moved on meanwhile. */
+  #putOff(commit: Commit, was: Row | undefined, row: Row | undefined): void {
+    if (was === undefined || row === undefined || (row.checkFailures ?? 0) <= (was.checkFailures ?? 0)) return;
+    if (was.checkAt === undefined) this.#fail('§1.6', commit, `${row.id} is at rest, and its next look is put off`);
+    else if (was.checkAt > this.#world.time.now + SKEW_MS)
+      this.#fail('§1.6', commit, `the look at ${row.id} in ${was.checkAt - this.#world.time.now} ms is put off`);
+  }
+
   #run(commit: Commit, change: Change): void {
     const before = change.before as unknown as RunRow | undefined;
     const run = change.after as unknown as RunRow | undefined;
     if (run === undefined) return;
-    this.#promise(commit, run);
+    this.#promise(commit, change);
     if (before !== undefined) return;
     const agent = this.#world.table.get(keys.agent(run.agentId)) as unknown as AgentRow | undefined;
     const byHand = run.trigger.kind === 'api' || run.trigger.kind === 'run' || run.trigger.kind === 'retry';
@@ -92,7 +110,7 @@ export class OtherRules {
 
   #child(commit: Commit, parentId: string, run: RunRow): void {
     const parent = this.#world.table.get(keys.run(parentId)) as unknown as RunRow | undefined;
-    if (parent === undefined || isTerminal(parent.status))
+    if (parent?.status !== 'starting' && parent?.status !== 'running')
       this.#fail('§5.6', commit, `run ${run.id} is started by ${parentId}, which is ${parent?.status}`);
     const by = commit.inc.childOf;
     if (by !== undefined && by.attempt !== parent?.attempt)
@@ -119,8 +137,14 @@ export class OtherRules {
       this.#fail('I10', commit, `run ${parentId} counts ${row.pending} children, and ${pending} have not ended`);
     if (was?.sealedAt !== undefined && (row?.created ?? 0) > was.created)
       this.#fail('§5.6', commit, `the children of ${parentId} are sealed, and one more is counted`);
+    const note = keys.childrenComplete(parentId);
+    const says = commit.find(note.pk, note.sk) !== undefined;
+    if (says && this.#complete.has(parentId))
+      this.#fail('§5.6', commit, `the children of ${parentId} are said to be complete twice`);
     if (was?.sealedAt !== undefined && row?.sealedAt !== was.sealedAt)
       this.#fail('I3', commit, `the children of ${parentId} are sealed a second time`);
+    if (row?.sealedAt !== undefined && row.pending === 0 && !says && !this.#complete.has(parentId))
+      this.#fail('§5.6', commit, `the children of ${parentId} are complete, and nobody says so`);
   }
 
   #pending(parentId: string) {
@@ -128,13 +152,20 @@ export class OtherRules {
     return { pending: own.filter((id) => this.#world.checker.runs.live.has(id)).length };
   }
 
-  #completed(commit: Commit, parentId: string): void {
-    if (this.#complete.has(parentId))
-      this.#fail('§5.6', commit, `the children of ${parentId} are said to be complete twice`);
+  #completed(commit: Commit, { key, after }: Change): void {
+    const parentId = key.pk.slice('RUN#'.length);
     this.#complete.add(parentId);
     const { pending } = this.#pending(parentId);
     if (pending > 0)
       this.#fail('§5.6', commit, `the children of ${parentId} are said to be complete, and ${pending} are not`);
+    const { size } = this.#children.get(parentId) ?? new Set();
+    const { created } = (after as unknown as EventRow).detail ?? {};
+    if (created !== size)
+      this.#fail(
+        '§5.6',
+        commit,
+        `all ${String(created)} children of ${parentId} are said to be complete: it has ${size}`,
+      );
   }
 
   #schedule(commit: Commit, change: Change): void {
@@ -218,7 +249,7 @@ export class OtherRules {
 }
 
 /** By the watchdog, which could not look at it. */
-const isPutOff = (row: object): boolean => 'checkFailures' in row && row.checkFailures !== undefined;
+const isPutOff = (row: Row): boolean => row.checkFailures !== undefined;
 const SEEN_TO_BY_OTHERS = new Set<string>(['launching', 'booting', 'ready', 'unresponsive']);
 
 const EDITABLE = ['status', 'name', 'limits', 'env', 'command', 'retry', 'warmFor', 'slots', 'reuse'] as const;

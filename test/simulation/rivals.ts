@@ -16,6 +16,7 @@ import type { Clients } from './clients.ts';
 import { guardsOfCore } from './guards.ts';
 import type { Incarnation } from './incarnations.ts';
 import type { Random } from './random.ts';
+import { RUN_STRIKES } from './runStrikes.ts';
 import type { OperationKind } from './workload.ts';
 import type { Simulation } from './world.ts';
 
@@ -82,7 +83,15 @@ export interface Theme {
   readonly strikes: Readonly<Record<Family, readonly string[]>>;
   /** Only transactions that carry this guard are held up. */
   readonly guard?: string;
+  /** What is done at the item that carries the guard, instead of anything at any item of the transaction. */
+  readonly rivals?: readonly string[];
+  /** For how long they are held up, least and most. */
+  readonly heldUpMs?: readonly [number, number];
+  /** Whoever is held up stands still: it goes on, though its time is long over. */
+  readonly standsStill?: boolean;
 }
+
+const HELD_UP_MS = [300, 20_000] as const;
 
 const GUARDS = guardsOfCore();
 
@@ -123,17 +132,22 @@ export class Rivals {
   /** @returns for how long the incarnation is held up */
   ambush(inc: Incarnation, writes: readonly Write[]): number {
     const { random, time, isCalm } = this.#world;
-    const { share, victims } = this.#theme;
+    const { share, victims, rivals, standsStill, heldUpMs: bounds = HELD_UP_MS } = this.#theme;
     if (share === 0 || isCalm || this.#under >= AT_ONCE) return 0;
     if (victims.length > 0 && !victims.some((each) => inc.kind.startsWith(each))) return 0;
     const { guard } = this.#theme;
-    if (guard !== undefined && !writes.some((write) => write.guards?.some(({ name }) => name === guard))) return 0;
+    const guarded =
+      guard === undefined ? undefined : writes.find(({ guards }) => guards?.some(({ name }) => name === guard));
+    if (guard !== undefined && guarded === undefined) return 0;
     if (!random.chance(share)) return 0;
-    const pks = [...new Set(writes.map((write) => (write.kind === 'put' ? write.item.pk : write.key.pk)))];
+    const pks =
+      guarded !== undefined && rivals !== undefined
+        ? [pkOf(guarded)]
+        : [...new Set(writes.map((write) => pkOf(write)))];
     const pk = random.pick(pks);
-    const family = familyOf(pk);
-    const strike = random.pick(this.#theme.strikes[family]);
-    const heldUpMs = random.spread(300, 20_000);
+    const strike = random.pick(rivals ?? this.#theme.strikes[familyOf(pk)]);
+    const heldUpMs = random.spread(...bounds);
+    if (standsStill === true) inc.frozenUntil = time.now + heldUpMs;
     this.#under++;
     time.after(heldUpMs, () => {
       this.#under--;
@@ -146,6 +160,11 @@ export class Rivals {
   #strike(inc: Incarnation, strike: string, pk: string, id: string): void {
     const world = this.#world;
     const { runs } = world.checker;
+    const own = RUN_STRIKES[strike];
+    if (own !== undefined) {
+      own(world, this.#clients, id);
+      return;
+    }
     switch (strike) {
       case 'again':
         if (!inc.kind.startsWith('api') || inc.kind === 'api.create_run_once') inc.again?.();
@@ -201,6 +220,8 @@ export class Rivals {
     else instance.machine.poke();
   }
 }
+
+const pkOf = (write: Write): string => (write.kind === 'put' ? write.item.pk : write.key.pk);
 
 function familyOf(pk: string): Family {
   if (pk.startsWith('SCH#')) return 'schedule';
