@@ -90,6 +90,23 @@ describe('a launch', () => {
     });
   });
 
+  it('that hears of its instance after another one was stored ends this one alone: the other may be at work (I9)', async () => {
+    const { input } = await apiRun(world);
+    const { ports } = scripted([PLAN, OTHER], [new LaunchThrottled('too fast', []), 'i-first']);
+    const slow: Fleet = {
+      ...ports.fleet,
+      launch: async () => {
+        // The same request once more is refused: that closes the intent, and the next one has a token of its own.
+        await expect(launchVm(ports, input)).rejects.toMatchObject({ name: 'LaunchThrottled' });
+        await launchVm(ports, input);
+        return { instanceId: 'i-late' };
+      },
+    };
+    const { vmId } = await launchVm({ ...ports, fleet: slow }, input);
+    expect(await vmRow(world, vmId)).toMatchObject({ status: 'booting', instanceId: 'i-first' });
+    expect(world.terminations).toEqual(['i-late']);
+  });
+
   it('gives up after a few rounds, with all that was heard in them', async () => {
     const types = ['a', 'b', 'c', 'd', 'e'];
     const { ports, asked } = scripted(
