@@ -2,6 +2,7 @@
  * What leads to a guard: the requests by which it is met, the rivals from which it protects, and the surroundings in which
  * that happens. Some worlds of every search are drawn so, each for one guard; so are those that look for a guard's removal.
  */
+import type { FaultPlan } from './faults.ts';
 import type { Theme } from './rivals.ts';
 import { RUN_AIMS } from './runAims.ts';
 import type { OperationKind, Workload } from './workload.ts';
@@ -13,9 +14,12 @@ export interface Aim {
   /** What rivals do, by what it is about; what is not named stays as the seed draws it. */
   readonly strikes?: Partial<Theme['strikes']>;
   /** What rivals do at the very item that carries the guard (or this other one), how long it is held up, and how often. */
-  readonly at?: Partial<Pick<Theme, 'guard' | 'rivals' | 'heldUpMs' | 'standsStill' | 'share'>>;
+  readonly at?: Partial<
+    Pick<Theme, 'guard' | 'family' | 'rivals' | 'heldUpMs' | 'standsStill' | 'untilBroken' | 'share'>
+  >;
   readonly workload?: (workload: Workload) => Partial<Workload>;
   readonly weather?: (weather: Weather) => Partial<Weather>;
+  readonly faults?: (plan: FaultPlan) => FaultPlan;
 }
 
 /** By guard, or by all that comes before the point in its name. */
@@ -42,11 +46,11 @@ export const aimOf = (guard: string): Aim => AIMS[guard] ?? AIMS[guard.slice(0, 
 const FIRST_MS = 5000;
 
 /** The same world, with all that leads to this guard: every second transaction that carries it meets a rival. */
-export function aimed<T extends { readonly workload: Workload; readonly weather: Weather }>(
+export function aimed<T extends { readonly workload: Workload; readonly weather: Weather; readonly faults: FaultPlan }>(
   world: T,
   guard: string,
 ): T {
-  const { operations: related, strikes, at, workload: more, weather } = aimOf(guard);
+  const { operations: related, strikes, at, workload: more, weather, faults } = aimOf(guard);
   const { theme, operations } = world.workload;
   const workload: Workload = {
     ...world.workload,
@@ -61,5 +65,6 @@ export function aimed<T extends { readonly workload: Workload; readonly weather:
     ...world,
     workload: { ...workload, ...more?.(workload) },
     weather: { ...world.weather, ...weather?.(world.weather) },
+    faults: faults?.(world.faults) ?? world.faults,
   };
 }

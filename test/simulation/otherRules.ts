@@ -32,6 +32,8 @@ export class OtherRules {
   /** By the run that started them. */
   readonly #children = new Map<string, Set<string>>();
   readonly #complete = new Set<string>();
+  /** VMs whose end was told as ordered. */
+  readonly #ended = new Set<string>();
 
   constructor(world: Simulation) {
     this.#world = world;
@@ -52,6 +54,7 @@ export class OtherRules {
       else if (pk.startsWith('IDEM#')) this.#record(commit, change);
     } else if (sk === 'CHILDREN') this.#counted(commit, change);
     else if (sk === 'NOTE#children_complete') this.#completed(commit, change);
+    else if (sk.startsWith('NOTE#watchdog#')) this.#recovered(commit, change);
     else if (pk.startsWith('FEED#') && change.before !== undefined && sk.startsWith('B#'))
       this.#world.broken('§5.6', `${commit.inc.kind} writes over the batch ${pk} ${sk} of the feed`);
     else if (pk === 'SYS' && sk === 'audit.state') this.#audited(commit, change);
@@ -166,6 +169,17 @@ export class OtherRules {
         commit,
         `all ${String(created)} children of ${parentId} are said to be complete: it has ${size}`,
       );
+  }
+
+  /** The end of a VM is asked for again and again, and told once. */
+  #recovered(commit: Commit, { before, after }: Change): void {
+    const { subjectId, type, detail } = after as unknown as EventRow;
+    if (before !== undefined || (type !== 'watchdog.vm_lingering' && type !== 'watchdog.cancel_escalated')) return;
+    const did = String(detail?.did);
+    if (!did.startsWith('terminated')) return;
+    const vmId = type === 'watchdog.vm_lingering' ? subjectId : did.slice('terminated '.length);
+    if (this.#ended.has(vmId)) this.#fail('§5.9', commit, `the end of ${vmId} is told as ordered a second time`);
+    this.#ended.add(vmId);
   }
 
   #schedule(commit: Commit, change: Change): void {

@@ -9,7 +9,7 @@ import { syncClock } from '../../core/schedules/clockSync.ts';
 import { fire } from '../../core/schedules/fire.ts';
 import type { ScheduleRow } from '../../core/schedules/model.ts';
 import * as keys from '../../core/table/itemKeys.ts';
-import type { Write } from '../../core/table/model.ts';
+import { type Condition, holds, type Key, type Write } from '../../core/table/model.ts';
 import { observeVm } from '../../core/vms/release.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import type { Clients } from './clients.ts';
@@ -17,6 +17,7 @@ import { guardsOfCore } from './guards.ts';
 import type { Incarnation } from './incarnations.ts';
 import type { Random } from './random.ts';
 import { RUN_STRIKES } from './runStrikes.ts';
+import type { Change } from './table.ts';
 import type { OperationKind } from './workload.ts';
 import type { Simulation } from './world.ts';
 
@@ -83,12 +84,16 @@ export interface Theme {
   readonly strikes: Readonly<Record<Family, readonly string[]>>;
   /** Only transactions that carry this guard are held up. */
   readonly guard?: string;
+  /** Only where it is an item of this kind that carries it. */
+  readonly family?: Family;
   /** What is done at the item that carries the guard, instead of anything at any item of the transaction. */
   readonly rivals?: readonly string[];
   /** For how long they are held up, least and most. */
   readonly heldUpMs?: readonly [number, number];
   /** Whoever is held up stands still: it goes on, though its time is long over. */
   readonly standsStill?: boolean;
+  /** They go on as soon as the guard does not hold any more. */
+  readonly untilBroken?: boolean;
 }
 
 const HELD_UP_MS = [300, 20_000] as const;
@@ -121,7 +126,7 @@ export class Rivals {
   readonly #world: Simulation;
   readonly #clients: Clients;
   readonly #theme: Theme;
-  #under = 0;
+  readonly #heldUp = new Set<HeldUp>();
 
   constructor(world: Simulation, clients: Clients, theme: Theme) {
     this.#world = world;
@@ -129,32 +134,58 @@ export class Rivals {
     this.#theme = theme;
   }
 
-  /** @returns for how long the incarnation is held up */
-  ambush(inc: Incarnation, writes: readonly Write[]): number {
-    const { random, time, isCalm } = this.#world;
-    const { share, victims, rivals, standsStill, heldUpMs: bounds = HELD_UP_MS } = this.#theme;
-    if (share === 0 || isCalm || this.#under >= AT_ONCE) return 0;
-    if (victims.length > 0 && !victims.some((each) => inc.kind.startsWith(each))) return 0;
-    const { guard } = this.#theme;
+  /** @returns when it may go on, where the incarnation is held up */
+  ambush(inc: Incarnation, writes: readonly Write[]): Promise<void> | undefined {
+    const { random, isCalm } = this.#world;
+    const { share, victims, rivals, guard, family, heldUpMs: bounds = HELD_UP_MS } = this.#theme;
+    if (share === 0 || isCalm || this.#heldUp.size >= AT_ONCE) return undefined;
+    if (victims.length > 0 && !victims.some((each) => inc.kind.startsWith(each))) return undefined;
     const guarded =
       guard === undefined ? undefined : writes.find(({ guards }) => guards?.some(({ name }) => name === guard));
-    if (guard !== undefined && guarded === undefined) return 0;
-    if (!random.chance(share)) return 0;
+    if (guard !== undefined && guarded === undefined) return undefined;
+    if (guarded !== undefined && family !== undefined && familyOf(keyOf(guarded).pk) !== family) return undefined;
+    if (!random.chance(share)) return undefined;
     const pks =
       guarded !== undefined && rivals !== undefined
-        ? [pkOf(guarded)]
-        : [...new Set(writes.map((write) => pkOf(write)))];
+        ? [keyOf(guarded).pk]
+        : [...new Set(writes.map((write) => keyOf(write).pk))];
     const pk = random.pick(pks);
     const strike = random.pick(rivals ?? this.#theme.strikes[familyOf(pk)]);
     const heldUpMs = random.spread(...bounds);
-    if (standsStill === true) inc.frozenUntil = time.now + heldUpMs;
-    this.#under++;
-    time.after(heldUpMs, () => {
-      this.#under--;
-    });
     this.#world.note(`${inc.kind}-${inc.number} is held up at ${pk}: ${strike}`);
+    const goesOn = this.#holdUp(inc, heldUpMs, guarded);
     this.#strike(inc, strike, pk, pk.slice(pk.indexOf('#') + 1));
-    return heldUpMs;
+    return goesOn;
+  }
+
+  #holdUp(inc: Incarnation, ms: number, guarded: Write | undefined): Promise<void> {
+    const { time } = this.#world;
+    const { guard, standsStill, untilBroken } = this.#theme;
+    if (standsStill === true) inc.frozenUntil = time.now + ms;
+    const condition = guarded?.guards?.find(({ name }) => name === guard)?.condition;
+    return new Promise((resolve) => {
+      const release = () => {
+        if (!this.#heldUp.delete(held)) return;
+        timer.cancel();
+        if (standsStill === true) inc.frozenUntil = time.now;
+        if (!inc.dead) resolve();
+      };
+      const held: HeldUp = {
+        ...(guarded !== undefined && untilBroken === true && { key: keyOf(guarded), condition }),
+        release,
+      };
+      const timer = time.after(ms, release);
+      this.#heldUp.add(held);
+    });
+  }
+
+  /** Whoever waited for just this goes on. */
+  committed(changes: readonly Change[]): void {
+    for (const { key: waited, condition, release } of this.#heldUp) {
+      if (waited === undefined || condition === undefined) continue;
+      const change = changes.find(({ key }) => key.pk === waited.pk && key.sk === waited.sk);
+      if (change !== undefined && !holds(condition, change.after)) this.#world.time.after(1, release);
+    }
   }
 
   #strike(inc: Incarnation, strike: string, pk: string, id: string): void {
@@ -221,7 +252,14 @@ export class Rivals {
   }
 }
 
-const pkOf = (write: Write): string => (write.kind === 'put' ? write.item.pk : write.key.pk);
+interface HeldUp {
+  /** What is waited for: that this does not hold of that item any more. */
+  readonly key?: Key;
+  readonly condition?: Condition | undefined;
+  readonly release: () => void;
+}
+
+const keyOf = (write: Write): Key => (write.kind === 'put' ? write.item : write.key);
 
 function familyOf(pk: string): Family {
   if (pk.startsWith('SCH#')) return 'schedule';
