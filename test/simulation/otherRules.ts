@@ -74,16 +74,24 @@ export class OtherRules {
       this.#fail('§1.6', commit, `${row.id} is ${row.status}, and nobody ever looks at it`);
     // Of a VM that is well or on its way the lease and its run are looked at; what could not be looked at is put off.
     if (row.checkAt === undefined || isPutOff(row) || SEEN_TO_BY_OTHERS.has(row.status)) return;
-    if (
-      row.deadlineAt !== undefined &&
-      row.deadlineAt > now + SKEW_MS &&
-      row.checkAt > row.deadlineAt + SKEW_MS + HELD_MS
-    )
+    // Drained by order it waits for the work that is on it, whose end nobody promises.
+    if ('slots' in row && row.drain !== undefined && row.slots.length > 0) return;
+    const laterMs = SKEW_MS + (this.#isHolding(commit) ? HELD_MS : 0);
+    if (row.deadlineAt !== undefined && row.deadlineAt > now + SKEW_MS && row.checkAt > row.deadlineAt + laterMs)
       this.#fail(
         '§1.6',
         commit,
         `${row.id} is ${row.status}, and is looked at ${row.checkAt - row.deadlineAt} ms too late`,
       );
+  }
+
+  /** Whether the watchdog may give no verdict yet, after a gap of its own. */
+  #isHolding({ inc }: Commit): boolean {
+    const row = this.#world.table.get(keys.system('watchdog'));
+    if (row === undefined) return false;
+    const { holdUntil = 0 } = (row.memory ?? {}) as { readonly holdUntil?: number };
+    const gapMs = 2 * this.#world.config.watchdogIntervalSeconds * 1000 - SKEW_MS;
+    return holdUntil > inc.startedAt - SKEW_MS || inc.startedAt - Number(row.at) > gapMs;
   }
 
   /** Only what is due, and could not be looked at, is put off: not what has moved on meanwhile. */

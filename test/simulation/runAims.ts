@@ -137,14 +137,8 @@ export const RUN_AIMS: Readonly<Record<string, Aim>> = {
   'children.pendingAsRead': family(['children_end', 'child_ends']),
   'children.room': family(['child_begins'], { maxChildrenPerRun: 2 }),
   'children.sealedOnce': family(['children_sealed', 'own_end']),
-  // A run that is at work is looked at once, when it should have begun by.
-  'check.rowUnchanged': work(['cancel'], {
-    family: 'run',
-    kinds: ['create_run', 'create_run', 'create_run', 'create_run'],
-    untilMs: MINUTE,
-    agents: { limits: { startTimeout: 'PT2M', runTimeout: 'PT10M' } },
-    machines: { neverEnds: 0.8 },
-  }),
+  // What was looked at because of its lease drains meanwhile, and has less time.
+  'check.rowUnchanged': work(['run_ends'], { family: 'vm', agents: { ...AT_WORK, warmFor: 'PT0S' }, share: 0.5 }),
   'check.stillDue': work(['own_end'], { machines: { neverEnds: 0.7 } }),
   // Cut off, its cancel does not reach it; and as EC2 cannot be asked, nobody says meanwhile that it is silent.
   'escalate.noHeartbeatSince': work(['reconnects'], {
