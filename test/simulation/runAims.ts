@@ -125,7 +125,12 @@ export const RUN_AIMS: Readonly<Record<string, Aim>> = {
   // Just as the first child is made, somebody seals the list: between two reads of the seal it is there.
   'children.countedOnce': family(['children_sealed'], { kinds: ['create_run', 'create_child'], heldUpMs: [5, 200] }),
   // All of them end; the seal reads that, and meanwhile one more has come and gone.
-  'children.createdAsRead': family(['children_end', 'child_comes_and_goes'], { heldUpMs: [500, 3000] }),
+  'children.createdAsRead': family(['children_end', 'child_comes_and_goes'], {
+    kinds: ['create_child', 'create_child', 'create_run'],
+    agents: { ...PARENTS, limits: { startTimeout: 'PT15M', runTimeout: 'PT10M' }, warmFor: 'PT0S' },
+    heldUpMs: [2000, 9000],
+    share: 0.9,
+  }),
   'children.notLastOne': family(['children_sealed', 'children_end', 'own_end']),
   'children.notSealed': family(['children_sealed', 'own_end']),
   'children.parentLives': family(['cancel']),
@@ -151,7 +156,7 @@ export const RUN_AIMS: Readonly<Record<string, Aim>> = {
       cutOffAfterMs: [25 * SECOND, 60 * SECOND],
       cutOffForMs: [5 * MINUTE, 10 * MINUTE],
     },
-    faults: failing('watchdog: ec2.Describe', 0.95),
+    faults: failing('watchdog: ec2.Describe', 1),
   }),
   'heartbeat.sameGeneration': work(['registers_again']),
   'heartbeat.vmAlive': work(['is_gone'], { standsStill: true, heldUpMs: [60_000, 180_000], share: 0.1 }),
