@@ -57,6 +57,8 @@ const NEW_ID = 'the id is new: nobody else can have made the same';
 const NO_WEBHOOKS = 'there are no webhooks in the simulated worlds';
 const NO_DEPOSITS = 'simulated runners store neither logs nor artifacts';
 
+const NO_LEAKS = 'a place leaks only where part of a transaction was applied, and the simulated table never does that';
+
 /** Guards that no simulated world can miss, and why. `test/core/guards.test.ts` has a race for each that can be missed at all. */
 export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'agent.createdOnce': NEW_ID,
@@ -64,9 +66,13 @@ export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'key.createdOnce': NEW_ID,
   'schedule.createdOnce': NEW_ID,
   'webhook.createdOnce': NEW_ID,
-  'check.rowAtRest': 'a row at rest changes no more',
+  'check.rowAtRest':
+    'a run that has ended, and a VM that is gone, never get a check again: there is none to be taken away',
   'fire.driftSeenAtRest': 'the check that it sets is never later than the one that stands',
-  'postpone.sameFailures': 'what is lost is only that one failure more was counted',
+  'postpone.sameFailures':
+    'what is lost is only that one failure more was counted: the next one waits less, and nothing else reads it',
+  'repair.nobodyCameOrWent': NO_LEAKS,
+  'repair.placeStillHeld': NO_LEAKS,
   'feed.beganOnce': 'a feed begins again after days of silence, and a world lasts some hours',
   'files.asRead': NO_DEPOSITS,
   'log.inOrder': NO_DEPOSITS,
