@@ -2,7 +2,7 @@
 import { CandorError } from '../../core/errors.ts';
 import type { Ports } from '../../core/ports.ts';
 import { cancelRun } from '../../core/runs/cancel.ts';
-import type { ChildrenRow } from '../../core/runs/children.ts';
+import { type ChildrenRow, sealChildren } from '../../core/runs/children.ts';
 import { sealFamily } from '../../core/runs/family.ts';
 import { nextAttempt } from '../../core/runs/nextAttempt.ts';
 import { createRun } from '../../core/runs/service.ts';
@@ -10,7 +10,7 @@ import * as keys from '../../core/table/itemKeys.ts';
 import { launchVm } from '../../core/vms/provision.ts';
 import type { World } from '../support/world.ts';
 import { type Race, tolerant } from './race.ts';
-import { ended, FakeRunner, finishAs, interleaved, running, runningRun, runRow } from './support.ts';
+import { afterRead, ended, FakeRunner, finishAs, interleaved, running, runningRun, runRow } from './support.ts';
 
 const token = (world: World, runId: string) =>
   ({ kind: 'run', tenantId: world.caller.tenantId, runId, attempt: 1 }) as const;
@@ -36,6 +36,20 @@ async function parentOf(world: World) {
 }
 
 export const CHILD_RACES: readonly Race[] = [
+  {
+    without: ['children.countedOnce'],
+    when: 'the first child begins between a seal’s look at the count and its look at the parent',
+    breaks: 'I10',
+    held: async (world) => {
+      const { id } = await runningRun(world);
+      await sealChildren(
+        afterRead(world, keys.runChildren(id), () => child(world, id)),
+        await runRow(world, id),
+        'me',
+      );
+      return (await count(world, id))?.pending === 1;
+    },
+  },
   {
     without: ['children.parentLives'],
     when: 'the parent is cancelled between a child’s read and its creation',
@@ -161,7 +175,6 @@ export const CHILD_RACES: readonly Race[] = [
 ];
 
 export const CHILD_GUARDS_COVERED: Readonly<Record<string, string>> = {
-  'children.countedOnce': 'run.unchanged: the first child marks its parent',
   'children.lastOne': 'run.unchanged: nobody else can end the only child that is pending, and none can be added',
   'children.completeOnce': 'children.sealedOnce and children.notLastOne: one write alone sees the end of all of them',
 };
