@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FENCES, sourceOf, withoutFence } from './fences.ts';
 import { guardsOfCore, OUT_OF_REACH, removalsOf } from './guards.ts';
@@ -93,6 +95,17 @@ describe('the guards of the core', () => {
     const named = known.flatMap((name) => removalsOf(name).flat());
     expect(named.filter((name) => !known.includes(name))).toEqual([]);
   });
+});
+
+it('knows every guard: the core makes none but by its name', () => {
+  const sources = readdirSync('core', { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts') && file !== path.join('table', 'model.ts'))
+    .map((file) => [file, readFileSync(path.join('core', file), 'utf8')] as const);
+  for (const [file, source] of sources) {
+    const made = [...source.matchAll(/(?<![\w.])guard\(/g)].length;
+    expect([...source.matchAll(/(?<![\w.])guard\(\s*'[\w.]+'/g)].length, file).toBe(made);
+    expect(source, file).not.toMatch(/(?<!\w)condition:/);
+  }
 });
 
 describe('what protects and is no guard', () => {
