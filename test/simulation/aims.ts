@@ -11,39 +11,87 @@ export interface Aim {
   readonly operations?: readonly OperationKind[];
   /** What rivals do, by what it is about; what is not named stays as the seed draws it. */
   readonly strikes?: Partial<Theme['strikes']>;
+  /** Whose transactions are held up, where it is not those that carry the guard itself. */
+  readonly at?: readonly string[];
   readonly workload?: (workload: Workload) => Partial<Workload>;
   readonly weather?: (weather: Weather) => Partial<Weather>;
 }
 
-/** By guard, or by all that comes before the point in its name. */
+/** What brings the live runs of a schedule, and what it has decided, to another state, and no person's change. */
+const LIVE = ['fire', 'trigger', 'advance', 'cancel_its_run', 'again'];
+/** What people change of a schedule, while its runs come and go. */
+const EDITS = ['patch_schedule', 'pause', 'resume', 'skip', 'delete_schedule'];
+const LIVE_SET: Aim = { strikes: { schedule: LIVE } };
+const UNCHANGED: Aim = { strikes: { schedule: EDITS } };
+
+/** Triggers are never refused, and every finish finds others live. */
+const sideBySide = () => ({ schedules: { overlapPolicy: 'allow_all' } }) as const;
+/** Most agents have no schedule yet, or none any more. */
+const manyAgents = (workload: Workload): Partial<Workload> => ({
+  agents: Array.from({ length: 6 }, (_, index) => ({
+    ...workload.agents[0],
+    name: `agent ${index}`,
+    command: ['work'],
+  })),
+});
+
+/** By guard, by all that comes before the point in its name, and by what comes after it; together, the first one last. */
 const AIMS: Readonly<Record<string, Aim>> = {
   advance: { operations: ['backfill', 'trigger', 'create_schedule'] },
+  'advance.scheduleUnchanged': { strikes: { schedule: ['delete_schedule', 'pause', 'patch_schedule'] } },
   agent: { operations: ['create_agent', 'patch_agent', 'delete_agent'] },
+  'agent.noSchedules': {
+    operations: ['delete_agent'],
+    strikes: { agent: ['create_schedule'] },
+    workload: manyAgents,
+  },
+  align: { operations: ['backfill', 'trigger', 'create_schedule'] },
   backfill: { operations: ['backfill', 'cancel_backfill'] },
   buffer: { operations: ['create_schedule', 'trigger'] },
+  'buffer.stillWaiting': {
+    strikes: { schedule: ['pause'], other: ['pause'] },
+    workload: () => ({ schedules: { overlapPolicy: 'buffer_all' } }),
+  },
   children: { operations: ['create_child', 'create_run', 'cancel_run'] },
   clock: { operations: ['patch_schedule', 'pause', 'resume', 'skip'] },
+  'clock.liveSetUnchanged': { operations: ['patch_schedule', 'trigger', 'resume'], workload: sideBySide },
   correction: { operations: ['create_run', 'cancel_run'] },
   escalate: { operations: ['cancel_run', 'create_run'] },
+  finish: { operations: ['trigger', 'cancel_run', 'create_schedule'] },
+  'finish.liveSetUnchanged': { workload: sideBySide },
   idempotency: { operations: ['create_run_once'] },
   principal: { operations: ['revoke'] },
   run: { operations: ['create_run', 'retry_run', 'create_child'] },
   schedule: { operations: ['patch_schedule', 'pause', 'resume', 'delete_schedule', 'create_schedule'] },
+  'schedule.agentActive': {
+    operations: ['create_schedule'],
+    strikes: { agent: ['delete_agent'] },
+    workload: manyAgents,
+  },
+  'schedule.liveSetUnchanged': {
+    operations: ['patch_schedule', 'trigger', 'pause', 'resume'],
+    workload: sideBySide,
+  },
   trigger: { operations: ['trigger'] },
   withheld: { operations: ['pause', 'resume', 'delete_schedule'] },
+  liveSetUnchanged: LIVE_SET,
+  scheduleUnchanged: UNCHANGED,
 };
 
-export const aimOf = (guard: string): Aim => AIMS[guard] ?? AIMS[guard.slice(0, guard.indexOf('.'))] ?? {};
+export function aimOf(guard: string): Aim {
+  const [owner = '', what = ''] = guard.split('.');
+  return { ...AIMS[what], ...AIMS[owner], ...AIMS[guard] };
+}
 
 /** Requests of the first seconds stay: they make what the others are about. */
 const FIRST_MS = 5000;
 
-/** The same world, with all that leads to this guard: every second transaction that carries it meets a rival. */
+/** The same world, with all that leads to this guard: every second transaction that it is about meets a rival. */
 export function aimed<T extends { readonly workload: Workload; readonly weather: Weather }>(
   world: T,
   guard: string,
 ): T {
-  const { operations: related, strikes, workload: more, weather } = aimOf(guard);
+  const { operations: related, strikes, at = [guard], workload: more, weather } = aimOf(guard);
   const { theme, operations } = world.workload;
   const workload: Workload = {
     ...world.workload,
@@ -52,7 +100,7 @@ export function aimed<T extends { readonly workload: Workload; readonly weather:
         ? operation
         : { ...operation, kind: related[operation.pick % related.length] ?? operation.kind },
     ),
-    theme: { share: 0.5, victims: [], guard, strikes: { ...theme.strikes, ...strikes } },
+    theme: { share: 0.5, victims: [], guard, at, strikes: { ...theme.strikes, ...strikes } },
   };
   return {
     ...world,

@@ -3,7 +3,7 @@
 import { patchPrincipal } from '../../core/access/service.ts';
 import { createAgent, deleteAgent, patchAgent } from '../../core/agents/service.ts';
 import { AgentCreate } from '../../core/contract/agents.ts';
-import { ScheduleCreate, SchedulePatch } from '../../core/contract/schedules.ts';
+import { ScheduleCreate, type ScheduleCreateInput, SchedulePatch } from '../../core/contract/schedules.ts';
 import { answerOnce } from '../../core/idempotency/once.ts';
 import { scopeHash } from '../../core/idempotency/record.ts';
 import type { Ports } from '../../core/ports.ts';
@@ -36,13 +36,16 @@ type Call<T> = (ports: Ports) => Promise<T>;
 export class Clients {
   readonly #world: Simulation;
   readonly #seed: number;
+  /** What all schedules have in common. */
+  readonly #common: Partial<ScheduleCreateInput>;
   readonly agentIds: string[] = [];
   #schedules = 0;
   #keys = 0;
 
-  constructor(world: Simulation, seed: number) {
+  constructor(world: Simulation, seed: number, schedules: Partial<ScheduleCreateInput> = {}) {
     this.#world = world;
     this.#seed = seed;
+    this.#common = schedules;
   }
 
   /** Until it is there: a client that wants something asks again. */
@@ -156,7 +159,7 @@ export class Clients {
     const agentId = this.#pick(this.agentIds, pick);
     if (agentId === undefined) return;
     const drawn = scheduleOf(new Random(this.#seed * 1000 + how), ++this.#schedules, this.#world.time.now);
-    const request = ScheduleCreate.parse(drawn);
+    const request = ScheduleCreate.parse({ ...drawn, ...this.#common });
     await this.#ask('create_schedule', (ports) => createSchedule(ports, CALLER, agentId, request));
   }
 

@@ -104,7 +104,7 @@ class Course {
   constructor(world: Simulation, workload: Workload, seed: number) {
     this.#world = world;
     this.#workload = workload;
-    this.#clients = new Clients(world, seed);
+    this.#clients = new Clients(world, seed, workload.schedules);
   }
 
   async run(): Promise<number> {

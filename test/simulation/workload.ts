@@ -50,6 +50,8 @@ export interface Operation {
 export interface Workload {
   readonly agents: readonly AgentCreateInput[];
   readonly operations: readonly Operation[];
+  /** What all schedules have in common. */
+  readonly schedules?: Partial<ScheduleCreateInput>;
   /** The storm's length, milliseconds. */
   readonly stormMs: number;
   readonly config: Readonly<Record<string, unknown>>;
