@@ -26,6 +26,7 @@ const UNCHANGED: Aim = { strikes: { schedule: EDITS } };
 
 /** Triggers are never refused, and every finish finds others live. */
 const sideBySide = () => ({ schedules: { overlapPolicy: 'allow_all' } }) as const;
+const strayClock = ({ clock }: Weather): Partial<Weather> => ({ clock: { ...clock, stray: 1 } });
 /** Most agents have no schedule yet, or none any more. */
 const manyAgents = (workload: Workload): Partial<Workload> => ({
   agents: Array.from({ length: 6 }, (_, index) => ({
@@ -58,6 +59,8 @@ const AIMS: Readonly<Record<string, Aim>> = {
   correction: { operations: ['create_run', 'cancel_run'] },
   escalate: { operations: ['cancel_run', 'create_run'] },
   finish: { operations: ['trigger', 'cancel_run', 'create_schedule'] },
+  'fire.driftOfThisSpec': { operations: ['patch_schedule'], strikes: { schedule: EDITS }, weather: strayClock },
+  'fire.driftSeenAtRest': { strikes: { schedule: LIVE }, workload: sideBySide, weather: strayClock },
   'finish.liveSetUnchanged': { workload: sideBySide },
   idempotency: { operations: ['create_run_once'] },
   principal: { operations: ['revoke'] },

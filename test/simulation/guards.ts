@@ -66,7 +66,6 @@ export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'schedule.createdOnce': NEW_ID,
   'webhook.createdOnce': NEW_ID,
   'check.rowAtRest': 'a row at rest changes no more',
-  'fire.driftSeenAtRest': 'the check that it sets is never later than the one that stands',
   'postpone.sameFailures': 'what is lost is only that one failure more was counted',
   'feed.beganOnce': 'a feed begins again after days of silence, and a world lasts some hours',
   'files.asRead': NO_DEPOSITS,
