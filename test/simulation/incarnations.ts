@@ -2,7 +2,6 @@
  * Incarnations: one call of one function, with a process of its own. It calls ports over a network that takes time and
  * fails; it may die at any call, or stand still and go on minutes later, when everybody has long given it up.
  */
-import type { Ports } from '../../core/ports.ts';
 import type { FaultKind, Site } from './faults.ts';
 import type { Simulation } from './world.ts';
 
@@ -58,9 +57,6 @@ export class Incarnation {
   readonly actsFor: ActsFor | undefined;
   readonly startedAt: number;
   childOf: ChildOf | undefined;
-  /** How far the clock of its host is off. */
-  skewMs: number;
-  ports!: Ports;
   /** The same call once more, by whoever made it: nearly everything is delivered at least once. */
   again: (() => void) | undefined;
   dead = false;
@@ -74,7 +70,6 @@ export class Incarnation {
     this.number = number;
     this.actsFor = actsFor;
     this.startedAt = world.time.now;
-    this.skewMs = world.skewMs();
   }
 
   /**

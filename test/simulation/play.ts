@@ -7,7 +7,7 @@ import { aimed } from './aims.ts';
 import { BOSS, CALLER, Clients, ELSEWHERE } from './clients.ts';
 import { type FaultPlan, type Injection, swarm } from './faults.ts';
 import { Random } from './random.ts';
-import { ledgerBehind, leftOver } from './rest.ts';
+import { graceMs, ledgerBehind, leftOver } from './rest.ts';
 import { Rivals, watchdogTick } from './rivals.ts';
 import { MINUTE, type Workload, weatherOf, workloadOf } from './workload.ts';
 import { Simulation, START, type Violation, type Weather } from './world.ts';
@@ -41,8 +41,8 @@ export interface Played {
   readonly restMs: number;
 }
 
-/** With active schedules, before everything is taken out of service. */
-const CALM_MS = 6 * MINUTE;
+/** What was about to be decided when the grace was over. */
+const SETTLING_MS = 15_000;
 /** Once faults have stopped and nobody wants anything any more, all must have come to rest in so long (I14, I6). */
 const REST_MS_MAX = 180 * MINUTE;
 
@@ -124,7 +124,8 @@ class Course {
     await this.#until(begin + stormMs);
     world.calmDown();
     const calmAt = world.time.now;
-    await this.#until(calmAt + CALM_MS);
+    // With active schedules, before everything is taken out of service.
+    await this.#until(calmAt + graceMs(world) + SETTLING_MS);
     if (world.violation === undefined) {
       const behind = ledgerBehind(world);
       if (behind !== undefined) world.broken('I14', behind);

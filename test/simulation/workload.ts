@@ -141,8 +141,8 @@ export function scheduleOf(random: Random, index: number, now: number): Schedule
 
 /** How many requests, over how long, and what stands still meanwhile. */
 export function workloadOf(random: Random): Workload {
-  const stormMs = random.spread(5 * MINUTE, 20 * MINUTE);
-  const count = random.spread(4, 40);
+  const stormMs = random.spread(2 * MINUTE, 10 * MINUTE);
+  const count = random.spread(4, 30);
   const own = random.subset(OPERATIONS, 0.3);
   const kinds = random.chance(0.5) ? WEIGHED : WEIGHED.filter((kind) => own.includes(kind));
   const drawn = Array.from({ length: count }, (): Operation => operation(random, kinds, stormMs));
@@ -152,6 +152,9 @@ export function workloadOf(random: Random): Workload {
     operations: [...first, ...drawn].sort((left, right) => left.at - right.at),
     stormMs,
     config: {
+      // Many small worlds show more than a few long ones: what only repeats is asked for seldom.
+      heartbeatActiveSeconds: random.pick([2, 5, 10, 14]),
+      heartbeatWarmSeconds: random.pick([5, 14]),
       ...(random.chance(0.2) && { maxConcurrentRunsPerTenant: random.between(1, 3) }),
       ...(random.chance(0.15) && { maxConcurrentVmsPerTenant: random.between(1, 3) }),
       ...(random.chance(0.1) && { runnerTokenSeconds: 120 }),

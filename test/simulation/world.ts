@@ -15,7 +15,7 @@ import { Timeline } from './heap.ts';
 import { type ActsFor, type ChildOf, Incarnation, type Outcome, TIMEOUT_SECONDS } from './incarnations.ts';
 import { Checker } from './invariants.ts';
 import { CALM_MACHINES, type MachineWeather } from './machine.ts';
-import { portsOf, ServiceError } from './ports.ts';
+import { type Process, portsOf, ServiceError } from './ports.ts';
 import { Random } from './random.ts';
 import { StreamService, type StreamWeather } from './stream.ts';
 import { Table } from './table.ts';
@@ -66,6 +66,9 @@ export interface Violation {
 export const START = Date.UTC(2027, 2, 1, 12, 0, 0);
 const CALM_NETWORK: Network = { lost: 0, double: 0, late: 0 };
 
+/** Calls that meet a new process, although another one waits. */
+const COLD_STARTS = 0.15;
+
 /** The errors by which functions say what they mean: the state machine names them, or the caller is answered with them. */
 const MEANT = new Set(['RunMovedOn', 'VmUnfit', 'StartDeadlineExceeded']);
 
@@ -98,6 +101,8 @@ export class Simulation {
   #plan: FaultPlan;
   #calm = false;
   readonly #alive = new Set<Incarnation>();
+  /** By function: processes that have answered, and take the next call. */
+  readonly #idle = new Map<string, (Process & { readonly ports: Ports })[]>();
 
   constructor({ seed, weather, faults, config, filter, keepsTrace = false, freezes = false }: SimulationOptions) {
     this.random = new Random(seed);
@@ -216,7 +221,7 @@ export class Simulation {
     const isRunner = actsFor !== undefined && 'vmId' in actsFor;
     const inc = new Incarnation(this, kind, ++this.incarnations, isRunner ? actsFor : undefined);
     if (actsFor !== undefined && !isRunner) inc.childOf = actsFor;
-    inc.ports = portsOf(inc);
+    const own = this.#processFor(kind, inc);
     inc.again = () => void this.invoke(kind, body, actsFor);
     this.#alive.add(inc);
     const timeoutMs = (TIMEOUT_SECONDS[kind] ?? 30) * 1000;
@@ -225,10 +230,11 @@ export class Simulation {
       const end = (outcome: Outcome<T>) => {
         this.#alive.delete(inc);
         timer.cancel();
+        own.idle.push(own.process);
         resolve(outcome);
       };
       timer = this.#onDeath(inc, timer, () => resolve({ kind: 'lost' }));
-      body(inc.ports).then(
+      body(own.process.ports).then(
         (value) => end({ kind: 'answered', value }),
         (error: unknown) => {
           this.#judge(kind, error, false);
@@ -237,6 +243,21 @@ export class Simulation {
         },
       );
     });
+  }
+
+  /** One that waits for the next call, or a new one. */
+  #processFor(kind: string, inc: Incarnation) {
+    const point = kind.indexOf('.');
+    const name = point < 0 ? kind : kind.slice(0, point);
+    const idle = this.#idle.get(name) ?? [];
+    this.#idle.set(name, idle);
+    const kept = this.random.chance(COLD_STARTS) ? undefined : idle.pop();
+    if (kept !== undefined) {
+      kept.current = inc;
+      return { idle, process: kept };
+    }
+    const made = { world: this, skewMs: this.skewMs(), current: inc };
+    return { idle, process: Object.assign(made, { ports: portsOf(made) }) };
   }
 
   /** What has died is noticed at once by some, and only at the end of its time by others. */
