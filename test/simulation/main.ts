@@ -14,8 +14,8 @@ const HELP = `npm run sim -- [options]
   --from S         from this one on (1)
   --minutes M      ends after so many minutes
   --workers W      processes side by side (2)
-  --sweep          then every fault at every call site that was seen, each in a world that has it
   --pairs N        then so many pairs of faults
+  --sweep          then every kind of fault that has not happened yet at a call site that was seen, in a world that has it
   --replay SEED    plays one seed and prints what happened
   --shrink         with --replay: the shortest trace that breaks the same invariant
   --inject JSON    with these faults beside those of the seed, as a sweep prints them
@@ -60,6 +60,8 @@ const until =
     : performance.now() + number('minutes', values.minutes) * 60_000;
 const PROGRESS_MS = 10_000;
 const VIOLATIONS_MAX = 5;
+const SWEEPS = 30;
+const NEVER_TOLD = 20;
 
 /** Of these jobs as many as there is time for. */
 async function all(pool: Pool, report: Report, jobs: Iterator<Omit<Job, 'id'>>): Promise<void> {
@@ -85,12 +87,18 @@ function* inOrder(): Generator<Omit<Job, 'id'>> {
   for (let seed = from; seed < from + seeds; seed++) yield { seed, ...chosen };
 }
 
-/** Every kind of fault at every call site, in worlds that are known to call it. */
-function* sweep(report: Report): Generator<Omit<Job, 'id'>> {
-  const random = new Random(from);
-  for (const { site, kind, known } of report.pairs())
-    for (const [seed, calls] of known.seen.slice(0, 1))
-      yield { seed, injections: [{ site, call: random.below(calls), kind: kind as FaultKind }] };
+/** Every kind of fault that has not happened yet at a call site, in worlds that are known to call it. */
+function* sweep(report: Report, round: number): Generator<Omit<Job, 'id'>> {
+  const random = new Random(from + round);
+  for (const { site, kind, known } of report.missing()) {
+    const world = known.seen[round % known.seen.length];
+    if (world === undefined) continue;
+    const { seed, calls, injected } = world;
+    const call = random.below(calls);
+    // It may be known from a world in which another kind of fault was asked for at this very call.
+    const others = injected.filter((each) => each.site !== site || each.call !== call);
+    yield { seed, injections: [...others, { site, call, kind: kind as FaultKind }] };
+  }
 }
 
 function* pairs(report: Report, count: number): Generator<Omit<Job, 'id'>> {
@@ -98,11 +106,11 @@ function* pairs(report: Report, count: number): Generator<Omit<Job, 'id'>> {
   const known = report.pairs();
   for (let made = 0; made < count && known.length > 0; made++) {
     const [one, other] = [random.pick(known), random.pick(known)];
-    const seed = random.pick(one.known.seen)[0];
-    const calls = one.known.seen.find(([each]) => each === seed)?.[1] ?? 1;
+    const { seed, calls, injected } = random.pick(one.known.seen);
     yield {
       seed,
       injections: [
+        ...injected,
         { site: one.site, call: random.below(calls), kind: one.kind as FaultKind },
         { site: other.site, call: random.below(8), kind: other.kind as FaultKind },
       ],
@@ -115,20 +123,18 @@ async function search(): Promise<number> {
   const report = new Report();
   try {
     await all(pool, report, inOrder());
-    if (values.sweep && report.violations.length === 0) {
-      console.log(`the sweep begins: ${report.coverage()}`);
-      await all(pool, report, sweep(report));
-    }
     await all(pool, report, pairs(report, number('pairs', values.pairs)));
+    // A sweep comes to call sites that nobody has seen before, and those want all kinds of faults too.
+    for (let round = 0; values.sweep && round < SWEEPS && report.violations.length === 0; round++) {
+      console.log(`sweep ${round + 1}: ${report.coverage()}`);
+      if (report.missing().length === 0) break;
+      await all(pool, report, sweep(report, round));
+    }
   } finally {
     pool.close();
   }
   console.log(report.summary());
-  for (const { site, kind } of report
-    .pairs()
-    .filter(({ site, kind }) => !report.exercised.has(`${site} × ${kind}`))
-    .slice(0, 20))
-    console.log(`never: ${site} × ${kind}`);
+  for (const { site, kind } of report.missing().slice(0, NEVER_TOLD)) console.log(`never: ${site} × ${kind}`);
   const [first] = report.violations;
   if (first === undefined) return 0;
   console.log(

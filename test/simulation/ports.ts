@@ -184,7 +184,7 @@ const DEFECTS = /TypeError|RangeError|ReferenceError|is not a function|Cannot re
 function logOf(own: Process): Log {
   const { world } = own;
   const info = (event: string, facts: Readonly<Record<string, unknown>> = {}) => {
-    if (world.trace.keeps) world.note(`${own.current.kind}-${own.current.number} log ${event}`, facts);
+    if (world.trace.keeps) world.trace.line(`${own.current.kind}-${own.current.number} log ${event}`, facts);
   };
   const look = (event: string, facts: Readonly<Record<string, unknown>> = {}) => {
     const text = String(facts.error ?? '');

@@ -179,6 +179,7 @@ export class Simulation {
 
   faultAt(site: Site): FaultKind | undefined {
     this.steps++;
+    if (this.#calm) return undefined;
     const call = site.calls++;
     const kind = this.#plan.at(site, call);
     if (kind === undefined || !site.kinds.includes(kind)) return undefined;
