@@ -27,6 +27,12 @@ const UNCHANGED: Aim = { strikes: { schedule: EDITS } };
 /** Triggers are never refused, and every finish finds others live. */
 const sideBySide = () => ({ schedules: { overlapPolicy: 'allow_all' } }) as const;
 const strayClock = ({ clock }: Weather): Partial<Weather> => ({ clock: { ...clock, stray: 1 } });
+const noRoom = ({ ec2 }: Weather): Partial<Weather> => ({ ec2: { ...ec2, noRoom: 0.9, quota: 0.3 } });
+/** They hear of no end, or do not come to it, and have to be ended. */
+const deafMachines = ({ machines, ec2 }: Weather): Partial<Weather> => ({
+  ec2: { ...ec2, noRoom: 0, quota: 0, neverBoots: 0, bootMsMax: 20_000 },
+  machines: { ...machines, hangs: 0.4, neverEnds: 0.5, ignoresSignals: 0.8 },
+});
 /** Most agents have no schedule yet, or none any more. */
 const manyAgents = (workload: Workload): Partial<Workload> => ({
   agents: Array.from({ length: 6 }, (_, index) => ({
@@ -59,10 +65,19 @@ const AIMS: Readonly<Record<string, Aim>> = {
   correction: { operations: ['create_run', 'cancel_run'] },
   escalate: { operations: ['cancel_run', 'create_run'] },
   finish: { operations: ['trigger', 'cancel_run', 'create_schedule'] },
+  feed: { strikes: { other: ['again'] } },
   'fire.driftOfThisSpec': { operations: ['patch_schedule'], strikes: { schedule: EDITS }, weather: strayClock },
   'fire.driftSeenAtRest': { strikes: { schedule: LIVE }, workload: sideBySide, weather: strayClock },
   'finish.liveSetUnchanged': { workload: sideBySide },
   idempotency: { operations: ['create_run_once'] },
+  order: {
+    operations: ['create_run', 'cancel_run', 'drain_vm'],
+    strikes: { vm: ['tick'] },
+    // Before it moves the check: then another tick finds the same VM due.
+    at: ['check.rowUnchanged'],
+    workload: ({ config }) => ({ config: { ...config, drainSeconds: 5 }, watchdogTwice: 1 }),
+    weather: deafMachines,
+  },
   principal: { operations: ['revoke'] },
   run: { operations: ['create_run', 'retry_run', 'create_child'] },
   schedule: { operations: ['patch_schedule', 'pause', 'resume', 'delete_schedule', 'create_schedule'] },
@@ -76,6 +91,11 @@ const AIMS: Readonly<Record<string, Aim>> = {
     workload: sideBySide,
   },
   trigger: { operations: ['trigger'] },
+  waiting: {
+    operations: ['create_run', 'create_run_once', 'cancel_run'],
+    strikes: { run: ['cancel'], other: ['cancel'] },
+    weather: noRoom,
+  },
   withheld: { operations: ['pause', 'resume', 'delete_schedule'] },
   liveSetUnchanged: LIVE_SET,
   scheduleUnchanged: UNCHANGED,

@@ -67,7 +67,6 @@ export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'webhook.createdOnce': NEW_ID,
   'check.rowAtRest': 'a row at rest changes no more',
   'postpone.sameFailures': 'what is lost is only that one failure more was counted',
-  'feed.beganOnce': 'a feed begins again after days of silence, and a world lasts some hours',
   'files.asRead': NO_DEPOSITS,
   'log.inOrder': NO_DEPOSITS,
   'garbage.expired': 'only one machine sweeps its table; simulated is the deployment on AWS',
