@@ -2,8 +2,9 @@
  * What leads to a guard: the requests by which it is met, the rivals from which it protects, and the surroundings in which
  * that happens. Some worlds of every search are drawn so, each for one guard; so are those that look for a guard's removal.
  */
+import type { Leak } from './leaks.ts';
 import type { Theme } from './rivals.ts';
-import type { OperationKind, Workload } from './workload.ts';
+import { MINUTE, type OperationKind, type Workload } from './workload.ts';
 import type { Weather } from './world.ts';
 
 export interface Aim {
@@ -42,6 +43,14 @@ const manyAgents = (workload: Workload): Partial<Workload> => ({
   })),
 });
 
+const leaking =
+  (what: Leak['what']) =>
+  ({ agents, stormMs }: Workload): Partial<Workload> => ({
+    agents: agents.map((agent) => ({ ...agent, limits: { ...agent.limits, maxConcurrentRuns: 3 } })),
+    leaks: [1, 2, 3, 4, 5].map((part) => ({ at: (part / 6) * stormMs, what })),
+    auditEveryMs: MINUTE / 2,
+  });
+
 /** By guard, by all that comes before the point in its name, and by what comes after it; together, the first one last. */
 const AIMS: Readonly<Record<string, Aim>> = {
   advance: { operations: ['backfill', 'trigger', 'create_schedule'] },
@@ -70,6 +79,17 @@ const AIMS: Readonly<Record<string, Aim>> = {
   'fire.driftSeenAtRest': { strikes: { schedule: LIVE }, workload: sideBySide, weather: strayClock },
   'finish.liveSetUnchanged': { workload: sideBySide },
   idempotency: { operations: ['create_run_once'] },
+  // A request is soon given up for dead: then what repeats it has its answer stored before the slow one.
+  'idempotency.firstAnswer': {
+    strikes: { other: ['again'] },
+    workload: ({ config }) => ({ config: { ...config, requestSecondsMax: 0.01 } }),
+  },
+  // It has no effect, and is refused after it tried.
+  'idempotency.ours': {
+    at: ['run.agentUnchanged'],
+    strikes: { agent: ['delete_agent'] },
+    workload: manyAgents,
+  },
   order: {
     operations: ['create_run', 'cancel_run', 'drain_vm'],
     strikes: { vm: ['tick'] },
@@ -79,6 +99,10 @@ const AIMS: Readonly<Record<string, Aim>> = {
     weather: deafMachines,
   },
   principal: { operations: ['revoke'] },
+  'principal.asSeen': { strikes: { other: ['again'] } },
+  repair: { operations: ['create_run', 'cancel_run'] },
+  'repair.nobodyCameOrWent': { strikes: { other: ['one_more'] }, workload: leaking('counter') },
+  'repair.placeStillHeld': { strikes: { other: ['repair'] }, workload: leaking('place') },
   run: { operations: ['create_run', 'retry_run', 'create_child'] },
   schedule: { operations: ['patch_schedule', 'pause', 'resume', 'delete_schedule', 'create_schedule'] },
   'schedule.agentActive': {

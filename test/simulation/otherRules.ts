@@ -223,6 +223,10 @@ export class OtherRules {
   /** What was answered under a key stays the answer. */
   #record(commit: Commit, { before, after }: Change): void {
     const [was, is] = [before, after] as unknown as readonly (IdempotencyRow | undefined)[];
+    if (is !== undefined && is.requestId === undefined)
+      this.#fail('§6', commit, 'an answer is kept of a request that had no effect: it can never be sent again');
+    if (is?.created !== undefined && is.answer !== undefined && is.answer.status >= 400)
+      this.#fail('§6', commit, `${is.created} was made, and its request is answered ${is.answer.status}`);
     if (was === undefined || is === undefined || was.expiresAt <= this.#world.time.now) return;
     if (was.requestId !== is.requestId) this.#fail('§6', commit, 'another request takes over an Idempotency-Key');
     if (was.answer !== undefined && JSON.stringify(was.answer) !== JSON.stringify(is.answer))

@@ -11,6 +11,7 @@ import type { ScheduleRow } from '../../core/schedules/model.ts';
 import * as keys from '../../core/table/itemKeys.ts';
 import type { Write } from '../../core/table/model.ts';
 import { observeVm } from '../../core/vms/release.ts';
+import { repairLimit } from '../../core/watchdog/repairLimit.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import type { Clients } from './clients.ts';
 import { guardsOfCore } from './guards.ts';
@@ -110,6 +111,9 @@ export function themeOf(random: Random): Theme {
   return { share: random.pick([0.1, 0.3, 0.6]), victims, strikes };
 }
 
+/** Requests that change no more when they are sent a second time. */
+const SENT_AGAIN = new Set(['api.create_run_once', 'api.sign_in']);
+
 export const watchdogTick = (world: Simulation) =>
   world.invoke('watchdog', (ports) => tick(ports, { owner: 'simulated', budgetMs: WATCHDOG_BUDGET_MS }));
 
@@ -152,7 +156,7 @@ export class Rivals {
     const { runs } = world.checker;
     switch (strike) {
       case 'again':
-        if (!inc.kind.startsWith('api') || inc.kind === 'api.create_run_once') inc.again?.();
+        if (!inc.kind.startsWith('api') || SENT_AGAIN.has(inc.kind)) inc.again?.();
         return;
       case 'tick':
         return void watchdogTick(world);
@@ -165,6 +169,11 @@ export class Rivals {
         return void world.invoke('events', (ports) => advanceSchedule(ports, id));
       case 'sync':
         return void world.invoke('events', (ports) => syncClock(ports, id));
+      case 'repair':
+        return void world.invoke('watchdog', (ports) => repairLimit({ ports }, id));
+      case 'one_more':
+        this.#clients.rival('create_run', id.slice(id.lastIndexOf('#') + 1));
+        return;
       case 'look':
         return void world.invoke('watchdog', (ports) => observeVm(ports, id));
       case 'cancel':

@@ -2,6 +2,7 @@
 import type { AgentCreateInput } from '../../core/contract/agents.ts';
 import type { ScheduleCreateInput } from '../../core/contract/schedules.ts';
 import { OVERLAP_POLICIES } from '../../core/contract/schedules.ts';
+import type { Leak } from './leaks.ts';
 import type { Random } from './random.ts';
 import { type Theme, themeOf } from './rivals.ts';
 import type { Weather } from './world.ts';
@@ -52,6 +53,7 @@ export interface Workload {
   readonly operations: readonly Operation[];
   /** What all schedules have in common. */
   readonly schedules?: Partial<ScheduleCreateInput>;
+  readonly leaks?: readonly Leak[];
   /** The storm's length, milliseconds. */
   readonly stormMs: number;
   readonly config: Readonly<Record<string, unknown>>;
