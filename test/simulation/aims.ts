@@ -2,7 +2,10 @@
  * What leads to a guard: the requests by which it is met, the rivals from which it protects, and the surroundings in which
  * that happens. Some worlds of every search are drawn so, each for one guard; so are those that look for a guard's removal.
  */
+import type { FaultKind, FaultPlan } from './faults.ts';
+import { FENCES } from './fences.ts';
 import type { Leak } from './leaks.ts';
+import type { Random } from './random.ts';
 import type { Theme } from './rivals.ts';
 import { MINUTE, type OperationKind, type Workload } from './workload.ts';
 import type { Weather } from './world.ts';
@@ -16,6 +19,8 @@ export interface Aim {
   readonly at?: readonly string[];
   readonly workload?: (workload: Workload) => Partial<Workload>;
   readonly weather?: (weather: Weather) => Partial<Weather>;
+  /** At call sites whose names contain `site`, that share of the calls has one of these faults. */
+  readonly faults?: { readonly site: string; readonly share: number; readonly kinds: readonly FaultKind[] };
 }
 
 /** What brings the live runs of a schedule, and what it has decided, to another state, and no person's change. */
@@ -126,6 +131,8 @@ const AIMS: Readonly<Record<string, Aim>> = {
 };
 
 export function aimOf(guard: string): Aim {
+  const fence = FENCES[guard];
+  if (fence !== undefined) return fence.aim ?? {};
   const [owner = '', what = ''] = guard.split('.');
   return { ...AIMS[what], ...AIMS[owner], ...AIMS[guard] };
 }
@@ -133,13 +140,17 @@ export function aimOf(guard: string): Aim {
 /** Requests of the first seconds stay: they make what the others are about. */
 const FIRST_MS = 5000;
 
-/** The same world, with all that leads to this guard: every second transaction that it is about meets a rival. */
-export function aimed<T extends { readonly workload: Workload; readonly weather: Weather }>(
-  world: T,
-  guard: string,
-): T {
-  const { operations: related, strikes, at = [guard], workload: more, weather } = aimOf(guard);
+interface World {
+  readonly workload: Workload;
+  readonly weather: Weather;
+  readonly faults: FaultPlan;
+}
+
+/** The same world, with all that leads to this guard or fence: every second transaction that it is about meets a rival. */
+export function aimed(world: World, name: string, random: Random): World {
+  const { operations: related, strikes, at = [name], workload: more, weather, faults } = aimOf(name);
   const { theme, operations } = world.workload;
+  const own = FENCES[name] === undefined ? { ...theme, share: 0.5, victims: [], guard: name, at } : theme;
   const workload: Workload = {
     ...world.workload,
     operations: operations.map((operation, index) =>
@@ -147,11 +158,20 @@ export function aimed<T extends { readonly workload: Workload; readonly weather:
         ? operation
         : { ...operation, kind: related[operation.pick % related.length] ?? operation.kind },
     ),
-    theme: { share: 0.5, victims: [], guard, at, strikes: { ...theme.strikes, ...strikes } },
+    theme: { ...own, strikes: { ...theme.strikes, ...strikes } },
   };
   return {
-    ...world,
     workload: { ...workload, ...more?.(workload) },
     weather: { ...world.weather, ...weather?.(world.weather) },
+    faults: faults === undefined ? world.faults : often(faults, world.faults, random),
+  };
+}
+
+function often({ site, share, kinds }: NonNullable<Aim['faults']>, own: FaultPlan, random: Random): FaultPlan {
+  return {
+    at: (called, call) => {
+      const drawn = own.at(called, call);
+      return called.name.includes(site) && random.chance(share) ? random.pick(kinds) : drawn;
+    },
   };
 }

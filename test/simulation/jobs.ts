@@ -56,7 +56,7 @@ export function optionsOf({ seed, injections, without, aim }: Omit<Job, 'id'>): 
   const own = drawn(seed, aim);
   return {
     seed,
-    ...(aim !== undefined && { workload: own.workload, weather: own.weather }),
+    ...(aim !== undefined && own),
     ...(injections !== undefined && { faults: besides(injections, own.faults) }),
     ...(without !== undefined && { filter: withoutGuards(without) }),
   };

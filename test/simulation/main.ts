@@ -1,12 +1,12 @@
 /** `npm run sim`: looks for a world in which an invariant does not hold. */
 import { parseArgs } from 'node:util';
 import type { FaultKind, Injection } from './faults.ts';
-import { guardsOfCore, OUT_OF_REACH, removalsOf } from './guards.ts';
 import { type Job, type JobResult, optionsOf } from './jobs.ts';
 import { play } from './play.ts';
 import { Pool } from './pool.ts';
 import { Random } from './random.ts';
 import { Report } from './report.ts';
+import { sensitivity } from './sensitivity.ts';
 import { shrink } from './shrink.ts';
 
 const HELP = `npm run sim -- [options]
@@ -21,7 +21,7 @@ const HELP = `npm run sim -- [options]
   --inject JSON    with these faults beside those of the seed, as a sweep prints them
   --without A,B    without these guards
   --aim A          whoever commits with this guard is likely to meet a rival
-  --sensitivity    each guard taken out in turn, and aimed at: what is broken then, and after how many seeds`;
+  --sensitivity    each guard and each fence taken out in turn, or those of --without: what is broken then, and after how many worlds`;
 
 const { values } = parseArgs({
   options: {
@@ -161,67 +161,15 @@ async function replay(seed: number): Promise<number> {
   return 1;
 }
 
-/** How many seeds it takes to see that a guard is missing, and by which invariant. */
-async function sensitivity(): Promise<number> {
-  const names = (without ?? guardsOfCore()).filter((name) => OUT_OF_REACH[name] === undefined);
-  console.log(`${guardsOfCore().length} guards in core/, ${Object.keys(OUT_OF_REACH).length} out of reach`);
-  console.log('| guard | taken out with it | invariant | seeds |\n|---|---|---|---|');
-  const pool = new Pool(number('workers', values.workers));
-  let missed = 0;
-  try {
-    for (const name of names) {
-      let row: string | undefined;
-      for (const removal of removalsOf(name)) {
-        let seed = from;
-        let found: JobResult | undefined;
-        await pool.run(
-          () => (seed < from + seeds ? { seed: seed++, without: removal, aim: name } : undefined),
-          (result) => {
-            if (result.violation === undefined) return 'go_on';
-            if (found === undefined || result.seed < found.seed) found = result;
-            return 'stop';
-          },
-        );
-        if (found === undefined) continue;
-        const { seed: foundAt } = found;
-        let sound = true;
-        let asked = false;
-        await pool.run(
-          () => {
-            if (asked) return undefined;
-            asked = true;
-            return { seed: foundAt, aim: name };
-          },
-          ({ violation }) => {
-            sound = violation === undefined;
-            return 'go_on';
-          },
-        );
-        if (!sound) {
-          console.log(`seed ${foundAt}, aimed at ${name}, breaks an invariant with all guards in place`);
-          continue;
-        }
-        const others = removal.filter((each) => each !== name).join(', ');
-        row = `| ${name} | ${others} | ${found.violation?.invariant}: ${found.violation?.what.slice(0, 120)} | ${found.seed - from + 1} |`;
-        break;
-      }
-      if (row === undefined) missed++;
-      console.log(row ?? `| ${name} | | not found | > ${seeds} |`);
-    }
-  } finally {
-    pool.close();
-  }
-  console.log(`${names.length - missed} of ${names.length} found`);
-  return missed === 0 ? 0 : 1;
-}
-
 async function main(): Promise<number> {
   if (values.help) {
     console.log(HELP);
     return 0;
   }
   if (values.replay !== undefined) return replay(number('replay', values.replay));
-  return values.sensitivity ? sensitivity() : search();
+  if (!values.sensitivity) return search();
+  const isAllFound = await sensitivity(without, { from, seeds, workers: number('workers', values.workers) });
+  return isAllFound ? 0 : 1;
 }
 
 process.exitCode = await main();

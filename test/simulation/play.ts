@@ -57,7 +57,7 @@ export function drawn(seed: number, aim?: string) {
     faults: swarm(new Random(seed ^ 0x5eed0003)),
   };
   const guard = aim ?? world.workload.theme.guard;
-  return guard === undefined ? world : aimed(world, guard);
+  return guard === undefined ? world : aimed(world, guard, new Random(seed ^ 0x5eed0004));
 }
 
 export async function play(options: Play): Promise<Played> {
