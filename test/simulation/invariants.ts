@@ -12,6 +12,7 @@ import { LedgerRules } from './ledgerRules.ts';
 import { LimitRules } from './limitRules.ts';
 import { OtherRules } from './otherRules.ts';
 import { RunRules } from './runRules.ts';
+import { StaleRules } from './staleRules.ts';
 import type { Change } from './table.ts';
 import { VmRules } from './vmRules.ts';
 import type { Simulation } from './world.ts';
@@ -31,6 +32,7 @@ export class Checker {
   readonly #ledger: LedgerRules;
   readonly #limits: LimitRules;
   readonly #others: OtherRules;
+  readonly #stale: StaleRules;
   commits = 0;
 
   constructor(world: Simulation) {
@@ -40,6 +42,7 @@ export class Checker {
     this.#ledger = new LedgerRules(world);
     this.#limits = new LimitRules(world);
     this.#others = new OtherRules(world);
+    this.#stale = new StaleRules(world);
   }
 
   get runs(): RunRules {
@@ -64,6 +67,7 @@ export class Checker {
     for (const change of changes) this.#one(commit, change);
     this.#limits.committed(commit);
     this.#others.committed(commit);
+    this.#stale.committed(commit);
     this.#tenants(commit);
   }
 

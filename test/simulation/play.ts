@@ -104,12 +104,12 @@ class Course {
   constructor(world: Simulation, workload: Workload, seed: number) {
     this.#world = world;
     this.#workload = workload;
-    this.#clients = new Clients(world, seed);
+    this.#clients = new Clients(world, seed, workload.schedules);
   }
 
   async run(): Promise<number> {
     const world = this.#world;
-    const { stormMs, operations } = this.#workload;
+    const { stormMs, operations, leaks = [] } = this.#workload;
     let isReady = false;
     void this.#prepare().then(() => {
       isReady = true;
@@ -121,6 +121,7 @@ class Course {
     this.#audit();
     for (const operation of operations)
       world.time.at(begin + operation.at, () => void this.#clients.carryOut(operation));
+    for (const { at, what } of leaks) world.time.at(begin + at, () => world.leaks.plant(what));
     await this.#until(begin + stormMs);
     world.calmDown();
     const calmAt = world.time.now;

@@ -2,6 +2,7 @@
 import type { AgentCreateInput } from '../../core/contract/agents.ts';
 import type { ScheduleCreateInput } from '../../core/contract/schedules.ts';
 import { OVERLAP_POLICIES } from '../../core/contract/schedules.ts';
+import type { Leak } from './leaks.ts';
 import type { Random } from './random.ts';
 import { type Theme, themeOf } from './rivals.ts';
 import type { Weather } from './world.ts';
@@ -50,6 +51,9 @@ export interface Operation {
 export interface Workload {
   readonly agents: readonly AgentCreateInput[];
   readonly operations: readonly Operation[];
+  /** What all schedules have in common. */
+  readonly schedules?: Partial<ScheduleCreateInput>;
+  readonly leaks?: readonly Leak[];
   /** The storm's length, milliseconds. */
   readonly stormMs: number;
   readonly config: Readonly<Record<string, unknown>>;
@@ -184,7 +188,7 @@ const operation = (random: Random, kinds: readonly OperationKind[], stormMs: num
 /** What a world's surroundings may do; a quiet one does nothing but be a little slow. */
 export const QUIET: Weather = {
   ec2: { noRoom: 0, quota: 0, surplus: 0, lagMsMax: 2000, bootMsMax: 40_000, neverBoots: 0, reclaimed: 0 },
-  clock: { late: 0, double: 0, dropped: 0 },
+  clock: { late: 0, double: 0, dropped: 0, stray: 0 },
   workflow: { lagMsMax: 1000, double: 0, unheard: 0 },
   stream: { double: 0, delayMsMax: 2000, triesMax: 1000 },
   machines: {
@@ -208,7 +212,7 @@ export const QUIET: Weather = {
 export function weatherOf(random: Random): Weather {
   const some = (share: number, values: readonly number[]): number => (random.chance(share) ? random.pick(values) : 0);
   const { ec2, workflow, stream, machines } = QUIET;
-  return {
+  const weather: Weather = {
     ec2: {
       noRoom: some(0.4, [0.1, 0.4, 0.8]),
       quota: some(0.15, [0.05, 0.3]),
@@ -222,6 +226,7 @@ export function weatherOf(random: Random): Weather {
       late: some(0.3, [0.05, 0.3]),
       double: some(0.4, [0.1, 0.6]),
       dropped: some(0.3, [0.05, 0.5]),
+      stray: 0,
     },
     workflow: {
       lagMsMax: random.pick([workflow.lagMsMax, 20_000]),
@@ -253,4 +258,5 @@ export function weatherOf(random: Random): Weather {
     latencyMsMax: random.pick([20, 100, 800]),
     skewMsMax: random.pick([0, 500, 2500]),
   };
+  return { ...weather, clock: { ...weather.clock, stray: some(0.2, [0.1, 0.5]) } };
 }

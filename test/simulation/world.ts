@@ -14,6 +14,7 @@ import { type FaultKind, type FaultPlan, type Injection, noFaults, type Site } f
 import { Timeline } from './heap.ts';
 import { type ActsFor, type ChildOf, Incarnation, type Outcome, TIMEOUT_SECONDS } from './incarnations.ts';
 import { Checker } from './invariants.ts';
+import { Leaks } from './leaks.ts';
 import { CALM_MACHINES, type MachineWeather } from './machine.ts';
 import { type Process, portsOf, ServiceError } from './ports.ts';
 import { Random } from './random.ts';
@@ -86,6 +87,7 @@ export class Simulation {
   readonly stream: StreamService;
   readonly checker: Checker;
   readonly tokens = new TokenService();
+  readonly leaks = new Leaks(this);
   readonly sites = new Map<string, Site>();
   /** Every fault that happened, in order. */
   readonly injections: Injection[] = [];
