@@ -7,6 +7,7 @@ import { FENCES } from './fences.ts';
 import type { Leak } from './leaks.ts';
 import type { Random } from './random.ts';
 import type { Theme } from './rivals.ts';
+import { RUN_AIMS } from './runAims.ts';
 import { MINUTE, type OperationKind, type Workload } from './workload.ts';
 import type { Weather } from './world.ts';
 
@@ -16,7 +17,11 @@ export interface Aim {
   /** What rivals do, by what it is about; what is not named stays as the seed draws it. */
   readonly strikes?: Partial<Theme['strikes']>;
   /** Whose transactions are held up, where it is not those that carry the guard itself. */
-  readonly at?: readonly string[];
+  readonly guards?: readonly string[];
+  /** What rivals do at the very item that carries the guard (or this other one), how long it is held up, and how often. */
+  readonly at?: Partial<
+    Pick<Theme, 'guard' | 'family' | 'rivals' | 'heldUpMs' | 'standsStill' | 'untilBroken' | 'share'>
+  >;
   readonly workload?: (workload: Workload) => Partial<Workload>;
   readonly weather?: (weather: Weather) => Partial<Weather>;
   /** At call sites whose names contain `site`, that share of the calls has one of these faults. */
@@ -58,6 +63,7 @@ const leaking =
 
 /** By guard, by all that comes before the point in its name, and by what comes after it; together, the first one last. */
 const AIMS: Readonly<Record<string, Aim>> = {
+  ...RUN_AIMS,
   advance: { operations: ['backfill', 'trigger', 'create_schedule'] },
   'advance.scheduleUnchanged': { strikes: { schedule: ['delete_schedule', 'pause', 'patch_schedule'] } },
   agent: { operations: ['create_agent', 'patch_agent', 'delete_agent'] },
@@ -73,7 +79,6 @@ const AIMS: Readonly<Record<string, Aim>> = {
     strikes: { schedule: ['pause'], other: ['pause'] },
     workload: () => ({ schedules: { overlapPolicy: 'buffer_all' } }),
   },
-  children: { operations: ['create_child', 'create_run', 'cancel_run'] },
   clock: { operations: ['patch_schedule', 'pause', 'resume', 'skip'] },
   'clock.liveSetUnchanged': { operations: ['patch_schedule', 'trigger', 'resume'], workload: sideBySide },
   correction: { operations: ['create_run', 'cancel_run'] },
@@ -91,7 +96,7 @@ const AIMS: Readonly<Record<string, Aim>> = {
   },
   // It has no effect, and is refused after it tried.
   'idempotency.ours': {
-    at: ['run.agentUnchanged'],
+    guards: ['run.agentUnchanged'],
     strikes: { agent: ['delete_agent'] },
     workload: manyAgents,
   },
@@ -99,7 +104,7 @@ const AIMS: Readonly<Record<string, Aim>> = {
     operations: ['create_run', 'cancel_run', 'drain_vm'],
     strikes: { vm: ['tick'] },
     // Before it moves the check: then another tick finds the same VM due.
-    at: ['check.rowUnchanged'],
+    guards: ['check.rowUnchanged'],
     workload: ({ config }) => ({ config: { ...config, drainSeconds: 5 }, watchdogTwice: 1 }),
     weather: deafMachines,
   },
@@ -148,9 +153,12 @@ interface World {
 
 /** The same world, with all that leads to this guard or fence: every second transaction that it is about meets a rival. */
 export function aimed(world: World, name: string, random: Random): World {
-  const { operations: related, strikes, at = [name], workload: more, weather, faults } = aimOf(name);
+  const { operations: related, strikes, guards, at, workload: more, weather, faults } = aimOf(name);
   const { theme, operations } = world.workload;
-  const own = FENCES[name] === undefined ? { ...theme, share: 0.5, victims: [], guard: name, at } : theme;
+  const own =
+    FENCES[name] === undefined
+      ? { ...theme, share: 0.5, victims: [], guard: name, ...(guards !== undefined && { guards }) }
+      : theme;
   const workload: Workload = {
     ...world.workload,
     operations: operations.map((operation, index) =>
@@ -158,7 +166,7 @@ export function aimed(world: World, name: string, random: Random): World {
         ? operation
         : { ...operation, kind: related[operation.pick % related.length] ?? operation.kind },
     ),
-    theme: { ...own, strikes: { ...theme.strikes, ...strikes } },
+    theme: { ...own, strikes: { ...theme.strikes, ...strikes }, ...at },
   };
   return {
     workload: { ...workload, ...more?.(workload) },

@@ -4,6 +4,7 @@ import { identityOfUser } from '../../core/access/credentials.ts';
 import { patchPrincipal } from '../../core/access/service.ts';
 import { createAgent, deleteAgent, patchAgent } from '../../core/agents/service.ts';
 import { AgentCreate } from '../../core/contract/agents.ts';
+import type { RunBody } from '../../core/contract/runs.ts';
 import { ScheduleCreate, type ScheduleCreateInput, SchedulePatch } from '../../core/contract/schedules.ts';
 import type { Ports } from '../../core/ports.ts';
 import type { Precondition } from '../../core/rules.ts';
@@ -19,6 +20,7 @@ import type { ScheduleRow } from '../../core/schedules/model.ts';
 import { createSchedule, getSchedule, patchSchedule } from '../../core/schedules/service.ts';
 import { skipOccurrence, unskipOccurrence } from '../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import { requestDrain } from '../../core/vms/drain.ts';
 import type { Address } from '../../runner/state.ts';
 import type { ChildOf } from './incarnations.ts';
@@ -216,28 +218,42 @@ export class Clients {
     await Promise.all([call(), time.sleep(random.spread(1, 1000)).then(call)]);
   }
 
-  /** Work that starts further work: one after the other, or all at once; from a run that has done so before, if there is one. */
+  /** Work that starts further work: one after the other, or all at once; rather from a run that has done so, and may go on. */
   async #createChild({ pick, how }: Operation): Promise<void> {
-    const { time, truth, checker } = this.#world;
+    const { time, truth, checker, table } = this.#world;
     const atWork = () => truth.all().filter(({ end }) => end === undefined);
     for (let tries = 0; tries < 12 && atWork().length === 0 && !this.#world.isCalm; tries++) await time.sleep(10_000);
-    const isParent = ({ address }: { readonly address: Address }) =>
-      checker.runs.rows.get(address.runId)?.hasChildren === true;
+    const isParent = ({ address }: { readonly address: Address }) => {
+      const count = table.get(keys.runChildren(address.runId));
+      return count !== undefined && count.sealedAt === undefined;
+    };
     const parents = atWork().filter(isParent);
     const parent = this.#pick(parents.length > 0 && how % 3 !== 0 ? parents : atWork(), pick);
     const run = parent === undefined ? undefined : checker.runs.rows.get(parent.address.runId);
     if (parent === undefined || run === undefined) return;
-    const { runId, attempt } = parent.address;
-    const caller = { kind: 'run', tenantId: run.tenantId, runId, attempt } as const;
-    const make = () =>
-      this.#ask('create_child', (ports) => createRun(ports, caller, run.agentId, { how }), { runId, attempt });
-    if (how % 5 === 0)
-      time.after(this.#world.random.spread(1, 20_000), () => {
-        void this.#ask('seal_children', (ports) => sealChildren(ports, run, CALLER.principalId));
-      });
+    const make = () => this.#makeChild(run, parent.address.attempt, how);
+    if (how % 5 === 0) time.after(this.#world.random.spread(1, 20_000), () => void this.seal(run.id));
     const first = make();
     if (how % 2 === 0) await first;
     await Promise.all(Array.from({ length: how % 4 }, make));
+  }
+
+  #makeChild({ id: runId, tenantId, agentId }: RunRow, attempt: number, how: number): Promise<RunBody | undefined> {
+    const caller = { kind: 'run', tenantId, runId, attempt } as const;
+    return this.#ask('create_child', (ports) => createRun(ports, caller, agentId, { how }), { runId, attempt });
+  }
+
+  /** The work of this run starts one more, if it is at work. @returns its id */
+  async startChild(runId: string): Promise<string | undefined> {
+    const run = this.#world.checker.runs.rows.get(runId);
+    const [process] = this.#world.truth.live(runId);
+    if (run === undefined || process === undefined) return undefined;
+    return (await this.#makeChild(run, process.address.attempt, 0))?.id;
+  }
+
+  async seal(runId: string): Promise<void> {
+    const run = this.#world.checker.runs.rows.get(runId);
+    if (run !== undefined) await this.#ask('seal_children', (ports) => sealChildren(ports, run, CALLER.principalId));
   }
 
   async #onRun(operation: Operation): Promise<void> {

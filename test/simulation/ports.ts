@@ -143,11 +143,9 @@ function storeOf(own: Process): Store {
       const inc = own.current;
       const site = world.site(inc, `store.transact ${writeName(writes)}`, TABLE_WRITE_FAULTS);
       const once = () => world.commit(inc, writes);
-      const heldUpMs = world.rivals?.ambush(inc, writes) ?? 0;
-      if (heldUpMs > 0)
-        return inc.sleep(heldUpMs).then(() => inc.call(site, TABLE, once, writes.length > 1 ? () => undefined : once));
       // A transaction carries a token of the SDK's, a single write does not.
-      return inc.call(site, TABLE, once, writes.length > 1 ? () => undefined : once);
+      const send = () => inc.call(site, TABLE, once, writes.length > 1 ? () => undefined : once);
+      return world.rivals?.ambush(inc, writes)?.then(send) ?? send();
     },
   };
 }

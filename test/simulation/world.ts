@@ -18,6 +18,7 @@ import { Leaks } from './leaks.ts';
 import { CALM_MACHINES, type MachineWeather } from './machine.ts';
 import { type Process, portsOf, ServiceError } from './ports.ts';
 import { Random } from './random.ts';
+import type { Rivals } from './rivals.ts';
 import { StreamService, type StreamWeather } from './stream.ts';
 import { Table } from './table.ts';
 import { TokenService } from './tokens.ts';
@@ -94,7 +95,7 @@ export class Simulation {
   /** Site and kind of each fault that happened, with how often. */
   readonly faults = new Map<string, number>();
   /** Those who are quicker. */
-  rivals: { ambush(inc: Incarnation, writes: readonly Write[]): number } | undefined;
+  rivals: Rivals | undefined;
   violation: Violation | undefined;
   steps = 0;
   incarnations = 0;
@@ -211,6 +212,7 @@ export class Simulation {
     if (this.trace.keeps)
       for (const { key, before, after } of changes) this.trace.line(`  ${key.pk} ${key.sk}`, changeOf(before, after));
     this.checker.committed(inc, changes);
+    this.rivals?.committed(changes);
     for (const { before, after } of changes)
       if (before === undefined && after !== undefined) this.stream.appended(after);
   }
