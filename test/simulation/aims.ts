@@ -2,7 +2,9 @@
  * What leads to a guard: the requests by which it is met, the rivals from which it protects, and the surroundings in which
  * that happens. Some worlds of every search are drawn so, each for one guard; so are those that look for a guard's removal.
  */
+import { withWebhooks } from './extras.ts';
 import type { Theme } from './rivals.ts';
+import { WEBHOOK_OPERATIONS } from './webhookClients.ts';
 import type { OperationKind, Workload } from './workload.ts';
 import type { Weather } from './world.ts';
 
@@ -30,6 +32,17 @@ const AIMS: Readonly<Record<string, Aim>> = {
   run: { operations: ['create_run', 'retry_run', 'create_child'] },
   schedule: { operations: ['patch_schedule', 'pause', 'resume', 'delete_schedule', 'create_schedule'] },
   trigger: { operations: ['trigger'] },
+  webhook: {
+    operations: WEBHOOK_OPERATIONS,
+    workload: (workload) =>
+      withWebhooks(workload, WEBHOOK_OPERATIONS, { webhookDisableAfterSeconds: 30, maxWebhooksPerTenant: 3 }),
+    weather: () => ({ endpoints: { refuses: 0.4, gone: 0.01, slow: 0.1, outages: 0.3 } }),
+  },
+  'webhook.countUnchanged': {
+    operations: ['create_webhook', 'delete_webhook'],
+    strikes: { webhook: ['create_webhook'], other: ['create_webhook'] },
+    workload: (workload) => withWebhooks(workload, ['create_webhook', 'delete_webhook'], { maxWebhooksPerTenant: 3 }),
+  },
   withheld: { operations: ['pause', 'resume', 'delete_schedule'] },
 };
 

@@ -22,14 +22,12 @@ import { skipOccurrence, unskipOccurrence } from '../../core/schedules/skips.ts'
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
 import { requestDrain } from '../../core/vms/drain.ts';
 import type { Address } from '../../runner/state.ts';
+import { BOSS, CALLER, ELSEWHERE } from './callers.ts';
 import type { ChildOf } from './incarnations.ts';
 import { Random } from './random.ts';
+import { WEBHOOK_OPERATIONS, WebhookClients, type WebhookOperation } from './webhookClients.ts';
 import { agentOf, MINUTE, type Operation, type OperationKind, scheduleOf } from './workload.ts';
 import type { Simulation } from './world.ts';
-
-export const CALLER = { tenantId: 'ten_local', principalId: 'usr_local' };
-export const BOSS = { tenantId: 'ten_local', principalId: 'usr_boss' };
-export const ELSEWHERE = { tenantId: 'ten_elsewhere', principalId: 'usr_elsewhere' };
 
 type Call<T> = (ports: Ports) => Promise<T>;
 
@@ -37,12 +35,14 @@ export class Clients {
   readonly #world: Simulation;
   readonly #seed: number;
   readonly agentIds: string[] = [];
+  readonly webhooks: WebhookClients;
   #schedules = 0;
   #keys = 0;
 
   constructor(world: Simulation, seed: number) {
     this.#world = world;
     this.#seed = seed;
+    this.webhooks = new WebhookClients(world, (name, call) => this.#ask(name, call));
   }
 
   /** Until it is there: a client that wants something asks again. */
@@ -148,7 +148,7 @@ export class Clients {
       case 'other_tenant':
         return this.#otherTenant(operation);
       default:
-        return this.#onSchedule(operation);
+        return isOfWebhooks(operation) ? this.webhooks.once(operation) : this.#onSchedule(operation);
     }
   }
 
@@ -365,6 +365,12 @@ export class Clients {
       if (runs.live.has(id)) void this.#cancel(id, base.how);
       return;
     }
+    const { rows, deliveries } = this.#world.checker.webhooks;
+    if (rows.has(id) || deliveries.has(id)) {
+      const operation = { ...base, pick: random.below(1000) };
+      if (isOfWebhooks(operation)) void this.webhooks.once(operation, id);
+      return;
+    }
     // Whom it concerns, where that is told by this id; anybody else where not.
     const lists = [[...ledger.rows.keys()], [...vms.rows.keys()], this.agentIds];
     const pick = lists.map((list) => list.indexOf(id)).find((at) => at >= 0) ?? random.below(1000);
@@ -383,5 +389,8 @@ export class Clients {
     }
   }
 }
+
+const isOfWebhooks = (operation: Operation): operation is Operation & { readonly kind: WebhookOperation } =>
+  (WEBHOOK_OPERATIONS as readonly string[]).includes(operation.kind);
 
 const patchOf = (patch: object) => SchedulePatch.parse(patch);

@@ -26,6 +26,7 @@ export const TIMEOUT_SECONDS: Readonly<Record<string, number>> = {
   heartbeat: 29,
   fire: 30,
   events: 120,
+  deliver: 58,
   watchdog: 58,
   audit: 300,
   launch: 55,

@@ -14,6 +14,7 @@ import { OtherRules } from './otherRules.ts';
 import { RunRules } from './runRules.ts';
 import type { Change } from './table.ts';
 import { VmRules } from './vmRules.ts';
+import { WebhookRules } from './webhookRules.ts';
 import type { Simulation } from './world.ts';
 
 /** A transaction that was committed, with who did it. */
@@ -31,6 +32,7 @@ export class Checker {
   readonly #ledger: LedgerRules;
   readonly #limits: LimitRules;
   readonly #others: OtherRules;
+  readonly webhooks: WebhookRules;
   commits = 0;
 
   constructor(world: Simulation) {
@@ -40,6 +42,7 @@ export class Checker {
     this.#ledger = new LedgerRules(world);
     this.#limits = new LimitRules(world);
     this.#others = new OtherRules(world);
+    this.webhooks = new WebhookRules(world);
   }
 
   get runs(): RunRules {
@@ -64,6 +67,7 @@ export class Checker {
     for (const change of changes) this.#one(commit, change);
     this.#limits.committed(commit);
     this.#others.committed(commit);
+    this.webhooks.committed(commit);
     this.#tenants(commit);
   }
 

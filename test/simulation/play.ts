@@ -4,7 +4,9 @@ import type { GuardFilter } from '../../adapters/aws/store.ts';
 import { ensurePrincipal } from '../../core/access/principals.ts';
 import { auditSlice } from '../../core/audit/slice.ts';
 import { aimed } from './aims.ts';
-import { BOSS, CALLER, Clients, ELSEWHERE } from './clients.ts';
+import { BOSS, CALLER, ELSEWHERE } from './callers.ts';
+import { Clients } from './clients.ts';
+import { withExtras } from './extras.ts';
 import { type FaultPlan, type Injection, swarm } from './faults.ts';
 import { Random } from './random.ts';
 import { ledgerBehind, leftOver } from './rest.ts';
@@ -51,11 +53,12 @@ const REST_MS_MAX = 180 * MINUTE;
  * @param aim the guard that this world leads to, instead of the one that the seed draws, if any
  */
 export function drawn(seed: number, aim?: string) {
-  const world = {
+  const plain = {
     workload: workloadOf(new Random(seed ^ 0x5eed0001)),
     weather: weatherOf(new Random(seed ^ 0x5eed0002)),
     faults: swarm(new Random(seed ^ 0x5eed0003)),
   };
+  const world = withExtras(plain, new Random(seed ^ 0x5eed0004));
   const guard = aim ?? world.workload.theme.guard;
   return guard === undefined ? world : aimed(world, guard);
 }
@@ -119,6 +122,7 @@ class Course {
     world.rivals = new Rivals(world, this.#clients, this.#workload.theme);
     this.#watch();
     this.#audit();
+    if (this.#workload.hasWebhooks === true) this.#sendWebhooks();
     for (const operation of operations)
       world.time.at(begin + operation.at, () => void this.#clients.carryOut(operation));
     await this.#until(begin + stormMs);
@@ -134,7 +138,8 @@ class Course {
       // Again and again: what stood still for minutes may make another schedule yet.
       if (!deleting) {
         deleting = true;
-        void this.#clients.deleteAll().then(() => {
+        const all = this.#clients.deleteAll().then(() => this.#clients.webhooks.redeliverAll());
+        void all.then(() => {
           deleting = false;
         });
       }
@@ -175,6 +180,15 @@ class Course {
       if (!world.isCalm && world.random.chance(watchdogTwice)) world.time.after(world.random.below(5000), call);
     };
     world.time.after(world.random.below(MINUTE), each);
+  }
+
+  #sendWebhooks(): void {
+    const { time, webhooks, random } = this.#world;
+    const each = () => {
+      time.after(MINUTE, each);
+      webhooks.tick();
+    };
+    time.after(random.below(MINUTE), each);
   }
 
   #audit(): void {

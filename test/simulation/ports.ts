@@ -17,6 +17,7 @@ import type { IndexRange, Key, Range, Write } from '../../core/table/model.ts';
 import { type EC2Request, requestName } from './ec2.ts';
 import { READ_FAULTS, TABLE_WRITE_FAULTS, WRITE_FAULTS } from './faults.ts';
 import type { Failures, Incarnation } from './incarnations.ts';
+import { refusalOf } from './webhooks.ts';
 
 /** A service other than the table: what the SDK throws, by its name. */
 export class ServiceError extends Error {
@@ -98,7 +99,7 @@ export function portsOf(inc: Incarnation): Ports {
     ids: {
       next: (prefix, nowMs) => timeOrderedId(prefix, nowMs, world.random.bytes(10)),
       writer: () => `${inc.kind}-${inc.number}-${world.random.bits().toString(36)}`,
-      secret: () => `${world.random.bits()}-${world.random.bits()}`,
+      secret: () => Buffer.from(world.random.bytes(32)).toString('base64url'),
     },
     tokens: {
       sign: async (claims, expiresAt) => world.tokens.sign(claims, expiresAt),
@@ -108,10 +109,7 @@ export function portsOf(inc: Incarnation): Ports {
     artifacts: { put: async () => ({ kind: 'stored' }), get: async () => undefined },
     secrets: { read: async () => 'secret' },
     seals: { seal: async (text) => text, open: async (sealed) => sealed },
-    webhooks: {
-      refusal: () => undefined,
-      send: async () => ({ kind: 'answered', status: 200, tookMs: 1 }),
-    },
+    webhooks: { refusal: refusalOf, send: (request) => world.webhooks.request(inc, request) },
   };
 }
 

@@ -4,6 +4,8 @@ import type { ScheduleCreateInput } from '../../core/contract/schedules.ts';
 import { OVERLAP_POLICIES } from '../../core/contract/schedules.ts';
 import type { Random } from './random.ts';
 import { type Theme, themeOf } from './rivals.ts';
+import type { WebhookOperation } from './webhookClients.ts';
+import { CALM_ENDPOINTS } from './webhooks.ts';
 import type { Weather } from './world.ts';
 import { START } from './world.ts';
 
@@ -32,7 +34,8 @@ export const OPERATIONS = [
   'revoke',
   'other_tenant',
 ] as const;
-export type OperationKind = (typeof OPERATIONS)[number];
+type CommonOperation = (typeof OPERATIONS)[number];
+export type OperationKind = CommonOperation | WebhookOperation;
 
 /** One request of a client. `pick` chooses whom it concerns, among what there is by then. */
 export interface Operation {
@@ -59,9 +62,11 @@ export interface Workload {
   readonly auditEveryMs: number;
   /** Who is held up just before a commit, and who is quicker then. */
   readonly theme: Theme;
+  /** Few worlds have them. */
+  readonly hasWebhooks?: boolean;
 }
 
-const WEIGHTS: Readonly<Record<OperationKind, number>> = {
+const WEIGHTS: Readonly<Record<CommonOperation, number>> = {
   create_schedule: 4,
   patch_schedule: 4,
   pause: 4,
@@ -195,6 +200,7 @@ export const QUIET: Weather = {
     startFails: 0,
   },
   network: { lost: 0, double: 0, late: 0 },
+  endpoints: CALM_ENDPOINTS,
   indexLagMsMax: 200,
   latencyMsMax: 60,
   skewMsMax: 0,
@@ -245,6 +251,7 @@ export function weatherOf(random: Random): Weather {
       double: some(0.3, [0.05, 0.3]),
       late: some(0.3, [0.02, 0.2]),
     },
+    endpoints: CALM_ENDPOINTS,
     indexLagMsMax: random.pick([50, 3000, 30_000]),
     latencyMsMax: random.pick([20, 100, 800]),
     skewMsMax: random.pick([0, 500, 2500]),

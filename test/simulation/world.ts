@@ -22,6 +22,7 @@ import { Table } from './table.ts';
 import { TokenService } from './tokens.ts';
 import { Trace } from './trace.ts';
 import { Truth } from './truth.ts';
+import { type EndpointWeather, Webhooks } from './webhooks.ts';
 import { WorkflowService, type WorkflowWeather } from './workflowService.ts';
 
 export interface Network {
@@ -38,6 +39,7 @@ export interface Weather {
   readonly stream: StreamWeather;
   readonly machines: MachineWeather;
   readonly network: Network;
+  readonly endpoints: EndpointWeather;
   readonly indexLagMsMax: number;
   readonly latencyMsMax: number;
   /** How far a host's clock may be off, either way. */
@@ -64,6 +66,8 @@ export interface Violation {
 
 /** 2027-03-01T12:00:00Z, a Monday. */
 export const START = Date.UTC(2027, 2, 1, 12, 0, 0);
+/** Two hosts' clocks, each of which is off by five seconds at most. */
+const APART_MS = 10_000;
 const CALM_NETWORK: Network = { lost: 0, double: 0, late: 0 };
 
 /** The errors by which functions say what they mean: the state machine names them, or the caller is answered with them. */
@@ -81,6 +85,7 @@ export class Simulation {
   readonly clock: ClockService;
   readonly workflow: WorkflowService;
   readonly stream: StreamService;
+  readonly webhooks: Webhooks;
   readonly checker: Checker;
   readonly tokens = new TokenService();
   readonly sites = new Map<string, Site>();
@@ -92,6 +97,8 @@ export class Simulation {
   rivals: { ambush(inc: Incarnation, writes: readonly Write[]): number } | undefined;
   violation: Violation | undefined;
   steps = 0;
+  /** How far two hosts' clocks can be apart, milliseconds. */
+  readonly apartMs = APART_MS;
   incarnations = 0;
   /** By the kind of function, and by what is called. */
   readonly #sitesOf = new Map<string, Map<string, Site>>();
@@ -116,6 +123,7 @@ export class Simulation {
     this.clock = new ClockService(this, weather.clock);
     this.workflow = new WorkflowService(this, weather.workflow);
     this.stream = new StreamService(this, weather.stream);
+    this.webhooks = new Webhooks(this, weather.endpoints);
     this.checker = new Checker(this);
   }
 
@@ -204,7 +212,10 @@ export class Simulation {
       for (const { key, before, after } of changes) this.trace.line(`  ${key.pk} ${key.sk}`, changeOf(before, after));
     this.checker.committed(inc, changes);
     for (const { before, after } of changes)
-      if (before === undefined && after !== undefined) this.stream.appended(after);
+      if (before === undefined && after !== undefined) {
+        this.stream.appended(after);
+        this.webhooks.appended(after);
+      }
   }
 
   died(inc: Incarnation): void {

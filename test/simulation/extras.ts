@@ -1,0 +1,68 @@
+/** What only some worlds have, so that the others stay cheap: drawn from a stream of its own, and laid over the rest. */
+import type { Random } from './random.ts';
+import { WEBHOOK_OPERATIONS } from './webhookClients.ts';
+import type { Operation, OperationKind, Workload } from './workload.ts';
+import type { Weather } from './world.ts';
+
+interface World {
+  readonly workload: Workload;
+  readonly weather: Weather;
+}
+
+const WEBHOOKS_SHARE = 0.12;
+
+/** Requests of the first seconds stay: they make what the others are about. */
+const FIRST_MS = 5000;
+
+export function withExtras<T extends World>(world: T, random: Random): T {
+  const share = <U>(chance: number, then: (all: U) => U, all: U): U => (random.chance(chance) ? then(all) : all);
+  return share(WEBHOOKS_SHARE, (each) => webhooksIn(each, random), world);
+}
+
+function webhooksIn<T extends World>(world: T, random: Random): T {
+  const some = (values: readonly number[]): number => random.pick([0, ...values]);
+  const kinds = random.chance(0.5) ? WEBHOOK_OPERATIONS : random.subset(WEBHOOK_OPERATIONS, 0.4);
+  return {
+    ...world,
+    workload: withWebhooks(world.workload, kinds, {
+      webhookDisableAfterSeconds: random.pick([30, 300, 3 * 24 * 3600]),
+      maxWebhooksPerTenant: random.pick([1, 2, 20]),
+      webhookTimeoutSeconds: random.pick([5, 15]),
+    }),
+    weather: {
+      ...world.weather,
+      endpoints: {
+        refuses: some([0.1, 0.5]),
+        gone: some([0.02]),
+        slow: some([0.1, 0.4]),
+        outages: some([0.1, 0.5]),
+      },
+    },
+  };
+}
+
+/** Two endpoints from the beginning, and every third request about them. */
+export function withWebhooks(
+  workload: Workload,
+  kinds: readonly OperationKind[],
+  config: Readonly<Record<string, unknown>>,
+): Workload {
+  const { operations } = workload;
+  const [first] = operations;
+  const about = (operation: Operation, index: number): Operation =>
+    index % 3 !== 0 || operation.at < FIRST_MS || kinds.length === 0
+      ? operation
+      : { ...operation, kind: kinds[operation.pick % kinds.length] as OperationKind };
+  const made =
+    first === undefined
+      ? []
+      : [0, 1].map(
+          (nth): Operation => ({ ...first, at: 500 + nth * 3000, kind: 'create_webhook', how: first.how + nth }),
+        );
+  return {
+    ...workload,
+    hasWebhooks: true,
+    config: { ...workload.config, ...config },
+    operations: [...made, ...operations.map(about)].sort((left, right) => left.at - right.at),
+  };
+}
