@@ -2,7 +2,7 @@
  * What leads to a guard: the requests by which it is met, the rivals from which it protects, and the surroundings in which
  * that happens. Some worlds of every search are drawn so, each for one guard; so are those that look for a guard's removal.
  */
-import { withWebhooks } from './extras.ts';
+import { withLittleRoom, withWebhooks } from './extras.ts';
 import type { Theme } from './rivals.ts';
 import { WEBHOOK_OPERATIONS } from './webhookClients.ts';
 import type { OperationKind, Workload } from './workload.ts';
@@ -27,7 +27,21 @@ const AIMS: Readonly<Record<string, Aim>> = {
   clock: { operations: ['patch_schedule', 'pause', 'resume', 'skip'] },
   correction: { operations: ['create_run', 'cancel_run'] },
   escalate: { operations: ['cancel_run', 'create_run'] },
+  files: {
+    operations: ['create_run'],
+    strikes: { run: ['again'] },
+    workload: withLittleRoom,
+    weather: () => ({ deposits: { share: 1, again: 0.5 } }),
+  },
   idempotency: { operations: ['create_run_once'] },
+  log: {
+    operations: ['create_run'],
+    strikes: { run: ['again'] },
+    weather: ({ machines }) => ({
+      deposits: { share: 1, again: 0.5 },
+      machines: { ...machines, workMsMax: 400_000 },
+    }),
+  },
   principal: { operations: ['revoke'] },
   run: { operations: ['create_run', 'retry_run', 'create_child'] },
   schedule: { operations: ['patch_schedule', 'pause', 'resume', 'delete_schedule', 'create_schedule'] },

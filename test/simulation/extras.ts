@@ -1,4 +1,5 @@
 /** What only some worlds have, so that the others stay cheap: drawn from a stream of its own, and laid over the rest. */
+import { FILES_BYTES_MAX } from './deposits.ts';
 import type { Random } from './random.ts';
 import { WEBHOOK_OPERATIONS } from './webhookClients.ts';
 import type { Operation, OperationKind, Workload } from './workload.ts';
@@ -10,14 +11,31 @@ interface World {
 }
 
 const WEBHOOKS_SHARE = 0.12;
+const DEPOSITS_SHARE = 0.12;
 
 /** Requests of the first seconds stay: they make what the others are about. */
 const FIRST_MS = 5000;
 
 export function withExtras<T extends World>(world: T, random: Random): T {
-  const share = <U>(chance: number, then: (all: U) => U, all: U): U => (random.chance(chance) ? then(all) : all);
-  return share(WEBHOOKS_SHARE, (each) => webhooksIn(each, random), world);
+  let drawn = world;
+  if (random.chance(WEBHOOKS_SHARE)) drawn = webhooksIn(drawn, random);
+  if (random.chance(DEPOSITS_SHARE)) drawn = depositsIn(drawn, random);
+  return drawn;
 }
+
+function depositsIn<T extends World>(world: T, random: Random): T {
+  return {
+    ...world,
+    workload: withLittleRoom(world.workload),
+    weather: { ...world.weather, deposits: { share: random.pick([0.3, 1]), again: random.pick([0, 0.1, 0.5]) } },
+  };
+}
+
+/** Not all files of an attempt find room. */
+export const withLittleRoom = (workload: Workload): Workload => ({
+  ...workload,
+  config: { ...workload.config, maxArtifactBytes: FILES_BYTES_MAX },
+});
 
 function webhooksIn<T extends World>(world: T, random: Random): T {
   const some = (values: readonly number[]): number => random.pick([0, ...values]);

@@ -55,7 +55,6 @@ export function removalsOf(name: string): readonly (readonly string[])[] {
 }
 
 const NEW_ID = 'the id is new: nobody else can have made the same';
-const NO_DEPOSITS = 'simulated runners store neither logs nor artifacts';
 
 /** Guards that no simulated world can miss, and why. `test/core/guards.test.ts` has a race for each that can be missed at all. */
 export const OUT_OF_REACH: Readonly<Record<string, string>> = {
@@ -69,7 +68,5 @@ export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'fire.driftSeenAtRest': 'the check that it sets is never later than the one that stands',
   'postpone.sameFailures': 'what is lost is only that one failure more was counted',
   'feed.beganOnce': 'a feed begins again after days of silence, and a world lasts some hours',
-  'files.asRead': NO_DEPOSITS,
-  'log.inOrder': NO_DEPOSITS,
   'garbage.expired': 'only one machine sweeps its table; simulated is the deployment on AWS',
 };

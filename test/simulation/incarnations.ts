@@ -27,6 +27,7 @@ export const TIMEOUT_SECONDS: Readonly<Record<string, number>> = {
   fire: 30,
   events: 120,
   deliver: 58,
+  deposit: 29,
   watchdog: 58,
   audit: 300,
   launch: 55,

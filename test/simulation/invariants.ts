@@ -7,6 +7,7 @@ import type { RunRow } from '../../core/runs/model.ts';
 import * as keys from '../../core/table/itemKeys.ts';
 import type { Item } from '../../core/table/model.ts';
 import type { VmRow } from '../../core/vms/model.ts';
+import { DepositRules } from './depositRules.ts';
 import type { Incarnation } from './incarnations.ts';
 import { LedgerRules } from './ledgerRules.ts';
 import { LimitRules } from './limitRules.ts';
@@ -33,6 +34,7 @@ export class Checker {
   readonly #limits: LimitRules;
   readonly #others: OtherRules;
   readonly webhooks: WebhookRules;
+  readonly deposits: DepositRules;
   commits = 0;
 
   constructor(world: Simulation) {
@@ -43,6 +45,7 @@ export class Checker {
     this.#limits = new LimitRules(world);
     this.#others = new OtherRules(world);
     this.webhooks = new WebhookRules(world);
+    this.deposits = new DepositRules(world);
   }
 
   get runs(): RunRules {
@@ -68,6 +71,7 @@ export class Checker {
     this.#limits.committed(commit);
     this.#others.committed(commit);
     this.webhooks.committed(commit);
+    this.deposits.committed(commit);
     this.#tenants(commit);
   }
 

@@ -14,6 +14,7 @@ import {
   type Workflow,
 } from '../../core/ports.ts';
 import type { IndexRange, Key, Range, Write } from '../../core/table/model.ts';
+import { depositPorts } from './deposits.ts';
 import { type EC2Request, requestName } from './ec2.ts';
 import { READ_FAULTS, TABLE_WRITE_FAULTS, WRITE_FAULTS } from './faults.ts';
 import type { Failures, Incarnation } from './incarnations.ts';
@@ -105,8 +106,7 @@ export function portsOf(inc: Incarnation): Ports {
       sign: async (claims, expiresAt) => world.tokens.sign(claims, expiresAt),
       verify: async (token, now) => world.tokens.verify(token, now),
     },
-    logs: { putChunk: async () => undefined, read: async (_address, from) => ({ records: [], next: from }) },
-    artifacts: { put: async () => ({ kind: 'stored' }), get: async () => undefined },
+    ...depositPorts(inc),
     secrets: { read: async () => 'secret' },
     seals: { seal: async (text) => text, open: async (sealed) => sealed },
     webhooks: { refusal: refusalOf, send: (request) => world.webhooks.request(inc, request) },

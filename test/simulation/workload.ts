@@ -2,6 +2,7 @@
 import type { AgentCreateInput } from '../../core/contract/agents.ts';
 import type { ScheduleCreateInput } from '../../core/contract/schedules.ts';
 import { OVERLAP_POLICIES } from '../../core/contract/schedules.ts';
+import { NO_DEPOSITS } from './deposits.ts';
 import type { Random } from './random.ts';
 import { type Theme, themeOf } from './rivals.ts';
 import type { WebhookOperation } from './webhookClients.ts';
@@ -201,6 +202,7 @@ export const QUIET: Weather = {
   },
   network: { lost: 0, double: 0, late: 0 },
   endpoints: CALM_ENDPOINTS,
+  deposits: NO_DEPOSITS,
   indexLagMsMax: 200,
   latencyMsMax: 60,
   skewMsMax: 0,
@@ -252,6 +254,7 @@ export function weatherOf(random: Random): Weather {
       late: some(0.3, [0.02, 0.2]),
     },
     endpoints: CALM_ENDPOINTS,
+    deposits: NO_DEPOSITS,
     indexLagMsMax: random.pick([50, 3000, 30_000]),
     latencyMsMax: random.pick([20, 100, 800]),
     skewMsMax: random.pick([0, 500, 2500]),

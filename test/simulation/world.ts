@@ -9,6 +9,7 @@ import { ClockRejected, ClockUnavailable, type Ports } from '../../core/ports.ts
 import type { Item, Write } from '../../core/table/model.ts';
 import { LaunchFailed } from '../../core/vms/launchErrors.ts';
 import { ClockService, type ClockWeather } from './clockService.ts';
+import { type DepositWeather, ObjectStore } from './deposits.ts';
 import { Ec2, type Ec2Weather } from './ec2.ts';
 import { type FaultKind, type FaultPlan, type Injection, noFaults, type Site } from './faults.ts';
 import { Timeline } from './heap.ts';
@@ -40,6 +41,7 @@ export interface Weather {
   readonly machines: MachineWeather;
   readonly network: Network;
   readonly endpoints: EndpointWeather;
+  readonly deposits: DepositWeather;
   readonly indexLagMsMax: number;
   readonly latencyMsMax: number;
   /** How far a host's clock may be off, either way. */
@@ -88,6 +90,7 @@ export class Simulation {
   readonly webhooks: Webhooks;
   readonly checker: Checker;
   readonly tokens = new TokenService();
+  readonly objects = new ObjectStore();
   readonly sites = new Map<string, Site>();
   /** Every fault that happened, in order. */
   readonly injections: Injection[] = [];
