@@ -3,6 +3,7 @@
  * that happens. Some worlds of every search are drawn so, each for one guard; so are those that look for a guard's removal.
  */
 import { withLittleRoom, withWebhooks } from './extras.ts';
+import { KEY_OPERATIONS } from './keyClients.ts';
 import type { Theme } from './rivals.ts';
 import { WEBHOOK_OPERATIONS } from './webhookClients.ts';
 import type { OperationKind, Workload } from './workload.ts';
@@ -17,6 +18,16 @@ export interface Aim {
   readonly weather?: (weather: Weather) => Partial<Weather>;
 }
 
+/** An id is new, unless a clone has drawn it: those who are quicker do not matter there. */
+const repeatedIds = () => ({ ids: { repeats: 0.6 } });
+
+const WEBHOOK_AIM: Aim = {
+  operations: WEBHOOK_OPERATIONS,
+  workload: (workload) =>
+    withWebhooks(workload, WEBHOOK_OPERATIONS, { webhookDisableAfterSeconds: 30, maxWebhooksPerTenant: 3 }),
+  weather: () => ({ endpoints: { refuses: 0.4, gone: 0.01, slow: 0.1, outages: 0.3 } }),
+};
+
 /** By guard, or by all that comes before the point in its name. */
 const AIMS: Readonly<Record<string, Aim>> = {
   advance: { operations: ['backfill', 'trigger', 'create_schedule'] },
@@ -27,6 +38,12 @@ const AIMS: Readonly<Record<string, Aim>> = {
   clock: { operations: ['patch_schedule', 'pause', 'resume', 'skip'] },
   correction: { operations: ['create_run', 'cancel_run'] },
   escalate: { operations: ['cancel_run', 'create_run'] },
+  'agent.createdOnce': { operations: ['create_agent'], weather: repeatedIds },
+  'backfill.createdOnce': { operations: ['backfill', 'cancel_backfill'], weather: repeatedIds },
+  key: { operations: KEY_OPERATIONS, weather: repeatedIds },
+  'schedule.createdOnce': { operations: ['create_schedule', 'delete_schedule'], weather: repeatedIds },
+  'webhook.createdOnce': { ...WEBHOOK_AIM, operations: ['create_webhook', 'delete_webhook'], weather: repeatedIds },
+  'webhook.listedOnce': { ...WEBHOOK_AIM, operations: ['create_webhook', 'delete_webhook'], weather: repeatedIds },
   files: {
     operations: ['create_run'],
     strikes: { run: ['again'] },
@@ -46,12 +63,7 @@ const AIMS: Readonly<Record<string, Aim>> = {
   run: { operations: ['create_run', 'retry_run', 'create_child'] },
   schedule: { operations: ['patch_schedule', 'pause', 'resume', 'delete_schedule', 'create_schedule'] },
   trigger: { operations: ['trigger'] },
-  webhook: {
-    operations: WEBHOOK_OPERATIONS,
-    workload: (workload) =>
-      withWebhooks(workload, WEBHOOK_OPERATIONS, { webhookDisableAfterSeconds: 30, maxWebhooksPerTenant: 3 }),
-    weather: () => ({ endpoints: { refuses: 0.4, gone: 0.01, slow: 0.1, outages: 0.3 } }),
-  },
+  webhook: WEBHOOK_AIM,
   'webhook.countUnchanged': {
     operations: ['create_webhook', 'delete_webhook'],
     strikes: { webhook: ['create_webhook'], other: ['create_webhook'] },

@@ -24,8 +24,8 @@ import { requestDrain } from '../../core/vms/drain.ts';
 import type { Address } from '../../runner/state.ts';
 import { BOSS, CALLER, ELSEWHERE } from './callers.ts';
 import type { ChildOf } from './incarnations.ts';
+import { MoreClients } from './moreClients.ts';
 import { Random } from './random.ts';
-import { WEBHOOK_OPERATIONS, WebhookClients, type WebhookOperation } from './webhookClients.ts';
 import { agentOf, MINUTE, type Operation, type OperationKind, scheduleOf } from './workload.ts';
 import type { Simulation } from './world.ts';
 
@@ -35,14 +35,14 @@ export class Clients {
   readonly #world: Simulation;
   readonly #seed: number;
   readonly agentIds: string[] = [];
-  readonly webhooks: WebhookClients;
+  readonly more: MoreClients;
   #schedules = 0;
   #keys = 0;
 
   constructor(world: Simulation, seed: number) {
     this.#world = world;
     this.#seed = seed;
-    this.webhooks = new WebhookClients(world, (name, call) => this.#ask(name, call));
+    this.more = new MoreClients(world, (name, call) => this.#ask(name, call));
   }
 
   /** Until it is there: a client that wants something asks again. */
@@ -148,7 +148,7 @@ export class Clients {
       case 'other_tenant':
         return this.#otherTenant(operation);
       default:
-        return isOfWebhooks(operation) ? this.webhooks.once(operation) : this.#onSchedule(operation);
+        return this.more.once(operation) ?? this.#onSchedule(operation);
     }
   }
 
@@ -194,7 +194,9 @@ export class Clients {
   }
 
   async #createAgent({ how }: Operation): Promise<void> {
-    const request = AgentCreate.parse({ ...agentOf(new Random(this.#seed * 3000 + how), how % 2) });
+    const request = AgentCreate.parse({
+      ...agentOf(new Random(this.#seed * 3000 + how), how % 3 === 0 ? how : how % 2),
+    });
     const body = await this.#ask('create_agent', (ports) => createAgent(ports, CALLER, request));
     if (body !== undefined) this.agentIds.push(body.id);
   }
@@ -365,12 +367,7 @@ export class Clients {
       if (runs.live.has(id)) void this.#cancel(id, base.how);
       return;
     }
-    const { rows, deliveries } = this.#world.checker.webhooks;
-    if (rows.has(id) || deliveries.has(id)) {
-      const operation = { ...base, pick: random.below(1000) };
-      if (isOfWebhooks(operation)) void this.webhooks.once(operation, id);
-      return;
-    }
+    if (this.more.once({ ...base, pick: random.below(1000) }, id) !== undefined) return;
     // Whom it concerns, where that is told by this id; anybody else where not.
     const lists = [[...ledger.rows.keys()], [...vms.rows.keys()], this.agentIds];
     const pick = lists.map((list) => list.indexOf(id)).find((at) => at >= 0) ?? random.below(1000);
@@ -389,8 +386,5 @@ export class Clients {
     }
   }
 }
-
-const isOfWebhooks = (operation: Operation): operation is Operation & { readonly kind: WebhookOperation } =>
-  (WEBHOOK_OPERATIONS as readonly string[]).includes(operation.kind);
 
 const patchOf = (patch: object) => SchedulePatch.parse(patch);

@@ -1,5 +1,6 @@
 /** What only some worlds have, so that the others stay cheap: drawn from a stream of its own, and laid over the rest. */
 import { FILES_BYTES_MAX } from './deposits.ts';
+import { KEY_OPERATIONS } from './keyClients.ts';
 import type { Random } from './random.ts';
 import { WEBHOOK_OPERATIONS } from './webhookClients.ts';
 import type { Operation, OperationKind, Workload } from './workload.ts';
@@ -12,6 +13,9 @@ interface World {
 
 const WEBHOOKS_SHARE = 0.12;
 const DEPOSITS_SHARE = 0.12;
+const KEYS_SHARE = 0.08;
+/** As rare as in life, for a simulation. */
+const CLONES_SHARE = 0.04;
 
 /** Requests of the first seconds stay: they make what the others are about. */
 const FIRST_MS = 5000;
@@ -20,7 +24,19 @@ export function withExtras<T extends World>(world: T, random: Random): T {
   let drawn = world;
   if (random.chance(WEBHOOKS_SHARE)) drawn = webhooksIn(drawn, random);
   if (random.chance(DEPOSITS_SHARE)) drawn = depositsIn(drawn, random);
+  if (random.chance(KEYS_SHARE)) drawn = { ...drawn, workload: withMore(drawn.workload, KEY_OPERATIONS) };
+  if (random.chance(CLONES_SHARE))
+    drawn = { ...drawn, weather: { ...drawn.weather, ids: { repeats: random.pick([0.1, 0.4]) } } };
   return drawn;
+}
+
+/** Every third request is one of these. */
+function withMore(workload: Workload, kinds: readonly OperationKind[]): Workload {
+  const about = (operation: Operation, index: number): Operation =>
+    index % 3 !== 0 || operation.at < FIRST_MS || kinds.length === 0
+      ? operation
+      : { ...operation, kind: kinds[operation.pick % kinds.length] as OperationKind };
+  return { ...workload, operations: workload.operations.map(about) };
 }
 
 function depositsIn<T extends World>(world: T, random: Random): T {
@@ -65,12 +81,8 @@ export function withWebhooks(
   kinds: readonly OperationKind[],
   config: Readonly<Record<string, unknown>>,
 ): Workload {
-  const { operations } = workload;
+  const { operations } = withMore(workload, kinds);
   const [first] = operations;
-  const about = (operation: Operation, index: number): Operation =>
-    index % 3 !== 0 || operation.at < FIRST_MS || kinds.length === 0
-      ? operation
-      : { ...operation, kind: kinds[operation.pick % kinds.length] as OperationKind };
   const made =
     first === undefined
       ? []
@@ -81,6 +93,6 @@ export function withWebhooks(
     ...workload,
     hasWebhooks: true,
     config: { ...workload.config, ...config },
-    operations: [...made, ...operations.map(about)].sort((left, right) => left.at - right.at),
+    operations: [...made, ...operations].sort((left, right) => left.at - right.at),
   };
 }

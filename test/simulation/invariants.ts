@@ -9,6 +9,7 @@ import type { Item } from '../../core/table/model.ts';
 import type { VmRow } from '../../core/vms/model.ts';
 import { DepositRules } from './depositRules.ts';
 import type { Incarnation } from './incarnations.ts';
+import { KeyRules } from './keyRules.ts';
 import { LedgerRules } from './ledgerRules.ts';
 import { LimitRules } from './limitRules.ts';
 import { OtherRules } from './otherRules.ts';
@@ -35,6 +36,7 @@ export class Checker {
   readonly #others: OtherRules;
   readonly webhooks: WebhookRules;
   readonly deposits: DepositRules;
+  readonly keys: KeyRules;
   commits = 0;
 
   constructor(world: Simulation) {
@@ -46,6 +48,7 @@ export class Checker {
     this.#others = new OtherRules(world);
     this.webhooks = new WebhookRules(world);
     this.deposits = new DepositRules(world);
+    this.keys = new KeyRules(world);
   }
 
   get runs(): RunRules {
@@ -72,6 +75,7 @@ export class Checker {
     this.#others.committed(commit);
     this.webhooks.committed(commit);
     this.deposits.committed(commit);
+    this.keys.committed(commit);
     this.#tenants(commit);
   }
 

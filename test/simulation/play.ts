@@ -138,7 +138,7 @@ class Course {
       // Again and again: what stood still for minutes may make another schedule yet.
       if (!deleting) {
         deleting = true;
-        const all = this.#clients.deleteAll().then(() => this.#clients.webhooks.redeliverAll());
+        const all = this.#clients.deleteAll().then(() => this.#clients.more.webhooks.redeliverAll());
         void all.then(() => {
           deleting = false;
         });

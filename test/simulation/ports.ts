@@ -2,7 +2,6 @@
 import type { EC2Client } from '@aws-sdk/client-ec2';
 import { Ec2Fleet } from '../../adapters/aws/fleet.ts';
 import { Contended, StoreUnavailable } from '../../core/errors.ts';
-import { timeOrderedId } from '../../core/ids.ts';
 import {
   type ClockSpec,
   ClockUnavailable,
@@ -98,7 +97,7 @@ export function portsOf(inc: Incarnation): Ports {
       return fleet;
     },
     ids: {
-      next: (prefix, nowMs) => timeOrderedId(prefix, nowMs, world.random.bytes(10)),
+      next: (prefix, nowMs) => world.ids.next(prefix, nowMs),
       writer: () => `${inc.kind}-${inc.number}-${world.random.bits().toString(36)}`,
       secret: () => Buffer.from(world.random.bytes(32)).toString('base64url'),
     },

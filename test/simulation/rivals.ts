@@ -190,10 +190,10 @@ export class Rivals {
       case 'send':
         return void world.webhooks.send([id]);
       case 'take':
-        return void this.#clients.webhooks.take(id);
+        return void this.#clients.more.webhooks.take(id);
       case 'end': {
         const webhookId = pk.startsWith('WHK#') ? id : world.checker.webhooks.deliveries.get(id)?.webhookId;
-        if (webhookId !== undefined) void this.#clients.webhooks.end(webhookId);
+        if (webhookId !== undefined) void this.#clients.more.webhooks.end(webhookId);
         return;
       }
       default:

@@ -3,6 +3,8 @@ import type { AgentCreateInput } from '../../core/contract/agents.ts';
 import type { ScheduleCreateInput } from '../../core/contract/schedules.ts';
 import { OVERLAP_POLICIES } from '../../core/contract/schedules.ts';
 import { NO_DEPOSITS } from './deposits.ts';
+import { NEW_IDS } from './ids.ts';
+import type { KeyOperation } from './keyClients.ts';
 import type { Random } from './random.ts';
 import { type Theme, themeOf } from './rivals.ts';
 import type { WebhookOperation } from './webhookClients.ts';
@@ -36,7 +38,7 @@ export const OPERATIONS = [
   'other_tenant',
 ] as const;
 type CommonOperation = (typeof OPERATIONS)[number];
-export type OperationKind = CommonOperation | WebhookOperation;
+export type OperationKind = CommonOperation | WebhookOperation | KeyOperation;
 
 /** One request of a client. `pick` chooses whom it concerns, among what there is by then. */
 export interface Operation {
@@ -203,6 +205,7 @@ export const QUIET: Weather = {
   network: { lost: 0, double: 0, late: 0 },
   endpoints: CALM_ENDPOINTS,
   deposits: NO_DEPOSITS,
+  ids: NEW_IDS,
   indexLagMsMax: 200,
   latencyMsMax: 60,
   skewMsMax: 0,
@@ -255,6 +258,7 @@ export function weatherOf(random: Random): Weather {
     },
     endpoints: CALM_ENDPOINTS,
     deposits: NO_DEPOSITS,
+    ids: NEW_IDS,
     indexLagMsMax: random.pick([50, 3000, 30_000]),
     latencyMsMax: random.pick([20, 100, 800]),
     skewMsMax: random.pick([0, 500, 2500]),

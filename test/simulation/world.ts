@@ -13,6 +13,7 @@ import { type DepositWeather, ObjectStore } from './deposits.ts';
 import { Ec2, type Ec2Weather } from './ec2.ts';
 import { type FaultKind, type FaultPlan, type Injection, noFaults, type Site } from './faults.ts';
 import { Timeline } from './heap.ts';
+import { type IdWeather, RandomIds } from './ids.ts';
 import { type ActsFor, type ChildOf, Incarnation, type Outcome, TIMEOUT_SECONDS } from './incarnations.ts';
 import { Checker } from './invariants.ts';
 import { CALM_MACHINES, type MachineWeather } from './machine.ts';
@@ -42,6 +43,7 @@ export interface Weather {
   readonly network: Network;
   readonly endpoints: EndpointWeather;
   readonly deposits: DepositWeather;
+  readonly ids: IdWeather;
   readonly indexLagMsMax: number;
   readonly latencyMsMax: number;
   /** How far a host's clock may be off, either way. */
@@ -91,6 +93,7 @@ export class Simulation {
   readonly checker: Checker;
   readonly tokens = new TokenService();
   readonly objects = new ObjectStore();
+  readonly ids = new RandomIds(this);
   readonly sites = new Map<string, Site>();
   /** Every fault that happened, in order. */
   readonly injections: Injection[] = [];
