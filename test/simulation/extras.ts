@@ -13,6 +13,9 @@ interface World {
 
 const WEBHOOKS_SHARE = 0.12;
 const DEPOSITS_SHARE = 0.12;
+/** How far the clock of a host may be off. */
+const FAR_MS = 5000;
+const CLOCKS_SHARE = 0.15;
 const KEYS_SHARE = 0.08;
 /** As rare as in life, for a simulation. */
 const CLONES_SHARE = 0.04;
@@ -25,6 +28,7 @@ export function withExtras<T extends World>(world: T, random: Random): T {
   if (random.chance(WEBHOOKS_SHARE)) drawn = webhooksIn(drawn, random);
   if (random.chance(DEPOSITS_SHARE)) drawn = depositsIn(drawn, random);
   if (random.chance(KEYS_SHARE)) drawn = { ...drawn, workload: withMore(drawn.workload, KEY_OPERATIONS) };
+  if (random.chance(CLOCKS_SHARE)) drawn = clocksIn(drawn, random);
   if (random.chance(CLONES_SHARE))
     drawn = { ...drawn, weather: { ...drawn.weather, ids: { repeats: random.pick([0.1, 0.4]) } } };
   return drawn;
@@ -37,6 +41,23 @@ function withMore(workload: Workload, kinds: readonly OperationKind[]): Workload
       ? operation
       : { ...operation, kind: kinds[operation.pick % kinds.length] as OperationKind };
   return { ...workload, operations: workload.operations.map(about) };
+}
+
+/** Clocks that are set in the middle of a call; and all that are five seconds off, on one side or, where that is allowed, on both. */
+function clocksIn<T extends World>(world: T, random: Random): T {
+  const wide = random.chance(0.3);
+  const side: Weather['skewMs'] = random.chance(0.5) ? [-FAR_MS, 0] : [0, FAR_MS];
+  return {
+    ...world,
+    weather: {
+      ...world.weather,
+      skewMs: wide ? [-FAR_MS, FAR_MS] : side,
+      clockJumps: random.pick([0, 0.05, 0.5]),
+    },
+    ...(wide && {
+      workload: { ...world.workload, config: { ...world.workload.config, maxClockSkewSeconds: (2 * FAR_MS) / 1000 } },
+    }),
+  };
 }
 
 function depositsIn<T extends World>(world: T, random: Random): T {

@@ -60,8 +60,9 @@ export class Incarnation {
   readonly actsFor: ActsFor | undefined;
   readonly startedAt: number;
   childOf: ChildOf | undefined;
-  /** How far the clock of its host is off. */
-  skewMs: number;
+  /** How far the clock of its host is off, and from when on otherwise: it is set now and then, forth or back. */
+  readonly #skewMs: number;
+  readonly #jump: { readonly at: number; readonly toMs: number } | undefined;
   ports!: Ports;
   /** The same call once more, by whoever made it: nearly everything is delivered at least once. */
   again: (() => void) | undefined;
@@ -76,7 +77,14 @@ export class Incarnation {
     this.number = number;
     this.actsFor = actsFor;
     this.startedAt = world.time.now;
-    this.skewMs = world.skewMs();
+    this.#skewMs = world.skewMs();
+    this.#jump = world.clockJump();
+  }
+
+  /** What the clock of its host shows. */
+  get clock(): number {
+    const { now } = this.world.time;
+    return now + (this.#jump !== undefined && now >= this.#jump.at ? this.#jump.toMs : this.#skewMs);
   }
 
   /**

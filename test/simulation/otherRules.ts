@@ -14,8 +14,6 @@ import type { Commit } from './invariants.ts';
 import type { Change } from './table.ts';
 import type { Simulation } from './world.ts';
 
-/** Between two clocks at most, each way. */
-const SKEW_MS = 5000;
 /** After a gap of its own the watchdog gives no verdict for one lease, whatever is due by then. */
 const HELD_MS = 46_000;
 
@@ -63,8 +61,8 @@ export class OtherRules {
     if (row.checkAt === undefined || isPutOff(row) || SEEN_TO_BY_OTHERS.has(row.status)) return;
     if (
       row.deadlineAt !== undefined &&
-      row.deadlineAt > now + SKEW_MS &&
-      row.checkAt > row.deadlineAt + SKEW_MS + HELD_MS
+      row.deadlineAt > now + this.#world.apartMs &&
+      row.checkAt > row.deadlineAt + this.#world.apartMs + HELD_MS
     )
       this.#fail(
         '§1.6',
@@ -149,10 +147,10 @@ export class OtherRules {
     if (isPutOff(schedule)) return;
     const due = firstUndecided(schedule);
     const latest = due === undefined ? undefined : due + flexibleMs(schedule);
-    if (latest !== undefined && (schedule.checkAt === undefined || schedule.checkAt > latest + SKEW_MS))
+    if (latest !== undefined && (schedule.checkAt === undefined || schedule.checkAt > latest + this.#world.apartMs))
       this.#fail('§1.6', commit, `schedule ${schedule.id} is looked at ${schedule.checkAt}, and is due at ${due}`);
     const waits = schedule.buffer.length > 0 || schedule.waitingRuns.length > 0 || schedule.clock.status === 'pending';
-    const soonMs = this.#world.time.now + 2 * this.#world.config.watchdogIntervalSeconds * 1000 + SKEW_MS;
+    const soonMs = this.#world.time.now + 2 * this.#world.config.watchdogIntervalSeconds * 1000 + this.#world.apartMs;
     const frozen = commit.inc.startedAt < this.#world.time.now - 30_000;
     if (waits && !frozen && (schedule.checkAt === undefined || schedule.checkAt > soonMs))
       this.#fail('§1.6', commit, `schedule ${schedule.id} waits for something, and nobody looks soon`);

@@ -67,7 +67,7 @@ export function writeName(writes: readonly Write[]): string {
 export function portsOf(inc: Incarnation): Ports {
   const { world } = inc;
   const store = storeOf(inc);
-  const time = { now: () => world.time.now + inc.skewMs, sleep: (ms: number) => inc.sleep(ms) };
+  const time = { now: () => inc.clock, sleep: (ms: number) => inc.sleep(ms) };
   const log = logOf(inc);
   const metrics = { put: () => undefined };
   const client = {

@@ -208,8 +208,16 @@ export const QUIET: Weather = {
   ids: NEW_IDS,
   indexLagMsMax: 200,
   latencyMsMax: 60,
-  skewMsMax: 0,
+  skewMs: [0, 0],
+  clockJumps: 0,
 };
+
+/** No two clocks are farther apart than may be. */
+const SKEWS: readonly Weather['skewMs'][] = [
+  [0, 0],
+  [-500, 500],
+  [-2500, 2500],
+];
 
 /** Each world has some of it. */
 export function weatherOf(random: Random): Weather {
@@ -261,6 +269,7 @@ export function weatherOf(random: Random): Weather {
     ids: NEW_IDS,
     indexLagMsMax: random.pick([50, 3000, 30_000]),
     latencyMsMax: random.pick([20, 100, 800]),
-    skewMsMax: random.pick([0, 500, 2500]),
+    skewMs: random.pick(SKEWS),
+    clockJumps: 0,
   };
 }

@@ -46,8 +46,10 @@ export interface Weather {
   readonly ids: IdWeather;
   readonly indexLagMsMax: number;
   readonly latencyMsMax: number;
-  /** How far a host's clock may be off, either way. */
-  readonly skewMsMax: number;
+  /** How far a host's clock is off, at least and at most; of any two no farther than `maxClockSkewSeconds` allows. */
+  readonly skewMs: readonly [least: number, most: number];
+  /** Of the calls: in so many the clock is set meanwhile. */
+  readonly clockJumps: number;
 }
 
 export interface SimulationOptions {
@@ -70,8 +72,6 @@ export interface Violation {
 
 /** 2027-03-01T12:00:00Z, a Monday. */
 export const START = Date.UTC(2027, 2, 1, 12, 0, 0);
-/** Two hosts' clocks, each of which is off by five seconds at most. */
-const APART_MS = 10_000;
 const CALM_NETWORK: Network = { lost: 0, double: 0, late: 0 };
 
 /** The errors by which functions say what they mean: the state machine names them, or the caller is answered with them. */
@@ -103,8 +103,6 @@ export class Simulation {
   rivals: { ambush(inc: Incarnation, writes: readonly Write[]): number } | undefined;
   violation: Violation | undefined;
   steps = 0;
-  /** How far two hosts' clocks can be apart, milliseconds. */
-  readonly apartMs = APART_MS;
   incarnations = 0;
   /** By the kind of function, and by what is called. */
   readonly #sitesOf = new Map<string, Map<string, Site>>();
@@ -137,6 +135,11 @@ export class Simulation {
     return this.#calm;
   }
 
+  /** How far two clocks can be apart, milliseconds. */
+  get apartMs(): number {
+    return this.config.maxClockSkewSeconds * 1000;
+  }
+
   get network(): Network {
     return this.#calm ? CALM_NETWORK : this.weather.network;
   }
@@ -157,8 +160,14 @@ export class Simulation {
   }
 
   skewMs(): number {
-    const { skewMsMax } = this.weather;
-    return skewMsMax === 0 ? 0 : this.random.between(-skewMsMax, skewMsMax);
+    const [least, most] = this.weather.skewMs;
+    return least === most ? least : this.random.between(least, most);
+  }
+
+  clockJump(): { readonly at: number; readonly toMs: number } | undefined {
+    const { clockJumps } = this.weather;
+    if (clockJumps === 0 || !this.random.chance(clockJumps)) return undefined;
+    return { at: this.time.now + this.random.spread(5, 20_000), toMs: this.skewMs() };
   }
 
   note(what: string, facts?: object): void {
