@@ -22,6 +22,7 @@ import { skipOccurrence, unskipOccurrence } from '../../core/schedules/skips.ts'
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
 import { requestDrain } from '../../core/vms/drain.ts';
 import type { Address } from '../../runner/state.ts';
+import { acrossTheChange } from './calendar.ts';
 import { BOSS, CALLER, ELSEWHERE } from './callers.ts';
 import type { ChildOf } from './incarnations.ts';
 import { MoreClients } from './moreClients.ts';
@@ -155,9 +156,14 @@ export class Clients {
   async #createSchedule({ pick, how }: Operation): Promise<void> {
     const agentId = this.#pick(this.agentIds, pick);
     if (agentId === undefined) return;
-    const drawn = scheduleOf(new Random(this.#seed * 1000 + how), ++this.#schedules, this.#world.time.now);
-    const request = ScheduleCreate.parse(drawn);
+    const request = ScheduleCreate.parse(this.#scheduleOf(1000, how, ++this.#schedules));
     await this.#ask('create_schedule', (ports) => createSchedule(ports, CALLER, agentId, request));
+  }
+
+  #scheduleOf(salt: number, how: number, index: number) {
+    const { time, calendar } = this.#world;
+    const drawn = scheduleOf(new Random(this.#seed * salt + how), index, time.now);
+    return calendar === undefined ? drawn : acrossTheChange(drawn, how, calendar);
   }
 
   async #createRun({ pick, how }: Operation): Promise<void> {
@@ -274,8 +280,7 @@ export class Clients {
           this.#stoodAs(id, ['active', 'completed', 'paused'], asked, 'a resume');
         return;
       case 'patch_schedule': {
-        const drawn = scheduleOf(new Random(this.#seed * 2000 + how), how, time.now);
-        const { name: _n, paused: _p, input, ...rest } = drawn;
+        const { name: _n, paused: _p, input, ...rest } = this.#scheduleOf(2000, how, how);
         const patches = [
           { overlapPolicy: rest.overlapPolicy },
           { cadence: rest.cadence, confirmFrequency: true },

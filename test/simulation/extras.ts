@@ -1,4 +1,5 @@
 /** What only some worlds have, so that the others stay cheap: drawn from a stream of its own, and laid over the rest. */
+import { calendarOf } from './calendar.ts';
 import { FILES_BYTES_MAX } from './deposits.ts';
 import { KEY_OPERATIONS } from './keyClients.ts';
 import type { Random } from './random.ts';
@@ -16,6 +17,7 @@ const DEPOSITS_SHARE = 0.12;
 /** How far the clock of a host may be off. */
 const FAR_MS = 5000;
 const CLOCKS_SHARE = 0.15;
+const CALENDAR_SHARE = 0.08;
 const KEYS_SHARE = 0.08;
 /** As rare as in life, for a simulation. */
 const CLONES_SHARE = 0.04;
@@ -29,6 +31,8 @@ export function withExtras<T extends World>(world: T, random: Random): T {
   if (random.chance(DEPOSITS_SHARE)) drawn = depositsIn(drawn, random);
   if (random.chance(KEYS_SHARE)) drawn = { ...drawn, workload: withMore(drawn.workload, KEY_OPERATIONS) };
   if (random.chance(CLOCKS_SHARE)) drawn = clocksIn(drawn, random);
+  if (random.chance(CALENDAR_SHARE))
+    drawn = { ...drawn, workload: { ...drawn.workload, calendar: calendarOf(random) } };
   if (random.chance(CLONES_SHARE))
     drawn = { ...drawn, weather: { ...drawn.weather, ids: { repeats: random.pick([0.1, 0.4]) } } };
   return drawn;

@@ -12,7 +12,7 @@ import { Random } from './random.ts';
 import { ledgerBehind, leftOver } from './rest.ts';
 import { Rivals, watchdogTick } from './rivals.ts';
 import { MINUTE, type Workload, weatherOf, workloadOf } from './workload.ts';
-import { Simulation, START, type Violation, type Weather } from './world.ts';
+import { Simulation, type Violation, type Weather } from './world.ts';
 
 export interface Play {
   readonly seed: number;
@@ -72,6 +72,7 @@ export async function play(options: Play): Promise<Played> {
     weather: options.weather ?? own.weather,
     faults: options.faults ?? own.faults,
     config: workload.config,
+    ...(workload.calendar !== undefined && { calendar: workload.calendar }),
     ...(options.filter !== undefined && { filter: options.filter }),
     ...(options.freezes !== undefined && { freezes: options.freezes }),
     ...(options.keepsTrace !== undefined && { keepsTrace: options.keepsTrace }),
@@ -117,7 +118,7 @@ class Course {
     void this.#prepare().then(() => {
       isReady = true;
     });
-    await this.#until(START + MINUTE, () => isReady);
+    await this.#until(world.startAt + MINUTE, () => isReady);
     const begin = world.time.now;
     world.rivals = new Rivals(world, this.#clients, this.#workload.theme);
     this.#watch();
@@ -173,9 +174,9 @@ class Course {
     const { watchdogGaps, watchdogTwice } = this.#workload;
     const call = () => void watchdogTick(world);
     const each = () => {
-      const { now } = world.time;
+      const elapsed = world.time.now - world.startAt;
       world.time.after(MINUTE, each);
-      if (!world.isCalm && watchdogGaps.some(({ from, until }) => now >= from && now < until)) return;
+      if (!world.isCalm && watchdogGaps.some(({ from, until }) => elapsed >= from && elapsed < until)) return;
       call();
       if (!world.isCalm && world.random.chance(watchdogTwice)) world.time.after(world.random.below(5000), call);
     };

@@ -2,6 +2,7 @@
 import type { AgentCreateInput } from '../../core/contract/agents.ts';
 import type { ScheduleCreateInput } from '../../core/contract/schedules.ts';
 import { OVERLAP_POLICIES } from '../../core/contract/schedules.ts';
+import type { Calendar } from './calendar.ts';
 import { NO_DEPOSITS } from './deposits.ts';
 import { NEW_IDS } from './ids.ts';
 import type { KeyOperation } from './keyClients.ts';
@@ -10,7 +11,6 @@ import { type Theme, themeOf } from './rivals.ts';
 import type { WebhookOperation } from './webhookClients.ts';
 import { CALM_ENDPOINTS } from './webhooks.ts';
 import type { Weather } from './world.ts';
-import { START } from './world.ts';
 
 export const MINUTE = 60_000;
 
@@ -59,7 +59,7 @@ export interface Workload {
   /** The storm's length, milliseconds. */
   readonly stormMs: number;
   readonly config: Readonly<Record<string, unknown>>;
-  /** Times at which the watchdog stands still, and for how long. */
+  /** Times since the world's beginning at which the watchdog stands still, and for how long. */
   readonly watchdogGaps: readonly { readonly from: number; readonly until: number }[];
   readonly watchdogTwice: number;
   readonly auditEveryMs: number;
@@ -67,6 +67,8 @@ export interface Workload {
   readonly theme: Theme;
   /** Few worlds have them. */
   readonly hasWebhooks?: boolean;
+  /** Where it does not begin on any ordinary day. */
+  readonly calendar?: Calendar;
 }
 
 const WEIGHTS: Readonly<Record<CommonOperation, number>> = {
@@ -171,7 +173,7 @@ export function workloadOf(random: Random): Workload {
 }
 
 function gap(random: Random, stormMs: number) {
-  const from = START + random.below(stormMs);
+  const from = random.below(stormMs);
   return { from, until: from + random.spread(2 * MINUTE, 15 * MINUTE) };
 }
 

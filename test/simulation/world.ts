@@ -8,6 +8,7 @@ import { CandorError, GuardFailed } from '../../core/errors.ts';
 import { ClockRejected, ClockUnavailable, type Ports } from '../../core/ports.ts';
 import type { Item, Write } from '../../core/table/model.ts';
 import { LaunchFailed } from '../../core/vms/launchErrors.ts';
+import type { Calendar } from './calendar.ts';
 import { ClockService, type ClockWeather } from './clockService.ts';
 import { type DepositWeather, ObjectStore } from './deposits.ts';
 import { Ec2, type Ec2Weather } from './ec2.ts';
@@ -57,6 +58,8 @@ export interface SimulationOptions {
   readonly weather: Weather;
   readonly faults: FaultPlan;
   readonly config: Readonly<Record<string, unknown>>;
+  /** Where it does not begin on any ordinary day. */
+  readonly calendar?: Calendar;
   readonly filter?: GuardFilter;
   /** Keeps every step as a line, for people. */
   readonly keepsTrace?: boolean;
@@ -71,14 +74,16 @@ export interface Violation {
 }
 
 /** 2027-03-01T12:00:00Z, a Monday. */
-export const START = Date.UTC(2027, 2, 1, 12, 0, 0);
+const START = Date.UTC(2027, 2, 1, 12, 0, 0);
 const CALM_NETWORK: Network = { lost: 0, double: 0, late: 0 };
 
 /** The errors by which functions say what they mean: the state machine names them, or the caller is answered with them. */
 const MEANT = new Set(['RunMovedOn', 'VmUnfit', 'StartDeadlineExceeded']);
 
 export class Simulation {
-  readonly time = new Timeline(START);
+  readonly time: Timeline;
+  readonly startAt: number;
+  readonly calendar: Calendar | undefined;
   readonly random: Random;
   readonly config: CoreConfig;
   readonly weather: Weather;
@@ -110,12 +115,16 @@ export class Simulation {
   #calm = false;
   readonly #alive = new Set<Incarnation>();
 
-  constructor({ seed, weather, faults, config, filter, keepsTrace = false, freezes = false }: SimulationOptions) {
+  constructor(options: SimulationOptions) {
+    const { seed, weather, faults, config, calendar, filter, keepsTrace = false, freezes = false } = options;
+    this.calendar = calendar;
+    this.startAt = calendar?.startAt ?? START;
+    this.time = new Timeline(this.startAt);
     this.random = new Random(seed);
     this.config = CoreConfig.parse({ checkShards: 1, runTimeoutSeconds: 900, ...config });
     this.weather = weather;
     this.#plan = faults;
-    this.trace = new Trace(keepsTrace, () => this.time.now - START);
+    this.trace = new Trace(keepsTrace, () => this.time.now - this.startAt);
     this.truth = new Truth(this);
     this.table = new Table({
       now: () => this.time.now,
