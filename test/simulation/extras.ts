@@ -17,6 +17,8 @@ const DEPOSITS_SHARE = 0.12;
 /** How far the clock of a host may be off. */
 const FAR_MS = 5000;
 const CLOCKS_SHARE = 0.15;
+const EXPIRY_SHARE = 0.06;
+const DEPLOYS_SHARE = 0.1;
 const CALENDAR_SHARE = 0.08;
 const KEYS_SHARE = 0.08;
 /** As rare as in life, for a simulation. */
@@ -31,6 +33,8 @@ export function withExtras<T extends World>(world: T, random: Random): T {
   if (random.chance(DEPOSITS_SHARE)) drawn = depositsIn(drawn, random);
   if (random.chance(KEYS_SHARE)) drawn = { ...drawn, workload: withMore(drawn.workload, KEY_OPERATIONS) };
   if (random.chance(CLOCKS_SHARE)) drawn = clocksIn(drawn, random);
+  if (random.chance(EXPIRY_SHARE)) drawn = expiryIn(drawn, random);
+  if (random.chance(DEPLOYS_SHARE)) drawn = { ...drawn, workload: deployed(drawn.workload, random) };
   if (random.chance(CALENDAR_SHARE))
     drawn = { ...drawn, workload: { ...drawn.workload, calendar: calendarOf(random) } };
   if (random.chance(CLONES_SHARE))
@@ -62,6 +66,26 @@ function clocksIn<T extends World>(world: T, random: Random): T {
       workload: { ...world.workload, config: { ...world.workload.config, maxClockSkewSeconds: (2 * FAR_MS) / 1000 } },
     }),
   };
+}
+
+/** Records of requests count for seconds only, and are deleted at any time after. */
+function expiryIn<T extends World>(world: T, random: Random): T {
+  const config = { ...world.workload.config, idempotencyKeySeconds: random.pick([31, 50]) };
+  return {
+    ...world,
+    workload: withMore({ ...world.workload, config }, ['create_run_once']),
+    weather: { ...world.weather, ttlLagMsMax: random.pick([1000, 300_000]) },
+  };
+}
+
+const DEPLOYED = ['api', 'events', 'watchdog', 'fire', 'heartbeat', 'launch', 'dispatch', 'release', 'deliver', ''];
+
+function deployed(workload: Workload, random: Random): Workload {
+  const deploys = Array.from({ length: random.between(1, 3) }, () => ({
+    at: random.below(workload.stormMs),
+    kind: random.pick(DEPLOYED),
+  }));
+  return { ...workload, deploys };
 }
 
 function depositsIn<T extends World>(world: T, random: Random): T {

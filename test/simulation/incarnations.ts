@@ -144,6 +144,11 @@ export class Incarnation {
     }
   }
 
+  /** Its process ends, in the middle of whatever it does. */
+  end(): void {
+    if (!this.dead) this.#die();
+  }
+
   #die(): void {
     this.dead = true;
     this.world.died(this);

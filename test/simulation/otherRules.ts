@@ -203,7 +203,7 @@ export class OtherRules {
   /** What was answered under a key stays the answer. */
   #record(commit: Commit, { before, after }: Change): void {
     const [was, is] = [before, after] as unknown as readonly (IdempotencyRow | undefined)[];
-    if (was === undefined || is === undefined || was.expiresAt <= this.#world.time.now) return;
+    if (was === undefined || is === undefined || was.expiresAt <= this.#world.time.now + this.#world.apartMs) return;
     if (was.requestId !== is.requestId) this.#fail('§6', commit, 'another request takes over an Idempotency-Key');
     if (was.answer !== undefined && JSON.stringify(was.answer) !== JSON.stringify(is.answer))
       this.#fail('§6', commit, 'the answer under an Idempotency-Key changes');

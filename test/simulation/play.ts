@@ -113,7 +113,7 @@ class Course {
 
   async run(): Promise<number> {
     const world = this.#world;
-    const { stormMs, operations } = this.#workload;
+    const { stormMs, operations, deploys = [] } = this.#workload;
     let isReady = false;
     void this.#prepare().then(() => {
       isReady = true;
@@ -126,6 +126,7 @@ class Course {
     if (this.#workload.hasWebhooks === true) this.#sendWebhooks();
     for (const operation of operations)
       world.time.at(begin + operation.at, () => void this.#clients.carryOut(operation));
+    for (const { at, kind } of deploys) world.time.at(begin + at, () => world.deploy(kind));
     await this.#until(begin + stormMs);
     world.calmDown();
     const calmAt = world.time.now;

@@ -67,6 +67,8 @@ export interface Workload {
   readonly theme: Theme;
   /** Few worlds have them. */
   readonly hasWebhooks?: boolean;
+  /** Functions of which another version is deployed, and when since the first request, milliseconds. */
+  readonly deploys?: readonly { readonly at: number; readonly kind: string }[];
   /** Where it does not begin on any ordinary day. */
   readonly calendar?: Calendar;
 }
@@ -212,6 +214,7 @@ export const QUIET: Weather = {
   latencyMsMax: 60,
   skewMs: [0, 0],
   clockJumps: 0,
+  ttlLagMsMax: 0,
 };
 
 /** No two clocks are farther apart than may be. */
@@ -273,5 +276,6 @@ export function weatherOf(random: Random): Weather {
     latencyMsMax: random.pick([20, 100, 800]),
     skewMs: random.pick(SKEWS),
     clockJumps: 0,
+    ttlLagMsMax: 0,
   };
 }

@@ -51,6 +51,8 @@ export interface Weather {
   readonly skewMs: readonly [least: number, most: number];
   /** Of the calls: in so many the clock is set meanwhile. */
   readonly clockJumps: number;
+  /** From the end of an item's time to live to its deletion; 0: nothing is deleted. */
+  readonly ttlLagMsMax: number;
 }
 
 export interface SimulationOptions {
@@ -75,6 +77,8 @@ export interface Violation {
 
 /** 2027-03-01T12:00:00Z, a Monday. */
 const START = Date.UTC(2027, 2, 1, 12, 0, 0);
+/** What lives longer outlives the world. */
+const EXPIRES_SOON_MS = 3_600_000;
 const CALM_NETWORK: Network = { lost: 0, double: 0, late: 0 };
 
 /** The errors by which functions say what they mean: the state machine names them, or the caller is answered with them. */
@@ -235,11 +239,30 @@ export class Simulation {
     if (this.trace.keeps)
       for (const { key, before, after } of changes) this.trace.line(`  ${key.pk} ${key.sk}`, changeOf(before, after));
     this.checker.committed(inc, changes);
-    for (const { before, after } of changes)
+    for (const { before, after } of changes) {
+      if (after?.ttl !== undefined) this.#expires(after);
       if (before === undefined && after !== undefined) {
         this.stream.appended(after);
         this.webhooks.appended(after);
       }
+    }
+  }
+
+  /** Another version of a function: its processes end, whatever they are at. */
+  deploy(kind: string): void {
+    this.note(`${kind} is deployed`);
+    for (const inc of [...this.#alive]) if (inc.kind.startsWith(kind)) inc.end();
+  }
+
+  /** Time to live: what has expired is deleted some time later, by nobody whose clock or guards matter. */
+  #expires({ pk, sk, ttl }: Item): void {
+    const lagMs = this.weather.ttlLagMsMax;
+    if (lagMs === 0 || typeof ttl !== 'number' || ttl * 1000 > this.time.now + EXPIRES_SOON_MS) return;
+    this.time.at(ttl * 1000 + this.random.spread(1, lagMs), () => {
+      if (this.table.get({ pk, sk })?.ttl !== ttl) return;
+      this.note(`${pk} ${sk} has expired`);
+      this.table.transact([{ kind: 'delete', key: { pk, sk }, guards: [] }]);
+    });
   }
 
   died(inc: Incarnation): void {
