@@ -21,8 +21,6 @@ interface Row {
   readonly checkFailures?: number;
 }
 
-/** Between two clocks at most, each way. */
-const SKEW_MS = 5000;
 /** After a gap of its own the watchdog gives no verdict for one lease, whatever is due by then. */
 const HELD_MS = 46_000;
 
@@ -87,8 +85,12 @@ export class OtherRules {
     if (row.checkAt === undefined || isPutOff(row) || SEEN_TO_BY_OTHERS.has(row.status)) return;
     // Drained by order it waits for the work that is on it, whose end nobody promises.
     if ('slots' in row && row.drain !== undefined && row.slots.length > 0) return;
-    const laterMs = SKEW_MS + (this.#isHolding(commit) ? HELD_MS : 0);
-    if (row.deadlineAt !== undefined && row.deadlineAt > now + SKEW_MS && row.checkAt > row.deadlineAt + laterMs)
+    const laterMs = this.#world.apartMs + (this.#isHolding(commit) ? HELD_MS : 0);
+    if (
+      row.deadlineAt !== undefined &&
+      row.deadlineAt > now + this.#world.apartMs &&
+      row.checkAt > row.deadlineAt + laterMs
+    )
       this.#fail(
         '§1.6',
         commit,
@@ -109,15 +111,15 @@ export class OtherRules {
     const row = this.#world.table.get(keys.system('watchdog'));
     if (row === undefined) return false;
     const { holdUntil = 0 } = (row.memory ?? {}) as { readonly holdUntil?: number };
-    const gapMs = 2 * this.#world.config.watchdogIntervalSeconds * 1000 - SKEW_MS;
-    return holdUntil > inc.startedAt - SKEW_MS || inc.startedAt - Number(row.at) > gapMs;
+    const gapMs = 2 * this.#world.config.watchdogIntervalSeconds * 1000 - this.#world.apartMs;
+    return holdUntil > inc.startedAt - this.#world.apartMs || inc.startedAt - Number(row.at) > gapMs;
   }
 
   /** Only what is due, and could not be looked at, is put off: not what has moved on meanwhile. */
   #putOff(commit: Commit, was: Row | undefined, row: Row | undefined): void {
     if (was === undefined || row === undefined || (row.checkFailures ?? 0) <= (was.checkFailures ?? 0)) return;
     if (was.checkAt === undefined) this.#fail('§1.6', commit, `${row.id} is at rest, and its next look is put off`);
-    else if (was.checkAt > this.#world.time.now + SKEW_MS)
+    else if (was.checkAt > this.#world.time.now + this.#world.apartMs)
       this.#fail('§1.6', commit, `the look at ${row.id} in ${was.checkAt - this.#world.time.now} ms is put off`);
   }
 
@@ -221,10 +223,10 @@ export class OtherRules {
     if (isPutOff(schedule)) return;
     const due = firstUndecided(schedule);
     const latest = due === undefined ? undefined : due + flexibleMs(schedule);
-    if (latest !== undefined && (schedule.checkAt === undefined || schedule.checkAt > latest + SKEW_MS))
+    if (latest !== undefined && (schedule.checkAt === undefined || schedule.checkAt > latest + this.#world.apartMs))
       this.#fail('§1.6', commit, `schedule ${schedule.id} is looked at ${schedule.checkAt}, and is due at ${due}`);
     const waits = schedule.buffer.length > 0 || schedule.waitingRuns.length > 0 || schedule.clock.status === 'pending';
-    const soonMs = this.#world.time.now + 2 * this.#world.config.watchdogIntervalSeconds * 1000 + SKEW_MS;
+    const soonMs = this.#world.time.now + 2 * this.#world.config.watchdogIntervalSeconds * 1000 + this.#world.apartMs;
     const frozen = commit.inc.startedAt < this.#world.time.now - 30_000;
     if (waits && !frozen && (schedule.checkAt === undefined || schedule.checkAt > soonMs))
       this.#fail('§1.6', commit, `schedule ${schedule.id} waits for something, and nobody looks soon`);
@@ -281,7 +283,7 @@ export class OtherRules {
       this.#fail('§6', commit, 'an answer is kept of a request that had no effect: it can never be sent again');
     if (is?.created !== undefined && is.answer !== undefined && is.answer.status >= 400)
       this.#fail('§6', commit, `${is.created} was made, and its request is answered ${is.answer.status}`);
-    if (was === undefined || is === undefined || was.expiresAt <= this.#world.time.now) return;
+    if (was === undefined || is === undefined || was.expiresAt <= this.#world.time.now + this.#world.apartMs) return;
     if (was.requestId !== is.requestId) this.#fail('§6', commit, 'another request takes over an Idempotency-Key');
     if (was.answer !== undefined && JSON.stringify(was.answer) !== JSON.stringify(is.answer))
       this.#fail('§6', commit, 'the answer under an Idempotency-Key changes');

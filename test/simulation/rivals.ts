@@ -64,6 +64,8 @@ const STRIKES = {
   ],
   run: ['again', 'tick', 'cancel', 'beat', 'run_ends', 'vm_dies'],
   vm: ['again', 'tick', 'drain_vm', 'look', 'vm_dies', 'run_ends', 'beat', 'cancel_on_it'],
+  webhook: ['again', 'deliver', 'take', 'end', 'patch_webhook', 'switch_webhook', 'delete_webhook', 'create_webhook'],
+  delivery: ['again', 'deliver', 'send', 'redeliver', 'end'],
   agent: [
     'again',
     'tick',
@@ -114,6 +116,9 @@ export function themeOf(random: Random): Theme {
     vm: some('vm'),
     agent: some('agent'),
     other: some('other'),
+    // Always all: few worlds have any.
+    webhook: STRIKES.webhook,
+    delivery: STRIKES.delivery,
   };
   if (random.chance(0.25)) return { share: 0, victims: [], strikes };
   if (random.chance(0.35)) {
@@ -243,6 +248,17 @@ export class Rivals {
         if (vmId !== undefined) this.#strikeVm(vmId, strike);
         return;
       }
+      case 'deliver':
+        return void world.webhooks.tick();
+      case 'send':
+        return void world.webhooks.send([id]);
+      case 'take':
+        return void this.#clients.more.webhooks.take(id);
+      case 'end': {
+        const webhookId = pk.startsWith('WHK#') ? id : world.checker.webhooks.deliveries.get(id)?.webhookId;
+        if (webhookId !== undefined) void this.#clients.more.webhooks.end(webhookId);
+        return;
+      }
       default:
         this.#clients.rival(strike as OperationKind, id);
         return;
@@ -285,5 +301,7 @@ function familyOf(pk: string): Family {
   if (pk.startsWith('SCH#')) return 'schedule';
   if (pk.startsWith('RUN#')) return 'run';
   if (pk.startsWith('VM#')) return 'vm';
+  if (pk.startsWith('WHK#')) return 'webhook';
+  if (pk.startsWith('DLV#')) return 'delivery';
   return pk.startsWith('AGT#') ? 'agent' : 'other';
 }
