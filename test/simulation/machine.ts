@@ -4,6 +4,7 @@
  */
 import type { ExitReport, Probe } from '../../runner/decide.ts';
 import { type Address, apply, EMPTY, type Fact, keyOf, type State } from '../../runner/state.ts';
+import { deposit } from './deposits.ts';
 import { Runner } from './runner.ts';
 import type { Simulation } from './world.ts';
 
@@ -227,6 +228,7 @@ export class Machine {
         work.startedAt = time.now;
         work.alive = true;
         this.world.truth.started(address, this);
+        deposit(this, address);
         this.#live(work);
       }
       this.#runner?.lookAt(address);

@@ -21,8 +21,6 @@ interface Row {
   readonly checkFailures?: number;
 }
 
-/** Between two clocks at most, each way. */
-const SKEW_MS = 5000;
 /** After a gap of its own the watchdog gives no verdict for one lease, whatever is due by then. */
 const HELD_MS = 46_000;
 
@@ -32,6 +30,8 @@ export class OtherRules {
   /** By the run that started them. */
   readonly #children = new Map<string, Set<string>>();
   readonly #complete = new Set<string>();
+  /** Of each log of the feed. */
+  readonly #lastBatches = new Map<string, { readonly sk: string; readonly commit: Commit }>();
   /** VMs whose end was told as ordered. */
   readonly #ended = new Set<string>();
 
@@ -47,7 +47,7 @@ export class OtherRules {
     const { pk, sk } = change.key;
     if (sk === 'META') {
       if (pk.startsWith('RUN#')) this.#run(commit, change);
-      else if (pk.startsWith('VM#')) this.#promise(commit, change);
+      else if (pk.startsWith('VM#')) this.#vm(commit, change);
       else if (pk.startsWith('SCH#')) this.#schedule(commit, change);
       else if (pk.startsWith('AGT#')) this.#agent(commit, change);
       else if (pk.startsWith('PRN#')) this.#principal(commit, change);
@@ -55,9 +55,18 @@ export class OtherRules {
     } else if (sk === 'CHILDREN') this.#counted(commit, change);
     else if (sk === 'NOTE#children_complete') this.#completed(commit, change);
     else if (sk.startsWith('NOTE#watchdog#')) this.#recovered(commit, change);
-    else if (pk.startsWith('FEED#') && change.before !== undefined && sk.startsWith('B#'))
-      this.#world.broken('§5.6', `${commit.inc.kind} writes over the batch ${pk} ${sk} of the feed`);
+    else if (pk.startsWith('FEED#') && sk.startsWith('B#')) this.#appended(commit, change);
     else if (pk === 'SYS' && sk === 'audit.state') this.#audited(commit, change);
+  }
+
+  /** Whoever has read a log up to a position has missed nothing that comes to stand before it. */
+  #appended(commit: Commit, { key: { pk, sk }, before }: Change): void {
+    if (before !== undefined) this.#fail('§5.6', commit, `writes over the batch ${pk} ${sk} of the feed`);
+    const last = this.#lastBatches.get(pk) ?? { sk: '', commit };
+    // What one transaction appends is seen at once.
+    if (sk < last.sk && last.commit !== commit)
+      this.#fail('§5.6', commit, `appends the batch ${pk} ${sk}, which stands before ${last.sk}`);
+    if (sk > last.sk) this.#lastBatches.set(pk, { sk, commit });
   }
 
   #fail = (invariant: string, { inc }: Commit, what: string): void =>
@@ -76,8 +85,12 @@ export class OtherRules {
     if (row.checkAt === undefined || isPutOff(row) || SEEN_TO_BY_OTHERS.has(row.status)) return;
     // Drained by order it waits for the work that is on it, whose end nobody promises.
     if ('slots' in row && row.drain !== undefined && row.slots.length > 0) return;
-    const laterMs = SKEW_MS + (this.#isHolding(commit) ? HELD_MS : 0);
-    if (row.deadlineAt !== undefined && row.deadlineAt > now + SKEW_MS && row.checkAt > row.deadlineAt + laterMs)
+    const laterMs = this.#world.apartMs + (this.#isHolding(commit) ? HELD_MS : 0);
+    if (
+      row.deadlineAt !== undefined &&
+      row.deadlineAt > now + this.#world.apartMs &&
+      row.checkAt > row.deadlineAt + laterMs
+    )
       this.#fail(
         '§1.6',
         commit,
@@ -85,20 +98,28 @@ export class OtherRules {
       );
   }
 
+  #vm(commit: Commit, change: Change): void {
+    const { before, after } = change;
+    const [was, is] = [before, after] as unknown as readonly (VmRow | undefined)[];
+    this.#promise(commit, change);
+    if (was?.endOrderedAt !== undefined && is?.endOrderedAt !== was.endOrderedAt)
+      this.#fail('§5.9', commit, `the end of ${was.id} is said to be ordered for the first time once more`);
+  }
+
   /** Whether the watchdog may give no verdict yet, after a gap of its own. */
   #isHolding({ inc }: Commit): boolean {
     const row = this.#world.table.get(keys.system('watchdog'));
     if (row === undefined) return false;
     const { holdUntil = 0 } = (row.memory ?? {}) as { readonly holdUntil?: number };
-    const gapMs = 2 * this.#world.config.watchdogIntervalSeconds * 1000 - SKEW_MS;
-    return holdUntil > inc.startedAt - SKEW_MS || inc.startedAt - Number(row.at) > gapMs;
+    const gapMs = 2 * this.#world.config.watchdogIntervalSeconds * 1000 - this.#world.apartMs;
+    return holdUntil > inc.startedAt - this.#world.apartMs || inc.startedAt - Number(row.at) > gapMs;
   }
 
   /** Only what is due, and could not be looked at, is put off: not what has moved on meanwhile. */
   #putOff(commit: Commit, was: Row | undefined, row: Row | undefined): void {
     if (was === undefined || row === undefined || (row.checkFailures ?? 0) <= (was.checkFailures ?? 0)) return;
     if (was.checkAt === undefined) this.#fail('§1.6', commit, `${row.id} is at rest, and its next look is put off`);
-    else if (was.checkAt > this.#world.time.now + SKEW_MS)
+    else if (was.checkAt > this.#world.time.now + this.#world.apartMs)
       this.#fail('§1.6', commit, `the look at ${row.id} in ${was.checkAt - this.#world.time.now} ms is put off`);
   }
 
@@ -202,10 +223,10 @@ export class OtherRules {
     if (isPutOff(schedule)) return;
     const due = firstUndecided(schedule);
     const latest = due === undefined ? undefined : due + flexibleMs(schedule);
-    if (latest !== undefined && (schedule.checkAt === undefined || schedule.checkAt > latest + SKEW_MS))
+    if (latest !== undefined && (schedule.checkAt === undefined || schedule.checkAt > latest + this.#world.apartMs))
       this.#fail('§1.6', commit, `schedule ${schedule.id} is looked at ${schedule.checkAt}, and is due at ${due}`);
     const waits = schedule.buffer.length > 0 || schedule.waitingRuns.length > 0 || schedule.clock.status === 'pending';
-    const soonMs = this.#world.time.now + 2 * this.#world.config.watchdogIntervalSeconds * 1000 + SKEW_MS;
+    const soonMs = this.#world.time.now + 2 * this.#world.config.watchdogIntervalSeconds * 1000 + this.#world.apartMs;
     const frozen = commit.inc.startedAt < this.#world.time.now - 30_000;
     if (waits && !frozen && (schedule.checkAt === undefined || schedule.checkAt > soonMs))
       this.#fail('§1.6', commit, `schedule ${schedule.id} waits for something, and nobody looks soon`);
@@ -258,7 +279,11 @@ export class OtherRules {
   /** What was answered under a key stays the answer. */
   #record(commit: Commit, { before, after }: Change): void {
     const [was, is] = [before, after] as unknown as readonly (IdempotencyRow | undefined)[];
-    if (was === undefined || is === undefined || was.expiresAt <= this.#world.time.now) return;
+    if (is !== undefined && is.requestId === undefined)
+      this.#fail('§6', commit, 'an answer is kept of a request that had no effect: it can never be sent again');
+    if (is?.created !== undefined && is.answer !== undefined && is.answer.status >= 400)
+      this.#fail('§6', commit, `${is.created} was made, and its request is answered ${is.answer.status}`);
+    if (was === undefined || is === undefined || was.expiresAt <= this.#world.time.now + this.#world.apartMs) return;
     if (was.requestId !== is.requestId) this.#fail('§6', commit, 'another request takes over an Idempotency-Key');
     if (was.answer !== undefined && JSON.stringify(was.answer) !== JSON.stringify(is.answer))
       this.#fail('§6', commit, 'the answer under an Idempotency-Key changes');

@@ -11,6 +11,7 @@ import type { ScheduleRow } from '../../core/schedules/model.ts';
 import * as keys from '../../core/table/itemKeys.ts';
 import { type Condition, holds, type Key, type Write } from '../../core/table/model.ts';
 import { observeVm } from '../../core/vms/release.ts';
+import { repairLimit } from '../../core/watchdog/repairLimit.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import type { Clients } from './clients.ts';
 import { guardsOfCore } from './guards.ts';
@@ -63,6 +64,8 @@ const STRIKES = {
   ],
   run: ['again', 'tick', 'cancel', 'beat', 'run_ends', 'vm_dies'],
   vm: ['again', 'tick', 'drain_vm', 'look', 'vm_dies', 'run_ends', 'beat', 'cancel_on_it'],
+  webhook: ['again', 'deliver', 'take', 'end', 'patch_webhook', 'switch_webhook', 'delete_webhook', 'create_webhook'],
+  delivery: ['again', 'deliver', 'send', 'redeliver', 'end'],
   agent: [
     'again',
     'tick',
@@ -82,11 +85,13 @@ export interface Theme {
   /** Whose commits are held up. Empty: everybody's. */
   readonly victims: readonly string[];
   readonly strikes: Readonly<Record<Family, readonly string[]>>;
-  /** Only transactions that carry this guard are held up. */
+  /** The guard that the world leads to. */
   readonly guard?: string;
+  /** Only transactions that carry one of these guards are held up, and the rivals are at what it guards. */
+  readonly guards?: readonly string[];
   /** Only where it is an item of this kind that carries it. */
   readonly family?: Family;
-  /** What is done at the item that carries the guard, instead of anything at any item of the transaction. */
+  /** What is done at the item that carries the guard, instead of what the seed draws. */
   readonly rivals?: readonly string[];
   /** For how long they are held up, least and most. */
   readonly heldUpMs?: readonly [number, number];
@@ -111,13 +116,22 @@ export function themeOf(random: Random): Theme {
     vm: some('vm'),
     agent: some('agent'),
     other: some('other'),
+    // Always all: few worlds have any.
+    webhook: STRIKES.webhook,
+    delivery: STRIKES.delivery,
   };
   if (random.chance(0.25)) return { share: 0, victims: [], strikes };
-  if (random.chance(0.35)) return { share: 0.5, victims: [], strikes, guard: random.pick(GUARDS) };
+  if (random.chance(0.35)) {
+    const guard = random.pick(GUARDS);
+    return { share: 0.5, victims: [], strikes, guard };
+  }
   if (random.chance(0.3)) return { share: random.pick([0.02, 0.08]), victims: [], strikes };
   const victims = Array.from({ length: random.between(1, 3) }, () => random.pick(VICTIMS));
   return { share: random.pick([0.1, 0.3, 0.6]), victims, strikes };
 }
+
+/** Requests that change no more when they are sent a second time. */
+const SENT_AGAIN = new Set(['api.create_run_once', 'api.sign_in']);
 
 export const watchdogTick = (world: Simulation) =>
   world.invoke('watchdog', (ports) => tick(ports, { owner: 'simulated', budgetMs: WATCHDOG_BUDGET_MS }));
@@ -137,19 +151,17 @@ export class Rivals {
   /** @returns when it may go on, where the incarnation is held up */
   ambush(inc: Incarnation, writes: readonly Write[]): Promise<void> | undefined {
     const { random, isCalm } = this.#world;
-    const { share, victims, rivals, guard, family, heldUpMs: bounds = HELD_UP_MS } = this.#theme;
+    const { share, victims, rivals, family, heldUpMs: bounds = HELD_UP_MS } = this.#theme;
     if (share === 0 || isCalm || this.#heldUp.size >= AT_ONCE) return undefined;
     if (victims.length > 0 && !victims.some((each) => inc.kind.startsWith(each))) return undefined;
-    const guarded =
-      guard === undefined ? undefined : writes.find(({ guards }) => guards?.some(({ name }) => name === guard));
-    if (guard !== undefined && guarded === undefined) return undefined;
+    const names = guardsOf(this.#theme);
+    const about = names === undefined ? writes : writes.filter((write) => carries(write, names));
+    const [first] = about;
+    if (first === undefined) return undefined;
+    const guarded = names === undefined ? undefined : first;
     if (guarded !== undefined && family !== undefined && familyOf(keyOf(guarded).pk) !== family) return undefined;
     if (!random.chance(share)) return undefined;
-    const pks =
-      guarded !== undefined && rivals !== undefined
-        ? [keyOf(guarded).pk]
-        : [...new Set(writes.map((write) => keyOf(write).pk))];
-    const pk = random.pick(pks);
+    const pk = random.pick([...new Set(about.map((write) => keyOf(write).pk))]);
     const strike = random.pick(rivals ?? this.#theme.strikes[familyOf(pk)]);
     const heldUpMs = random.spread(...bounds);
     this.#world.note(`${inc.kind}-${inc.number} is held up at ${pk}: ${strike}`);
@@ -160,9 +172,10 @@ export class Rivals {
 
   #holdUp(inc: Incarnation, ms: number, guarded: Write | undefined): Promise<void> {
     const { time } = this.#world;
-    const { guard, standsStill, untilBroken } = this.#theme;
+    const { standsStill, untilBroken } = this.#theme;
+    const names = guardsOf(this.#theme);
     if (standsStill === true) inc.frozenUntil = time.now + ms;
-    const condition = guarded?.guards?.find(({ name }) => name === guard)?.condition;
+    const condition = guarded?.guards?.find(({ name }) => names?.includes(name))?.condition;
     return new Promise((resolve) => {
       const release = () => {
         if (!this.#heldUp.delete(held)) return;
@@ -198,7 +211,7 @@ export class Rivals {
     }
     switch (strike) {
       case 'again':
-        if (!inc.kind.startsWith('api') || inc.kind === 'api.create_run_once') inc.again?.();
+        if (!inc.kind.startsWith('api') || SENT_AGAIN.has(inc.kind)) inc.again?.();
         return;
       case 'tick':
         return void watchdogTick(world);
@@ -211,6 +224,11 @@ export class Rivals {
         return void world.invoke('events', (ports) => advanceSchedule(ports, id));
       case 'sync':
         return void world.invoke('events', (ports) => syncClock(ports, id));
+      case 'repair':
+        return void world.invoke('watchdog', (ports) => repairLimit({ ports }, id));
+      case 'one_more':
+        this.#clients.rival('create_run', id.slice(id.lastIndexOf('#') + 1));
+        return;
       case 'look':
         return void world.invoke('watchdog', (ports) => observeVm(ports, id));
       case 'cancel':
@@ -228,6 +246,17 @@ export class Rivals {
         const runId = this.#runOf(pk);
         const vmId = pk.startsWith('VM#') ? id : runId === undefined ? undefined : runs.rows.get(runId)?.vmId;
         if (vmId !== undefined) this.#strikeVm(vmId, strike);
+        return;
+      }
+      case 'deliver':
+        return void world.webhooks.tick();
+      case 'send':
+        return void world.webhooks.send([id]);
+      case 'take':
+        return void this.#clients.more.webhooks.take(id);
+      case 'end': {
+        const webhookId = pk.startsWith('WHK#') ? id : world.checker.webhooks.deliveries.get(id)?.webhookId;
+        if (webhookId !== undefined) void this.#clients.more.webhooks.end(webhookId);
         return;
       }
       default:
@@ -252,6 +281,13 @@ export class Rivals {
   }
 }
 
+const carries = (write: Write, names: readonly string[]): boolean =>
+  write.guards?.some(({ name }) => names.includes(name)) === true;
+
+/** Whose transactions are held up; undefined: anybody's. */
+const guardsOf = ({ guards, guard }: Theme): readonly string[] | undefined =>
+  guards ?? (guard === undefined ? undefined : [guard]);
+
 interface HeldUp {
   /** What is waited for: that this does not hold of that item any more. */
   readonly key?: Key;
@@ -265,5 +301,7 @@ function familyOf(pk: string): Family {
   if (pk.startsWith('SCH#')) return 'schedule';
   if (pk.startsWith('RUN#')) return 'run';
   if (pk.startsWith('VM#')) return 'vm';
+  if (pk.startsWith('WHK#')) return 'webhook';
+  if (pk.startsWith('DLV#')) return 'delivery';
   return pk.startsWith('AGT#') ? 'agent' : 'other';
 }

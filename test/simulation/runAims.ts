@@ -1,6 +1,5 @@
 /** What leads to the guards of runs, of the runs that they start, of VMs and of the watchdog's looks at them. */
 import type { Aim } from './aims.ts';
-import type { FaultPlan } from './faults.ts';
 import { Random } from './random.ts';
 import { type Operation, type OperationKind, QUIET, type Workload } from './workload.ts';
 import type { Weather } from './world.ts';
@@ -87,7 +86,7 @@ const AT_WORK = { limits: { startTimeout: 'PT15M', runTimeout: 'PT10M' }, warmFo
 interface Work extends Ambush, Partial<Pick<Requests, 'kinds' | 'count' | 'untilMs' | 'agents'>> {
   readonly machines?: Partial<Weather['machines']>;
   readonly ec2?: Partial<Weather['ec2']>;
-  readonly faults?: (plan: FaultPlan) => FaultPlan;
+  readonly faults?: Aim['faults'];
 }
 
 /** Runs at work on VMs. */
@@ -107,14 +106,7 @@ const work = (rivals: readonly string[], options: Work = {}): Aim => {
 };
 
 /** Whoever asks there is not answered, mostly. */
-const failing =
-  (site: string, share: number) =>
-  (plan: FaultPlan): FaultPlan => {
-    const random = new Random(17);
-    return {
-      at: (asked, call) => (asked.name.startsWith(site) && random.chance(share) ? 'fail_before' : plan.at(asked, call)),
-    };
-  };
+const failing = (site: string, share: number): NonNullable<Aim['faults']> => ({ site, share, kinds: ['fail_before'] });
 
 export const RUN_AIMS: Readonly<Record<string, Aim>> = {
   children: family(['children_sealed', 'child_ends', 'own_end', 'child_begins', 'cancel']),

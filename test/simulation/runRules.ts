@@ -97,6 +97,8 @@ export class RunRules {
 
   #versions({ inc, find }: Commit, before: RunRow, after: RunRow): void {
     if (after.version === before.version) {
+      if (after.waiting !== undefined && before.waiting === undefined)
+        this.#broken('I8', inc.kind, after, `waits for ${after.waiting.reason} again at version ${after.version}`);
       if (after.status !== before.status || after.attempt !== before.attempt || after.vmId !== before.vmId)
         this.#broken('I8', inc.kind, after, `changes at version ${after.version}`);
       return;
@@ -186,8 +188,13 @@ export class RunRules {
     if (reason === 'exit_code' && (end?.by !== 'self' || end.exitCode !== exitCode))
       this.#broken('truth', kind, run, `${said} with ${exitCode}, and ended by ${end?.by} with ${end?.exitCode}`);
     // Runners keep what has ended until it is stored: nothing of theirs ends unreported.
-    if (reason === 'ended_unreported' && process !== undefined)
-      this.#broken('truth', kind, run, `${said}, and its runner knows better`);
+    if (reason === 'ended_unreported')
+      this.#broken(
+        'truth',
+        kind,
+        run,
+        `${said}, and ${process === undefined ? 'had not begun' : 'its runner knows better'}`,
+      );
     const neverBegan = NEVER_BEGAN.has(reason) || (status === 'failed' && reason === 'start_timeout');
     if (neverBegan && process !== undefined)
       this.#broken('truth', kind, run, `${said}, and a process of it was started on ${process.machine.instanceId}`);

@@ -15,7 +15,7 @@ import {
 import { launchVm } from '../../../core/vms/provision.ts';
 import { gathered } from '../../../core/vms/tried.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { apiRun, eventsOf, MINUTE, runRow, SECOND, vmRow } from '../support.ts';
+import { apiRun, eventsOf, FakeRunner, MINUTE, runRow, SECOND, vmRow } from '../support.ts';
 import { atWork, endOf, newRun, wantMarks, watchdog } from './support.ts';
 
 let engine: TestEngine;
@@ -90,23 +90,6 @@ describe('a launch', () => {
     });
   });
 
-  it('that hears of its instance after another one was stored ends this one alone: the other may be at work (I9)', async () => {
-    const { input } = await apiRun(world);
-    const { ports } = scripted([PLAN, OTHER], [new LaunchThrottled('too fast', []), 'i-first']);
-    const slow: Fleet = {
-      ...ports.fleet,
-      launch: async () => {
-        // The same request once more is refused: that closes the intent, and the next one has a token of its own.
-        await expect(launchVm(ports, input)).rejects.toMatchObject({ name: 'LaunchThrottled' });
-        await launchVm(ports, input);
-        return { instanceId: 'i-late' };
-      },
-    };
-    const { vmId } = await launchVm({ ...ports, fleet: slow }, input);
-    expect(await vmRow(world, vmId)).toMatchObject({ status: 'booting', instanceId: 'i-first' });
-    expect(world.terminations).toEqual(['i-late']);
-  });
-
   it('gives up after a few rounds, with all that was heard in them', async () => {
     const types = ['a', 'b', 'c', 'd', 'e'];
     const { ports, asked } = scripted(
@@ -122,6 +105,23 @@ describe('a launch', () => {
     });
     expect(await typesOf(id)).toEqual(['run.provisioning', 'run.waiting']);
     expect(failuresCounted()).toEqual([{ class: 'CapacityUnavailable' }]);
+  });
+
+  it('ends only the instance that it brought, where it stood still until another one of the VM was at work (I9)', async () => {
+    const { input } = await apiRun(world);
+    let other: { readonly vmId: string } | undefined;
+    const launch = async (spec: LaunchSpec) => {
+      const { ports } = scripted([OTHER], [full('small', false), 'i-at-work']);
+      await launchVm(ports, input).catch(() => undefined);
+      other = await launchVm(ports, input);
+      await new FakeRunner(world, spec.vmId).register();
+      return { instanceId: 'i-too-late' };
+    };
+    const { ports } = scripted([PLAN], []);
+    const late = await launchVm({ ...ports, fleet: { ...ports.fleet, launch } }, input);
+    expect(late).toEqual(other);
+    expect(await vmRow(world, other?.vmId ?? '')).toMatchObject({ status: 'ready', instanceId: 'i-at-work' });
+    expect(world.terminations).toEqual(['i-too-late']);
   });
 
   it('keeps what it asked for only until there is an answer', async () => {
