@@ -1,7 +1,8 @@
 /** `npm run sim`: looks for a world in which an invariant does not hold. */
-import { parseArgs } from 'node:util';
-import type { FaultKind, Injection } from './faults.ts';
+import type { FaultKind } from './faults.ts';
+import { FENCES } from './fences.ts';
 import { type Job, type JobResult, optionsOf } from './jobs.ts';
+import { optionsFrom } from './options.ts';
 import { play } from './play.ts';
 import { Pool } from './pool.ts';
 import { Random } from './random.ts';
@@ -9,55 +10,16 @@ import { Report } from './report.ts';
 import { sensitivity } from './sensitivity.ts';
 import { shrink } from './shrink.ts';
 
-const HELP = `npm run sim -- [options]
-  --seeds N        so many seeds (1000)
-  --from S         from this one on (1)
-  --minutes M      ends after so many minutes
-  --workers W      processes side by side (2)
-  --pairs N        then so many pairs of faults
-  --sweep          then every kind of fault that has not happened yet at a call site that was seen, in a world that has it
-  --replay SEED    plays one seed and prints what happened
-  --shrink         with --replay: the shortest trace that breaks the same invariant
-  --inject JSON    with these faults beside those of the seed, as a sweep prints them
-  --without A,B    without these guards
-  --aim A          whoever commits with this guard is likely to meet a rival
-  --sensitivity    each guard and each fence taken out in turn, or those of --without: what is broken then, and after how many worlds`;
-
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string', default: '1000' },
-    from: { type: 'string', default: '1' },
-    minutes: { type: 'string' },
-    workers: { type: 'string', default: '2' },
-    pairs: { type: 'string', default: '0' },
-    replay: { type: 'string' },
-    without: { type: 'string' },
-    aim: { type: 'string' },
-    inject: { type: 'string' },
-    sweep: { type: 'boolean', default: false },
-    shrink: { type: 'boolean', default: false },
-    sensitivity: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-});
-
-const number = (name: string, text: string): number => {
-  const value = Number(text);
-  if (!Number.isFinite(value) || value < 0) throw new Error(`--${name} must be a number, 0 or greater, not "${text}"`);
-  return value;
-};
-const from = number('from', values.from);
-const seeds = number('seeds', values.seeds);
-const without = values.without?.split(',');
+const options = optionsFrom(process.argv.slice(2));
+const { seeds, from, without, aim } = options;
 const chosen = {
-  ...(values.inject !== undefined && { injections: JSON.parse(values.inject) as readonly Injection[] }),
+  ...(options.inject !== undefined && { injections: options.inject }),
   ...(without !== undefined && { without }),
-  ...(values.aim !== undefined && { aim: values.aim }),
+  ...(aim !== undefined && { aim }),
 };
-const until =
-  values.minutes === undefined
-    ? Number.POSITIVE_INFINITY
-    : performance.now() + number('minutes', values.minutes) * 60_000;
+/** Taken out of the source, so only where processes of their own play. */
+const fence = without?.find((name) => FENCES[name] !== undefined);
+const until = options.minutes === undefined ? Number.POSITIVE_INFINITY : performance.now() + options.minutes * 60_000;
 const PROGRESS_MS = 10_000;
 const VIOLATIONS_MAX = 5;
 const SWEEPS = 30;
@@ -119,13 +81,13 @@ function* pairs(report: Report, count: number): Generator<Omit<Job, 'id'>> {
 }
 
 async function search(): Promise<number> {
-  const pool = new Pool(number('workers', values.workers));
+  const pool = new Pool(options.workers, fence);
   const report = new Report();
   try {
     await all(pool, report, inOrder());
-    await all(pool, report, pairs(report, number('pairs', values.pairs)));
+    await all(pool, report, pairs(report, options.pairs));
     // A sweep comes to call sites that nobody has seen before, and those want all kinds of faults too.
-    for (let round = 0; values.sweep && round < SWEEPS && report.violations.length === 0; round++) {
+    for (let round = 0; options.sweep && round < SWEEPS && report.violations.length === 0; round++) {
       console.log(`sweep ${round + 1}: ${report.coverage()}`);
       if (report.missing().length === 0) break;
       await all(pool, report, sweep(report, round));
@@ -137,16 +99,26 @@ async function search(): Promise<number> {
   for (const { site, kind } of report.missing().slice(0, NEVER_TOLD)) console.log(`never: ${site} × ${kind}`);
   const [first] = report.violations;
   if (first === undefined) return 0;
-  console.log(
-    `\nnpm run sim -- --replay ${first.seed} --shrink${without === undefined ? '' : ` --without ${without.join(',')}`}`,
-  );
+  const { seed, injected } = first;
+  if (fence !== undefined) return 1;
+  console.log(`\nThe shortest trace of the first one. To see it again:\n${replayOf(first)}\n`);
+  await replay({ seed, ...chosen, ...(injected !== undefined && { injections: injected }) }, true);
   return 1;
 }
 
-async function replay(seed: number): Promise<number> {
-  const options = optionsOf({ seed, ...chosen });
-  const found = values.shrink ? await shrink(options) : undefined;
-  const played = await play({ ...(found?.play ?? options), keepsTrace: true });
+const replayOf = ({ seed, injected }: JobResult): string =>
+  [
+    `npm run sim -- --replay ${seed} --shrink`,
+    ...(injected === undefined ? [] : [`--inject '${JSON.stringify(injected)}'`]),
+    ...(without === undefined ? [] : [`--without ${without.join(',')}`]),
+    ...(aim === undefined ? [] : [`--aim ${aim}`]),
+  ].join(' ');
+
+async function replay(job: Omit<Job, 'id'>, shrinks: boolean): Promise<number> {
+  Error.stackTraceLimit = 0;
+  const whole = optionsOf(job);
+  const found = shrinks ? await shrink(whole) : undefined;
+  const played = await play({ ...(found?.play ?? whole), keepsTrace: true });
   console.log(played.trace.join('\n'));
   if (found !== undefined) {
     console.log(
@@ -155,21 +127,16 @@ async function replay(seed: number): Promise<number> {
     for (const operation of found.play.workload?.operations ?? []) console.log(`  ${JSON.stringify(operation)}`);
     for (const injection of found.injections) console.log(`  ${JSON.stringify(injection)}`);
   }
-  console.log(`\nseed ${seed}, ${played.steps} steps, hash ${played.hash}`);
+  console.log(`\nseed ${job.seed}, ${played.steps} steps, hash ${played.hash}`);
   if (played.violation === undefined) return 0;
   console.log(`breaks ${played.violation.invariant}: ${played.violation.what}`);
   return 1;
 }
 
 async function main(): Promise<number> {
-  if (values.help) {
-    console.log(HELP);
-    return 0;
-  }
-  if (values.replay !== undefined) return replay(number('replay', values.replay));
-  if (!values.sensitivity) return search();
-  const isAllFound = await sensitivity(without, { from, seeds, workers: number('workers', values.workers) });
-  return isAllFound ? 0 : 1;
+  if (options.replay !== undefined) return replay({ seed: options.replay, ...chosen }, options.shrink);
+  if (!options.sensitivity) return search();
+  return (await sensitivity(without, options)) ? 0 : 1;
 }
 
 process.exitCode = await main();

@@ -157,6 +157,7 @@ export function workloadOf(random: Random): Workload {
       // Many small worlds show more than a few long ones: what only repeats is asked for seldom.
       heartbeatActiveSeconds: random.pick([2, 5, 10, 14]),
       heartbeatWarmSeconds: random.pick([5, 14]),
+      overdueGraceSeconds: random.pick([61, 61, 120]),
       ...(random.chance(0.2) && { maxConcurrentRunsPerTenant: random.between(1, 3) }),
       ...(random.chance(0.15) && { maxConcurrentVmsPerTenant: random.between(1, 3) }),
       ...(random.chance(0.1) && { runnerTokenSeconds: 120 }),
