@@ -40,6 +40,10 @@ const oftenWaiting = ({ theme }: Workload): Partial<Workload> => ({
 const longWork = ({ machines }: Weather): Partial<Weather> => ({
   machines: { ...machines, neverEnds: 0.5, workMsMax: 400_000 },
 });
+const shortWork = ({ machines, ec2 }: Weather): Partial<Weather> => ({
+  ec2: { ...ec2, noRoom: 0, quota: 0, neverBoots: 0, bootMsMax: 20_000 },
+  machines: { ...machines, neverEnds: 0, workMsMax: 120_000 },
+});
 const strayClock = ({ clock }: Weather): Partial<Weather> => ({ clock: { ...clock, stray: 1 } });
 const noRoom = ({ ec2 }: Weather): Partial<Weather> => ({ ec2: { ...ec2, noRoom: 0.9, quota: 0.3 } });
 /** They hear of no end, or do not come to it, and have to be ended. */
@@ -81,10 +85,11 @@ const AIMS: Readonly<Record<string, Aim>> = {
   },
   'align.liveSetUnchanged': { strikes: { schedule: ['fire'] } },
   backfill: { operations: ['backfill', 'cancel_backfill'] },
-  buffer: { operations: ['create_schedule', 'trigger'] },
-  'buffer.stillWaiting': {
-    strikes: { schedule: ['pause'], other: ['pause'] },
-    workload: () => ({ schedules: { overlapPolicy: 'buffer_all' } }),
+  buffer: {
+    operations: ['trigger', 'resume', 'create_schedule'],
+    strikes: { schedule: ['pause'] },
+    workload: oftenWaiting,
+    weather: shortWork,
   },
   children: { operations: ['create_child', 'create_run', 'cancel_run'] },
   clock: { operations: ['patch_schedule', 'pause', 'resume', 'skip'] },
