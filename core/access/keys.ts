@@ -7,7 +7,7 @@ import {
   type NewKeyBody,
 } from '../contract/access.ts';
 import { isoTime, type ListBody } from '../contract/common.ts';
-import { CandorError, NotFound } from '../errors.ts';
+import { CandorError, Contended, NotFound } from '../errors.ts';
 import { hashSecret } from '../ids.ts';
 import type { Ports } from '../ports.ts';
 import { honourVersion, type Precondition } from '../rules.ts';
@@ -98,6 +98,8 @@ export async function rotateKey(
     const { name, role, agents } = old;
     const like = { name, ...(role && { role }), ...(agents && { agents: [...agents] }), expiresIn: request.expiresIn };
     const { row, key } = newKey(ports, caller, principal, like, now, writer);
+    // A transaction has each item once; elsewhere it is the guard that finds an id which was drawn before.
+    if (row.id === keyId) throw new Contended(`${keyId} was drawn again`);
     const ends = Math.min(old.expiresAt ?? Number.POSITIVE_INFINITY, now + request.overlap * 1000);
     const end: Write = {
       kind: 'update',

@@ -99,6 +99,10 @@ export const absent: Condition = { op: 'absent' };
 export const exists: Condition = { op: 'exists' };
 export const eq = (attribute: string, value: string | number | boolean): Condition => ({ op: 'eq', attribute, value });
 
+/** The attribute is as it was read, absent where it was. */
+export const asRead = (attribute: string, value: string | number | undefined): Condition =>
+  value === undefined ? { op: 'hasNot', attribute } : eq(attribute, value);
+
 /** Evaluates a condition as DynamoDB does: a comparison with an absent attribute is false (`ne` is true). */
 export function holds(condition: Condition, item: Readonly<Record<string, unknown>> | undefined): boolean {
   switch (condition.op) {

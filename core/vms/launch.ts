@@ -77,12 +77,13 @@ async function launchOnce(ports: Ports, input: ExecutionInput, { heard, isLast }
     else await noteLaunchFailure(ports, input, vm, error, heard);
     throw error;
   });
-  const kept = await storeInstance(ports, vmId, launched);
-  if (!kept) {
-    // Only this one: the VM may have another instance by now, with work on it.
-    await ports.fleet.terminateInstance({ vmId, instanceId: launched.instanceId });
-    throw new RunMovedOn(`${vmId} was released, or got another instance, while this one was launched`);
+  const stored = await storeInstance(ports, vmId, launched);
+  if (stored === 'released') {
+    await ports.fleet.terminate(vmId, launched.instanceId);
+    throw new RunMovedOn(`${vmId} was released while its instance was launched`);
   }
+  // The one that the VM has may be at work: only this one goes.
+  if (stored === 'has_another') await ports.fleet.terminateInstance({ vmId, instanceId: launched.instanceId });
   return vmId;
 }
 
@@ -163,17 +164,23 @@ const intentOf = (run: RunRow, plan: LaunchPlan, number: number, now: number): L
   ...(plan.pools.length > 0 && { plan }),
 });
 
+type Stored = 'stored' | 'released' | 'has_another';
+
 /** Stores the instance id, unless the VM was released meanwhile or another answer came first. */
-function storeInstance(ports: Ports, vmId: string, { instanceId, pool }: Launched): Promise<boolean> {
-  return commit<boolean>(ports, async (writer) => {
+function storeInstance(ports: Ports, vmId: string, { instanceId, pool }: Launched): Promise<Stored> {
+  return commit<Stored>(ports, async (writer) => {
     const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
-    if (vm === undefined) return { done: false };
-    if (vm.instanceId !== undefined) return { done: vm.instanceId === instanceId };
+    if (vm === undefined) return { done: 'released' };
+    if (vm.instanceId !== undefined) return { done: vm.instanceId === instanceId ? 'stored' : 'has_another' };
     const now = ports.time.now();
     const intent = asValue(closedIntent(vm));
     if (vm.status !== 'launching') {
       const closing = { set: { intent } };
-      return { writes: changeVm(ports.config, vm, closing, now, writer), proof: vmProof(vm, closing), result: false };
+      return {
+        writes: changeVm(ports.config, vm, closing, now, writer),
+        proof: vmProof(vm, closing),
+        result: 'released',
+      };
     }
     const where = pool === undefined ? '' : ` (${pool.type}, ${pool.availabilityZone}, ${pool.market})`;
     const change = {
@@ -189,7 +196,7 @@ function storeInstance(ports: Ports, vmId: string, { instanceId, pool }: Launche
         ...waitingEnds(ports, run, vm, change.evidence.detail, now, writer),
       ],
       proof: vmProof(vm, change),
-      result: true,
+      result: 'stored',
     };
   });
 }

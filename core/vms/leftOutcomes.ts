@@ -22,7 +22,7 @@ export async function takeLeftOutcomes(ports: Ports, vmId: string, left: readonl
   if (vm === undefined) return;
   const now = ports.time.now();
   // The slots that these ends free are not to be given to runs that would only be lost there.
-  await closeVm(ports, vmId, evidence('fleet', now, 'none of its processes is left'), now);
+  await closeVm(ports, vm, evidence('fleet', now, 'none of its processes is left'), now);
   for (const entry of left) {
     const run = asRow<RunRow>(await ports.store.get(keys.run(entry.runId)));
     if (run?.tenantId !== vm.tenantId) continue;

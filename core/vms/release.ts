@@ -43,10 +43,12 @@ export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObs
   const observation = await ports.fleet.observe(vmId, seen.instanceId, seen.intent.openedAt);
   if (observation.status !== 'terminated') return observation;
   const now = ports.time.now();
-  await closeVm(ports, vmId, evidence('fleet', now, observation.detail), now);
+  await closeVm(ports, seen, evidence('fleet', now, observation.detail), now);
   const ended = await commit<VmRow | undefined>(ports, async (writer) => {
     const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
     if (vm === undefined || vm.status === 'terminated') return { done: undefined };
+    // The launch has been answered since: this look was for another instance, or for any.
+    if (vm.instanceId !== seen.instanceId) return { done: undefined };
     // By the slots as they stand now, not as they were before the look: a run may have been dispatched to it meanwhile.
     // The end of a run changes the VM's row, so the write below loses, and this is read and decided again.
     for (const slot of vm.slots) await loseRun(ports, vm, slot, observation, now);
@@ -91,10 +93,15 @@ function tellLife({ metrics }: Pick<Ports, 'metrics'>, vm: VmRow, now: number): 
 }
 
 /** It takes no further run from here on: the places that the ends of its runs free are not to lead to a VM that is gone. */
-export function closeVm(ports: Ports, vmId: string, found: Evidence, now: number): Promise<void> {
+export function closeVm(
+  ports: Ports,
+  { id, instanceId }: Pick<VmRow, 'id' | 'instanceId'>,
+  found: Evidence,
+  now: number,
+): Promise<void> {
   return commit<void>(ports, async (writer) => {
-    const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
-    if (vm?.status !== 'ready' || vm.slots.length === 0) return { done: undefined };
+    const vm = asRow<VmRow>(await ports.store.get(keys.vm(id)));
+    if (vm?.status !== 'ready' || vm.slots.length === 0 || vm.instanceId !== instanceId) return { done: undefined };
     const deadlineAt = now + ports.config.drainSeconds * 1000;
     const change = { status: 'draining', evidence: found, deadlineAt, set: { drainingSince: now } } as const;
     return { writes: changeVm(ports.config, vm, change, now, writer), proof: vmProof(vm, change), result: undefined };

@@ -48,7 +48,8 @@ export function postpone(ports: Pick<Ports, 'store' | 'config'>, item: Item, now
   const failures = (typeof item.checkFailures === 'number' ? item.checkFailures : 0) + 1;
   const intervals = Math.min(2 ** Math.min(failures - 1, 20), POSTPONED_INTERVALS_MAX);
   const waitMs = 1000 * ports.config.watchdogIntervalSeconds * intervals;
-  if (typeof item.checkAt !== 'number') return Promise.resolve(false);
+  // An index that lags may lead to what has moved on: that is in nobody's way, and its own time comes sooner.
+  if (typeof item.checkAt !== 'number' || item.checkAt > now) return Promise.resolve(false);
   return setUnlessChanged(ports, item, { checkAt: now + waitMs, checkFailures: failures }, [
     guard('postpone.checkUnmoved', eq('checkAt', item.checkAt)),
   ]);

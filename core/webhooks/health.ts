@@ -3,7 +3,7 @@ import { GuardFailed } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { commit } from '../table/commit.ts';
 import * as keys from '../table/itemKeys.ts';
-import { eq, guard } from '../table/model.ts';
+import { asRead, eq, guard } from '../table/model.ts';
 import { asRow } from '../table/rows.ts';
 import { changeWebhook } from './change.ts';
 import type { WebhookRow } from './model.ts';
@@ -45,17 +45,19 @@ export async function fareIll(ports: Ports, { id: webhookId, url }: Tried, gone?
   const reason = gone ?? (now - since >= limit * 1000 ? `it has taken nothing for ${days} days` : undefined);
   if (reason !== undefined) return disable(ports, webhook, reason);
   const failures = (webhook.failures ?? 0) + 1;
-  const stands = guard(
-    'webhook.faresAsRead',
-    webhook.failures === undefined ? { op: 'hasNot', attribute: 'failures' } : eq('failures', webhook.failures),
-  );
+  // The count alone does not tell: after something was taken it may have come to the same number again.
+  const stands = [
+    asRead('failures', webhook.failures),
+    asRead('failingSince', webhook.failingSince),
+    eq('url', webhook.url),
+  ].map((condition) => guard('webhook.faresAsRead', condition));
   await unlessOvertaken(
     ports.store.transact([
       {
         kind: 'update',
         key: keys.webhook(webhookId),
         set: { failingSince: since, failures, holdUntil: now + holdMs(failures) },
-        guards: [stands],
+        guards: stands,
       },
     ]),
   );

@@ -7,7 +7,7 @@ import type { Ports, WebhookAnswer } from '../ports.ts';
 import { garbageAttributes } from '../table/garbage.ts';
 import * as keys from '../table/itemKeys.ts';
 import { checkPartition, shardOf } from '../table/keys.ts';
-import { eq, guard } from '../table/model.ts';
+import { asRead, eq, guard } from '../table/model.ts';
 import { asRow, asValue, asValues } from '../table/rows.ts';
 import { fareIll, fareWell, type Tried } from './health.ts';
 import type { AttemptRecord, DeliveryRow, WebhookRow } from './model.ts';
@@ -89,6 +89,8 @@ async function write(
 ): Promise<boolean> {
   const guards = [
     guard('webhook.sameTry', eq('attemptCount', delivery.attemptCount)),
+    // Whoever has asked for it again meanwhile has not raised the number yet.
+    guard('webhook.sameTry', asRead('triedBefore', delivery.triedBefore)),
     guard('webhook.stillPending', eq('status', 'pending')),
   ];
   try {

@@ -2,11 +2,15 @@
  * What leads to a guard: the requests by which it is met, the rivals from which it protects, and the surroundings in which
  * that happens. Some worlds of every search are drawn so, each for one guard; so are those that look for a guard's removal.
  */
+import { withLittleRoom, withWebhooks } from './extras.ts';
 import type { FaultKind, FaultPlan } from './faults.ts';
 import { FENCES } from './fences.ts';
+import { KEY_OPERATIONS } from './keyClients.ts';
 import type { Leak } from './leaks.ts';
 import type { Random } from './random.ts';
 import type { Theme } from './rivals.ts';
+import { RUN_AIMS } from './runAims.ts';
+import { WEBHOOK_OPERATIONS } from './webhookClients.ts';
 import { MINUTE, type OperationKind, type Workload } from './workload.ts';
 import type { Weather } from './world.ts';
 
@@ -16,12 +20,26 @@ export interface Aim {
   /** What rivals do, by what it is about; what is not named stays as the seed draws it. */
   readonly strikes?: Partial<Theme['strikes']>;
   /** Whose transactions are held up, where it is not those that carry the guard itself. */
-  readonly at?: readonly string[];
+  readonly guards?: readonly string[];
+  /** What rivals do at the very item that carries the guard (or this other one), how long it is held up, and how often. */
+  readonly at?: Partial<
+    Pick<Theme, 'guard' | 'family' | 'rivals' | 'heldUpMs' | 'standsStill' | 'untilBroken' | 'share'>
+  >;
   readonly workload?: (workload: Workload) => Partial<Workload>;
   readonly weather?: (weather: Weather) => Partial<Weather>;
   /** At call sites whose names contain `site`, that share of the calls has one of these faults. */
   readonly faults?: { readonly site: string; readonly share: number; readonly kinds: readonly FaultKind[] };
 }
+
+/** An id is new, unless a clone has drawn it: those who are quicker do not matter there. */
+const repeatedIds = () => ({ ids: { repeats: 0.6 } });
+
+const WEBHOOK_AIM: Aim = {
+  operations: WEBHOOK_OPERATIONS,
+  workload: (workload) =>
+    withWebhooks(workload, WEBHOOK_OPERATIONS, { webhookDisableAfterSeconds: 30, maxWebhooksPerTenant: 3 }),
+  weather: () => ({ endpoints: { refuses: 0.4, gone: 0.01, slow: 0.1, outages: 0.3 } }),
+};
 
 /** What brings the live runs of a schedule, and what it has decided, to another state, and no person's change. */
 const LIVE = ['fire', 'trigger', 'advance', 'cancel_its_run', 'again'];
@@ -70,6 +88,7 @@ const leaking =
 
 /** By guard, by all that comes before the point in its name, and by what comes after it; together, the first one last. */
 const AIMS: Readonly<Record<string, Aim>> = {
+  ...RUN_AIMS,
   advance: { operations: ['backfill', 'trigger', 'create_schedule'] },
   'advance.scheduleUnchanged': { strikes: { schedule: ['delete_schedule', 'pause', 'patch_schedule'] } },
   agent: { operations: ['create_agent', 'patch_agent', 'delete_agent'] },
@@ -91,7 +110,6 @@ const AIMS: Readonly<Record<string, Aim>> = {
     workload: oftenWaiting,
     weather: shortWork,
   },
-  children: { operations: ['create_child', 'create_run', 'cancel_run'] },
   clock: { operations: ['patch_schedule', 'pause', 'resume', 'skip'] },
   'clock.liveSetUnchanged': { operations: ['patch_schedule', 'trigger', 'resume'], workload: sideBySide },
   correction: { operations: ['create_run', 'cancel_run'] },
@@ -109,7 +127,7 @@ const AIMS: Readonly<Record<string, Aim>> = {
   },
   // It has no effect, and is refused after it tried.
   'idempotency.ours': {
-    at: ['run.agentUnchanged'],
+    guards: ['run.agentUnchanged'],
     strikes: { agent: ['delete_agent'] },
     workload: manyAgents,
   },
@@ -117,9 +135,29 @@ const AIMS: Readonly<Record<string, Aim>> = {
     operations: ['create_run', 'cancel_run', 'drain_vm'],
     strikes: { vm: ['tick'] },
     // Before it moves the check: then another tick finds the same VM due.
-    at: ['check.rowUnchanged'],
+    guards: ['check.rowUnchanged'],
     workload: ({ config }) => ({ config: { ...config, drainSeconds: 5 }, watchdogTwice: 1 }),
     weather: deafMachines,
+  },
+  'agent.createdOnce': { operations: ['create_agent'], weather: repeatedIds },
+  'backfill.createdOnce': { operations: ['backfill', 'cancel_backfill'], weather: repeatedIds },
+  key: { operations: KEY_OPERATIONS, weather: repeatedIds },
+  'schedule.createdOnce': { operations: ['create_schedule', 'delete_schedule'], weather: repeatedIds },
+  'webhook.createdOnce': { ...WEBHOOK_AIM, operations: ['create_webhook', 'delete_webhook'], weather: repeatedIds },
+  'webhook.listedOnce': { ...WEBHOOK_AIM, operations: ['create_webhook', 'delete_webhook'], weather: repeatedIds },
+  files: {
+    operations: ['create_run'],
+    strikes: { run: ['again'] },
+    workload: withLittleRoom,
+    weather: () => ({ deposits: { share: 1, again: 0.5 } }),
+  },
+  log: {
+    operations: ['create_run'],
+    strikes: { run: ['again'] },
+    weather: ({ machines }) => ({
+      deposits: { share: 1, again: 0.5 },
+      machines: { ...machines, workMsMax: 400_000 },
+    }),
   },
   principal: { operations: ['revoke'] },
   'principal.asSeen': { strikes: { other: ['again'] } },
@@ -142,6 +180,12 @@ const AIMS: Readonly<Record<string, Aim>> = {
     operations: ['create_run', 'create_run_once', 'cancel_run'],
     strikes: { run: ['cancel'], other: ['cancel'] },
     weather: noRoom,
+  },
+  webhook: WEBHOOK_AIM,
+  'webhook.countUnchanged': {
+    operations: ['create_webhook', 'delete_webhook'],
+    strikes: { webhook: ['create_webhook'], other: ['create_webhook'] },
+    workload: (workload) => withWebhooks(workload, ['create_webhook', 'delete_webhook'], { maxWebhooksPerTenant: 3 }),
   },
   withheld: { operations: ['pause', 'resume', 'delete_schedule'] },
   liveSetUnchanged: LIVE_SET,
@@ -166,9 +210,12 @@ interface World {
 
 /** The same world, with all that leads to this guard or fence: every second transaction that it is about meets a rival. */
 export function aimed(world: World, name: string, random: Random): World {
-  const { operations: related, strikes, at = [name], workload: more, weather, faults } = aimOf(name);
+  const { operations: related, strikes, guards, at, workload: more, weather, faults } = aimOf(name);
   const { theme, operations } = world.workload;
-  const own = FENCES[name] === undefined ? { ...theme, share: 0.5, victims: [], guard: name, at } : theme;
+  const own =
+    FENCES[name] === undefined
+      ? { ...theme, share: 0.5, victims: [], guard: name, ...(guards !== undefined && { guards }) }
+      : theme;
   const workload: Workload = {
     ...world.workload,
     operations: operations.map((operation, index) =>
@@ -176,7 +223,7 @@ export function aimed(world: World, name: string, random: Random): World {
         ? operation
         : { ...operation, kind: related[operation.pick % related.length] ?? operation.kind },
     ),
-    theme: { ...own, strikes: { ...theme.strikes, ...strikes } },
+    theme: { ...own, strikes: { ...theme.strikes, ...strikes }, ...at },
   };
   return {
     workload: { ...workload, ...more?.(workload) },

@@ -226,7 +226,9 @@ const scripts: fc.Arbitrary<Script> = fc.record({
 });
 
 describe('the interpreter of the simulation and the one of candor dev', () => {
-  it('call the same functions with the same inputs at the same times, and end alike', async () => {
+  it('call the same functions with the same inputs at the same times, and end alike', {
+    timeout: 120_000,
+  }, async () => {
     const folder = temporaryFolder();
     const ends = new Set<string>();
     const met = new Set<string>();

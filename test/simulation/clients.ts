@@ -4,6 +4,7 @@ import { identityOfUser } from '../../core/access/credentials.ts';
 import { patchPrincipal } from '../../core/access/service.ts';
 import { createAgent, deleteAgent, patchAgent } from '../../core/agents/service.ts';
 import { AgentCreate } from '../../core/contract/agents.ts';
+import type { RunBody } from '../../core/contract/runs.ts';
 import { ScheduleCreate, type ScheduleCreateInput, SchedulePatch } from '../../core/contract/schedules.ts';
 import type { Ports } from '../../core/ports.ts';
 import type { Precondition } from '../../core/rules.ts';
@@ -19,17 +20,17 @@ import type { ScheduleRow } from '../../core/schedules/model.ts';
 import { createSchedule, getSchedule, patchSchedule } from '../../core/schedules/service.ts';
 import { skipOccurrence, unskipOccurrence } from '../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import { requestDrain } from '../../core/vms/drain.ts';
 import type { Address } from '../../runner/state.ts';
+import { acrossTheChange } from './calendar.ts';
+import { BOSS, CALLER, ELSEWHERE } from './callers.ts';
 import type { ChildOf } from './incarnations.ts';
 import { createRunOnce, promisedRun } from './keyed.ts';
+import { MoreClients } from './moreClients.ts';
 import { Random } from './random.ts';
 import { agentOf, MINUTE, type Operation, type OperationKind, scheduleOf } from './workload.ts';
 import type { Simulation } from './world.ts';
-
-export const CALLER = { tenantId: 'ten_local', principalId: 'usr_local' };
-export const BOSS = { tenantId: 'ten_local', principalId: 'usr_boss' };
-export const ELSEWHERE = { tenantId: 'ten_elsewhere', principalId: 'usr_elsewhere' };
 
 const ROLES = ['viewer', 'editor', 'none'] as const;
 
@@ -41,6 +42,7 @@ export class Clients {
   /** What all schedules have in common. */
   readonly #common: Partial<ScheduleCreateInput>;
   readonly agentIds: string[] = [];
+  readonly more: MoreClients;
   #schedules = 0;
   #keys = 0;
 
@@ -48,6 +50,7 @@ export class Clients {
     this.#world = world;
     this.#seed = seed;
     this.#common = schedules;
+    this.more = new MoreClients(world, (name, call) => this.#ask(name, call));
   }
 
   /** Until it is there: a client that wants something asks again. */
@@ -153,16 +156,21 @@ export class Clients {
       case 'other_tenant':
         return this.#otherTenant(operation);
       default:
-        return this.#onSchedule(operation);
+        return this.more.once(operation) ?? this.#onSchedule(operation);
     }
   }
 
   async #createSchedule({ pick, how }: Operation): Promise<void> {
     const agentId = this.#pick(this.agentIds, pick);
     if (agentId === undefined) return;
-    const drawn = scheduleOf(new Random(this.#seed * 1000 + how), ++this.#schedules, this.#world.time.now);
-    const request = ScheduleCreate.parse({ ...drawn, ...this.#common });
+    const request = ScheduleCreate.parse({ ...this.#scheduleOf(1000, how, ++this.#schedules), ...this.#common });
     await this.#ask('create_schedule', (ports) => createSchedule(ports, CALLER, agentId, request));
+  }
+
+  #scheduleOf(salt: number, how: number, index: number) {
+    const { time, calendar } = this.#world;
+    const drawn = scheduleOf(new Random(this.#seed * salt + how), index, time.now);
+    return calendar === undefined ? drawn : acrossTheChange(drawn, how, calendar);
   }
 
   async #createRun({ pick, how }: Operation): Promise<void> {
@@ -180,15 +188,19 @@ export class Clients {
     const key = `key-${pick}-${how}-${++this.#keys}`;
     const send = () => this.#ask('create_run_once', (ports) => createRunOnce(ports, CALLER, agentId, key, how));
     const { time, random } = this.#world;
+    // Once its record has expired, the same key is another request.
+    const until = time.now + this.#world.config.idempotencyKeySeconds * 1000 - this.#world.apartMs;
     const later = time.sleep(random.spread(1, 60_000)).then(send);
     const ids = [await send(), await later].map((each) => each && promisedRun(each));
     const [one, other] = ids.filter((id) => id !== undefined);
-    if (one !== undefined && other !== undefined && one !== other)
+    if (time.now <= until && one !== undefined && other !== undefined && one !== other)
       this.#world.broken('§6', `one Idempotency-Key was answered with ${one} and ${other}`);
   }
 
   async #createAgent({ how }: Operation): Promise<void> {
-    const request = AgentCreate.parse({ ...agentOf(new Random(this.#seed * 3000 + how), how % 2) });
+    const request = AgentCreate.parse({
+      ...agentOf(new Random(this.#seed * 3000 + how), how % 3 === 0 ? how : how % 2),
+    });
     const body = await this.#ask('create_agent', (ports) => createAgent(ports, CALLER, request));
     if (body !== undefined) this.agentIds.push(body.id);
   }
@@ -216,28 +228,42 @@ export class Clients {
     await Promise.all([call(), time.sleep(random.spread(1, 1000)).then(call)]);
   }
 
-  /** Work that starts further work: one after the other, or all at once; from a run that has done so before, if there is one. */
+  /** Work that starts further work: one after the other, or all at once; rather from a run that has done so, and may go on. */
   async #createChild({ pick, how }: Operation): Promise<void> {
-    const { time, truth, checker } = this.#world;
+    const { time, truth, checker, table } = this.#world;
     const atWork = () => truth.all().filter(({ end }) => end === undefined);
     for (let tries = 0; tries < 12 && atWork().length === 0 && !this.#world.isCalm; tries++) await time.sleep(10_000);
-    const isParent = ({ address }: { readonly address: Address }) =>
-      checker.runs.rows.get(address.runId)?.hasChildren === true;
+    const isParent = ({ address }: { readonly address: Address }) => {
+      const count = table.get(keys.runChildren(address.runId));
+      return count !== undefined && count.sealedAt === undefined;
+    };
     const parents = atWork().filter(isParent);
     const parent = this.#pick(parents.length > 0 && how % 3 !== 0 ? parents : atWork(), pick);
     const run = parent === undefined ? undefined : checker.runs.rows.get(parent.address.runId);
     if (parent === undefined || run === undefined) return;
-    const { runId, attempt } = parent.address;
-    const caller = { kind: 'run', tenantId: run.tenantId, runId, attempt } as const;
-    const make = () =>
-      this.#ask('create_child', (ports) => createRun(ports, caller, run.agentId, { how }), { runId, attempt });
-    if (how % 5 === 0)
-      time.after(this.#world.random.spread(1, 20_000), () => {
-        void this.#ask('seal_children', (ports) => sealChildren(ports, run, CALLER.principalId));
-      });
+    const make = () => this.#makeChild(run, parent.address.attempt, how);
+    if (how % 5 === 0) time.after(this.#world.random.spread(1, 20_000), () => void this.seal(run.id));
     const first = make();
     if (how % 2 === 0) await first;
     await Promise.all(Array.from({ length: how % 4 }, make));
+  }
+
+  #makeChild({ id: runId, tenantId, agentId }: RunRow, attempt: number, how: number): Promise<RunBody | undefined> {
+    const caller = { kind: 'run', tenantId, runId, attempt } as const;
+    return this.#ask('create_child', (ports) => createRun(ports, caller, agentId, { how }), { runId, attempt });
+  }
+
+  /** The work of this run starts one more, if it is at work. @returns its id */
+  async startChild(runId: string): Promise<string | undefined> {
+    const run = this.#world.checker.runs.rows.get(runId);
+    const [process] = this.#world.truth.live(runId);
+    if (run === undefined || process === undefined) return undefined;
+    return (await this.#makeChild(run, process.address.attempt, 0))?.id;
+  }
+
+  async seal(runId: string): Promise<void> {
+    const run = this.#world.checker.runs.rows.get(runId);
+    if (run !== undefined) await this.#ask('seal_children', (ports) => sealChildren(ports, run, CALLER.principalId));
   }
 
   async #onRun(operation: Operation): Promise<void> {
@@ -278,8 +304,7 @@ export class Clients {
           this.#stoodAs(id, ['active', 'completed', 'paused'], asked, 'a resume');
         return;
       case 'patch_schedule': {
-        const drawn = scheduleOf(new Random(this.#seed * 2000 + how), how, time.now);
-        const { name: _n, paused: _p, input, ...rest } = drawn;
+        const { name: _n, paused: _p, input, ...rest } = this.#scheduleOf(2000, how, how);
         const patches = [
           { overlapPolicy: rest.overlapPolicy },
           { cadence: rest.cadence, confirmFrequency: true },
@@ -371,6 +396,7 @@ export class Clients {
       if (runs.live.has(id)) void this.#cancel(id, base.how);
       return;
     }
+    if (this.more.once({ ...base, pick: random.below(1000) }, id) !== undefined) return;
     // Whom it concerns, where that is told by this id; anybody else where not.
     const lists = [[...ledger.rows.keys()], [...vms.rows.keys()], this.agentIds];
     const pick = lists.map((list) => list.indexOf(id)).find((at) => at >= 0) ?? random.below(1000);

@@ -25,6 +25,8 @@ export const TIMEOUT_SECONDS: Readonly<Record<string, number>> = {
   heartbeat: 29,
   fire: 30,
   events: 120,
+  deliver: 58,
+  deposit: 29,
   watchdog: 58,
   audit: 300,
   launch: 55,
@@ -127,6 +129,11 @@ export class Incarnation {
         this.frozenUntil = world.time.now + world.random.spread(20_000, 900_000);
         return this.#send(site, this.frozenUntil - world.time.now + latencyMs, apply, undefined);
     }
+  }
+
+  /** Its process ends, in the middle of whatever it does. */
+  end(): void {
+    if (!this.dead) this.#die();
   }
 
   #die(): void {

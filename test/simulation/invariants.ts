@@ -7,7 +7,9 @@ import type { RunRow } from '../../core/runs/model.ts';
 import * as keys from '../../core/table/itemKeys.ts';
 import type { Item } from '../../core/table/model.ts';
 import type { VmRow } from '../../core/vms/model.ts';
+import { DepositRules } from './depositRules.ts';
 import type { Incarnation } from './incarnations.ts';
+import { KeyRules } from './keyRules.ts';
 import { LedgerRules } from './ledgerRules.ts';
 import { LimitRules } from './limitRules.ts';
 import { OtherRules } from './otherRules.ts';
@@ -15,6 +17,7 @@ import { RunRules } from './runRules.ts';
 import { StaleRules } from './staleRules.ts';
 import type { Change } from './table.ts';
 import { VmRules } from './vmRules.ts';
+import { WebhookRules } from './webhookRules.ts';
 import type { Simulation } from './world.ts';
 
 /** A transaction that was committed, with who did it. */
@@ -33,6 +36,9 @@ export class Checker {
   readonly #limits: LimitRules;
   readonly #others: OtherRules;
   readonly #stale: StaleRules;
+  readonly webhooks: WebhookRules;
+  readonly deposits: DepositRules;
+  readonly keys: KeyRules;
   commits = 0;
 
   constructor(world: Simulation) {
@@ -43,6 +49,9 @@ export class Checker {
     this.#limits = new LimitRules(world);
     this.#others = new OtherRules(world);
     this.#stale = new StaleRules(world);
+    this.webhooks = new WebhookRules(world);
+    this.deposits = new DepositRules(world);
+    this.keys = new KeyRules(world);
   }
 
   get runs(): RunRules {
@@ -68,6 +77,9 @@ export class Checker {
     this.#limits.committed(commit);
     this.#others.committed(commit);
     this.#stale.committed(commit);
+    this.webhooks.committed(commit);
+    this.deposits.committed(commit);
+    this.keys.committed(commit);
     this.#tenants(commit);
   }
 

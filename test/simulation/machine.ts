@@ -4,6 +4,7 @@
  */
 import type { ExitReport, Probe } from '../../runner/decide.ts';
 import { type Address, apply, EMPTY, type Fact, keyOf, type State } from '../../runner/state.ts';
+import { deposit } from './deposits.ts';
 import { Runner } from './runner.ts';
 import type { Simulation } from './world.ts';
 
@@ -19,7 +20,15 @@ export interface MachineWeather {
   readonly workMsMax: number;
   /** That a start is refused, for want of memory or a disk. */
   readonly startFails: number;
+  /** That one report, of all of a machine's, leaves out what runs. */
+  readonly omits?: number;
+  /** When a partition begins after the boot, and how long it lasts: least and most, milliseconds. */
+  readonly cutOffAfterMs?: readonly [number, number];
+  readonly cutOffForMs?: readonly [number, number];
 }
+
+const CUT_OFF_AFTER_MS = [1000, 600_000] as const;
+const CUT_OFF_FOR_MS = [5000, 1_500_000] as const;
 
 export const CALM_MACHINES: MachineWeather = {
   hangs: 0,
@@ -57,6 +66,7 @@ export class Machine {
   #isGone = false;
   #hangs = false;
   cutOffUntil = 0;
+  #hasOmitted = false;
   #aliveAt = 0;
 
   constructor(world: Simulation, vmId: string, instanceId: string) {
@@ -74,6 +84,13 @@ export class Machine {
     return this.#isOn && !this.#hangs;
   }
 
+  /** @returns whether this report is the one that leaves out what runs */
+  omits(): boolean {
+    if (this.#hasOmitted || !this.world.random.chance(this.world.machines.omits ?? 0)) return false;
+    this.#hasOmitted = true;
+    return true;
+  }
+
   get isCutOff(): boolean {
     return this.cutOffUntil > this.world.time.now;
   }
@@ -85,13 +102,14 @@ export class Machine {
     this.#bootedAt = time.now;
     this.#aliveAt = time.now;
     this.#startRunner();
-    const { hangs, partitions, runnerDies } = this.world.machines;
+    const { hangs, partitions, runnerDies, cutOffAfterMs = CUT_OFF_AFTER_MS } = this.world.machines;
+    const { cutOffForMs = CUT_OFF_FOR_MS } = this.world.machines;
     if (random.chance(hangs)) time.after(random.spread(1000, 900_000), () => this.#hang());
     if (random.chance(partitions))
-      time.after(random.spread(1000, 600_000), () => {
-        if (!this.world.isCalm) this.cutOffUntil = time.now + random.spread(5000, 1_500_000);
+      time.after(random.spread(...cutOffAfterMs), () => {
+        if (!this.world.isCalm) this.cutOffUntil = time.now + random.spread(...cutOffForMs);
       });
-    if (random.chance(runnerDies)) time.after(random.spread(500, 600_000), () => this.#restartRunner());
+    if (random.chance(runnerDies)) time.after(random.spread(500, 600_000), () => this.restartRunner());
     this.#deadMan();
   }
 
@@ -116,7 +134,7 @@ export class Machine {
     this.#runner.start();
   }
 
-  #restartRunner(): void {
+  restartRunner(): void {
     if (!this.isOn || this.#runner === undefined || this.world.isCalm) return;
     this.world.note(`${this.instanceId} runner dies`);
     this.#runner.end();
@@ -163,6 +181,20 @@ export class Machine {
     this.#endAll('its machine hangs');
   }
 
+  /** @returns whether this very work was there to be ended */
+  endWorkOf(address: Address, exitCode: number): boolean {
+    const work = this.#works.get(keyOf(address));
+    if (work?.alive !== true || !this.isOn) return false;
+    this.#endWork(work, { exitCode });
+    return true;
+  }
+
+  /** Its network is back. */
+  reconnect(): void {
+    this.cutOffUntil = 0;
+    this.poke();
+  }
+
   #endAll(why: string): void {
     for (const work of this.#works.values()) {
       if (!work.alive) continue;
@@ -196,6 +228,7 @@ export class Machine {
         work.startedAt = time.now;
         work.alive = true;
         this.world.truth.started(address, this);
+        deposit(this, address);
         this.#live(work);
       }
       this.#runner?.lookAt(address);

@@ -4,7 +4,7 @@ import type { AgentRow } from '../../core/agents/model.ts';
 import { isTerminal } from '../../core/contract/runStatus.ts';
 import type { IdempotencyRow } from '../../core/idempotency/record.ts';
 import type { ChildrenRow } from '../../core/runs/children.ts';
-import type { RunRow } from '../../core/runs/model.ts';
+import type { EventRow, RunRow } from '../../core/runs/model.ts';
 import { flexibleMs } from '../../core/schedules/decide.ts';
 import { firstUndecided } from '../../core/schedules/expected.ts';
 import type { ScheduleRow } from '../../core/schedules/model.ts';
@@ -14,8 +14,13 @@ import type { Commit } from './invariants.ts';
 import type { Change } from './table.ts';
 import type { Simulation } from './world.ts';
 
-/** Between two clocks at most, each way. */
-const SKEW_MS = 5000;
+/** What rows have that are looked at. */
+interface Row {
+  readonly id: string;
+  readonly checkAt?: number;
+  readonly checkFailures?: number;
+}
+
 /** After a gap of its own the watchdog gives no verdict for one lease, whatever is due by then. */
 const HELD_MS = 46_000;
 
@@ -27,6 +32,8 @@ export class OtherRules {
   readonly #complete = new Set<string>();
   /** Of each log of the feed. */
   readonly #lastBatches = new Map<string, { readonly sk: string; readonly commit: Commit }>();
+  /** VMs whose end was told as ordered. */
+  readonly #ended = new Set<string>();
 
   constructor(world: Simulation) {
     this.#world = world;
@@ -46,7 +53,8 @@ export class OtherRules {
       else if (pk.startsWith('PRN#')) this.#principal(commit, change);
       else if (pk.startsWith('IDEM#')) this.#record(commit, change);
     } else if (sk === 'CHILDREN') this.#counted(commit, change);
-    else if (sk === 'NOTE#children_complete') this.#completed(commit, pk.slice('RUN#'.length));
+    else if (sk === 'NOTE#children_complete') this.#completed(commit, change);
+    else if (sk.startsWith('NOTE#watchdog#')) this.#recovered(commit, change);
     else if (pk.startsWith('FEED#') && sk.startsWith('B#')) this.#appended(commit, change);
     else if (pk === 'SYS' && sk === 'audit.state') this.#audited(commit, change);
   }
@@ -65,17 +73,23 @@ export class OtherRules {
     this.#world.broken(invariant, `${inc.kind}: ${what}`);
 
   /** Whatever is not at rest is looked at by the time by which it must have moved on (§1.6). */
-  #promise(commit: Commit, row: RunRow | VmRow | undefined): void {
+  #promise(commit: Commit, { before, after }: Change): void {
+    const row = after as unknown as RunRow | VmRow | undefined;
+    const was = before as unknown as RunRow | VmRow | undefined;
+    this.#putOff(commit, was, row);
     if (row === undefined || isTerminal(row.status as never) || row.status === 'terminated') return;
     const { now } = this.#world.time;
     if (row.checkAt === undefined)
       this.#fail('§1.6', commit, `${row.id} is ${row.status}, and nobody ever looks at it`);
     // Of a VM that is well or on its way the lease and its run are looked at; what could not be looked at is put off.
     if (row.checkAt === undefined || isPutOff(row) || SEEN_TO_BY_OTHERS.has(row.status)) return;
+    // Drained by order it waits for the work that is on it, whose end nobody promises.
+    if ('slots' in row && row.drain !== undefined && row.slots.length > 0) return;
+    const laterMs = this.#world.apartMs + (this.#isHolding(commit) ? HELD_MS : 0);
     if (
       row.deadlineAt !== undefined &&
-      row.deadlineAt > now + SKEW_MS &&
-      row.checkAt > row.deadlineAt + SKEW_MS + HELD_MS
+      row.deadlineAt > now + this.#world.apartMs &&
+      row.checkAt > row.deadlineAt + laterMs
     )
       this.#fail(
         '§1.6',
@@ -84,18 +98,36 @@ export class OtherRules {
       );
   }
 
-  #vm(commit: Commit, { before, after }: Change): void {
+  #vm(commit: Commit, change: Change): void {
+    const { before, after } = change;
     const [was, is] = [before, after] as unknown as readonly (VmRow | undefined)[];
-    this.#promise(commit, is);
+    this.#promise(commit, change);
     if (was?.endOrderedAt !== undefined && is?.endOrderedAt !== was.endOrderedAt)
       this.#fail('§5.9', commit, `the end of ${was.id} is said to be ordered for the first time once more`);
+  }
+
+  /** Whether the watchdog may give no verdict yet, after a gap of its own. */
+  #isHolding({ inc }: Commit): boolean {
+    const row = this.#world.table.get(keys.system('watchdog'));
+    if (row === undefined) return false;
+    const { holdUntil = 0 } = (row.memory ?? {}) as { readonly holdUntil?: number };
+    const gapMs = 2 * this.#world.config.watchdogIntervalSeconds * 1000 - this.#world.apartMs;
+    return holdUntil > inc.startedAt - this.#world.apartMs || inc.startedAt - Number(row.at) > gapMs;
+  }
+
+  /** Only what is due, and could not be looked at, is put off: not what has moved on meanwhile. */
+  #putOff(commit: Commit, was: Row | undefined, row: Row | undefined): void {
+    if (was === undefined || row === undefined || (row.checkFailures ?? 0) <= (was.checkFailures ?? 0)) return;
+    if (was.checkAt === undefined) this.#fail('§1.6', commit, `${row.id} is at rest, and its next look is put off`);
+    else if (was.checkAt > this.#world.time.now + this.#world.apartMs)
+      this.#fail('§1.6', commit, `the look at ${row.id} in ${was.checkAt - this.#world.time.now} ms is put off`);
   }
 
   #run(commit: Commit, change: Change): void {
     const before = change.before as unknown as RunRow | undefined;
     const run = change.after as unknown as RunRow | undefined;
     if (run === undefined) return;
-    this.#promise(commit, run);
+    this.#promise(commit, change);
     if (before !== undefined) return;
     const agent = this.#world.table.get(keys.agent(run.agentId)) as unknown as AgentRow | undefined;
     const byHand = run.trigger.kind === 'api' || run.trigger.kind === 'run' || run.trigger.kind === 'retry';
@@ -110,7 +142,7 @@ export class OtherRules {
 
   #child(commit: Commit, parentId: string, run: RunRow): void {
     const parent = this.#world.table.get(keys.run(parentId)) as unknown as RunRow | undefined;
-    if (parent === undefined || isTerminal(parent.status))
+    if (parent?.status !== 'starting' && parent?.status !== 'running')
       this.#fail('§5.6', commit, `run ${run.id} is started by ${parentId}, which is ${parent?.status}`);
     const by = commit.inc.childOf;
     if (by !== undefined && by.attempt !== parent?.attempt)
@@ -137,8 +169,14 @@ export class OtherRules {
       this.#fail('I10', commit, `run ${parentId} counts ${row.pending} children, and ${pending} have not ended`);
     if (was?.sealedAt !== undefined && (row?.created ?? 0) > was.created)
       this.#fail('§5.6', commit, `the children of ${parentId} are sealed, and one more is counted`);
+    const note = keys.childrenComplete(parentId);
+    const says = commit.find(note.pk, note.sk) !== undefined;
+    if (says && this.#complete.has(parentId))
+      this.#fail('§5.6', commit, `the children of ${parentId} are said to be complete twice`);
     if (was?.sealedAt !== undefined && row?.sealedAt !== was.sealedAt)
       this.#fail('I3', commit, `the children of ${parentId} are sealed a second time`);
+    if (row?.sealedAt !== undefined && row.pending === 0 && !says && !this.#complete.has(parentId))
+      this.#fail('§5.6', commit, `the children of ${parentId} are complete, and nobody says so`);
   }
 
   #pending(parentId: string) {
@@ -146,13 +184,31 @@ export class OtherRules {
     return { pending: own.filter((id) => this.#world.checker.runs.live.has(id)).length };
   }
 
-  #completed(commit: Commit, parentId: string): void {
-    if (this.#complete.has(parentId))
-      this.#fail('§5.6', commit, `the children of ${parentId} are said to be complete twice`);
+  #completed(commit: Commit, { key, after }: Change): void {
+    const parentId = key.pk.slice('RUN#'.length);
     this.#complete.add(parentId);
     const { pending } = this.#pending(parentId);
     if (pending > 0)
       this.#fail('§5.6', commit, `the children of ${parentId} are said to be complete, and ${pending} are not`);
+    const { size } = this.#children.get(parentId) ?? new Set();
+    const { created } = (after as unknown as EventRow).detail ?? {};
+    if (created !== size)
+      this.#fail(
+        '§5.6',
+        commit,
+        `all ${String(created)} children of ${parentId} are said to be complete: it has ${size}`,
+      );
+  }
+
+  /** The end of a VM is asked for again and again, and told once. */
+  #recovered(commit: Commit, { before, after }: Change): void {
+    const { subjectId, type, detail } = after as unknown as EventRow;
+    if (before !== undefined || (type !== 'watchdog.vm_lingering' && type !== 'watchdog.cancel_escalated')) return;
+    const did = String(detail?.did);
+    if (!did.startsWith('terminated')) return;
+    const vmId = type === 'watchdog.vm_lingering' ? subjectId : did.slice('terminated '.length);
+    if (this.#ended.has(vmId)) this.#fail('§5.9', commit, `the end of ${vmId} is told as ordered a second time`);
+    this.#ended.add(vmId);
   }
 
   #schedule(commit: Commit, change: Change): void {
@@ -167,10 +223,10 @@ export class OtherRules {
     if (isPutOff(schedule)) return;
     const due = firstUndecided(schedule);
     const latest = due === undefined ? undefined : due + flexibleMs(schedule);
-    if (latest !== undefined && (schedule.checkAt === undefined || schedule.checkAt > latest + SKEW_MS))
+    if (latest !== undefined && (schedule.checkAt === undefined || schedule.checkAt > latest + this.#world.apartMs))
       this.#fail('§1.6', commit, `schedule ${schedule.id} is looked at ${schedule.checkAt}, and is due at ${due}`);
     const waits = schedule.buffer.length > 0 || schedule.waitingRuns.length > 0 || schedule.clock.status === 'pending';
-    const soonMs = this.#world.time.now + 2 * this.#world.config.watchdogIntervalSeconds * 1000 + SKEW_MS;
+    const soonMs = this.#world.time.now + 2 * this.#world.config.watchdogIntervalSeconds * 1000 + this.#world.apartMs;
     const frozen = commit.inc.startedAt < this.#world.time.now - 30_000;
     if (waits && !frozen && (schedule.checkAt === undefined || schedule.checkAt > soonMs))
       this.#fail('§1.6', commit, `schedule ${schedule.id} waits for something, and nobody looks soon`);
@@ -227,7 +283,7 @@ export class OtherRules {
       this.#fail('§6', commit, 'an answer is kept of a request that had no effect: it can never be sent again');
     if (is?.created !== undefined && is.answer !== undefined && is.answer.status >= 400)
       this.#fail('§6', commit, `${is.created} was made, and its request is answered ${is.answer.status}`);
-    if (was === undefined || is === undefined || was.expiresAt <= this.#world.time.now) return;
+    if (was === undefined || is === undefined || was.expiresAt <= this.#world.time.now + this.#world.apartMs) return;
     if (was.requestId !== is.requestId) this.#fail('§6', commit, 'another request takes over an Idempotency-Key');
     if (was.answer !== undefined && JSON.stringify(was.answer) !== JSON.stringify(is.answer))
       this.#fail('§6', commit, 'the answer under an Idempotency-Key changes');
@@ -240,7 +296,7 @@ export class OtherRules {
 }
 
 /** By the watchdog, which could not look at it. */
-const isPutOff = (row: object): boolean => 'checkFailures' in row && row.checkFailures !== undefined;
+const isPutOff = (row: Row): boolean => row.checkFailures !== undefined;
 const SEEN_TO_BY_OTHERS = new Set<string>(['launching', 'booting', 'ready', 'unresponsive']);
 
 const EDITABLE = ['status', 'name', 'limits', 'env', 'command', 'retry', 'warmFor', 'slots', 'reuse'] as const;

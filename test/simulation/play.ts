@@ -4,13 +4,15 @@ import type { GuardFilter } from '../../adapters/aws/store.ts';
 import { ensurePrincipal } from '../../core/access/principals.ts';
 import { auditSlice } from '../../core/audit/slice.ts';
 import { aimed } from './aims.ts';
-import { BOSS, CALLER, Clients, ELSEWHERE } from './clients.ts';
+import { BOSS, CALLER, ELSEWHERE } from './callers.ts';
+import { Clients } from './clients.ts';
+import { withExtras } from './extras.ts';
 import { type FaultPlan, type Injection, swarm } from './faults.ts';
 import { Random } from './random.ts';
 import { graceMs, ledgerBehind, leftOver } from './rest.ts';
 import { Rivals, watchdogTick } from './rivals.ts';
 import { MINUTE, type Workload, weatherOf, workloadOf } from './workload.ts';
-import { Simulation, START, type Violation, type Weather } from './world.ts';
+import { Simulation, type Violation, type Weather } from './world.ts';
 
 export interface Play {
   readonly seed: number;
@@ -51,13 +53,14 @@ const REST_MS_MAX = 180 * MINUTE;
  * @param aim the guard that this world leads to, instead of the one that the seed draws, if any
  */
 export function drawn(seed: number, aim?: string) {
-  const world = {
+  const plain = {
     workload: workloadOf(new Random(seed ^ 0x5eed0001)),
     weather: weatherOf(new Random(seed ^ 0x5eed0002)),
     faults: swarm(new Random(seed ^ 0x5eed0003)),
   };
+  const world = withExtras(plain, new Random(seed ^ 0x5eed0004));
   const guard = aim ?? world.workload.theme.guard;
-  return guard === undefined ? world : aimed(world, guard, new Random(seed ^ 0x5eed0004));
+  return guard === undefined ? world : aimed(world, guard, new Random(seed ^ 0x5eed0005));
 }
 
 export async function play(options: Play): Promise<Played> {
@@ -69,6 +72,7 @@ export async function play(options: Play): Promise<Played> {
     weather: options.weather ?? own.weather,
     faults: options.faults ?? own.faults,
     config: workload.config,
+    ...(workload.calendar !== undefined && { calendar: workload.calendar }),
     ...(options.filter !== undefined && { filter: options.filter }),
     ...(options.freezes !== undefined && { freezes: options.freezes }),
     ...(options.keepsTrace !== undefined && { keepsTrace: options.keepsTrace }),
@@ -109,19 +113,21 @@ class Course {
 
   async run(): Promise<number> {
     const world = this.#world;
-    const { stormMs, operations, leaks = [] } = this.#workload;
+    const { stormMs, operations, leaks = [], deploys = [] } = this.#workload;
     let isReady = false;
     void this.#prepare().then(() => {
       isReady = true;
     });
-    await this.#until(START + MINUTE, () => isReady);
+    await this.#until(world.startAt + MINUTE, () => isReady);
     const begin = world.time.now;
     world.rivals = new Rivals(world, this.#clients, this.#workload.theme);
     this.#watch();
     this.#audit();
+    if (this.#workload.hasWebhooks === true) this.#sendWebhooks();
     for (const operation of operations)
       world.time.at(begin + operation.at, () => void this.#clients.carryOut(operation));
     for (const { at, what } of leaks) world.time.at(begin + at, () => world.leaks.plant(what));
+    for (const { at, kind } of deploys) world.time.at(begin + at, () => world.deploy(kind));
     await this.#until(begin + stormMs);
     world.calmDown();
     const calmAt = world.time.now;
@@ -136,7 +142,8 @@ class Course {
       // Again and again: what stood still for minutes may make another schedule yet.
       if (!deleting) {
         deleting = true;
-        void this.#clients.deleteAll().then(() => {
+        const all = this.#clients.deleteAll().then(() => this.#clients.more.webhooks.redeliverAll());
+        void all.then(() => {
           deleting = false;
         });
       }
@@ -170,13 +177,22 @@ class Course {
     const { watchdogGaps, watchdogTwice } = this.#workload;
     const call = () => void watchdogTick(world);
     const each = () => {
-      const { now } = world.time;
+      const elapsed = world.time.now - world.startAt;
       world.time.after(MINUTE, each);
-      if (!world.isCalm && watchdogGaps.some(({ from, until }) => now >= from && now < until)) return;
+      if (!world.isCalm && watchdogGaps.some(({ from, until }) => elapsed >= from && elapsed < until)) return;
       call();
       if (!world.isCalm && world.random.chance(watchdogTwice)) world.time.after(world.random.below(5000), call);
     };
     world.time.after(world.random.below(MINUTE), each);
+  }
+
+  #sendWebhooks(): void {
+    const { time, webhooks, random } = this.#world;
+    const each = () => {
+      time.after(MINUTE, each);
+      webhooks.tick();
+    };
+    time.after(random.below(MINUTE), each);
   }
 
   #audit(): void {

@@ -2,7 +2,6 @@
 import type { EC2Client } from '@aws-sdk/client-ec2';
 import { Ec2Fleet } from '../../adapters/aws/fleet.ts';
 import { Contended, StoreUnavailable } from '../../core/errors.ts';
-import { timeOrderedId } from '../../core/ids.ts';
 import {
   type ClockSpec,
   ClockUnavailable,
@@ -14,9 +13,11 @@ import {
   type Workflow,
 } from '../../core/ports.ts';
 import type { IndexRange, Key, Range, Write } from '../../core/table/model.ts';
+import { depositPorts } from './deposits.ts';
 import { type EC2Request, requestName } from './ec2.ts';
 import { READ_FAULTS, TABLE_WRITE_FAULTS, WRITE_FAULTS } from './faults.ts';
 import type { Failures, Incarnation } from './incarnations.ts';
+import { refusalOf } from './webhooks.ts';
 import type { Simulation } from './world.ts';
 
 /** A service other than the table: what the SDK throws, by its name. */
@@ -69,8 +70,8 @@ export function writeName(writes: readonly Write[]): string {
  */
 export interface Process {
   readonly world: Simulation;
-  /** How far the clock of its host is off. */
-  readonly skewMs: number;
+  /** How far the clock of its host is off: it is set now and then, forth or back. */
+  skewMs: number;
   /** Whose call it is. */
   current: Incarnation;
 }
@@ -104,22 +105,18 @@ export function portsOf(own: Process): Ports {
       return fleet;
     },
     ids: {
-      next: (prefix, nowMs) => timeOrderedId(prefix, nowMs, world.random.bytes(10)),
+      next: (prefix, nowMs) => world.ids.next(prefix, nowMs),
       writer: () => `${own.current.kind}-${own.current.number}-${world.random.bits().toString(36)}`,
-      secret: () => `${world.random.bits()}-${world.random.bits()}`,
+      secret: () => Buffer.from(world.random.bytes(32)).toString('base64url'),
     },
     tokens: {
       sign: async (claims, expiresAt) => world.tokens.sign(claims, expiresAt),
       verify: async (token, now) => world.tokens.verify(token, now),
     },
-    logs: { putChunk: async () => undefined, read: async (_address, from) => ({ records: [], next: from }) },
-    artifacts: { put: async () => ({ kind: 'stored' }), get: async () => undefined },
+    ...depositPorts(own),
     secrets: { read: async () => 'secret' },
     seals: { seal: async (text) => text, open: async (sealed) => sealed },
-    webhooks: {
-      refusal: () => undefined,
-      send: async () => ({ kind: 'answered', status: 200, tookMs: 1 }),
-    },
+    webhooks: { refusal: refusalOf, send: (request) => world.webhooks.request(own.current, request) },
   };
 }
 
@@ -143,11 +140,9 @@ function storeOf(own: Process): Store {
       const inc = own.current;
       const site = world.site(inc, `store.transact ${writeName(writes)}`, TABLE_WRITE_FAULTS);
       const once = () => world.commit(inc, writes);
-      const heldUpMs = world.rivals?.ambush(inc, writes) ?? 0;
-      if (heldUpMs > 0)
-        return inc.sleep(heldUpMs).then(() => inc.call(site, TABLE, once, writes.length > 1 ? () => undefined : once));
       // A transaction carries a token of the SDK's, a single write does not.
-      return inc.call(site, TABLE, once, writes.length > 1 ? () => undefined : once);
+      const send = () => inc.call(site, TABLE, once, writes.length > 1 ? () => undefined : once);
+      return world.rivals?.ambush(inc, writes)?.then(send) ?? send();
     },
   };
 }

@@ -2,7 +2,7 @@
 
 import { flexibleMs } from '../../core/schedules/decide.ts';
 import { nextExpected } from '../../core/schedules/expected.ts';
-import { STRAY_INSTANCES } from '../../core/table/keys.ts';
+import { DELIVERY_PREFIX, STRAY_INSTANCES } from '../../core/table/keys.ts';
 import type { Simulation } from './world.ts';
 
 /** Of all that must have come to an end, the first that has not; undefined at rest. */
@@ -34,8 +34,11 @@ export function leftOver(world: Simulation): string | undefined {
   }
   for (const item of table.scan('AGT#'))
     if (item.sk.startsWith('FREE#') || item.sk.startsWith('WANT#')) return `${item.pk} has ${item.sk}`;
+  const [delivery] = checker.webhooks.waiting();
+  if (delivery !== undefined) return `delivery ${delivery.id} is at try ${delivery.attemptCount}`;
+  // Deliveries of a webhook that is off are cancelled when their time comes, hours later perhaps.
   for (const item of table.scan())
-    if (item.checkIn !== undefined && !String(item.checkIn).startsWith('OLD'))
+    if (!item.pk.startsWith(DELIVERY_PREFIX) && item.checkIn !== undefined && !String(item.checkIn).startsWith('OLD'))
       return `${item.pk} ${item.sk} waits for a look`;
   const [mark] = [...table.scan(STRAY_INSTANCES)];
   if (mark !== undefined) return `${mark.sk} is marked as a stray`;

@@ -9,7 +9,7 @@ import { syncClock } from '../../core/schedules/clockSync.ts';
 import { fire } from '../../core/schedules/fire.ts';
 import type { ScheduleRow } from '../../core/schedules/model.ts';
 import * as keys from '../../core/table/itemKeys.ts';
-import type { Write } from '../../core/table/model.ts';
+import { type Condition, holds, type Key, type Write } from '../../core/table/model.ts';
 import { observeVm } from '../../core/vms/release.ts';
 import { repairLimit } from '../../core/watchdog/repairLimit.ts';
 import { tick } from '../../core/watchdog/tick.ts';
@@ -17,6 +17,8 @@ import type { Clients } from './clients.ts';
 import { guardsOfCore } from './guards.ts';
 import type { Incarnation } from './incarnations.ts';
 import type { Random } from './random.ts';
+import { RUN_STRIKES } from './runStrikes.ts';
+import type { Change } from './table.ts';
 import type { OperationKind } from './workload.ts';
 import type { Simulation } from './world.ts';
 
@@ -62,6 +64,8 @@ const STRIKES = {
   ],
   run: ['again', 'tick', 'cancel', 'beat', 'run_ends', 'vm_dies'],
   vm: ['again', 'tick', 'drain_vm', 'look', 'vm_dies', 'run_ends', 'beat', 'cancel_on_it'],
+  webhook: ['again', 'deliver', 'take', 'end', 'patch_webhook', 'switch_webhook', 'delete_webhook', 'create_webhook'],
+  delivery: ['again', 'deliver', 'send', 'redeliver', 'end'],
   agent: [
     'again',
     'tick',
@@ -84,8 +88,20 @@ export interface Theme {
   /** The guard that the world leads to. */
   readonly guard?: string;
   /** Only transactions that carry one of these guards are held up, and the rivals are at what it guards. */
-  readonly at?: readonly string[];
+  readonly guards?: readonly string[];
+  /** Only where it is an item of this kind that carries it. */
+  readonly family?: Family;
+  /** What is done at the item that carries the guard, instead of what the seed draws. */
+  readonly rivals?: readonly string[];
+  /** For how long they are held up, least and most. */
+  readonly heldUpMs?: readonly [number, number];
+  /** Whoever is held up stands still: it goes on, though its time is long over. */
+  readonly standsStill?: boolean;
+  /** They go on as soon as the guard does not hold any more. */
+  readonly untilBroken?: boolean;
 }
+
+const HELD_UP_MS = [300, 20_000] as const;
 
 const GUARDS = guardsOfCore();
 
@@ -100,11 +116,14 @@ export function themeOf(random: Random): Theme {
     vm: some('vm'),
     agent: some('agent'),
     other: some('other'),
+    // Always all: few worlds have any.
+    webhook: STRIKES.webhook,
+    delivery: STRIKES.delivery,
   };
   if (random.chance(0.25)) return { share: 0, victims: [], strikes };
   if (random.chance(0.35)) {
     const guard = random.pick(GUARDS);
-    return { share: 0.5, victims: [], strikes, guard, at: [guard] };
+    return { share: 0.5, victims: [], strikes, guard };
   }
   if (random.chance(0.3)) return { share: random.pick([0.02, 0.08]), victims: [], strikes };
   const victims = Array.from({ length: random.between(1, 3) }, () => random.pick(VICTIMS));
@@ -121,7 +140,7 @@ export class Rivals {
   readonly #world: Simulation;
   readonly #clients: Clients;
   readonly #theme: Theme;
-  #under = 0;
+  readonly #heldUp = new Set<HeldUp>();
 
   constructor(world: Simulation, clients: Clients, theme: Theme) {
     this.#world = world;
@@ -129,31 +148,67 @@ export class Rivals {
     this.#theme = theme;
   }
 
-  /** @returns for how long the incarnation is held up */
-  ambush(inc: Incarnation, writes: readonly Write[]): number {
-    const { random, time, isCalm } = this.#world;
-    const { share, victims } = this.#theme;
-    if (share === 0 || isCalm || this.#under >= AT_ONCE) return 0;
-    if (victims.length > 0 && !victims.some((each) => inc.kind.startsWith(each))) return 0;
-    const { at } = this.#theme;
-    if (at !== undefined && !writes.some((write) => carries(write, at))) return 0;
-    if (!random.chance(share)) return 0;
-    const pk = random.pick(targetsOf(writes, at));
-    const family = familyOf(pk);
-    const strike = random.pick(this.#theme.strikes[family]);
-    const heldUpMs = random.spread(300, 20_000);
-    this.#under++;
-    time.after(heldUpMs, () => {
-      this.#under--;
-    });
+  /** @returns when it may go on, where the incarnation is held up */
+  ambush(inc: Incarnation, writes: readonly Write[]): Promise<void> | undefined {
+    const { random, isCalm } = this.#world;
+    const { share, victims, rivals, family, heldUpMs: bounds = HELD_UP_MS } = this.#theme;
+    if (share === 0 || isCalm || this.#heldUp.size >= AT_ONCE) return undefined;
+    if (victims.length > 0 && !victims.some((each) => inc.kind.startsWith(each))) return undefined;
+    const names = guardsOf(this.#theme);
+    const about = names === undefined ? writes : writes.filter((write) => carries(write, names));
+    const [first] = about;
+    if (first === undefined) return undefined;
+    const guarded = names === undefined ? undefined : first;
+    if (guarded !== undefined && family !== undefined && familyOf(keyOf(guarded).pk) !== family) return undefined;
+    if (!random.chance(share)) return undefined;
+    const pk = random.pick([...new Set(about.map((write) => keyOf(write).pk))]);
+    const strike = random.pick(rivals ?? this.#theme.strikes[familyOf(pk)]);
+    const heldUpMs = random.spread(...bounds);
     this.#world.note(`${inc.kind}-${inc.number} is held up at ${pk}: ${strike}`);
+    const goesOn = this.#holdUp(inc, heldUpMs, guarded);
     this.#strike(inc, strike, pk, pk.slice(pk.indexOf('#') + 1));
-    return heldUpMs;
+    return goesOn;
+  }
+
+  #holdUp(inc: Incarnation, ms: number, guarded: Write | undefined): Promise<void> {
+    const { time } = this.#world;
+    const { standsStill, untilBroken } = this.#theme;
+    const names = guardsOf(this.#theme);
+    if (standsStill === true) inc.frozenUntil = time.now + ms;
+    const condition = guarded?.guards?.find(({ name }) => names?.includes(name))?.condition;
+    return new Promise((resolve) => {
+      const release = () => {
+        if (!this.#heldUp.delete(held)) return;
+        timer.cancel();
+        if (standsStill === true) inc.frozenUntil = time.now;
+        if (!inc.dead) resolve();
+      };
+      const held: HeldUp = {
+        ...(guarded !== undefined && untilBroken === true && { key: keyOf(guarded), condition }),
+        release,
+      };
+      const timer = time.after(ms, release);
+      this.#heldUp.add(held);
+    });
+  }
+
+  /** Whoever waited for just this goes on. */
+  committed(changes: readonly Change[]): void {
+    for (const { key: waited, condition, release } of this.#heldUp) {
+      if (waited === undefined || condition === undefined) continue;
+      const change = changes.find(({ key }) => key.pk === waited.pk && key.sk === waited.sk);
+      if (change !== undefined && !holds(condition, change.after)) this.#world.time.after(1, release);
+    }
   }
 
   #strike(inc: Incarnation, strike: string, pk: string, id: string): void {
     const world = this.#world;
     const { runs } = world.checker;
+    const own = RUN_STRIKES[strike];
+    if (own !== undefined) {
+      own(world, this.#clients, id);
+      return;
+    }
     switch (strike) {
       case 'again':
         if (!inc.kind.startsWith('api') || SENT_AGAIN.has(inc.kind)) inc.again?.();
@@ -193,6 +248,17 @@ export class Rivals {
         if (vmId !== undefined) this.#strikeVm(vmId, strike);
         return;
       }
+      case 'deliver':
+        return void world.webhooks.tick();
+      case 'send':
+        return void world.webhooks.send([id]);
+      case 'take':
+        return void this.#clients.more.webhooks.take(id);
+      case 'end': {
+        const webhookId = pk.startsWith('WHK#') ? id : world.checker.webhooks.deliveries.get(id)?.webhookId;
+        if (webhookId !== undefined) void this.#clients.more.webhooks.end(webhookId);
+        return;
+      }
       default:
         this.#clients.rival(strike as OperationKind, id);
         return;
@@ -218,15 +284,24 @@ export class Rivals {
 const carries = (write: Write, names: readonly string[]): boolean =>
   write.guards?.some(({ name }) => names.includes(name)) === true;
 
-/** What is guarded by these; whatever is written where none are named. */
-const targetsOf = (writes: readonly Write[], guards: readonly string[] | undefined): readonly string[] => {
-  const targets = guards === undefined ? writes : writes.filter((write) => carries(write, guards));
-  return [...new Set(targets.map((write) => (write.kind === 'put' ? write.item.pk : write.key.pk)))];
-};
+/** Whose transactions are held up; undefined: anybody's. */
+const guardsOf = ({ guards, guard }: Theme): readonly string[] | undefined =>
+  guards ?? (guard === undefined ? undefined : [guard]);
+
+interface HeldUp {
+  /** What is waited for: that this does not hold of that item any more. */
+  readonly key?: Key;
+  readonly condition?: Condition | undefined;
+  readonly release: () => void;
+}
+
+const keyOf = (write: Write): Key => (write.kind === 'put' ? write.item : write.key);
 
 function familyOf(pk: string): Family {
   if (pk.startsWith('SCH#')) return 'schedule';
   if (pk.startsWith('RUN#')) return 'run';
   if (pk.startsWith('VM#')) return 'vm';
+  if (pk.startsWith('WHK#')) return 'webhook';
+  if (pk.startsWith('DLV#')) return 'delivery';
   return pk.startsWith('AGT#') ? 'agent' : 'other';
 }

@@ -212,7 +212,7 @@ export class Runner {
       vmId,
       generation: this.#generation,
       seq: this.#seq,
-      registry: registryOf(this.#state, now, watched),
+      registry: machine.omits() ? [] : registryOf(this.#state, now, watched),
       acks: this.#state.lastTaken,
     };
     const answer = await this.#send('heartbeat', { vmId, generation: this.#generation }, async (ports) => {

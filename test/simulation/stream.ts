@@ -64,8 +64,10 @@ export class StreamService {
       const outcome = await this.#world.invoke('events', (ports) => deliver(ports, left));
       if (outcome.kind === 'answered') {
         const failed = outcome.value;
-        if (failed === undefined) return;
-        left = left.slice(left.findIndex(({ number }) => number === failed));
+        const done = failed === undefined ? left.length : left.findIndex(({ number }) => number === failed);
+        this.#world.checker.webhooks.handled(left.slice(0, done).map(({ item }) => item));
+        left = left.slice(done);
+        if (left.length === 0) return;
       }
       await time.sleep(random.spread(100, 10_000));
       if (this.#world.isCalm && triesMax < CALM.triesMax) return this.#deliver(left, CALM.triesMax);

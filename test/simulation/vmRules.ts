@@ -50,6 +50,7 @@ export class VmRules {
       if (find(event.pk, event.sk) === undefined) fail('I13', `is ${after.status} without an event`);
     }
     if (before.status === 'terminated' && after.slots.length > 0) fail('I3', 'is gone, and takes a run');
+    if (before.status === 'terminated' && after.checkAt !== undefined) fail('I3', 'is gone, and is to be looked at');
     if (before.instanceId !== undefined && after.instanceId !== before.instanceId)
       fail('I2', `was ${before.instanceId}, and is ${after.instanceId}`);
     this.#heard(commit, before, after, fail);

@@ -2,11 +2,16 @@
 import type { AgentCreateInput } from '../../core/contract/agents.ts';
 import type { ScheduleCreateInput } from '../../core/contract/schedules.ts';
 import { OVERLAP_POLICIES } from '../../core/contract/schedules.ts';
+import type { Calendar } from './calendar.ts';
+import { NO_DEPOSITS } from './deposits.ts';
+import { NEW_IDS } from './ids.ts';
+import type { KeyOperation } from './keyClients.ts';
 import type { Leak } from './leaks.ts';
 import type { Random } from './random.ts';
 import { type Theme, themeOf } from './rivals.ts';
+import type { WebhookOperation } from './webhookClients.ts';
+import { CALM_ENDPOINTS } from './webhooks.ts';
 import type { Weather } from './world.ts';
-import { START } from './world.ts';
 
 export const MINUTE = 60_000;
 
@@ -33,7 +38,8 @@ export const OPERATIONS = [
   'revoke',
   'other_tenant',
 ] as const;
-export type OperationKind = (typeof OPERATIONS)[number];
+type CommonOperation = (typeof OPERATIONS)[number];
+export type OperationKind = CommonOperation | WebhookOperation | KeyOperation;
 
 /** One request of a client. `pick` chooses whom it concerns, among what there is by then. */
 export interface Operation {
@@ -57,15 +63,21 @@ export interface Workload {
   /** The storm's length, milliseconds. */
   readonly stormMs: number;
   readonly config: Readonly<Record<string, unknown>>;
-  /** Times at which the watchdog stands still, and for how long. */
+  /** Times since the world's beginning at which the watchdog stands still, and for how long. */
   readonly watchdogGaps: readonly { readonly from: number; readonly until: number }[];
   readonly watchdogTwice: number;
   readonly auditEveryMs: number;
   /** Who is held up just before a commit, and who is quicker then. */
   readonly theme: Theme;
+  /** Few worlds have them. */
+  readonly hasWebhooks?: boolean;
+  /** Functions of which another version is deployed, and when since the first request, milliseconds. */
+  readonly deploys?: readonly { readonly at: number; readonly kind: string }[];
+  /** Where it does not begin on any ordinary day. */
+  readonly calendar?: Calendar;
 }
 
-const WEIGHTS: Readonly<Record<OperationKind, number>> = {
+const WEIGHTS: Readonly<Record<CommonOperation, number>> = {
   create_schedule: 4,
   patch_schedule: 4,
   pause: 4,
@@ -171,7 +183,7 @@ export function workloadOf(random: Random): Workload {
 }
 
 function gap(random: Random, stormMs: number) {
-  const from = START + random.below(stormMs);
+  const from = random.below(stormMs);
   return { from, until: from + random.spread(2 * MINUTE, 15 * MINUTE) };
 }
 
@@ -203,10 +215,22 @@ export const QUIET: Weather = {
     startFails: 0,
   },
   network: { lost: 0, double: 0, late: 0 },
+  endpoints: CALM_ENDPOINTS,
+  deposits: NO_DEPOSITS,
+  ids: NEW_IDS,
   indexLagMsMax: 200,
   latencyMsMax: 60,
-  skewMsMax: 0,
+  skewMs: [0, 0],
+  clockJumps: 0,
+  ttlLagMsMax: 0,
 };
+
+/** No two clocks are farther apart than may be. */
+const SKEWS: readonly Weather['skewMs'][] = [
+  [0, 0],
+  [-500, 500],
+  [-2500, 2500],
+];
 
 /** Each world has some of it. */
 export function weatherOf(random: Random): Weather {
@@ -254,9 +278,14 @@ export function weatherOf(random: Random): Weather {
       double: some(0.3, [0.05, 0.3]),
       late: some(0.3, [0.02, 0.2]),
     },
+    endpoints: CALM_ENDPOINTS,
+    deposits: NO_DEPOSITS,
+    ids: NEW_IDS,
     indexLagMsMax: random.pick([50, 3000, 30_000]),
     latencyMsMax: random.pick([20, 100, 800]),
-    skewMsMax: random.pick([0, 500, 2500]),
+    skewMs: random.pick(SKEWS),
+    clockJumps: 0,
+    ttlLagMsMax: 0,
   };
   return { ...weather, clock: { ...weather.clock, stray: some(0.2, [0.1, 0.5]) } };
 }

@@ -8,21 +8,26 @@ import { CandorError, GuardFailed } from '../../core/errors.ts';
 import { ClockRejected, ClockUnavailable, type Ports } from '../../core/ports.ts';
 import type { Item, Write } from '../../core/table/model.ts';
 import { LaunchFailed } from '../../core/vms/launchErrors.ts';
+import type { Calendar } from './calendar.ts';
 import { ClockService, type ClockWeather } from './clockService.ts';
+import { type DepositWeather, ObjectStore } from './deposits.ts';
 import { Ec2, type Ec2Weather } from './ec2.ts';
 import { type FaultKind, type FaultPlan, type Injection, noFaults, type Site } from './faults.ts';
 import { Timeline } from './heap.ts';
+import { type IdWeather, RandomIds } from './ids.ts';
 import { type ActsFor, type ChildOf, Incarnation, type Outcome, TIMEOUT_SECONDS } from './incarnations.ts';
 import { Checker } from './invariants.ts';
 import { Leaks } from './leaks.ts';
 import { CALM_MACHINES, type MachineWeather } from './machine.ts';
 import { type Process, portsOf, ServiceError } from './ports.ts';
 import { Random } from './random.ts';
+import type { Rivals } from './rivals.ts';
 import { StreamService, type StreamWeather } from './stream.ts';
 import { Table } from './table.ts';
 import { TokenService } from './tokens.ts';
 import { Trace } from './trace.ts';
 import { Truth } from './truth.ts';
+import { type EndpointWeather, Webhooks } from './webhooks.ts';
 import { WorkflowService, type WorkflowWeather } from './workflowService.ts';
 
 export interface Network {
@@ -39,10 +44,17 @@ export interface Weather {
   readonly stream: StreamWeather;
   readonly machines: MachineWeather;
   readonly network: Network;
+  readonly endpoints: EndpointWeather;
+  readonly deposits: DepositWeather;
+  readonly ids: IdWeather;
   readonly indexLagMsMax: number;
   readonly latencyMsMax: number;
-  /** How far a host's clock may be off, either way. */
-  readonly skewMsMax: number;
+  /** How far a host's clock is off, at least and at most; of any two no farther than `maxClockSkewSeconds` allows. */
+  readonly skewMs: readonly [least: number, most: number];
+  /** Of the calls: in so many the clock is set meanwhile. */
+  readonly clockJumps: number;
+  /** From the end of an item's time to live to its deletion; 0: nothing is deleted. */
+  readonly ttlLagMsMax: number;
 }
 
 export interface SimulationOptions {
@@ -50,6 +62,8 @@ export interface SimulationOptions {
   readonly weather: Weather;
   readonly faults: FaultPlan;
   readonly config: Readonly<Record<string, unknown>>;
+  /** Where it does not begin on any ordinary day. */
+  readonly calendar?: Calendar;
   readonly filter?: GuardFilter;
   /** Keeps every step as a line, for people. */
   readonly keepsTrace?: boolean;
@@ -64,7 +78,9 @@ export interface Violation {
 }
 
 /** 2027-03-01T12:00:00Z, a Monday. */
-export const START = Date.UTC(2027, 2, 1, 12, 0, 0);
+const START = Date.UTC(2027, 2, 1, 12, 0, 0);
+/** What lives longer outlives the world. */
+const EXPIRES_SOON_MS = 3_600_000;
 const CALM_NETWORK: Network = { lost: 0, double: 0, late: 0 };
 
 /** Calls that meet a new process, although another one waits. */
@@ -74,7 +90,9 @@ const COLD_STARTS = 0.15;
 const MEANT = new Set(['RunMovedOn', 'VmUnfit', 'StartDeadlineExceeded']);
 
 export class Simulation {
-  readonly time = new Timeline(START);
+  readonly time: Timeline;
+  readonly startAt: number;
+  readonly calendar: Calendar | undefined;
   readonly random: Random;
   readonly config: CoreConfig;
   readonly weather: Weather;
@@ -85,16 +103,19 @@ export class Simulation {
   readonly clock: ClockService;
   readonly workflow: WorkflowService;
   readonly stream: StreamService;
+  readonly webhooks: Webhooks;
   readonly checker: Checker;
   readonly tokens = new TokenService();
   readonly leaks = new Leaks(this);
+  readonly objects = new ObjectStore();
+  readonly ids = new RandomIds(this);
   readonly sites = new Map<string, Site>();
   /** Every fault that happened, in order. */
   readonly injections: Injection[] = [];
   /** Site and kind of each fault that happened, with how often. */
   readonly faults = new Map<string, number>();
   /** Those who are quicker. */
-  rivals: { ambush(inc: Incarnation, writes: readonly Write[]): number } | undefined;
+  rivals: Rivals | undefined;
   violation: Violation | undefined;
   steps = 0;
   incarnations = 0;
@@ -106,12 +127,16 @@ export class Simulation {
   /** By function: processes that have answered, and take the next call. */
   readonly #idle = new Map<string, (Process & { readonly ports: Ports })[]>();
 
-  constructor({ seed, weather, faults, config, filter, keepsTrace = false, freezes = false }: SimulationOptions) {
+  constructor(options: SimulationOptions) {
+    const { seed, weather, faults, config, calendar, filter, keepsTrace = false, freezes = false } = options;
+    this.calendar = calendar;
+    this.startAt = calendar?.startAt ?? START;
+    this.time = new Timeline(this.startAt);
     this.random = new Random(seed);
     this.config = CoreConfig.parse({ checkShards: 1, runTimeoutSeconds: 900, ...config });
     this.weather = weather;
     this.#plan = faults;
-    this.trace = new Trace(keepsTrace, () => this.time.now - START);
+    this.trace = new Trace(keepsTrace, () => this.time.now - this.startAt);
     this.truth = new Truth(this);
     this.table = new Table({
       now: () => this.time.now,
@@ -123,11 +148,17 @@ export class Simulation {
     this.clock = new ClockService(this, weather.clock);
     this.workflow = new WorkflowService(this, weather.workflow);
     this.stream = new StreamService(this, weather.stream);
+    this.webhooks = new Webhooks(this, weather.endpoints);
     this.checker = new Checker(this);
   }
 
   get isCalm(): boolean {
     return this.#calm;
+  }
+
+  /** How far two clocks can be apart, milliseconds. */
+  get apartMs(): number {
+    return this.config.maxClockSkewSeconds * 1000;
   }
 
   get network(): Network {
@@ -150,8 +181,15 @@ export class Simulation {
   }
 
   skewMs(): number {
-    const { skewMsMax } = this.weather;
-    return skewMsMax === 0 ? 0 : this.random.between(-skewMsMax, skewMsMax);
+    const [least, most] = this.weather.skewMs;
+    return least === most ? least : this.random.between(least, most);
+  }
+
+  /** When, in the middle of a call, the clock of its host is set, and how far it is off then. */
+  #clockJump(): { readonly at: number; readonly toMs: number } | undefined {
+    const { clockJumps } = this.weather;
+    if (clockJumps === 0 || !this.random.chance(clockJumps)) return undefined;
+    return { at: this.time.now + this.random.spread(5, 20_000), toMs: this.skewMs() };
   }
 
   note(what: string, facts?: object): void {
@@ -211,8 +249,32 @@ export class Simulation {
     if (this.trace.keeps)
       for (const { key, before, after } of changes) this.trace.line(`  ${key.pk} ${key.sk}`, changeOf(before, after));
     this.checker.committed(inc, changes);
-    for (const { before, after } of changes)
-      if (before === undefined && after !== undefined) this.stream.appended(after);
+    this.rivals?.committed(changes);
+    for (const { before, after } of changes) {
+      if (after?.ttl !== undefined) this.#expires(after);
+      if (before === undefined && after !== undefined) {
+        this.stream.appended(after);
+        this.webhooks.appended(after);
+      }
+    }
+  }
+
+  /** Another version of a function: its processes end, whatever they are at. */
+  deploy(kind: string): void {
+    this.note(`${kind} is deployed`);
+    for (const name of [...this.#idle.keys()]) if (name.startsWith(kind)) this.#idle.delete(name);
+    for (const inc of [...this.#alive]) if (inc.kind.startsWith(kind)) inc.end();
+  }
+
+  /** Time to live: what has expired is deleted some time later, by nobody whose clock or guards matter. */
+  #expires({ pk, sk, ttl }: Item): void {
+    const lagMs = this.weather.ttlLagMsMax;
+    if (lagMs === 0 || typeof ttl !== 'number' || ttl * 1000 > this.time.now + EXPIRES_SOON_MS) return;
+    this.time.at(ttl * 1000 + this.random.spread(1, lagMs), () => {
+      if (this.table.get({ pk, sk })?.ttl !== ttl) return;
+      this.note(`${pk} ${sk} has expired`);
+      this.table.transact([{ kind: 'delete', key: { pk, sk }, guards: [] }]);
+    });
   }
 
   died(inc: Incarnation): void {
@@ -225,6 +287,11 @@ export class Simulation {
     const inc = new Incarnation(this, kind, ++this.incarnations, isRunner ? actsFor : undefined);
     if (actsFor !== undefined && !isRunner) inc.childOf = actsFor;
     const own = this.#processFor(kind, inc);
+    const jump = this.#clockJump();
+    if (jump !== undefined)
+      this.time.at(jump.at, () => {
+        own.process.skewMs = jump.toMs;
+      });
     inc.again = () => void this.invoke(kind, body, actsFor);
     this.#alive.add(inc);
     const timeoutMs = (TIMEOUT_SECONDS[kind] ?? 30) * 1000;

@@ -26,6 +26,10 @@ const WAITING_LOOK_MAX_MS = 120_000;
 /** Step Functions answers 15 descriptions a second. */
 const PLACED_LOOK_MAX_MS = 300_000;
 
+/** In a while, and by its deadline at the latest. */
+const soon = ({ deadlineAt = Number.POSITIVE_INFINITY }: RunRow, now: number): number =>
+  Math.min(now + GRACE_MS, deadlineAt);
+
 /** Of the runs that it displaces, those that are not ending already; undefined where it displaces none. */
 type Untold = readonly string[] | undefined;
 
@@ -38,7 +42,7 @@ export const queuedRule = rule<RunRow, Untold, Decision>({
       return isHolding(view) ? { do: 'hold' } : { do: 'end_wait' };
     if (others !== undefined)
       return others.length === 0 && (run.waiting?.blockedBy ?? []).length > 0
-        ? { do: 'look_again', at: now + GRACE_MS }
+        ? { do: 'look_again', at: soon(run, now) }
         : { do: 'tell_others_again', runIds: others };
     if (due) return isHolding(view) ? { do: 'hold' } : { do: 'end_start' };
     const { nextTryAt } = run.waiting ?? {};
@@ -95,7 +99,7 @@ async function tellOthersAgain(
 ): Promise<readonly Action[]> {
   const how = run.waiting?.force === true ? 'terminate' : 'cancel';
   await displace(ports, run, { runIds, how });
-  await moveCheck(ports, run, now + GRACE_MS);
+  await moveCheck(ports, run, soon(run, now));
   const because = `it still waits for ${runIds.join(', ')} to end`;
   return [{ rule: 'overlap_waiting', subject: run.id, did: 'told the runs that it displaces again', because }];
 }

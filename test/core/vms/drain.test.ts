@@ -1,14 +1,16 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { NotFound, VersionConflict } from '../../../core/errors.ts';
+import type { Ports } from '../../../core/ports.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
 import { drainIdle, requestDrain } from '../../../core/vms/drain.ts';
+import { vmOf } from '../../../core/vms/liveRun.ts';
 import { awaitReady, dispatchRun, failRun, launchVm, releaseAttempt } from '../../../core/vms/provision.ts';
 import { observeVm } from '../../../core/vms/release.ts';
 import { VmUnfit } from '../../../core/vms/stateErrors.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { afterRead, apiRun, eventsOf, interleaved, running, runRow, SECOND, vmRow } from '../support.ts';
-import { atWork, dies, endOf, freeMarks, newRun, none, passes, placed, warmVm, watchdog } from './support.ts';
+import { atWork, dies, endOf, freeMarks, GONE, newRun, none, passes, placed, warmVm, watchdog } from './support.ts';
 
 let engine: TestEngine;
 let world: World;
@@ -48,6 +50,29 @@ describe('a drain by order of a VM without work', () => {
     expect(await releaseAttempt(world.ports, input)).toEqual({ released: 'released' });
     expect(await failRun(world.ports, { ...input, failure: { Error: 'VmUnfit' } })).toEqual({ outcome: 'retrying' });
     expect(await runRow(world, id)).toMatchObject({ status: 'queued', attempt: 2 });
+  });
+});
+
+describe('a look for a VM of which no instance is known yet', () => {
+  it('says nothing of the one that its launch has brought meanwhile', async () => {
+    const { id, input } = await apiRun(world);
+    const [asked, launched] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const observe = async () => {
+      asked.resolve();
+      await launched.promise;
+      return GONE;
+    };
+    let look: Promise<unknown> | undefined;
+    // The watchdog reads the row before there is an instance, and is answered when there is one.
+    const launch: Ports['fleet']['launch'] = async (spec) => {
+      look = observeVm({ ...world.ports, fleet: { ...world.ports.fleet, observe } }, vmOf(await runRow(world, id)));
+      await asked.promise;
+      return world.ports.fleet.launch(spec);
+    };
+    const { vmId } = await launchVm({ ...world.ports, fleet: { ...world.ports.fleet, launch } }, input);
+    launched.resolve();
+    await look;
+    expect((await vmRow(world, vmId)).status).toBe('booting');
   });
 });
 

@@ -129,6 +129,27 @@ describe('poison', () => {
   });
 });
 
+it('what an index that lags still shows is not put off: its look comes when it is due', async () => {
+  const { store } = world.ports;
+  const { id } = await apiRun(world);
+  await poison(id);
+  const seenAt = Number((await store.get(keys.run(id)))?.checkAt);
+  world.now = seenAt;
+  const moved = { checkAt: world.now + 20 * SECOND };
+  await store.transact([{ kind: 'update', key: keys.run(id), set: moved, guards: [] }]);
+  const lagging = storeWith(store, {
+    queryIndex: async ({ partition, ...range }) =>
+      partition === checkPartition('RUN', 0)
+        ? { items: [{ ...keys.run(id), sort: seenAt }] }
+        : store.queryIndex({ ...range, partition }),
+  });
+  const { poison: found } = await tick({ ...world.ports, store: lagging }, options);
+  expect(found).toContain(keys.run(id).pk);
+  const after = await store.get(keys.run(id));
+  expect(after?.checkAt).toBe(moved.checkAt);
+  expect(after?.checkFailures).toBeUndefined();
+});
+
 it('a service that one kind waits for keeps no other waiting', async () => {
   const { vmId } = await runningRun(world);
   const due = await apiRun(world, { limits: { startTimeout: 'PT1M' } });

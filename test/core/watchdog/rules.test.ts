@@ -54,6 +54,16 @@ it('looks at a queued run at its start deadline, though its next try would come 
   });
 });
 
+it('looks at a run that waits for the one that it displaces by its queue deadline', async () => {
+  const { id } = await apiRun(world, { limits: { queueTimeout: 'PT5M', maxConcurrentRuns: 5 } });
+  const run = await runRow(world, id);
+  const waiting = { reason: 'overlap', blockedBy: ['run_other'] };
+  const deadlineAt = world.now + MINUTE;
+  const waits = { ...run, admittedAt: undefined, waiting, deadlineAt } as unknown as typeof run;
+  const view = { now: deadlineAt - SECOND, config: world.ports.config, holdUntil: 0, heard: undefined };
+  expect(queuedRule.decide(waits, [], view)).toEqual({ do: 'look_again', at: deadlineAt });
+});
+
 it('leaves a cancel that was asked for a moment ago its time, though the run is looked at already', async () => {
   const { id } = await apiRun(world);
   const run = await runRow(world, id);

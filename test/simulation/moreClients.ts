@@ -1,0 +1,34 @@
+/** Those who ask for what only some worlds have. */
+import { KEY_OPERATIONS, KeyClients, type KeyOperation } from './keyClients.ts';
+import { type Ask, WEBHOOK_OPERATIONS, WebhookClients, type WebhookOperation } from './webhookClients.ts';
+import type { Operation } from './workload.ts';
+import type { Simulation } from './world.ts';
+
+const isOfKeys = (operation: Operation): operation is Operation & { readonly kind: KeyOperation } =>
+  (KEY_OPERATIONS as readonly string[]).includes(operation.kind);
+const isOfWebhooks = (operation: Operation): operation is Operation & { readonly kind: WebhookOperation } =>
+  (WEBHOOK_OPERATIONS as readonly string[]).includes(operation.kind);
+
+export class MoreClients {
+  readonly webhooks: WebhookClients;
+  readonly #keys: KeyClients;
+  readonly #world: Simulation;
+
+  constructor(world: Simulation, ask: Ask) {
+    this.#world = world;
+    this.webhooks = new WebhookClients(world, ask);
+    this.#keys = new KeyClients(world, ask);
+  }
+
+  /**
+   * @param id whom it concerns, where somebody has been chosen
+   * @returns undefined where it is nothing that these do
+   */
+  once(operation: Operation, id?: string): Promise<void> | undefined {
+    const { rows, deliveries } = this.#world.checker.webhooks;
+    if (isOfWebhooks(operation))
+      return this.webhooks.once(operation, id !== undefined && (rows.has(id) || deliveries.has(id)) ? id : undefined);
+    if (isOfKeys(operation)) return this.#keys.once(operation, id?.startsWith('sac_') ? id : undefined);
+    return undefined;
+  }
+}
