@@ -50,6 +50,18 @@ const UNCHANGED: Aim = { strikes: { schedule: EDITS } };
 
 /** Triggers are never refused, and every finish finds others live. */
 const sideBySide = () => ({ schedules: { overlapPolicy: 'allow_all' } }) as const;
+/** Each minute something is due, and waits for what is at work. */
+const oftenWaiting = ({ theme }: Workload): Partial<Workload> => ({
+  schedules: { cadence: { every: 'PT1M' }, overlapPolicy: 'buffer_all' },
+  theme: { ...theme, share: 0.9 },
+});
+const longWork = ({ machines }: Weather): Partial<Weather> => ({
+  machines: { ...machines, neverEnds: 0.5, workMsMax: 400_000 },
+});
+const shortWork = ({ machines, ec2 }: Weather): Partial<Weather> => ({
+  ec2: { ...ec2, noRoom: 0, quota: 0, neverBoots: 0, bootMsMax: 20_000 },
+  machines: { ...machines, neverEnds: 0, workMsMax: 120_000 },
+});
 const strayClock = ({ clock }: Weather): Partial<Weather> => ({ clock: { ...clock, stray: 1 } });
 const noRoom = ({ ec2 }: Weather): Partial<Weather> => ({ ec2: { ...ec2, noRoom: 0.9, quota: 0.3 } });
 /** They hear of no end, or do not come to it, and have to be ended. */
@@ -85,12 +97,18 @@ const AIMS: Readonly<Record<string, Aim>> = {
     strikes: { agent: ['create_schedule'] },
     workload: manyAgents,
   },
-  align: { operations: ['backfill', 'trigger', 'create_schedule'] },
+  align: { operations: ['trigger', 'create_schedule'], workload: oftenWaiting, weather: longWork },
+  'align.scheduleUnchanged': {
+    operations: ['trigger', 'create_schedule', 'resume'],
+    strikes: { schedule: ['pause', 'resume'] },
+  },
+  'align.liveSetUnchanged': { strikes: { schedule: ['fire'] } },
   backfill: { operations: ['backfill', 'cancel_backfill'] },
-  buffer: { operations: ['create_schedule', 'trigger'] },
-  'buffer.stillWaiting': {
-    strikes: { schedule: ['pause'], other: ['pause'] },
-    workload: () => ({ schedules: { overlapPolicy: 'buffer_all' } }),
+  buffer: {
+    operations: ['trigger', 'resume', 'create_schedule'],
+    strikes: { schedule: ['pause'] },
+    workload: oftenWaiting,
+    weather: shortWork,
   },
   clock: { operations: ['patch_schedule', 'pause', 'resume', 'skip'] },
   'clock.liveSetUnchanged': { operations: ['patch_schedule', 'trigger', 'resume'], workload: sideBySide },

@@ -1,7 +1,7 @@
-/** What a stale writer would leave in a schedule's row (I8): counts that stand still, and derived fields of a row that is no more. */
+/** What a stale writer would leave of a schedule (I8): counts that stand still, derived fields of a row that is no more, an end that changes. */
 import { settledOf, spreadMs } from '../../core/schedules/check.ts';
 import { firstUndecided } from '../../core/schedules/expected.ts';
-import type { ScheduleRow } from '../../core/schedules/model.ts';
+import type { BackfillRow, ScheduleRow } from '../../core/schedules/model.ts';
 import type { Incarnation } from './incarnations.ts';
 import type { Commit } from './invariants.ts';
 import type { Change } from './table.ts';
@@ -17,8 +17,12 @@ export class StaleRules {
   }
 
   committed(commit: Commit): void {
-    for (const change of commit.changes)
-      if (change.key.sk === 'META' && change.key.pk.startsWith('SCH#')) this.#schedule(commit, change);
+    for (const change of commit.changes) {
+      const { pk, sk } = change.key;
+      if (!pk.startsWith('SCH#')) continue;
+      if (sk === 'META') this.#schedule(commit, change);
+      else if (sk.startsWith('BKF#')) this.#backfill(commit, change);
+    }
   }
 
   #schedule({ inc }: Commit, { before, after, write }: Change): void {
@@ -38,6 +42,13 @@ export class StaleRules {
     if (is.settledThrough !== settledOf(is)) fail('I5', `is said to be settled through ${is.settledThrough}`);
     // Whoever has found a drift, or could not look at the row, says only when it is looked at.
     if ('attentionAt' in set) this.#check(inc, is, fail);
+  }
+
+  /** Its end changes no more. */
+  #backfill({ inc }: Commit, { before, after }: Change): void {
+    const [was, is] = [before, after] as unknown as readonly (BackfillRow | undefined)[];
+    if (was !== undefined && was.status !== 'running' && is?.status !== was.status)
+      this.#world.broken('I3', `${inc.kind}: backfill ${was.id} was ${was.status}, and is ${is?.status}`);
   }
 
   /** When it is looked at follows from the row as it stands, not from an older one. */
