@@ -20,7 +20,8 @@ export class KeyRules {
 
   committed({ inc, changes }: Commit): void {
     for (const { key, before, after, write } of changes) {
-      if (write.kind === 'put' && before !== undefined && isMadeOnce(key))
+      const isLater = Number(after?.version ?? 0) > Number(before?.version ?? 0);
+      if (write.kind === 'put' && before !== undefined && !isLater && isMadeOnce(key))
         this.#world.broken('I8', `${inc.kind}: ${key.pk} ${key.sk} is made a second time`);
       if (key.sk.startsWith(API_KEY_PREFIX)) this.#key(inc.kind, before, after);
     }
