@@ -192,7 +192,7 @@ export interface Fleet {
   /** All instances of this installation that are not seen to be gone, page by page. */
   list(after?: string): Promise<Page<ListedInstance>>;
   /** Asks for the end of this one instance, whatever others its VM may have. */
-  terminateInstance(instance: ListedInstance): Promise<void>;
+  terminateInstance(instance: Pick<ListedInstance, 'vmId' | 'instanceId'>): Promise<void>;
 }
 
 /** An instance that carries this installation's mark. */

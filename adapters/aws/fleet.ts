@@ -119,7 +119,7 @@ export class Ec2Fleet implements Fleet {
     return this.#instances.list(after);
   }
 
-  terminateInstance({ instanceId }: ListedInstance): Promise<void> {
+  terminateInstance({ instanceId }: Pick<ListedInstance, 'instanceId'>): Promise<void> {
     return this.#instances.terminateOne(instanceId);
   }
 

@@ -139,7 +139,7 @@ export class LocalFleet implements Fleet {
   }
 
   /** A VM of this machine has one instance at a time. */
-  async terminateInstance({ vmId, instanceId }: ListedInstance): Promise<void> {
+  async terminateInstance({ vmId, instanceId }: Pick<ListedInstance, 'vmId' | 'instanceId'>): Promise<void> {
     const vm = await this.#folders.readVm(vmId);
     if (vm?.instanceId === instanceId) await this.terminate(vmId, instanceId);
   }

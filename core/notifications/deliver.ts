@@ -5,6 +5,7 @@ import type { EventRow } from '../runs/model.ts';
 import { EVENT_PREFIX, NOTE_PREFIX } from '../table/keys.ts';
 import type { Item } from '../table/model.ts';
 import { asRow } from '../table/rows.ts';
+import { readOnce } from '../webhooks/fanOut.ts';
 import { handleEvent } from './fanOut.ts';
 
 export interface Delivered {
@@ -24,13 +25,14 @@ const isTold = ({ sk }: Item): boolean => sk.startsWith(EVENT_PREFIX) || sk.star
  */
 export async function deliver(ports: Ports, records: readonly Delivered[]): Promise<string | undefined> {
   const told: EventRow[] = [];
+  const webhooksOf = readOnce(ports);
   let failed: string | undefined;
   for (const { number, item } of records.filter((record) => isTold(record.item))) {
     try {
       const event = asRow<EventRow>(item);
       if (event === undefined) continue;
       told.push(event);
-      await handleEvent(ports, event);
+      await handleEvent(ports, event, webhooksOf);
     } catch (error) {
       ports.log.error('events.record_failed', { sequenceNumber: number, error: describe(error) });
       failed = number;

@@ -13,12 +13,13 @@ import { syncClock } from '../schedules/clockSync.ts';
 import type { ScheduleRow } from '../schedules/model.ts';
 import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
-import { tellWebhooks } from '../webhooks/fanOut.ts';
+import { readOnce, tellWebhooks } from '../webhooks/fanOut.ts';
 
-export async function handleEvent(ports: Ports, event: EventRow): Promise<void> {
+/** @param webhooksOf one for a batch, whose events then share what they read */
+export async function handleEvent(ports: Ports, event: EventRow, webhooksOf = readOnce(ports)): Promise<void> {
   await followUp(ports, event);
   // Last: nothing of Candor's own work waits for those outside.
-  await tellWebhooks(ports, event);
+  await tellWebhooks(ports, event, webhooksOf);
 }
 
 async function followUp(ports: Ports, event: EventRow): Promise<void> {

@@ -79,8 +79,9 @@ async function launchOnce(ports: Ports, input: ExecutionInput, { heard, isLast }
   });
   const kept = await storeInstance(ports, vmId, launched);
   if (!kept) {
-    await ports.fleet.terminate(vmId, launched.instanceId);
-    throw new RunMovedOn(`${vmId} was released while its instance was launched`);
+    // Only this one: the VM may have another instance by now, with work on it.
+    await ports.fleet.terminateInstance({ vmId, instanceId: launched.instanceId });
+    throw new RunMovedOn(`${vmId} was released, or got another instance, while this one was launched`);
   }
   return vmId;
 }

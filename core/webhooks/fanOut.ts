@@ -2,7 +2,7 @@
 import { GuardFailed } from '../errors.ts';
 import { eventId } from '../feed/model.ts';
 import { derivedId } from '../ids.ts';
-import type { Ports } from '../ports.ts';
+import type { Ports, Store } from '../ports.ts';
 import type { EventRow } from '../runs/model.ts';
 import * as keys from '../table/itemKeys.ts';
 import { checkPartition, LIST_SHARDS, lists, shardOf, WEBHOOK_PREFIX } from '../table/keys.ts';
@@ -14,11 +14,28 @@ import type { DeliveryRow, ListedWebhookRow } from './model.ts';
 /** More than a tenant may have. */
 const WEBHOOKS_READ_MAX = 100;
 
-export async function tellWebhooks(ports: Ports, event: EventRow): Promise<void> {
+/** A tenant's webhooks, as they stand now. */
+export type WebhooksOf = (tenantId: string) => Promise<readonly ListedWebhookRow[]>;
+
+/** Each tenant's are read once: for events that have all been committed before, which is when a webhook must have been there. */
+export function readOnce({ store }: Pick<Ports, 'store'>): WebhooksOf {
+  const read = new Map<string, Promise<readonly ListedWebhookRow[]>>();
+  return (tenantId) => {
+    const found = read.get(tenantId) ?? listed(store, tenantId);
+    read.set(tenantId, found);
+    return found;
+  };
+}
+
+async function listed(store: Store, tenantId: string): Promise<readonly ListedWebhookRow[]> {
+  const { pk } = keys.webhookListed(tenantId, '');
+  const page = await store.query({ pk, prefix: WEBHOOK_PREFIX, limit: WEBHOOKS_READ_MAX });
+  return page.items.map((item) => asRow<ListedWebhookRow>(item)).filter((row) => row !== undefined);
+}
+
+export async function tellWebhooks(ports: Ports, event: EventRow, webhooksOf = readOnce(ports)): Promise<void> {
   if (!isTold(event)) return;
-  const { pk } = keys.webhookListed(event.tenantId, '');
-  const page = await ports.store.query({ pk, prefix: WEBHOOK_PREFIX, limit: WEBHOOKS_READ_MAX });
-  const rows = page.items.map((item) => asRow<ListedWebhookRow>(item)).filter((row) => row !== undefined);
+  const rows = await webhooksOf(event.tenantId);
   const told = rows.filter((row) => row.active && wants(row.events, event.type));
   await Promise.all(
     told.map(({ id: webhookId }) =>

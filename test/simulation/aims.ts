@@ -2,11 +2,13 @@
  * What leads to a guard: the requests by which it is met, the rivals from which it protects, and the surroundings in which
  * that happens. Some worlds of every search are drawn so, each for one guard; so are those that look for a guard's removal.
  */
-import { withLittleRoom, withWebhooks } from './extras.ts';
-import { KEY_OPERATIONS } from './keyClients.ts';
+import { EXTRA_AIMS } from './extraAims.ts';
+import type { FaultKind, FaultPlan } from './faults.ts';
+import { FENCES } from './fences.ts';
+import type { Leak } from './leaks.ts';
+import type { Random } from './random.ts';
 import type { Theme } from './rivals.ts';
-import { WEBHOOK_OPERATIONS } from './webhookClients.ts';
-import type { OperationKind, Workload } from './workload.ts';
+import { MINUTE, type OperationKind, type Workload } from './workload.ts';
 import type { Weather } from './world.ts';
 
 export interface Aim {
@@ -14,76 +16,143 @@ export interface Aim {
   readonly operations?: readonly OperationKind[];
   /** What rivals do, by what it is about; what is not named stays as the seed draws it. */
   readonly strikes?: Partial<Theme['strikes']>;
+  /** Whose transactions are held up, where it is not those that carry the guard itself. */
+  readonly at?: readonly string[];
   readonly workload?: (workload: Workload) => Partial<Workload>;
   readonly weather?: (weather: Weather) => Partial<Weather>;
+  /** At call sites whose names contain `site`, that share of the calls has one of these faults. */
+  readonly faults?: { readonly site: string; readonly share: number; readonly kinds: readonly FaultKind[] };
 }
 
-/** An id is new, unless a clone has drawn it: those who are quicker do not matter there. */
-const repeatedIds = () => ({ ids: { repeats: 0.6 } });
+/** What brings the live runs of a schedule, and what it has decided, to another state, and no person's change. */
+const LIVE = ['fire', 'trigger', 'advance', 'cancel_its_run', 'again'];
+/** What people change of a schedule, while its runs come and go. */
+const EDITS = ['patch_schedule', 'pause', 'resume', 'skip', 'delete_schedule'];
+const LIVE_SET: Aim = { strikes: { schedule: LIVE } };
+const UNCHANGED: Aim = { strikes: { schedule: EDITS } };
 
-const WEBHOOK_AIM: Aim = {
-  operations: WEBHOOK_OPERATIONS,
-  workload: (workload) =>
-    withWebhooks(workload, WEBHOOK_OPERATIONS, { webhookDisableAfterSeconds: 30, maxWebhooksPerTenant: 3 }),
-  weather: () => ({ endpoints: { refuses: 0.4, gone: 0.01, slow: 0.1, outages: 0.3 } }),
-};
+/** Triggers are never refused, and every finish finds others live. */
+const sideBySide = () => ({ schedules: { overlapPolicy: 'allow_all' } }) as const;
+const strayClock = ({ clock }: Weather): Partial<Weather> => ({ clock: { ...clock, stray: 1 } });
+const noRoom = ({ ec2 }: Weather): Partial<Weather> => ({ ec2: { ...ec2, noRoom: 0.9, quota: 0.3 } });
+/** They hear of no end, or do not come to it, and have to be ended. */
+const deafMachines = ({ machines, ec2 }: Weather): Partial<Weather> => ({
+  ec2: { ...ec2, noRoom: 0, quota: 0, neverBoots: 0, bootMsMax: 20_000 },
+  machines: { ...machines, hangs: 0.4, neverEnds: 0.5, ignoresSignals: 0.8 },
+});
+/** Most agents have no schedule yet, or none any more. */
+const manyAgents = (workload: Workload): Partial<Workload> => ({
+  agents: Array.from({ length: 6 }, (_, index) => ({
+    ...workload.agents[0],
+    name: `agent ${index}`,
+    command: ['work'],
+  })),
+});
 
-/** By guard, or by all that comes before the point in its name. */
+const leaking =
+  (what: Leak['what']) =>
+  ({ agents, stormMs }: Workload): Partial<Workload> => ({
+    agents: agents.map((agent) => ({ ...agent, limits: { ...agent.limits, maxConcurrentRuns: 3 } })),
+    leaks: [1, 2, 3, 4, 5].map((part) => ({ at: (part / 6) * stormMs, what })),
+    auditEveryMs: MINUTE / 2,
+  });
+
+/** By guard, by all that comes before the point in its name, and by what comes after it; together, the first one last. */
 const AIMS: Readonly<Record<string, Aim>> = {
+  ...EXTRA_AIMS,
   advance: { operations: ['backfill', 'trigger', 'create_schedule'] },
+  'advance.scheduleUnchanged': { strikes: { schedule: ['delete_schedule', 'pause', 'patch_schedule'] } },
   agent: { operations: ['create_agent', 'patch_agent', 'delete_agent'] },
+  'agent.noSchedules': {
+    operations: ['delete_agent'],
+    strikes: { agent: ['create_schedule'] },
+    workload: manyAgents,
+  },
+  align: { operations: ['backfill', 'trigger', 'create_schedule'] },
   backfill: { operations: ['backfill', 'cancel_backfill'] },
   buffer: { operations: ['create_schedule', 'trigger'] },
+  'buffer.stillWaiting': {
+    strikes: { schedule: ['pause'], other: ['pause'] },
+    workload: () => ({ schedules: { overlapPolicy: 'buffer_all' } }),
+  },
   children: { operations: ['create_child', 'create_run', 'cancel_run'] },
   clock: { operations: ['patch_schedule', 'pause', 'resume', 'skip'] },
+  'clock.liveSetUnchanged': { operations: ['patch_schedule', 'trigger', 'resume'], workload: sideBySide },
   correction: { operations: ['create_run', 'cancel_run'] },
   escalate: { operations: ['cancel_run', 'create_run'] },
-  'agent.createdOnce': { operations: ['create_agent'], weather: repeatedIds },
-  'backfill.createdOnce': { operations: ['backfill', 'cancel_backfill'], weather: repeatedIds },
-  key: { operations: KEY_OPERATIONS, weather: repeatedIds },
-  'schedule.createdOnce': { operations: ['create_schedule', 'delete_schedule'], weather: repeatedIds },
-  'webhook.createdOnce': { ...WEBHOOK_AIM, operations: ['create_webhook', 'delete_webhook'], weather: repeatedIds },
-  'webhook.listedOnce': { ...WEBHOOK_AIM, operations: ['create_webhook', 'delete_webhook'], weather: repeatedIds },
-  files: {
-    operations: ['create_run'],
-    strikes: { run: ['again'] },
-    workload: withLittleRoom,
-    weather: () => ({ deposits: { share: 1, again: 0.5 } }),
-  },
+  finish: { operations: ['trigger', 'cancel_run', 'create_schedule'] },
+  feed: { strikes: { other: ['again'] } },
+  'fire.driftOfThisSpec': { operations: ['patch_schedule'], strikes: { schedule: EDITS }, weather: strayClock },
+  'fire.driftSeenAtRest': { strikes: { schedule: LIVE }, workload: sideBySide, weather: strayClock },
+  'finish.liveSetUnchanged': { workload: sideBySide },
   idempotency: { operations: ['create_run_once'] },
-  log: {
-    operations: ['create_run'],
-    strikes: { run: ['again'] },
-    weather: ({ machines }) => ({
-      deposits: { share: 1, again: 0.5 },
-      machines: { ...machines, workMsMax: 400_000 },
-    }),
+  // A request is soon given up for dead: then what repeats it has its answer stored before the slow one.
+  'idempotency.firstAnswer': {
+    strikes: { other: ['again'] },
+    workload: ({ config }) => ({ config: { ...config, requestSecondsMax: 0.01 } }),
+  },
+  // It has no effect, and is refused after it tried.
+  'idempotency.ours': {
+    at: ['run.agentUnchanged'],
+    strikes: { agent: ['delete_agent'] },
+    workload: manyAgents,
+  },
+  order: {
+    operations: ['create_run', 'cancel_run', 'drain_vm'],
+    strikes: { vm: ['tick'] },
+    // Before it moves the check: then another tick finds the same VM due.
+    at: ['check.rowUnchanged'],
+    workload: ({ config }) => ({ config: { ...config, drainSeconds: 5 }, watchdogTwice: 1 }),
+    weather: deafMachines,
   },
   principal: { operations: ['revoke'] },
+  'principal.asSeen': { strikes: { other: ['again'] } },
+  repair: { operations: ['create_run', 'cancel_run'] },
+  'repair.nobodyCameOrWent': { strikes: { other: ['one_more'] }, workload: leaking('counter') },
+  'repair.placeStillHeld': { strikes: { other: ['repair'] }, workload: leaking('place') },
   run: { operations: ['create_run', 'retry_run', 'create_child'] },
   schedule: { operations: ['patch_schedule', 'pause', 'resume', 'delete_schedule', 'create_schedule'] },
+  'schedule.agentActive': {
+    operations: ['create_schedule'],
+    strikes: { agent: ['delete_agent'] },
+    workload: manyAgents,
+  },
+  'schedule.liveSetUnchanged': {
+    operations: ['patch_schedule', 'trigger', 'pause', 'resume'],
+    workload: sideBySide,
+  },
   trigger: { operations: ['trigger'] },
-  webhook: WEBHOOK_AIM,
-  'webhook.countUnchanged': {
-    operations: ['create_webhook', 'delete_webhook'],
-    strikes: { webhook: ['create_webhook'], other: ['create_webhook'] },
-    workload: (workload) => withWebhooks(workload, ['create_webhook', 'delete_webhook'], { maxWebhooksPerTenant: 3 }),
+  waiting: {
+    operations: ['create_run', 'create_run_once', 'cancel_run'],
+    strikes: { run: ['cancel'], other: ['cancel'] },
+    weather: noRoom,
   },
   withheld: { operations: ['pause', 'resume', 'delete_schedule'] },
+  liveSetUnchanged: LIVE_SET,
+  scheduleUnchanged: UNCHANGED,
 };
 
-export const aimOf = (guard: string): Aim => AIMS[guard] ?? AIMS[guard.slice(0, guard.indexOf('.'))] ?? {};
+export function aimOf(guard: string): Aim {
+  const fence = FENCES[guard];
+  if (fence !== undefined) return fence.aim ?? {};
+  const [owner = '', what = ''] = guard.split('.');
+  return { ...AIMS[what], ...AIMS[owner], ...AIMS[guard] };
+}
 
 /** Requests of the first seconds stay: they make what the others are about. */
 const FIRST_MS = 5000;
 
-/** The same world, with all that leads to this guard: every second transaction that carries it meets a rival. */
-export function aimed<T extends { readonly workload: Workload; readonly weather: Weather }>(
-  world: T,
-  guard: string,
-): T {
-  const { operations: related, strikes, workload: more, weather } = aimOf(guard);
+interface World {
+  readonly workload: Workload;
+  readonly weather: Weather;
+  readonly faults: FaultPlan;
+}
+
+/** The same world, with all that leads to this guard or fence: every second transaction that it is about meets a rival. */
+export function aimed(world: World, name: string, random: Random): World {
+  const { operations: related, strikes, at = [name], workload: more, weather, faults } = aimOf(name);
   const { theme, operations } = world.workload;
+  const own = FENCES[name] === undefined ? { ...theme, share: 0.5, victims: [], guard: name, at } : theme;
   const workload: Workload = {
     ...world.workload,
     operations: operations.map((operation, index) =>
@@ -91,11 +160,20 @@ export function aimed<T extends { readonly workload: Workload; readonly weather:
         ? operation
         : { ...operation, kind: related[operation.pick % related.length] ?? operation.kind },
     ),
-    theme: { share: 0.5, victims: [], guard, strikes: { ...theme.strikes, ...strikes } },
+    theme: { ...own, strikes: { ...theme.strikes, ...strikes } },
   };
   return {
-    ...world,
     workload: { ...workload, ...more?.(workload) },
     weather: { ...world.weather, ...weather?.(world.weather) },
+    faults: faults === undefined ? world.faults : often(faults, world.faults, random),
+  };
+}
+
+function often({ site, share, kinds }: NonNullable<Aim['faults']>, own: FaultPlan, random: Random): FaultPlan {
+  return {
+    at: (called, call) => {
+      const drawn = own.at(called, call);
+      return called.name.includes(site) && random.chance(share) ? random.pick(kinds) : drawn;
+    },
   };
 }

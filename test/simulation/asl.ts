@@ -108,7 +108,7 @@ class Execution {
     const signal = this.#over.signal;
     const finish = (end: AslEnd) => {
       if (signal.aborted) return;
-      this.#over.abort();
+      this.#over.abort(OVER);
       resolve(end);
     };
     const seconds = this.#machine.TimeoutSeconds;
@@ -123,7 +123,7 @@ class Execution {
         .then(() => finish({ status: 'timed_out', error: 'States.Timeout', cause }), reject);
       this.#walk().then(finish, (error: unknown) => {
         if (error instanceof Halted) return;
-        this.#over.abort();
+        this.#over.abort(OVER);
         reject(error);
       });
     }
@@ -186,7 +186,7 @@ class Execution {
       const result = token === undefined ? called : answered(called, token.answer);
       return clone(await this.#goingOn(Promise.race([result, this.#timeout(state.TimeoutSeconds, dropped)])));
     } finally {
-      done.abort();
+      done.abort(OVER);
     }
   }
 
@@ -266,4 +266,6 @@ function placed(data: unknown, path: string | null, value: unknown): unknown {
 }
 
 /** What JSON keeps of it: states and functions share no memory on AWS either. */
+/** One for all: to make an error for each that nobody reads takes time. */
+const OVER = 'over';
 const clone = (value: unknown): unknown => (value === undefined ? null : JSON.parse(JSON.stringify(value)));

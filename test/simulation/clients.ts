@@ -1,11 +1,10 @@
 /** Those who call the API: they see what was acknowledged, and hold Candor to it. */
 
+import { identityOfUser } from '../../core/access/credentials.ts';
 import { patchPrincipal } from '../../core/access/service.ts';
 import { createAgent, deleteAgent, patchAgent } from '../../core/agents/service.ts';
 import { AgentCreate } from '../../core/contract/agents.ts';
-import { ScheduleCreate, SchedulePatch } from '../../core/contract/schedules.ts';
-import { answerOnce } from '../../core/idempotency/once.ts';
-import { scopeHash } from '../../core/idempotency/record.ts';
+import { ScheduleCreate, type ScheduleCreateInput, SchedulePatch } from '../../core/contract/schedules.ts';
 import type { Ports } from '../../core/ports.ts';
 import type { Precondition } from '../../core/rules.ts';
 import { cancelRun } from '../../core/runs/cancel.ts';
@@ -22,28 +21,34 @@ import { skipOccurrence, unskipOccurrence } from '../../core/schedules/skips.ts'
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
 import { requestDrain } from '../../core/vms/drain.ts';
 import type { Address } from '../../runner/state.ts';
-import { acrossTheChange } from './calendar.ts';
+import { scheduleThere } from './calendar.ts';
 import { BOSS, CALLER, ELSEWHERE } from './callers.ts';
 import type { ChildOf } from './incarnations.ts';
+import { createRunOnce, twice } from './keyed.ts';
 import { MoreClients } from './moreClients.ts';
 import { Random } from './random.ts';
-import { agentOf, MINUTE, type Operation, type OperationKind, scheduleOf } from './workload.ts';
+import { agentOf, MINUTE, type Operation, type OperationKind } from './workload.ts';
 import type { Simulation } from './world.ts';
+
+const ROLES = ['viewer', 'editor', 'none'] as const;
 
 type Call<T> = (ports: Ports) => Promise<T>;
 
 export class Clients {
   readonly #world: Simulation;
   readonly #seed: number;
+  /** What all schedules have in common. */
+  readonly #common: Partial<ScheduleCreateInput>;
   readonly agentIds: string[] = [];
   readonly more: MoreClients;
   #schedules = 0;
   #keys = 0;
 
-  constructor(world: Simulation, seed: number) {
+  constructor(world: Simulation, seed: number, schedules: Partial<ScheduleCreateInput> = {}) {
     this.#world = world;
     this.#seed = seed;
     this.more = new MoreClients(world, (name, call) => this.#ask(name, call));
+    this.#common = schedules;
   }
 
   /** Until it is there: a client that wants something asks again. */
@@ -156,14 +161,11 @@ export class Clients {
   async #createSchedule({ pick, how }: Operation): Promise<void> {
     const agentId = this.#pick(this.agentIds, pick);
     if (agentId === undefined) return;
-    const request = ScheduleCreate.parse(this.#scheduleOf(1000, how, ++this.#schedules));
+    const request = ScheduleCreate.parse({
+      ...scheduleThere(this.#world, new Random(this.#seed * 1000 + how), how, ++this.#schedules),
+      ...this.#common,
+    });
     await this.#ask('create_schedule', (ports) => createSchedule(ports, CALLER, agentId, request));
-  }
-
-  #scheduleOf(salt: number, how: number, index: number) {
-    const { time, calendar } = this.#world;
-    const drawn = scheduleOf(new Random(this.#seed * salt + how), index, time.now);
-    return calendar === undefined ? drawn : acrossTheChange(drawn, how, calendar);
   }
 
   async #createRun({ pick, how }: Operation): Promise<void> {
@@ -179,26 +181,8 @@ export class Clients {
     const agentId = this.#pick(this.agentIds, pick);
     if (agentId === undefined) return;
     const key = `key-${pick}-${how}-${++this.#keys}`;
-    const scope = scopeHash({ ...CALLER, caller: CALLER.principalId, operation: 'createRun', path: agentId, key });
-    const request = { tenantId: CALLER.tenantId, scope, payload: 'the same' };
-    const answer = (body: { readonly id: string }) => ({ status: 202, headers: {}, body: body.id });
-    const send = () =>
-      this.#ask('create_run_once', (ports) =>
-        answerOnce(
-          ports,
-          request,
-          async (own) => answer(await createRun(own, CALLER, agentId, { how })),
-          async (created) => answer(await getRun(ports, CALLER, created ?? '')),
-        ),
-      );
-    const { time, random } = this.#world;
-    // Once its record has expired, the same key is another request.
-    const until = time.now + this.#world.config.idempotencyKeySeconds * 1000 - this.#world.apartMs;
-    const later = time.sleep(random.spread(1, 60_000)).then(send);
-    const ids = [await send(), await later].map((each) => each?.answer.body);
-    const [one, other] = ids.filter((id) => id !== undefined);
-    if (time.now <= until && one !== undefined && other !== undefined && one !== other)
-      this.#world.broken('§6', `one Idempotency-Key was answered with ${one} and ${other}`);
+    const send = () => this.#ask('create_run_once', (ports) => createRunOnce(ports, CALLER, agentId, key, how));
+    await twice(this.#world, send);
   }
 
   async #createAgent({ how }: Operation): Promise<void> {
@@ -210,7 +194,9 @@ export class Clients {
   }
 
   /** Whoever made the schedules may run nothing for a while. */
-  async #revoke({ how }: Operation): Promise<void> {
+  async #revoke(operation: Operation): Promise<void> {
+    const { how } = operation;
+    if (how % 4 === 3) return this.#signIn(operation);
     const set = (patch: { readonly status: 'active' | 'revoked' } | { readonly name: string }) =>
       this.#ask('revoke', (ports) => patchPrincipal(ports, BOSS, CALLER.principalId, patch, { kind: 'any' }));
     await set(how % 2 === 0 ? { status: 'revoked' } : { name: `name ${how}` });
@@ -218,6 +204,16 @@ export class Clients {
     await this.#world.time.sleep(this.#world.random.spread(1000, 10 * MINUTE));
     for (let tries = 0; tries < 20 && (await set({ status: 'active' })) === undefined; tries++)
       await this.#world.time.sleep(1000);
+  }
+
+  /** A user of the identity provider, which says now and then that they may more, or less: two first calls at once. */
+  async #signIn({ pick, how }: Operation): Promise<void> {
+    const { time, random } = this.#world;
+    const role = ROLES[how % ROLES.length] ?? 'none';
+    const name = `user ${pick % 5}`;
+    const user = { tenantId: CALLER.tenantId, issuer: 'https://idp', subject: name, name, role, issuedAt: time.now };
+    const call = () => this.#ask('sign_in', (ports) => identityOfUser(ports, user, undefined));
+    await Promise.all([call(), time.sleep(random.spread(1, 1000)).then(call)]);
   }
 
   /** Work that starts further work: one after the other, or all at once; from a run that has done so before, if there is one. */
@@ -282,7 +278,12 @@ export class Clients {
           this.#stoodAs(id, ['active', 'completed', 'paused'], asked, 'a resume');
         return;
       case 'patch_schedule': {
-        const { name: _n, paused: _p, input, ...rest } = this.#scheduleOf(2000, how, how);
+        const {
+          name: _n,
+          paused: _p,
+          input,
+          ...rest
+        } = scheduleThere(this.#world, new Random(this.#seed * 2000 + how), how, how);
         const patches = [
           { overlapPolicy: rest.overlapPolicy },
           { cadence: rest.cadence, confirmFrequency: true },

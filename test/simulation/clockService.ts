@@ -13,6 +13,8 @@ export interface ClockWeather {
   readonly double: number;
   /** Never delivered: in the dead-letter queue. */
   readonly dropped: number;
+  /** Beside what is due comes a time that nobody expects: as from a clock that follows an older spec. */
+  readonly stray: number;
 }
 
 interface Standing {
@@ -20,7 +22,7 @@ interface Standing {
   timer: Timer | undefined;
 }
 
-const CALM: ClockWeather = { late: 0, double: 0, dropped: 0 };
+const CALM: ClockWeather = { late: 0, double: 0, dropped: 0, stray: 0 };
 const START_DATE_AGE_MS = 300_000;
 
 export class ClockService {
@@ -75,7 +77,9 @@ export class ClockService {
 
   #due(spec: ClockSpec, nominal: number): void {
     const { random, time } = this.#world;
-    const { late, double, dropped } = this.#world.isCalm ? CALM : this.weather;
+    const { late, double, dropped, stray } = this.#world.isCalm ? CALM : this.weather;
+    if (stray > 0 && random.chance(stray))
+      time.after(random.below(60_000), () => void this.#deliver(spec, Math.floor(time.now / 1000) * 1000, 0));
     if (random.chance(dropped)) {
       this.#world.note(`the clock drops ${spec.scheduleId} ${nominal}`);
       return;

@@ -7,9 +7,9 @@ import type { ArtifactStore, LogAddress, LogRecord, LogStore, Ports } from '../.
 import { storeArtifact, storeChunk } from '../../core/runs/deposits.ts';
 import { type Address, keyOf } from '../../runner/state.ts';
 import { WRITE_FAULTS } from './faults.ts';
-import type { Failures, Incarnation, Outcome } from './incarnations.ts';
+import type { Failures, Outcome } from './incarnations.ts';
 import type { Machine } from './machine.ts';
-import { ServiceError } from './ports.ts';
+import { type Process, ServiceError } from './ports.ts';
 import type { Simulation } from './world.ts';
 
 export interface DepositWeather {
@@ -47,12 +47,12 @@ const S3: Failures = {
   throttled: () => new ServiceError('SlowDown', 'Please reduce your request rate.', 503),
 };
 
-export function depositPorts(inc: Incarnation): { readonly logs: LogStore; readonly artifacts: ArtifactStore } {
-  const { world } = inc;
+export function depositPorts(own: Process): { readonly logs: LogStore; readonly artifacts: ArtifactStore } {
+  const { world } = own;
   return {
     logs: {
       putChunk: (address, chunk, records) =>
-        inc.call(world.site(inc, 'logs.putChunk', WRITE_FAULTS), S3, () =>
+        own.current.call(world.site(own.current, 'logs.putChunk', WRITE_FAULTS), S3, () =>
           world.objects.putChunk(address, chunk, records),
         ),
       read: async (_address, from) => ({ records: [], next: from }),

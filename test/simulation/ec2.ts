@@ -113,6 +113,8 @@ export class Ec2 {
     const token = input.ClientToken ?? '';
     const known = this.#byToken.get(token);
     if (known !== undefined) return known;
+    if (!this.#world.checker.vms.tokens.has(token))
+      this.#world.broken('I2', 'a launch is asked for under a token that nobody has written down before');
     const { random } = this.#world;
     const { noRoom, quota, surplus } = this.#world.isCalm ? CALM : this.weather;
     const market = input.TargetCapacitySpecification?.DefaultTargetCapacityType ?? 'on-demand';

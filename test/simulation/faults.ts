@@ -41,7 +41,7 @@ export interface Site {
   /** Counts the sites of a world in the order in which they were first called. */
   readonly number: number;
   readonly kinds: readonly FaultKind[];
-  /** How often it was called in this world. */
+  /** How often it was called in this world, as long as faults happen in it. */
   calls: number;
 }
 

@@ -61,8 +61,6 @@ export function removalsOf(name: string): readonly (readonly string[])[] {
 /** Guards that no simulated world can miss, and why. `test/core/guards.test.ts` has a race for each that can be missed at all. */
 export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'check.rowAtRest': 'a row at rest changes no more',
-  'fire.driftSeenAtRest': 'the check that it sets is never later than the one that stands',
   'postpone.sameFailures': 'what is lost is only that one failure more was counted',
-  'feed.beganOnce': 'a feed begins again after days of silence, and a world lasts some hours',
   'garbage.expired': 'only one machine sweeps its table; simulated is the deployment on AWS',
 };

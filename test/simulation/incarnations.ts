@@ -2,7 +2,6 @@
  * Incarnations: one call of one function, with a process of its own. It calls ports over a network that takes time and
  * fails; it may die at any call, or stand still and go on minutes later, when everybody has long given it up.
  */
-import type { Ports } from '../../core/ports.ts';
 import type { FaultKind, Site } from './faults.ts';
 import type { Simulation } from './world.ts';
 
@@ -60,10 +59,6 @@ export class Incarnation {
   readonly actsFor: ActsFor | undefined;
   readonly startedAt: number;
   childOf: ChildOf | undefined;
-  /** How far the clock of its host is off, and from when on otherwise: it is set now and then, forth or back. */
-  readonly #skewMs: number;
-  readonly #jump: { readonly at: number; readonly toMs: number } | undefined;
-  ports!: Ports;
   /** The same call once more, by whoever made it: nearly everything is delivered at least once. */
   again: (() => void) | undefined;
   dead = false;
@@ -77,14 +72,6 @@ export class Incarnation {
     this.number = number;
     this.actsFor = actsFor;
     this.startedAt = world.time.now;
-    this.#skewMs = world.skewMs();
-    this.#jump = world.clockJump();
-  }
-
-  /** What the clock of its host shows. */
-  get clock(): number {
-    const { now } = this.world.time;
-    return now + (this.#jump !== undefined && now >= this.#jump.at ? this.#jump.toMs : this.#skewMs);
   }
 
   /**

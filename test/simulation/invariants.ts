@@ -14,6 +14,7 @@ import { LedgerRules } from './ledgerRules.ts';
 import { LimitRules } from './limitRules.ts';
 import { OtherRules } from './otherRules.ts';
 import { RunRules } from './runRules.ts';
+import { StaleRules } from './staleRules.ts';
 import type { Change } from './table.ts';
 import { VmRules } from './vmRules.ts';
 import { WebhookRules } from './webhookRules.ts';
@@ -37,6 +38,7 @@ export class Checker {
   readonly webhooks: WebhookRules;
   readonly deposits: DepositRules;
   readonly keys: KeyRules;
+  readonly #stale: StaleRules;
   commits = 0;
 
   constructor(world: Simulation) {
@@ -49,6 +51,7 @@ export class Checker {
     this.webhooks = new WebhookRules(world);
     this.deposits = new DepositRules(world);
     this.keys = new KeyRules(world);
+    this.#stale = new StaleRules(world);
   }
 
   get runs(): RunRules {
@@ -76,6 +79,7 @@ export class Checker {
     this.webhooks.committed(commit);
     this.deposits.committed(commit);
     this.keys.committed(commit);
+    this.#stale.committed(commit);
     this.#tenants(commit);
   }
 

@@ -33,6 +33,9 @@ export interface JobResult {
   readonly faults: readonly string[];
 }
 
+/** Of each call site, so many worlds are remembered that call it. */
+export const SEEN_KEPT = 4;
+
 export const withoutGuards =
   (names: readonly string[]): GuardFilter =>
   (guards) =>
@@ -53,7 +56,7 @@ export function optionsOf({ seed, injections, without, aim }: Omit<Job, 'id'>): 
   const own = drawn(seed, aim);
   return {
     seed,
-    ...(aim !== undefined && { workload: own.workload, weather: own.weather }),
+    ...(aim !== undefined && own),
     ...(injections !== undefined && { faults: besides(injections, own.faults) }),
     ...(without !== undefined && { filter: withoutGuards(without) }),
   };
@@ -72,7 +75,26 @@ export async function perform(job: Job): Promise<JobResult> {
     processes,
     faultCount: [...faults.values()].reduce((sum, count) => sum + count, 0),
     ends,
-    sites: [...sites].map(([name, { calls, kinds }]) => [name, calls, kinds] as const),
+    sites: [...sites]
+      .filter(([, { calls }]) => calls > 0)
+      .map(([name, { calls, kinds }]) => [name, calls, kinds] as const),
     faults: [...faults.keys()],
   };
+}
+
+/** Leaves out of results what has been told often enough before: most worlds have nothing new. */
+export class News {
+  readonly #sites = new Map<string, number>();
+  readonly #faults = new Set<string>();
+
+  of(result: JobResult): JobResult {
+    const sites = result.sites.filter(([name]) => {
+      const told = this.#sites.get(name) ?? 0;
+      this.#sites.set(name, told + 1);
+      return told < SEEN_KEPT;
+    });
+    const faults = result.faults.filter((name) => !this.#faults.has(name));
+    for (const name of faults) this.#faults.add(name);
+    return { ...result, sites, faults };
+  }
 }

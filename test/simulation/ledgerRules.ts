@@ -118,6 +118,9 @@ export class LedgerRules {
       fail('I5', `was ${before.disposition}, and is ${after.disposition}`);
       return;
     }
+    const decides = after.disposition !== 'skipped';
+    if (decides && after.at > this.#world.time.now + 2 * this.#world.config.maxClockSkewSeconds * 1000)
+      fail('I5', `is ${after.disposition} before its time`);
     if (after.disposition !== 'dispatched' && after.disposition !== 'buffered' && after.reason === undefined)
       fail('§1.9', `is ${after.disposition} without a reason`);
     const changed = find(keys.schedule(scheduleId).pk, 'META');

@@ -16,8 +16,10 @@ export class LimitRules {
 
   committed({ inc, changes }: Commit): void {
     const touched = new Set<string>();
-    for (const { key, after, before } of changes) {
+    for (const { key, after, before, write } of changes) {
       if (key.pk.startsWith('LIM#')) touched.add(key.pk.slice(4));
+      if (key.pk.startsWith('LIM#') && write.kind === 'update' && write.set?.used !== undefined)
+        this.#world.leaks.corrected(key.pk.slice(4));
       if (key.sk !== 'META') continue;
       if (key.pk.startsWith('AGT#') && after !== undefined) this.#agent(after as unknown as AgentRow);
       if (key.pk.startsWith('RUN#') || key.pk.startsWith('VM#'))
@@ -40,15 +42,16 @@ export class LimitRules {
   }
 
   #check(kind: string, limitId: string): void {
-    const { table, checker } = this.#world;
+    const { table, checker, leaks } = this.#world;
+    const { places, tooMany } = leaks.at(limitId);
     const fail = (what: string) => this.#world.broken('I10', `${kind}: the limit ${limitId} ${what}`);
     const pk = `LIM#${limitId}`;
-    const used = Number(table.get({ pk, sk: 'META' })?.used ?? 0);
+    const used = Number(table.get({ pk, sk: 'META' })?.used ?? 0) - tooMany;
     const holders = table.query({ pk, prefix: 'HOLD#', limit: 1000 }).items.map(({ sk }) => sk.slice(5));
     const most = this.#maximum.get(limitId);
-    if (most !== undefined && used > most) fail(`counts ${used}, and its maximum is ${most}`);
+    if (most !== undefined && used - places.length > most) fail(`counts ${used}, and its maximum is ${most}`);
     if (used !== holders.length) fail(`counts ${used}, and ${holders.length} hold a place`);
-    const expected = new Set<string>();
+    const expected = new Set<string>(places);
     for (const id of checker.runs.live) {
       const run = checker.runs.rows.get(id);
       if ((run?.admitted ?? run?.kept ?? []).includes(limitId)) expected.add(id);

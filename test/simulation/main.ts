@@ -1,65 +1,29 @@
 /** `npm run sim`: looks for a world in which an invariant does not hold. */
-import { parseArgs } from 'node:util';
-import type { FaultKind, Injection } from './faults.ts';
-import { guardsOfCore, OUT_OF_REACH, removalsOf } from './guards.ts';
+import type { FaultKind } from './faults.ts';
+import { FENCES } from './fences.ts';
 import { type Job, type JobResult, optionsOf } from './jobs.ts';
+import { optionsFrom } from './options.ts';
 import { play } from './play.ts';
 import { Pool } from './pool.ts';
 import { Random } from './random.ts';
 import { Report } from './report.ts';
+import { sensitivity } from './sensitivity.ts';
 import { shrink } from './shrink.ts';
 
-const HELP = `npm run sim -- [options]
-  --seeds N        so many seeds (1000)
-  --from S         from this one on (1)
-  --minutes M      ends after so many minutes
-  --workers W      processes side by side (2)
-  --sweep          then every fault at every call site that was seen, each in a world that has it
-  --pairs N        then so many pairs of faults
-  --replay SEED    plays one seed and prints what happened
-  --shrink         with --replay: the shortest trace that breaks the same invariant
-  --inject JSON    with these faults beside those of the seed, as a sweep prints them
-  --without A,B    without these guards
-  --aim A          whoever commits with this guard is likely to meet a rival
-  --sensitivity    each guard taken out in turn, and aimed at: what is broken then, and after how many seeds`;
-
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string', default: '1000' },
-    from: { type: 'string', default: '1' },
-    minutes: { type: 'string' },
-    workers: { type: 'string', default: '2' },
-    pairs: { type: 'string', default: '0' },
-    replay: { type: 'string' },
-    without: { type: 'string' },
-    aim: { type: 'string' },
-    inject: { type: 'string' },
-    sweep: { type: 'boolean', default: false },
-    shrink: { type: 'boolean', default: false },
-    sensitivity: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-});
-
-const number = (name: string, text: string): number => {
-  const value = Number(text);
-  if (!Number.isFinite(value) || value < 0) throw new Error(`--${name} must be a number, 0 or greater, not "${text}"`);
-  return value;
-};
-const from = number('from', values.from);
-const seeds = number('seeds', values.seeds);
-const without = values.without?.split(',');
+const options = optionsFrom(process.argv.slice(2));
+const { seeds, from, without, aim } = options;
 const chosen = {
-  ...(values.inject !== undefined && { injections: JSON.parse(values.inject) as readonly Injection[] }),
+  ...(options.inject !== undefined && { injections: options.inject }),
   ...(without !== undefined && { without }),
-  ...(values.aim !== undefined && { aim: values.aim }),
+  ...(aim !== undefined && { aim }),
 };
-const until =
-  values.minutes === undefined
-    ? Number.POSITIVE_INFINITY
-    : performance.now() + number('minutes', values.minutes) * 60_000;
+/** Taken out of the source, so only where processes of their own play. */
+const fence = without?.find((name) => FENCES[name] !== undefined);
+const until = options.minutes === undefined ? Number.POSITIVE_INFINITY : performance.now() + options.minutes * 60_000;
 const PROGRESS_MS = 10_000;
 const VIOLATIONS_MAX = 5;
+const SWEEPS = 30;
+const NEVER_TOLD = 20;
 
 /** Of these jobs as many as there is time for. */
 async function all(pool: Pool, report: Report, jobs: Iterator<Omit<Job, 'id'>>): Promise<void> {
@@ -85,12 +49,18 @@ function* inOrder(): Generator<Omit<Job, 'id'>> {
   for (let seed = from; seed < from + seeds; seed++) yield { seed, ...chosen };
 }
 
-/** Every kind of fault at every call site, in worlds that are known to call it. */
-function* sweep(report: Report): Generator<Omit<Job, 'id'>> {
-  const random = new Random(from);
-  for (const { site, kind, known } of report.pairs())
-    for (const [seed, calls] of known.seen.slice(0, 1))
-      yield { seed, injections: [{ site, call: random.below(calls), kind: kind as FaultKind }] };
+/** Every kind of fault that has not happened yet at a call site, in worlds that are known to call it. */
+function* sweep(report: Report, round: number): Generator<Omit<Job, 'id'>> {
+  const random = new Random(from + round);
+  for (const { site, kind, known } of report.missing()) {
+    const world = known.seen[round % known.seen.length];
+    if (world === undefined) continue;
+    const { seed, calls, injected } = world;
+    const call = random.below(calls);
+    // It may be known from a world in which another kind of fault was asked for at this very call.
+    const others = injected.filter((each) => each.site !== site || each.call !== call);
+    yield { seed, injections: [...others, { site, call, kind: kind as FaultKind }] };
+  }
 }
 
 function* pairs(report: Report, count: number): Generator<Omit<Job, 'id'>> {
@@ -98,11 +68,11 @@ function* pairs(report: Report, count: number): Generator<Omit<Job, 'id'>> {
   const known = report.pairs();
   for (let made = 0; made < count && known.length > 0; made++) {
     const [one, other] = [random.pick(known), random.pick(known)];
-    const seed = random.pick(one.known.seen)[0];
-    const calls = one.known.seen.find(([each]) => each === seed)?.[1] ?? 1;
+    const { seed, calls, injected } = random.pick(one.known.seen);
     yield {
       seed,
       injections: [
+        ...injected,
         { site: one.site, call: random.below(calls), kind: one.kind as FaultKind },
         { site: other.site, call: random.below(8), kind: other.kind as FaultKind },
       ],
@@ -111,36 +81,44 @@ function* pairs(report: Report, count: number): Generator<Omit<Job, 'id'>> {
 }
 
 async function search(): Promise<number> {
-  const pool = new Pool(number('workers', values.workers));
+  const pool = new Pool(options.workers, fence);
   const report = new Report();
   try {
     await all(pool, report, inOrder());
-    if (values.sweep && report.violations.length === 0) {
-      console.log(`the sweep begins: ${report.coverage()}`);
-      await all(pool, report, sweep(report));
+    await all(pool, report, pairs(report, options.pairs));
+    // A sweep comes to call sites that nobody has seen before, and those want all kinds of faults too.
+    for (let round = 0; options.sweep && round < SWEEPS && report.violations.length === 0; round++) {
+      console.log(`sweep ${round + 1}: ${report.coverage()}`);
+      if (report.missing().length === 0) break;
+      await all(pool, report, sweep(report, round));
     }
-    await all(pool, report, pairs(report, number('pairs', values.pairs)));
   } finally {
     pool.close();
   }
   console.log(report.summary());
-  for (const { site, kind } of report
-    .pairs()
-    .filter(({ site, kind }) => !report.exercised.has(`${site} × ${kind}`))
-    .slice(0, 20))
-    console.log(`never: ${site} × ${kind}`);
+  for (const { site, kind } of report.missing().slice(0, NEVER_TOLD)) console.log(`never: ${site} × ${kind}`);
   const [first] = report.violations;
   if (first === undefined) return 0;
-  console.log(
-    `\nnpm run sim -- --replay ${first.seed} --shrink${without === undefined ? '' : ` --without ${without.join(',')}`}`,
-  );
+  const { seed, injected } = first;
+  if (fence !== undefined) return 1;
+  console.log(`\nThe shortest trace of the first one. To see it again:\n${replayOf(first)}\n`);
+  await replay({ seed, ...chosen, ...(injected !== undefined && { injections: injected }) }, true);
   return 1;
 }
 
-async function replay(seed: number): Promise<number> {
-  const options = optionsOf({ seed, ...chosen });
-  const found = values.shrink ? await shrink(options) : undefined;
-  const played = await play({ ...(found?.play ?? options), keepsTrace: true });
+const replayOf = ({ seed, injected }: JobResult): string =>
+  [
+    `npm run sim -- --replay ${seed} --shrink`,
+    ...(injected === undefined ? [] : [`--inject '${JSON.stringify(injected)}'`]),
+    ...(without === undefined ? [] : [`--without ${without.join(',')}`]),
+    ...(aim === undefined ? [] : [`--aim ${aim}`]),
+  ].join(' ');
+
+async function replay(job: Omit<Job, 'id'>, shrinks: boolean): Promise<number> {
+  Error.stackTraceLimit = 0;
+  const whole = optionsOf(job);
+  const found = shrinks ? await shrink(whole) : undefined;
+  const played = await play({ ...(found?.play ?? whole), keepsTrace: true });
   console.log(played.trace.join('\n'));
   if (found !== undefined) {
     console.log(
@@ -149,73 +127,16 @@ async function replay(seed: number): Promise<number> {
     for (const operation of found.play.workload?.operations ?? []) console.log(`  ${JSON.stringify(operation)}`);
     for (const injection of found.injections) console.log(`  ${JSON.stringify(injection)}`);
   }
-  console.log(`\nseed ${seed}, ${played.steps} steps, hash ${played.hash}`);
+  console.log(`\nseed ${job.seed}, ${played.steps} steps, hash ${played.hash}`);
   if (played.violation === undefined) return 0;
   console.log(`breaks ${played.violation.invariant}: ${played.violation.what}`);
   return 1;
 }
 
-/** How many seeds it takes to see that a guard is missing, and by which invariant. */
-async function sensitivity(): Promise<number> {
-  const names = (without ?? guardsOfCore()).filter((name) => OUT_OF_REACH[name] === undefined);
-  console.log(`${guardsOfCore().length} guards in core/, ${Object.keys(OUT_OF_REACH).length} out of reach`);
-  console.log('| guard | taken out with it | invariant | seeds |\n|---|---|---|---|');
-  const pool = new Pool(number('workers', values.workers));
-  let missed = 0;
-  try {
-    for (const name of names) {
-      let row: string | undefined;
-      for (const removal of removalsOf(name)) {
-        let seed = from;
-        let found: JobResult | undefined;
-        await pool.run(
-          () => (seed < from + seeds ? { seed: seed++, without: removal, aim: name } : undefined),
-          (result) => {
-            if (result.violation === undefined) return 'go_on';
-            if (found === undefined || result.seed < found.seed) found = result;
-            return 'stop';
-          },
-        );
-        if (found === undefined) continue;
-        const { seed: foundAt } = found;
-        let sound = true;
-        let asked = false;
-        await pool.run(
-          () => {
-            if (asked) return undefined;
-            asked = true;
-            return { seed: foundAt, aim: name };
-          },
-          ({ violation }) => {
-            sound = violation === undefined;
-            return 'go_on';
-          },
-        );
-        if (!sound) {
-          console.log(`seed ${foundAt}, aimed at ${name}, breaks an invariant with all guards in place`);
-          continue;
-        }
-        const others = removal.filter((each) => each !== name).join(', ');
-        row = `| ${name} | ${others} | ${found.violation?.invariant}: ${found.violation?.what.slice(0, 120)} | ${found.seed - from + 1} |`;
-        break;
-      }
-      if (row === undefined) missed++;
-      console.log(row ?? `| ${name} | | not found | > ${seeds} |`);
-    }
-  } finally {
-    pool.close();
-  }
-  console.log(`${names.length - missed} of ${names.length} found`);
-  return missed === 0 ? 0 : 1;
-}
-
 async function main(): Promise<number> {
-  if (values.help) {
-    console.log(HELP);
-    return 0;
-  }
-  if (values.replay !== undefined) return replay(number('replay', values.replay));
-  return values.sensitivity ? sensitivity() : search();
+  if (options.replay !== undefined) return replay({ seed: options.replay, ...chosen }, options.shrink);
+  if (!options.sensitivity) return search();
+  return (await sensitivity(without, options)) ? 0 : 1;
 }
 
 process.exitCode = await main();

@@ -23,6 +23,8 @@ export class OtherRules {
   /** By the run that started them. */
   readonly #children = new Map<string, Set<string>>();
   readonly #complete = new Set<string>();
+  /** Of each log of the feed. */
+  readonly #lastBatches = new Map<string, { readonly sk: string; readonly commit: Commit }>();
 
   constructor(world: Simulation) {
     this.#world = world;
@@ -36,16 +38,25 @@ export class OtherRules {
     const { pk, sk } = change.key;
     if (sk === 'META') {
       if (pk.startsWith('RUN#')) this.#run(commit, change);
-      else if (pk.startsWith('VM#')) this.#promise(commit, change.after as unknown as VmRow | undefined);
+      else if (pk.startsWith('VM#')) this.#vm(commit, change);
       else if (pk.startsWith('SCH#')) this.#schedule(commit, change);
       else if (pk.startsWith('AGT#')) this.#agent(commit, change);
       else if (pk.startsWith('PRN#')) this.#principal(commit, change);
       else if (pk.startsWith('IDEM#')) this.#record(commit, change);
     } else if (sk === 'CHILDREN') this.#counted(commit, change);
     else if (sk === 'NOTE#children_complete') this.#completed(commit, pk.slice('RUN#'.length));
-    else if (pk.startsWith('FEED#') && change.before !== undefined && sk.startsWith('B#'))
-      this.#world.broken('§5.6', `${commit.inc.kind} writes over the batch ${pk} ${sk} of the feed`);
+    else if (pk.startsWith('FEED#') && sk.startsWith('B#')) this.#appended(commit, change);
     else if (pk === 'SYS' && sk === 'audit.state') this.#audited(commit, change);
+  }
+
+  /** Whoever has read a log up to a position has missed nothing that comes to stand before it. */
+  #appended(commit: Commit, { key: { pk, sk }, before }: Change): void {
+    if (before !== undefined) this.#fail('§5.6', commit, `writes over the batch ${pk} ${sk} of the feed`);
+    const last = this.#lastBatches.get(pk) ?? { sk: '', commit };
+    // What one transaction appends is seen at once.
+    if (sk < last.sk && last.commit !== commit)
+      this.#fail('§5.6', commit, `appends the batch ${pk} ${sk}, which stands before ${last.sk}`);
+    if (sk > last.sk) this.#lastBatches.set(pk, { sk, commit });
   }
 
   #fail = (invariant: string, { inc }: Commit, what: string): void =>
@@ -69,6 +80,13 @@ export class OtherRules {
         commit,
         `${row.id} is ${row.status}, and is looked at ${row.checkAt - row.deadlineAt} ms too late`,
       );
+  }
+
+  #vm(commit: Commit, { before, after }: Change): void {
+    const [was, is] = [before, after] as unknown as readonly (VmRow | undefined)[];
+    this.#promise(commit, is);
+    if (was?.endOrderedAt !== undefined && is?.endOrderedAt !== was.endOrderedAt)
+      this.#fail('§5.9', commit, `the end of ${was.id} is said to be ordered for the first time once more`);
   }
 
   #run(commit: Commit, change: Change): void {
@@ -203,6 +221,10 @@ export class OtherRules {
   /** What was answered under a key stays the answer. */
   #record(commit: Commit, { before, after }: Change): void {
     const [was, is] = [before, after] as unknown as readonly (IdempotencyRow | undefined)[];
+    if (is !== undefined && is.requestId === undefined)
+      this.#fail('§6', commit, 'an answer is kept of a request that had no effect: it can never be sent again');
+    if (is?.created !== undefined && is.answer !== undefined && is.answer.status >= 400)
+      this.#fail('§6', commit, `${is.created} was made, and its request is answered ${is.answer.status}`);
     if (was === undefined || is === undefined || was.expiresAt <= this.#world.time.now + this.#world.apartMs) return;
     if (was.requestId !== is.requestId) this.#fail('§6', commit, 'another request takes over an Idempotency-Key');
     if (was.answer !== undefined && JSON.stringify(was.answer) !== JSON.stringify(is.answer))

@@ -9,7 +9,7 @@ import { Clients } from './clients.ts';
 import { withExtras } from './extras.ts';
 import { type FaultPlan, type Injection, swarm } from './faults.ts';
 import { Random } from './random.ts';
-import { ledgerBehind, leftOver } from './rest.ts';
+import { graceMs, ledgerBehind, leftOver } from './rest.ts';
 import { Rivals, watchdogTick } from './rivals.ts';
 import { MINUTE, type Workload, weatherOf, workloadOf } from './workload.ts';
 import { Simulation, type Violation, type Weather } from './world.ts';
@@ -43,8 +43,8 @@ export interface Played {
   readonly restMs: number;
 }
 
-/** With active schedules, before everything is taken out of service. */
-const CALM_MS = 6 * MINUTE;
+/** What was about to be decided when the grace was over. */
+const SETTLING_MS = 15_000;
 /** Once faults have stopped and nobody wants anything any more, all must have come to rest in so long (I14, I6). */
 const REST_MS_MAX = 180 * MINUTE;
 
@@ -58,9 +58,9 @@ export function drawn(seed: number, aim?: string) {
     weather: weatherOf(new Random(seed ^ 0x5eed0002)),
     faults: swarm(new Random(seed ^ 0x5eed0003)),
   };
-  const world = withExtras(plain, new Random(seed ^ 0x5eed0004));
+  const world = withExtras(plain, new Random(seed ^ 0x5eed0005));
   const guard = aim ?? world.workload.theme.guard;
-  return guard === undefined ? world : aimed(world, guard);
+  return guard === undefined ? world : aimed(world, guard, new Random(seed ^ 0x5eed0004));
 }
 
 export async function play(options: Play): Promise<Played> {
@@ -108,12 +108,12 @@ class Course {
   constructor(world: Simulation, workload: Workload, seed: number) {
     this.#world = world;
     this.#workload = workload;
-    this.#clients = new Clients(world, seed);
+    this.#clients = new Clients(world, seed, workload.schedules);
   }
 
   async run(): Promise<number> {
     const world = this.#world;
-    const { stormMs, operations, deploys = [] } = this.#workload;
+    const { stormMs, operations, deploys = [], leaks = [] } = this.#workload;
     let isReady = false;
     void this.#prepare().then(() => {
       isReady = true;
@@ -127,10 +127,12 @@ class Course {
     for (const operation of operations)
       world.time.at(begin + operation.at, () => void this.#clients.carryOut(operation));
     for (const { at, kind } of deploys) world.time.at(begin + at, () => world.deploy(kind));
+    for (const { at, what } of leaks) world.time.at(begin + at, () => world.leaks.plant(what));
     await this.#until(begin + stormMs);
     world.calmDown();
     const calmAt = world.time.now;
-    await this.#until(calmAt + CALM_MS);
+    // With active schedules, before everything is taken out of service.
+    await this.#until(calmAt + graceMs(world) + SETTLING_MS);
     if (world.violation === undefined) {
       const behind = ledgerBehind(world);
       if (behind !== undefined) world.broken('I14', behind);

@@ -12,9 +12,14 @@ export class Pool {
   readonly #children: readonly ChildProcess[];
   #jobs = 0;
 
-  constructor(size: number) {
-    const file = new URL('./worker.ts', import.meta.url);
-    this.#children = Array.from({ length: size }, () => fork(file));
+  /** @param fence taken out of what these processes load */
+  constructor(size: number, fence?: string) {
+    const [file, mutate] = [new URL('./worker.ts', import.meta.url), new URL('./mutate.ts', import.meta.url)];
+    const options =
+      fence === undefined
+        ? {}
+        : { execArgv: ['--import', mutate.href], env: { ...process.env, CANDOR_SIM_WITHOUT: fence } };
+    this.#children = Array.from({ length: size }, () => fork(file, options));
   }
 
   /** Carries out jobs as they are asked for; ends where there is none left, or somebody says so. */

@@ -16,8 +16,10 @@ import type { IndexRange, Key, Range, Write } from '../../core/table/model.ts';
 import { depositPorts } from './deposits.ts';
 import { type EC2Request, requestName } from './ec2.ts';
 import { READ_FAULTS, TABLE_WRITE_FAULTS, WRITE_FAULTS } from './faults.ts';
+import type { HostClock } from './hostClock.ts';
 import type { Failures, Incarnation } from './incarnations.ts';
 import { refusalOf } from './webhooks.ts';
+import type { Simulation } from './world.ts';
 
 /** A service other than the table: what the SDK throws, by its name. */
 export class ServiceError extends Error {
@@ -64,23 +66,29 @@ export function writeName(writes: readonly Write[]): string {
   return [...names].sort().join('+');
 }
 
-export function portsOf(inc: Incarnation): Ports {
-  const { world } = inc;
-  const store = storeOf(inc);
-  const time = { now: () => inc.clock, sleep: (ms: number) => inc.sleep(ms) };
-  const log = logOf(inc);
+/**
+ * A process of a function, as Lambda keeps it: it takes one call at a time, and what a module remembers stands until it ends.
+ */
+export interface Process {
+  readonly world: Simulation;
+  readonly clock: HostClock;
+  /** Whose call it is. */
+  current: Incarnation;
+}
+
+export function portsOf(own: Process): Ports {
+  const { world } = own;
+  const store = storeOf(own);
+  const time = { now: () => own.clock.now(), sleep: (ms: number) => own.current.sleep(ms) };
+  const log = logOf(own);
   const metrics = { put: () => undefined };
   const client = {
-    send: (command: EC2Request) =>
-      inc.call(
-        world.site(
-          inc,
-          `ec2.${requestName(command)}`,
-          requestName(command) === 'Describe' ? READ_FAULTS : WRITE_FAULTS,
-        ),
-        SERVICE,
-        () => world.ec2.handle(inc.kind, command),
-      ),
+    send: (command: EC2Request) => {
+      const inc = own.current;
+      const name = requestName(command);
+      const site = world.site(inc, `ec2.${name}`, name === 'Describe' ? READ_FAULTS : WRITE_FAULTS);
+      return inc.call(site, SERVICE, () => world.ec2.handle(inc.kind, command));
+    },
   } as unknown as EC2Client;
   let fleet: Ec2Fleet | undefined;
   return {
@@ -89,8 +97,8 @@ export function portsOf(inc: Incarnation): Ports {
     log,
     metrics,
     config: world.config,
-    clock: clockOf(inc),
-    workflow: workflowOf(inc),
+    clock: clockOf(own),
+    workflow: workflowOf(own),
     // Most functions have nothing to do with machines.
     get fleet() {
       fleet ??= new Ec2Fleet({ client, store, time, log, metrics, ...world.ec2.installation });
@@ -98,40 +106,38 @@ export function portsOf(inc: Incarnation): Ports {
     },
     ids: {
       next: (prefix, nowMs) => world.ids.next(prefix, nowMs),
-      writer: () => `${inc.kind}-${inc.number}-${world.random.bits().toString(36)}`,
+      writer: () => `${own.current.kind}-${own.current.number}-${world.random.bits().toString(36)}`,
       secret: () => Buffer.from(world.random.bytes(32)).toString('base64url'),
     },
     tokens: {
       sign: async (claims, expiresAt) => world.tokens.sign(claims, expiresAt),
       verify: async (token, now) => world.tokens.verify(token, now),
     },
-    ...depositPorts(inc),
+    ...depositPorts(own),
     secrets: { read: async () => 'secret' },
     seals: { seal: async (text) => text, open: async (sealed) => sealed },
-    webhooks: { refusal: refusalOf, send: (request) => world.webhooks.request(inc, request) },
+    webhooks: { refusal: refusalOf, send: (request) => world.webhooks.request(own.current, request) },
   };
 }
 
-function storeOf(inc: Incarnation): Store {
-  const { world } = inc;
+function storeOf(own: Process): Store {
+  const { world } = own;
   const { table } = world;
-  const read = (name: string) => world.site(inc, name, READ_FAULTS);
+  const read = <T>(name: string, apply: () => T): Promise<T> =>
+    own.current.call(world.site(own.current, name, READ_FAULTS), TABLE, apply);
   return {
-    get: (key: Key) => inc.call(read(`store.get ${familyOf(key)}`), TABLE, () => table.get(key)),
+    get: (key: Key) => read(`store.get ${familyOf(key)}`, () => table.get(key)),
     getMany: (keys: readonly Key[]) => {
       const [first] = keys;
       if (first === undefined) return Promise.resolve([]);
-      return inc.call(read(`store.getMany ${familyOf(first)}`), TABLE, () => keys.map((key) => table.get(key)));
+      return read(`store.getMany ${familyOf(first)}`, () => keys.map((key) => table.get(key)));
     },
     query: (range: Range) =>
-      inc.call(read(`store.query ${familyOf({ pk: range.pk, sk: range.prefix ?? range.from ?? '' })}`), TABLE, () =>
-        table.query(range),
-      ),
+      read(`store.query ${familyOf({ pk: range.pk, sk: range.prefix ?? range.from ?? '' })}`, () => table.query(range)),
     queryIndex: (range: IndexRange) =>
-      inc.call(read(`store.queryIndex ${range.index} ${range.partition.split('#')[0]}`), TABLE, () =>
-        table.queryIndex(range),
-      ),
+      read(`store.queryIndex ${range.index} ${range.partition.split('#')[0]}`, () => table.queryIndex(range)),
     transact: (writes: readonly Write[]) => {
+      const inc = own.current;
       const site = world.site(inc, `store.transact ${writeName(writes)}`, TABLE_WRITE_FAULTS);
       const once = () => world.commit(inc, writes);
       const heldUpMs = world.rivals?.ambush(inc, writes) ?? 0;
@@ -143,11 +149,11 @@ function storeOf(inc: Incarnation): Store {
   };
 }
 
-function clockOf(inc: Incarnation): ScheduleClock {
-  const { world } = inc;
+function clockOf(own: Process): ScheduleClock {
+  const { world } = own;
   const { clock } = world;
   const call = <T>(name: string, isRead: boolean, apply: () => T) =>
-    inc.call(world.site(inc, `clock.${name}`, isRead ? READ_FAULTS : WRITE_FAULTS), CLOCK, apply);
+    own.current.call(world.site(own.current, `clock.${name}`, isRead ? READ_FAULTS : WRITE_FAULTS), CLOCK, apply);
   return {
     put: (spec: ClockSpec) => call('put', false, () => clock.put(spec)),
     delete: (scheduleId) => call('delete', false, () => clock.delete(scheduleId)),
@@ -156,11 +162,11 @@ function clockOf(inc: Incarnation): ScheduleClock {
   };
 }
 
-function workflowOf(inc: Incarnation): Workflow {
-  const { world } = inc;
+function workflowOf(own: Process): Workflow {
+  const { world } = own;
   const { workflow } = world;
   const call = <T>(name: string, isRead: boolean, apply: () => T) =>
-    inc.call(world.site(inc, `workflow.${name}`, isRead ? READ_FAULTS : WRITE_FAULTS), SERVICE, apply);
+    own.current.call(world.site(own.current, `workflow.${name}`, isRead ? READ_FAULTS : WRITE_FAULTS), SERVICE, apply);
   return {
     start: (name: string, input: ExecutionInput) => call('start', false, () => workflow.start(name, input)),
     stop: (name, cause) => call('stop', false, () => workflow.stop(name, cause)),
@@ -172,15 +178,15 @@ function workflowOf(inc: Incarnation): Workflow {
 const DEFECTS = /TypeError|RangeError|ReferenceError|is not a function|Cannot read|twice|a transaction of/;
 
 /** What the core only logs may still be a defect of ours. */
-function logOf(inc: Incarnation): Log {
+function logOf(own: Process): Log {
+  const { world } = own;
+  const info = (event: string, facts: Readonly<Record<string, unknown>> = {}) => {
+    if (world.trace.keeps) world.trace.line(`${own.current.kind}-${own.current.number} log ${event}`, facts);
+  };
   const look = (event: string, facts: Readonly<Record<string, unknown>> = {}) => {
     const text = String(facts.error ?? '');
-    if (DEFECTS.test(text)) inc.world.broken('defect', `${inc.kind} logged ${event}: ${text}`);
-    inc.world.note(`${inc.kind}-${inc.number} log ${event}`, facts);
+    if (DEFECTS.test(text)) world.broken('defect', `${own.current.kind} logged ${event}: ${text}`);
+    info(event, facts);
   };
-  return {
-    info: (event, facts) => inc.world.note(`${inc.kind}-${inc.number} log ${event}`, facts),
-    warn: look,
-    error: look,
-  };
+  return { info, warn: look, error: look };
 }

@@ -1,13 +1,12 @@
 /** What came of many plays, for people: rates, distributions, and which faults have happened where. */
-import type { JobResult } from './jobs.ts';
+import type { Injection } from './faults.ts';
+import { type JobResult, SEEN_KEPT } from './jobs.ts';
 
 interface KnownSite {
   readonly kinds: readonly string[];
   /** Plays in which it was called, a few of them, with how often. */
-  readonly seen: (readonly [seed: number, calls: number])[];
+  readonly seen: { readonly seed: number; readonly calls: number; readonly injected: readonly Injection[] }[];
 }
-
-const SEEN_KEPT = 4;
 
 export class Report {
   readonly sites = new Map<string, KnownSite>();
@@ -41,7 +40,7 @@ export class Report {
         known = { kinds, seen: [] };
         this.sites.set(name, known);
       }
-      if (known.seen.length < SEEN_KEPT) known.seen.push([result.seed, calls]);
+      if (known.seen.length < SEEN_KEPT) known.seen.push({ seed: result.seed, calls, injected: result.injected ?? [] });
     }
     if (result.violation !== undefined) this.violations.push(result);
   }
@@ -51,9 +50,14 @@ export class Report {
     return [...this.sites].flatMap(([site, known]) => known.kinds.map((kind) => ({ site, kind, known })));
   }
 
+  /** Those that have not happened. */
+  missing() {
+    return this.pairs().filter(({ site, kind }) => !this.exercised.has(`${site} × ${kind}`));
+  }
+
   coverage(): string {
     const pairs = this.pairs();
-    const hit = pairs.filter(({ site, kind }) => this.exercised.has(`${site} × ${kind}`)).length;
+    const hit = pairs.length - this.missing().length;
     const share = pairs.length === 0 ? 0 : (100 * hit) / pairs.length;
     return `${hit} of ${pairs.length} (call site × fault kind), ${share.toFixed(1)} %, over ${this.sites.size} call sites`;
   }

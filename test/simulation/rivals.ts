@@ -11,6 +11,7 @@ import type { ScheduleRow } from '../../core/schedules/model.ts';
 import * as keys from '../../core/table/itemKeys.ts';
 import type { Write } from '../../core/table/model.ts';
 import { observeVm } from '../../core/vms/release.ts';
+import { repairLimit } from '../../core/watchdog/repairLimit.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import type { Clients } from './clients.ts';
 import { guardsOfCore } from './guards.ts';
@@ -82,8 +83,10 @@ export interface Theme {
   /** Whose commits are held up. Empty: everybody's. */
   readonly victims: readonly string[];
   readonly strikes: Readonly<Record<Family, readonly string[]>>;
-  /** Only transactions that carry this guard are held up. */
+  /** The guard that the world leads to. */
   readonly guard?: string;
+  /** Only transactions that carry one of these guards are held up, and the rivals are at what it guards. */
+  readonly at?: readonly string[];
 }
 
 const GUARDS = guardsOfCore();
@@ -104,11 +107,17 @@ export function themeOf(random: Random): Theme {
     delivery: STRIKES.delivery,
   };
   if (random.chance(0.25)) return { share: 0, victims: [], strikes };
-  if (random.chance(0.35)) return { share: 0.5, victims: [], strikes, guard: random.pick(GUARDS) };
+  if (random.chance(0.35)) {
+    const guard = random.pick(GUARDS);
+    return { share: 0.5, victims: [], strikes, guard, at: [guard] };
+  }
   if (random.chance(0.3)) return { share: random.pick([0.02, 0.08]), victims: [], strikes };
   const victims = Array.from({ length: random.between(1, 3) }, () => random.pick(VICTIMS));
   return { share: random.pick([0.1, 0.3, 0.6]), victims, strikes };
 }
+
+/** Requests that change no more when they are sent a second time. */
+const SENT_AGAIN = new Set(['api.create_run_once', 'api.sign_in']);
 
 export const watchdogTick = (world: Simulation) =>
   world.invoke('watchdog', (ports) => tick(ports, { owner: 'simulated', budgetMs: WATCHDOG_BUDGET_MS }));
@@ -131,11 +140,10 @@ export class Rivals {
     const { share, victims } = this.#theme;
     if (share === 0 || isCalm || this.#under >= AT_ONCE) return 0;
     if (victims.length > 0 && !victims.some((each) => inc.kind.startsWith(each))) return 0;
-    const { guard } = this.#theme;
-    if (guard !== undefined && !writes.some((write) => write.guards?.some(({ name }) => name === guard))) return 0;
+    const { at } = this.#theme;
+    if (at !== undefined && !writes.some((write) => carries(write, at))) return 0;
     if (!random.chance(share)) return 0;
-    const pks = [...new Set(writes.map((write) => (write.kind === 'put' ? write.item.pk : write.key.pk)))];
-    const pk = random.pick(pks);
+    const pk = random.pick(targetsOf(writes, at));
     const family = familyOf(pk);
     const strike = random.pick(this.#theme.strikes[family]);
     const heldUpMs = random.spread(300, 20_000);
@@ -153,7 +161,7 @@ export class Rivals {
     const { runs } = world.checker;
     switch (strike) {
       case 'again':
-        if (!inc.kind.startsWith('api') || inc.kind === 'api.create_run_once') inc.again?.();
+        if (!inc.kind.startsWith('api') || SENT_AGAIN.has(inc.kind)) inc.again?.();
         return;
       case 'tick':
         return void watchdogTick(world);
@@ -166,6 +174,11 @@ export class Rivals {
         return void world.invoke('events', (ports) => advanceSchedule(ports, id));
       case 'sync':
         return void world.invoke('events', (ports) => syncClock(ports, id));
+      case 'repair':
+        return void world.invoke('watchdog', (ports) => repairLimit({ ports }, id));
+      case 'one_more':
+        this.#clients.rival('create_run', id.slice(id.lastIndexOf('#') + 1));
+        return;
       case 'look':
         return void world.invoke('watchdog', (ports) => observeVm(ports, id));
       case 'cancel':
@@ -217,6 +230,15 @@ export class Rivals {
     else instance.machine.poke();
   }
 }
+
+const carries = (write: Write, names: readonly string[]): boolean =>
+  write.guards?.some(({ name }) => names.includes(name)) === true;
+
+/** What is guarded by these; whatever is written where none are named. */
+const targetsOf = (writes: readonly Write[], guards: readonly string[] | undefined): readonly string[] => {
+  const targets = guards === undefined ? writes : writes.filter((write) => carries(write, guards));
+  return [...new Set(targets.map((write) => (write.kind === 'put' ? write.item.pk : write.key.pk)))];
+};
 
 function familyOf(pk: string): Family {
   if (pk.startsWith('SCH#')) return 'schedule';

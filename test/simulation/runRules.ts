@@ -22,7 +22,17 @@ const NEVER_BEGAN = new Set([
   'queue_timeout',
 ]);
 /** What may still change in a run that has ended: the one correction, and what only says when to look. */
-const FINAL = ['status', 'endedAt', 'reason', 'exitCode', 'signal', 'terminatedBy', 'attempt', 'vmId'] as const;
+const FINAL = [
+  'status',
+  'endedAt',
+  'reason',
+  'exitCode',
+  'signal',
+  'terminatedBy',
+  'attempt',
+  'vmId',
+  'waiting',
+] as const;
 
 export class RunRules {
   readonly #world: Simulation;
@@ -97,6 +107,8 @@ export class RunRules {
 
   #versions({ inc, find }: Commit, before: RunRow, after: RunRow): void {
     if (after.version === before.version) {
+      if (after.waiting !== undefined && before.waiting === undefined)
+        this.#broken('I8', inc.kind, after, `waits for ${after.waiting.reason} again at version ${after.version}`);
       if (after.status !== before.status || after.attempt !== before.attempt || after.vmId !== before.vmId)
         this.#broken('I8', inc.kind, after, `changes at version ${after.version}`);
       return;
@@ -185,8 +197,13 @@ export class RunRules {
     if (reason === 'exit_code' && (end?.by !== 'self' || end.exitCode !== exitCode))
       this.#broken('truth', kind, run, `${said} with ${exitCode}, and ended by ${end?.by} with ${end?.exitCode}`);
     // Runners keep what has ended until it is stored: nothing of theirs ends unreported.
-    if (reason === 'ended_unreported' && process !== undefined)
-      this.#broken('truth', kind, run, `${said}, and its runner knows better`);
+    if (reason === 'ended_unreported')
+      this.#broken(
+        'truth',
+        kind,
+        run,
+        `${said}, and ${process === undefined ? 'had not begun' : 'its runner knows better'}`,
+      );
     const neverBegan = NEVER_BEGAN.has(reason) || (status === 'failed' && reason === 'start_timeout');
     if (neverBegan && process !== undefined)
       this.#broken('truth', kind, run, `${said}, and a process of it was started on ${process.machine.instanceId}`);

@@ -1,8 +1,12 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FENCES, sourceOf, withoutFence } from './fences.ts';
 import { guardsOfCore, OUT_OF_REACH, removalsOf } from './guards.ts';
 import { Timeline } from './heap.ts';
 import { type Job, type JobResult, optionsOf, withoutGuards } from './jobs.ts';
 import { drawn, play } from './play.ts';
+import { Pool } from './pool.ts';
 import { REGRESSIONS } from './regressions.ts';
 import { Report } from './report.ts';
 import { shrink } from './shrink.ts';
@@ -65,8 +69,8 @@ describe('a guard that is taken out', () => {
     async (...without) => {
       const names = without.filter((name) => typeof name === 'string');
       let found: string | undefined;
-      for (let seed = 1; seed <= 120 && found === undefined; seed++)
-        found = (await play({ seed, filter: withoutGuards(names) })).violation?.invariant;
+      for (let seed = 1; seed <= 60 && found === undefined; seed++)
+        found = (await play(optionsOf({ seed, without: names, aim: names[0] ?? '' }))).violation?.invariant;
       expect(found).toBeDefined();
     },
   );
@@ -90,6 +94,40 @@ describe('the guards of the core', () => {
     expect(Object.keys(OUT_OF_REACH).filter((name) => !known.includes(name))).toEqual([]);
     const named = known.flatMap((name) => removalsOf(name).flat());
     expect(named.filter((name) => !known.includes(name))).toEqual([]);
+  });
+});
+
+it('knows every guard: the core makes none but by its name', () => {
+  const sources = readdirSync('core', { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts') && file !== path.join('table', 'model.ts'))
+    .map((file) => [file, readFileSync(path.join('core', file), 'utf8')] as const);
+  for (const [file, source] of sources) {
+    const made = [...source.matchAll(/(?<![\w.])guard\(/g)].length;
+    expect([...source.matchAll(/(?<![\w.])guard\(\s*'[\w.]+'/g)].length, file).toBe(made);
+    expect(source, file).not.toMatch(/(?<!\w)condition:/);
+  }
+});
+
+describe('what protects and is no guard', () => {
+  it.each(Object.entries(FENCES))('%s stands in the source as it is taken out', (name, { edits }) => {
+    for (const file of new Set(edits.map((each) => each.file)))
+      expect(withoutFence(name, file, sourceOf(file))).not.toBe(sourceOf(file));
+  });
+
+  it('is missed in a process that loads Candor without it', { timeout: 60_000 }, async () => {
+    const pool = new Pool(1, 'looks.missing');
+    const found: string[] = [];
+    let seed = 1;
+    await pool.run(
+      () => (seed <= 20 ? { seed: seed++, aim: 'looks.missing' } : undefined),
+      ({ violation }) => {
+        if (violation === undefined) return 'go_on';
+        found.push(violation.invariant);
+        return 'stop';
+      },
+    );
+    pool.close();
+    expect(found).toEqual(['truth']);
   });
 });
 

@@ -8,9 +8,14 @@ import type { Ec2Instance } from './ec2.ts';
 import type { Commit } from './invariants.ts';
 import type { Simulation } from './world.ts';
 
+/** Before an end is asked for, the row says that the VM is given up. */
+const WANTED: ReadonlySet<VmRow['status']> = new Set(['launching', 'booting', 'ready']);
+
 export class VmRules {
   readonly #world: Simulation;
   readonly rows = new Map<string, VmRow>();
+  /** Of all launches that were ever meant: each brings one instance at most, however often it is asked for. */
+  readonly tokens = new Set<string>();
   /** By no clock but the world's: when the last report of each VM came in; it may be taken in much later. */
   readonly #heardAt = new Map<string, number>();
 
@@ -33,6 +38,7 @@ export class VmRules {
       return;
     }
     this.rows.set(after.id, after);
+    if (after.intent.clientToken !== undefined) this.tokens.add(after.intent.clientToken);
     if (before === undefined) return;
     if (after.version !== before.version && after.version !== before.version + 1)
       fail('I8', `goes from version ${before.version} to ${after.version}`);
@@ -102,6 +108,16 @@ export class VmRules {
   /** Somebody has EC2 end an instance: nothing that is well may be on it (I9). */
   ending(kind: string, instance: Ec2Instance): void {
     const vm = this.rows.get(instance.vmId);
+    if (
+      kind === 'watchdog' &&
+      vm !== undefined &&
+      WANTED.has(vm.status) &&
+      (vm.instanceId ?? instance.id) === instance.id
+    )
+      this.#world.broken(
+        'I9',
+        `${kind} ends ${instance.id} of ${vm.id}, which is ${vm.status}: nobody has given it up`,
+      );
     if (vm === undefined || !this.isFresh(vm.id)) return;
     const well = this.#world.truth
       .all()

@@ -6,6 +6,7 @@ import type { Calendar } from './calendar.ts';
 import { NO_DEPOSITS } from './deposits.ts';
 import { NEW_IDS } from './ids.ts';
 import type { KeyOperation } from './keyClients.ts';
+import type { Leak } from './leaks.ts';
 import type { Random } from './random.ts';
 import { type Theme, themeOf } from './rivals.ts';
 import type { WebhookOperation } from './webhookClients.ts';
@@ -56,6 +57,9 @@ export interface Operation {
 export interface Workload {
   readonly agents: readonly AgentCreateInput[];
   readonly operations: readonly Operation[];
+  /** What all schedules have in common. */
+  readonly schedules?: Partial<ScheduleCreateInput>;
+  readonly leaks?: readonly Leak[];
   /** The storm's length, milliseconds. */
   readonly stormMs: number;
   readonly config: Readonly<Record<string, unknown>>;
@@ -151,8 +155,8 @@ export function scheduleOf(random: Random, index: number, now: number): Schedule
 
 /** How many requests, over how long, and what stands still meanwhile. */
 export function workloadOf(random: Random): Workload {
-  const stormMs = random.spread(5 * MINUTE, 20 * MINUTE);
-  const count = random.spread(4, 40);
+  const stormMs = random.spread(2 * MINUTE, 10 * MINUTE);
+  const count = random.spread(4, 30);
   const own = random.subset(OPERATIONS, 0.3);
   const kinds = random.chance(0.5) ? WEIGHED : WEIGHED.filter((kind) => own.includes(kind));
   const drawn = Array.from({ length: count }, (): Operation => operation(random, kinds, stormMs));
@@ -162,6 +166,10 @@ export function workloadOf(random: Random): Workload {
     operations: [...first, ...drawn].sort((left, right) => left.at - right.at),
     stormMs,
     config: {
+      // Many small worlds show more than a few long ones: what only repeats is asked for seldom.
+      heartbeatActiveSeconds: random.pick([2, 5, 10, 14]),
+      heartbeatWarmSeconds: random.pick([5, 14]),
+      overdueGraceSeconds: random.pick([61, 61, 120]),
       ...(random.chance(0.2) && { maxConcurrentRunsPerTenant: random.between(1, 3) }),
       ...(random.chance(0.15) && { maxConcurrentVmsPerTenant: random.between(1, 3) }),
       ...(random.chance(0.1) && { runnerTokenSeconds: 120 }),
@@ -192,7 +200,7 @@ const operation = (random: Random, kinds: readonly OperationKind[], stormMs: num
 /** What a world's surroundings may do; a quiet one does nothing but be a little slow. */
 export const QUIET: Weather = {
   ec2: { noRoom: 0, quota: 0, surplus: 0, lagMsMax: 2000, bootMsMax: 40_000, neverBoots: 0, reclaimed: 0 },
-  clock: { late: 0, double: 0, dropped: 0 },
+  clock: { late: 0, double: 0, dropped: 0, stray: 0 },
   workflow: { lagMsMax: 1000, double: 0, unheard: 0 },
   stream: { double: 0, delayMsMax: 2000, triesMax: 1000 },
   machines: {
@@ -228,7 +236,7 @@ const SKEWS: readonly Weather['skewMs'][] = [
 export function weatherOf(random: Random): Weather {
   const some = (share: number, values: readonly number[]): number => (random.chance(share) ? random.pick(values) : 0);
   const { ec2, workflow, stream, machines } = QUIET;
-  return {
+  const weather: Weather = {
     ec2: {
       noRoom: some(0.4, [0.1, 0.4, 0.8]),
       quota: some(0.15, [0.05, 0.3]),
@@ -242,6 +250,7 @@ export function weatherOf(random: Random): Weather {
       late: some(0.3, [0.05, 0.3]),
       double: some(0.4, [0.1, 0.6]),
       dropped: some(0.3, [0.05, 0.5]),
+      stray: 0,
     },
     workflow: {
       lagMsMax: random.pick([workflow.lagMsMax, 20_000]),
@@ -278,4 +287,5 @@ export function weatherOf(random: Random): Weather {
     clockJumps: 0,
     ttlLagMsMax: 0,
   };
+  return { ...weather, clock: { ...weather.clock, stray: some(0.2, [0.1, 0.5]) } };
 }

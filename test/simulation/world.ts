@@ -14,11 +14,13 @@ import { type DepositWeather, ObjectStore } from './deposits.ts';
 import { Ec2, type Ec2Weather } from './ec2.ts';
 import { type FaultKind, type FaultPlan, type Injection, noFaults, type Site } from './faults.ts';
 import { Timeline } from './heap.ts';
+import { HostClock } from './hostClock.ts';
 import { type IdWeather, RandomIds } from './ids.ts';
 import { type ActsFor, type ChildOf, Incarnation, type Outcome, TIMEOUT_SECONDS } from './incarnations.ts';
 import { Checker } from './invariants.ts';
+import { Leaks } from './leaks.ts';
 import { CALM_MACHINES, type MachineWeather } from './machine.ts';
-import { portsOf, ServiceError } from './ports.ts';
+import { type Process, portsOf, ServiceError } from './ports.ts';
 import { Random } from './random.ts';
 import { StreamService, type StreamWeather } from './stream.ts';
 import { Table } from './table.ts';
@@ -81,6 +83,9 @@ const START = Date.UTC(2027, 2, 1, 12, 0, 0);
 const EXPIRES_SOON_MS = 3_600_000;
 const CALM_NETWORK: Network = { lost: 0, double: 0, late: 0 };
 
+/** Calls that meet a new process, although another one waits. */
+const COLD_STARTS = 0.15;
+
 /** The errors by which functions say what they mean: the state machine names them, or the caller is answered with them. */
 const MEANT = new Set(['RunMovedOn', 'VmUnfit', 'StartDeadlineExceeded']);
 
@@ -103,6 +108,7 @@ export class Simulation {
   readonly tokens = new TokenService();
   readonly objects = new ObjectStore();
   readonly ids = new RandomIds(this);
+  readonly leaks = new Leaks(this);
   readonly sites = new Map<string, Site>();
   /** Every fault that happened, in order. */
   readonly injections: Injection[] = [];
@@ -118,6 +124,8 @@ export class Simulation {
   #plan: FaultPlan;
   #calm = false;
   readonly #alive = new Set<Incarnation>();
+  /** By function: processes that have answered, and take the next call. */
+  readonly #idle = new Map<string, (Process & { readonly ports: Ports })[]>();
 
   constructor(options: SimulationOptions) {
     const { seed, weather, faults, config, calendar, filter, keepsTrace = false, freezes = false } = options;
@@ -177,12 +185,6 @@ export class Simulation {
     return least === most ? least : this.random.between(least, most);
   }
 
-  clockJump(): { readonly at: number; readonly toMs: number } | undefined {
-    const { clockJumps } = this.weather;
-    if (clockJumps === 0 || !this.random.chance(clockJumps)) return undefined;
-    return { at: this.time.now + this.random.spread(5, 20_000), toMs: this.skewMs() };
-  }
-
   note(what: string, facts?: object): void {
     this.trace.add(what, facts);
   }
@@ -210,6 +212,7 @@ export class Simulation {
 
   faultAt(site: Site): FaultKind | undefined {
     this.steps++;
+    if (this.#calm) return undefined;
     const call = site.calls++;
     const kind = this.#plan.at(site, call);
     if (kind === undefined || !site.kinds.includes(kind)) return undefined;
@@ -252,6 +255,7 @@ export class Simulation {
   deploy(kind: string): void {
     this.note(`${kind} is deployed`);
     for (const inc of [...this.#alive]) if (inc.kind.startsWith(kind)) inc.end();
+    for (const name of this.#idle.keys()) if (name.startsWith(kind)) this.#idle.set(name, []);
   }
 
   /** Time to live: what has expired is deleted some time later, by nobody whose clock or guards matter. */
@@ -274,7 +278,7 @@ export class Simulation {
     const isRunner = actsFor !== undefined && 'vmId' in actsFor;
     const inc = new Incarnation(this, kind, ++this.incarnations, isRunner ? actsFor : undefined);
     if (actsFor !== undefined && !isRunner) inc.childOf = actsFor;
-    inc.ports = portsOf(inc);
+    const own = this.#processFor(kind, inc);
     inc.again = () => void this.invoke(kind, body, actsFor);
     this.#alive.add(inc);
     const timeoutMs = (TIMEOUT_SECONDS[kind] ?? 30) * 1000;
@@ -283,10 +287,11 @@ export class Simulation {
       const end = (outcome: Outcome<T>) => {
         this.#alive.delete(inc);
         timer.cancel();
+        own.idle.push(own.process);
         resolve(outcome);
       };
       timer = this.#onDeath(inc, timer, () => resolve({ kind: 'lost' }));
-      body(inc.ports).then(
+      body(own.process.ports).then(
         (value) => end({ kind: 'answered', value }),
         (error: unknown) => {
           this.#judge(kind, error, false);
@@ -295,6 +300,23 @@ export class Simulation {
         },
       );
     });
+  }
+
+  /** One that waits for the next call, or a new one. */
+  #processFor(kind: string, inc: Incarnation) {
+    const point = kind.indexOf('.');
+    const name = point < 0 ? kind : kind.slice(0, point);
+    const idle = this.#idle.get(name) ?? [];
+    this.#idle.set(name, idle);
+    const kept = this.random.chance(COLD_STARTS) ? undefined : idle.pop();
+    if (kept !== undefined) {
+      kept.current = inc;
+      kept.clock.called();
+      return { idle, process: kept };
+    }
+    const made = { world: this, clock: new HostClock(this), current: inc };
+    made.clock.called();
+    return { idle, process: Object.assign(made, { ports: portsOf(made) }) };
   }
 
   /** What has died is noticed at once by some, and only at the end of its time by others. */

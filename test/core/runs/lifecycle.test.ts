@@ -358,7 +358,8 @@ describe('launching', () => {
     const vm = await vmRow(world, world.launches[0]?.vmId ?? '');
     expect(vm).toMatchObject({ status: 'draining', intent: { open: false } });
     expect(vm.instanceId).toBeUndefined();
-    expect(world.terminations).toEqual([vm.id]);
+    const [instanceId] = world.launches.map(({ clientToken }) => `i-${clientToken.slice(0, 12)}`);
+    expect(world.terminations).toEqual([instanceId]);
   });
 
   it('ends with StartDeadlineExceeded once the deadline is over, naming what was tried, and asks for no VM', async () => {

@@ -15,7 +15,7 @@ import {
 import { launchVm } from '../../../core/vms/provision.ts';
 import { gathered } from '../../../core/vms/tried.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { apiRun, eventsOf, MINUTE, runRow, SECOND, vmRow } from '../support.ts';
+import { apiRun, eventsOf, FakeRunner, MINUTE, runRow, SECOND, vmRow } from '../support.ts';
 import { atWork, endOf, newRun, wantMarks, watchdog } from './support.ts';
 
 let engine: TestEngine;
@@ -105,6 +105,23 @@ describe('a launch', () => {
     });
     expect(await typesOf(id)).toEqual(['run.provisioning', 'run.waiting']);
     expect(failuresCounted()).toEqual([{ class: 'CapacityUnavailable' }]);
+  });
+
+  it('ends only the instance that it brought, where it stood still until another one of the VM was at work', async () => {
+    const { input } = await apiRun(world);
+    let other: { readonly vmId: string } | undefined;
+    const launch = async (spec: LaunchSpec) => {
+      const { ports } = scripted([OTHER], [full('small', false), 'i-at-work']);
+      await launchVm(ports, input).catch(() => undefined);
+      other = await launchVm(ports, input);
+      await new FakeRunner(world, spec.vmId).register();
+      return { instanceId: 'i-too-late' };
+    };
+    const { ports } = scripted([PLAN], []);
+    const late = launchVm({ ...ports, fleet: { ...ports.fleet, launch } }, input);
+    await expect(late).rejects.toThrow('got another instance');
+    expect(await vmRow(world, other?.vmId ?? '')).toMatchObject({ status: 'ready', instanceId: 'i-at-work' });
+    expect(world.terminations).toEqual(['i-too-late']);
   });
 
   it('keeps what it asked for only until there is an answer', async () => {

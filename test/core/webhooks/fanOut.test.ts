@@ -1,6 +1,9 @@
 /** From an event to deliveries: who is told, once each, and what. */
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { deliver } from '../../../core/notifications/deliver.ts';
 import { handleEvent } from '../../../core/notifications/fanOut.ts';
+import { WEBHOOK_PREFIX } from '../../../core/table/prefixes.ts';
+import { asItem } from '../../../core/table/rows.ts';
 import { tellWebhooks } from '../../../core/webhooks/fanOut.ts';
 import { wants } from '../../../core/webhooks/filter.ts';
 import { deleteWebhook, patchWebhook } from '../../../core/webhooks/service.ts';
@@ -54,6 +57,18 @@ test('real events of a run reach it through fan-out', async () => {
   const run = await apiRun(world);
   for (const event of await eventsOf(world, `RUN#${run.id}`)) await handleEvent(world.ports, event);
   expect((await deliveries(world, id)).map(({ eventType }) => eventType)).toEqual(['run.queued']);
+});
+
+test('a batch of the stream reads each tenant’s webhooks once, however many events it has', async () => {
+  const world = await engine.world();
+  const { id } = await webhook(world, { events: ['run.*'] });
+  const runs = [await apiRun(world), await apiRun(world), await apiRun(world)];
+  const rows = (await Promise.all(runs.map(({ id }) => eventsOf(world, `RUN#${id}`)))).flat();
+  const query = vi.spyOn(world.ports.store, 'query');
+  const records = rows.map((row) => ({ number: row.sk, item: asItem(row) }));
+  expect(await deliver(world.ports, records)).toBeUndefined();
+  expect(query.mock.calls.filter(([{ prefix }]) => prefix === WEBHOOK_PREFIX)).toHaveLength(1);
+  expect(await deliveries(world, id)).toHaveLength(rows.length);
 });
 
 test('each webhook gets what it asked for, and none of another tenant’s', async () => {

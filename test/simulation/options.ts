@@ -1,0 +1,84 @@
+/** What `npm run sim` is asked for. */
+import { Command, InvalidArgumentError } from 'commander';
+import * as z from 'zod';
+import { FAULTS, type Injection } from './faults.ts';
+import { FENCES } from './fences.ts';
+import { guardsOfCore } from './guards.ts';
+
+export interface Options {
+  readonly seeds: number;
+  readonly from: number;
+  readonly minutes?: number;
+  readonly workers: number;
+  readonly pairs: number;
+  readonly sweep: boolean;
+  readonly replay?: number;
+  readonly shrink: boolean;
+  readonly inject?: readonly Injection[];
+  readonly without?: readonly string[];
+  readonly aim?: string;
+  readonly sensitivity: boolean;
+}
+
+const count = (text: string): number => {
+  if (!/^\d{1,10}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
+  return Number(text);
+};
+
+const atLeastOne = (text: string): number => {
+  if (count(text) === 0) throw new InvalidArgumentError('It must be 1 or greater.');
+  return count(text);
+};
+
+const minutes = (text: string): number => {
+  const value = Number(text);
+  if (!(value > 0)) throw new InvalidArgumentError('It must be a number greater than 0.');
+  return value;
+};
+
+const known = (text: string): string => {
+  if (!guardsOfCore().includes(text) && FENCES[text] === undefined)
+    throw new InvalidArgumentError(`There is no guard or fence ${text}: see docs/verification.md.`);
+  return text;
+};
+
+const INJECTIONS = z.array(z.strictObject({ site: z.string(), call: z.int().min(0), kind: z.enum(FAULTS) }));
+
+function injections(text: string): readonly Injection[] {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    throw new InvalidArgumentError('It must be JSON.');
+  }
+  const checked = INJECTIONS.safeParse(parsed);
+  if (!checked.success) throw new InvalidArgumentError(z.prettifyError(checked.error));
+  return checked.data;
+}
+
+export function optionsFrom(args: readonly string[]): Options {
+  const command = new Command('npm run sim --')
+    .description('Looks for a world in which an invariant does not hold. See docs/verification.md.')
+    .option('--seeds <n>', 'so many seeds', count, 1000)
+    .option('--from <seed>', 'from this one on', count, 1)
+    .option('--minutes <m>', 'ends after so many minutes', minutes)
+    .option('--workers <w>', 'processes side by side', atLeastOne, 2)
+    .option('--pairs <n>', 'then so many pairs of faults', count, 0)
+    .option('--sweep', 'then every kind of fault that has not happened yet at a call site that was seen', false)
+    .option('--replay <seed>', 'plays one seed and prints what happened', count)
+    .option('--shrink', 'with --replay: the shortest trace that breaks the same invariant', false)
+    .option('--inject <json>', 'with these faults beside those of the seed, as a sweep prints them', injections)
+    .option('--without <names>', 'without these guards', (text) => text.split(',').map(known))
+    .option('--aim <name>', 'in worlds that lead to this guard or fence', known)
+    .option(
+      '--sensitivity',
+      'each guard and fence, or those of --without, taken out in turn: after how many worlds is it missed',
+      false,
+    )
+    .parse(args, { from: 'user' });
+  const options = command.opts<Options>();
+  const fences = (options.without ?? []).filter((name) => FENCES[name] !== undefined);
+  if (!options.sensitivity && fences.length > (options.replay === undefined ? 1 : 0))
+    command.error(`error: ${fences.join(', ')}: one fence at a time can be taken out, and none with --replay`);
+  return options;
+}
