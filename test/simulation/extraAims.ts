@@ -37,6 +37,13 @@ export const EXTRA_AIMS: Readonly<Record<string, Aim>> = {
     }),
   },
   webhook: WEBHOOKS,
+  // It is about to be switched off, and takes something just then.
+  'webhook.failingSinceThen': {
+    operations: ['test_webhook', 'redeliver', 'create_webhook'],
+    strikes: { webhook: ['take'] },
+    workload: (workload) => withWebhooks(workload, ['test_webhook', 'redeliver'], { webhookDisableAfterSeconds: 5 }),
+    weather: () => ({ endpoints: { refuses: 0.5, gone: 0, slow: 0, outages: 0.5 } }),
+  },
   'webhook.countUnchanged': {
     operations: ['create_webhook', 'delete_webhook'],
     strikes: { webhook: ['create_webhook'], other: ['create_webhook'] },
