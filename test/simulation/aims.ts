@@ -2,15 +2,13 @@
  * What leads to a guard: the requests by which it is met, the rivals from which it protects, and the surroundings in which
  * that happens. Some worlds of every search are drawn so, each for one guard; so are those that look for a guard's removal.
  */
-import { withLittleRoom, withWebhooks } from './extras.ts';
+import { EXTRA_AIMS } from './extraAims.ts';
 import type { FaultKind, FaultPlan } from './faults.ts';
 import { FENCES } from './fences.ts';
-import { KEY_OPERATIONS } from './keyClients.ts';
 import type { Leak } from './leaks.ts';
 import type { Random } from './random.ts';
 import type { Theme } from './rivals.ts';
 import { RUN_AIMS } from './runAims.ts';
-import { WEBHOOK_OPERATIONS } from './webhookClients.ts';
 import { MINUTE, type OperationKind, type Workload } from './workload.ts';
 import type { Weather } from './world.ts';
 
@@ -30,16 +28,6 @@ export interface Aim {
   /** At call sites whose names contain `site`, that share of the calls has one of these faults. */
   readonly faults?: { readonly site: string; readonly share: number; readonly kinds: readonly FaultKind[] };
 }
-
-/** An id is new, unless a clone has drawn it: those who are quicker do not matter there. */
-const repeatedIds = () => ({ ids: { repeats: 0.6 } });
-
-const WEBHOOK_AIM: Aim = {
-  operations: WEBHOOK_OPERATIONS,
-  workload: (workload) =>
-    withWebhooks(workload, WEBHOOK_OPERATIONS, { webhookDisableAfterSeconds: 30, maxWebhooksPerTenant: 3 }),
-  weather: () => ({ endpoints: { refuses: 0.4, gone: 0.01, slow: 0.1, outages: 0.3 } }),
-};
 
 /** What brings the live runs of a schedule, and what it has decided, to another state, and no person's change. */
 const LIVE = ['fire', 'trigger', 'advance', 'cancel_its_run', 'again'];
@@ -89,6 +77,7 @@ const leaking =
 /** By guard, by all that comes before the point in its name, and by what comes after it; together, the first one last. */
 const AIMS: Readonly<Record<string, Aim>> = {
   ...RUN_AIMS,
+  ...EXTRA_AIMS,
   advance: { operations: ['backfill', 'trigger', 'create_schedule'] },
   'advance.scheduleUnchanged': { strikes: { schedule: ['delete_schedule', 'pause', 'patch_schedule'] } },
   agent: { operations: ['create_agent', 'patch_agent', 'delete_agent'] },
@@ -139,26 +128,6 @@ const AIMS: Readonly<Record<string, Aim>> = {
     workload: ({ config }) => ({ config: { ...config, drainSeconds: 5 }, watchdogTwice: 1 }),
     weather: deafMachines,
   },
-  'agent.createdOnce': { operations: ['create_agent'], weather: repeatedIds },
-  'backfill.createdOnce': { operations: ['backfill', 'cancel_backfill'], weather: repeatedIds },
-  key: { operations: KEY_OPERATIONS, weather: repeatedIds },
-  'schedule.createdOnce': { operations: ['create_schedule', 'delete_schedule'], weather: repeatedIds },
-  'webhook.createdOnce': { ...WEBHOOK_AIM, operations: ['create_webhook', 'delete_webhook'], weather: repeatedIds },
-  'webhook.listedOnce': { ...WEBHOOK_AIM, operations: ['create_webhook', 'delete_webhook'], weather: repeatedIds },
-  files: {
-    operations: ['create_run'],
-    strikes: { run: ['again'] },
-    workload: withLittleRoom,
-    weather: () => ({ deposits: { share: 1, again: 0.5 } }),
-  },
-  log: {
-    operations: ['create_run'],
-    strikes: { run: ['again'] },
-    weather: ({ machines }) => ({
-      deposits: { share: 1, again: 0.5 },
-      machines: { ...machines, workMsMax: 400_000 },
-    }),
-  },
   principal: { operations: ['revoke'] },
   'principal.asSeen': { strikes: { other: ['again'] } },
   repair: { operations: ['create_run', 'cancel_run'] },
@@ -180,12 +149,6 @@ const AIMS: Readonly<Record<string, Aim>> = {
     operations: ['create_run', 'create_run_once', 'cancel_run'],
     strikes: { run: ['cancel'], other: ['cancel'] },
     weather: noRoom,
-  },
-  webhook: WEBHOOK_AIM,
-  'webhook.countUnchanged': {
-    operations: ['create_webhook', 'delete_webhook'],
-    strikes: { webhook: ['create_webhook'], other: ['create_webhook'] },
-    workload: (workload) => withWebhooks(workload, ['create_webhook', 'delete_webhook'], { maxWebhooksPerTenant: 3 }),
   },
   withheld: { operations: ['pause', 'resume', 'delete_schedule'] },
   liveSetUnchanged: LIVE_SET,

@@ -1,6 +1,8 @@
 /** Worlds that begin shortly before the clocks of a time zone are changed, with schedules that have to do with that. */
 import type { ScheduleCreateInput } from '../../core/contract/schedules.ts';
 import type { Random } from './random.ts';
+import { MINUTE, scheduleOf } from './workload.ts';
+import type { Simulation } from './world.ts';
 
 export interface Calendar {
   readonly startAt: number;
@@ -15,8 +17,6 @@ const CHANGES = [
   { timezone: 'America/New_York', at: Date.UTC(2027, 10, 7, 6) },
 ] as const;
 
-const MINUTE = 60_000;
-
 export function calendarOf(random: Random): Calendar {
   const { timezone, at } = random.pick(CHANGES);
   // After the first seconds, in which schedules are made, or in the repeated hour itself.
@@ -25,11 +25,7 @@ export function calendarOf(random: Random): Calendar {
 }
 
 /** The same schedule, at times of day that are left out or come twice there. */
-export function acrossTheChange(
-  schedule: ScheduleCreateInput,
-  how: number,
-  { timezone }: Calendar,
-): ScheduleCreateInput {
+function acrossTheChange(schedule: ScheduleCreateInput, how: number, { timezone }: Calendar): ScheduleCreateInput {
   const minute = 5 * (how % 12);
   const crons = [
     '*/5 * * * *',
@@ -40,4 +36,14 @@ export function acrossTheChange(
     `${minute},${(minute + 7) % 60} 0-4 * * *`,
   ];
   return { ...schedule, cadence: { cron: crons[how % crons.length] ?? '* * * * *', timezone } };
+}
+
+export function scheduleThere(
+  { time, calendar }: Simulation,
+  random: Random,
+  how: number,
+  index: number,
+): ScheduleCreateInput {
+  const drawn = scheduleOf(random, index, time.now);
+  return calendar === undefined ? drawn : acrossTheChange(drawn, how, calendar);
 }

@@ -23,13 +23,13 @@ import { triggerSchedule } from '../../core/schedules/trigger.ts';
 import * as keys from '../../core/table/itemKeys.ts';
 import { requestDrain } from '../../core/vms/drain.ts';
 import type { Address } from '../../runner/state.ts';
-import { acrossTheChange } from './calendar.ts';
+import { scheduleThere } from './calendar.ts';
 import { BOSS, CALLER, ELSEWHERE } from './callers.ts';
 import type { ChildOf } from './incarnations.ts';
-import { createRunOnce, promisedRun } from './keyed.ts';
+import { createRunOnce, twice } from './keyed.ts';
 import { MoreClients } from './moreClients.ts';
 import { Random } from './random.ts';
-import { agentOf, MINUTE, type Operation, type OperationKind, scheduleOf } from './workload.ts';
+import { agentOf, MINUTE, type Operation, type OperationKind } from './workload.ts';
 import type { Simulation } from './world.ts';
 
 const ROLES = ['viewer', 'editor', 'none'] as const;
@@ -49,8 +49,8 @@ export class Clients {
   constructor(world: Simulation, seed: number, schedules: Partial<ScheduleCreateInput> = {}) {
     this.#world = world;
     this.#seed = seed;
-    this.#common = schedules;
     this.more = new MoreClients(world, (name, call) => this.#ask(name, call));
+    this.#common = schedules;
   }
 
   /** Until it is there: a client that wants something asks again. */
@@ -163,14 +163,11 @@ export class Clients {
   async #createSchedule({ pick, how }: Operation): Promise<void> {
     const agentId = this.#pick(this.agentIds, pick);
     if (agentId === undefined) return;
-    const request = ScheduleCreate.parse({ ...this.#scheduleOf(1000, how, ++this.#schedules), ...this.#common });
+    const request = ScheduleCreate.parse({
+      ...scheduleThere(this.#world, new Random(this.#seed * 1000 + how), how, ++this.#schedules),
+      ...this.#common,
+    });
     await this.#ask('create_schedule', (ports) => createSchedule(ports, CALLER, agentId, request));
-  }
-
-  #scheduleOf(salt: number, how: number, index: number) {
-    const { time, calendar } = this.#world;
-    const drawn = scheduleOf(new Random(this.#seed * salt + how), index, time.now);
-    return calendar === undefined ? drawn : acrossTheChange(drawn, how, calendar);
   }
 
   async #createRun({ pick, how }: Operation): Promise<void> {
@@ -187,14 +184,7 @@ export class Clients {
     if (agentId === undefined) return;
     const key = `key-${pick}-${how}-${++this.#keys}`;
     const send = () => this.#ask('create_run_once', (ports) => createRunOnce(ports, CALLER, agentId, key, how));
-    const { time, random } = this.#world;
-    // Once its record has expired, the same key is another request.
-    const until = time.now + this.#world.config.idempotencyKeySeconds * 1000 - this.#world.apartMs;
-    const later = time.sleep(random.spread(1, 60_000)).then(send);
-    const ids = [await send(), await later].map((each) => each && promisedRun(each));
-    const [one, other] = ids.filter((id) => id !== undefined);
-    if (time.now <= until && one !== undefined && other !== undefined && one !== other)
-      this.#world.broken('§6', `one Idempotency-Key was answered with ${one} and ${other}`);
+    await twice(this.#world, send);
   }
 
   async #createAgent({ how }: Operation): Promise<void> {
@@ -304,7 +294,12 @@ export class Clients {
           this.#stoodAs(id, ['active', 'completed', 'paused'], asked, 'a resume');
         return;
       case 'patch_schedule': {
-        const { name: _n, paused: _p, input, ...rest } = this.#scheduleOf(2000, how, how);
+        const {
+          name: _n,
+          paused: _p,
+          input,
+          ...rest
+        } = scheduleThere(this.#world, new Random(this.#seed * 2000 + how), how, how);
         const patches = [
           { overlapPolicy: rest.overlapPolicy },
           { cadence: rest.cadence, confirmFrequency: true },

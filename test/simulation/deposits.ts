@@ -9,8 +9,7 @@ import { type Address, keyOf } from '../../runner/state.ts';
 import { WRITE_FAULTS } from './faults.ts';
 import type { Failures, Outcome } from './incarnations.ts';
 import type { Machine } from './machine.ts';
-import type { Process } from './ports.ts';
-import { ServiceError } from './ports.ts';
+import { type Process, ServiceError } from './ports.ts';
 import type { Simulation } from './world.ts';
 
 export interface DepositWeather {

@@ -35,10 +35,10 @@ export class Checker {
   readonly #ledger: LedgerRules;
   readonly #limits: LimitRules;
   readonly #others: OtherRules;
-  readonly #stale: StaleRules;
   readonly webhooks: WebhookRules;
   readonly deposits: DepositRules;
   readonly keys: KeyRules;
+  readonly #stale: StaleRules;
   commits = 0;
 
   constructor(world: Simulation) {
@@ -48,10 +48,10 @@ export class Checker {
     this.#ledger = new LedgerRules(world);
     this.#limits = new LimitRules(world);
     this.#others = new OtherRules(world);
-    this.#stale = new StaleRules(world);
     this.webhooks = new WebhookRules(world);
     this.deposits = new DepositRules(world);
     this.keys = new KeyRules(world);
+    this.#stale = new StaleRules(world);
   }
 
   get runs(): RunRules {
@@ -76,10 +76,10 @@ export class Checker {
     for (const change of changes) this.#one(commit, change);
     this.#limits.committed(commit);
     this.#others.committed(commit);
-    this.#stale.committed(commit);
     this.webhooks.committed(commit);
     this.deposits.committed(commit);
     this.keys.committed(commit);
+    this.#stale.committed(commit);
     this.#tenants(commit);
   }
 

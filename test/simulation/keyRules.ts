@@ -8,7 +8,7 @@ import type { Change } from './table.ts';
 import type { Simulation } from './world.ts';
 
 /** Rows that are made once and then only changed. Of runs and VMs, webhooks and deliveries their own rules say so. */
-const MADE_ONCE = ['AGT#', 'SCH#', 'PRN#'];
+const MADE_ONCE = ['AGT#', 'SCH#', 'PRN#sac_'];
 const BACKFILL_PREFIX = 'BKF#';
 
 export class KeyRules {

@@ -58,9 +58,9 @@ export function drawn(seed: number, aim?: string) {
     weather: weatherOf(new Random(seed ^ 0x5eed0002)),
     faults: swarm(new Random(seed ^ 0x5eed0003)),
   };
-  const world = withExtras(plain, new Random(seed ^ 0x5eed0004));
+  const world = withExtras(plain, new Random(seed ^ 0x5eed0005));
   const guard = aim ?? world.workload.theme.guard;
-  return guard === undefined ? world : aimed(world, guard, new Random(seed ^ 0x5eed0005));
+  return guard === undefined ? world : aimed(world, guard, new Random(seed ^ 0x5eed0004));
 }
 
 export async function play(options: Play): Promise<Played> {
@@ -113,7 +113,7 @@ class Course {
 
   async run(): Promise<number> {
     const world = this.#world;
-    const { stormMs, operations, leaks = [], deploys = [] } = this.#workload;
+    const { stormMs, operations, deploys = [], leaks = [] } = this.#workload;
     let isReady = false;
     void this.#prepare().then(() => {
       isReady = true;
@@ -126,8 +126,8 @@ class Course {
     if (this.#workload.hasWebhooks === true) this.#sendWebhooks();
     for (const operation of operations)
       world.time.at(begin + operation.at, () => void this.#clients.carryOut(operation));
-    for (const { at, what } of leaks) world.time.at(begin + at, () => world.leaks.plant(what));
     for (const { at, kind } of deploys) world.time.at(begin + at, () => world.deploy(kind));
+    for (const { at, what } of leaks) world.time.at(begin + at, () => world.leaks.plant(what));
     await this.#until(begin + stormMs);
     world.calmDown();
     const calmAt = world.time.now;

@@ -16,6 +16,7 @@ import type { IndexRange, Key, Range, Write } from '../../core/table/model.ts';
 import { depositPorts } from './deposits.ts';
 import { type EC2Request, requestName } from './ec2.ts';
 import { READ_FAULTS, TABLE_WRITE_FAULTS, WRITE_FAULTS } from './faults.ts';
+import type { HostClock } from './hostClock.ts';
 import type { Failures, Incarnation } from './incarnations.ts';
 import { refusalOf } from './webhooks.ts';
 import type { Simulation } from './world.ts';
@@ -70,8 +71,7 @@ export function writeName(writes: readonly Write[]): string {
  */
 export interface Process {
   readonly world: Simulation;
-  /** How far the clock of its host is off: it is set now and then, forth or back. */
-  skewMs: number;
+  readonly clock: HostClock;
   /** Whose call it is. */
   current: Incarnation;
 }
@@ -79,7 +79,7 @@ export interface Process {
 export function portsOf(own: Process): Ports {
   const { world } = own;
   const store = storeOf(own);
-  const time = { now: () => world.time.now + own.skewMs, sleep: (ms: number) => own.current.sleep(ms) };
+  const time = { now: () => own.clock.now(), sleep: (ms: number) => own.current.sleep(ms) };
   const log = logOf(own);
   const metrics = { put: () => undefined };
   const client = {

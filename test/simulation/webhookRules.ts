@@ -112,13 +112,15 @@ export class WebhookRules {
       this.#fail('webhooks', inc, `webhook ${id} is switched off, and has failed for ${sinceMs} ms: ${reason}`);
   }
 
-  #fares(inc: Incarnation, before: WebhookRow | undefined, { id, url, failingSince }: WebhookRow): void {
+  #fares(inc: Incarnation, before: WebhookRow | undefined, after: WebhookRow): void {
+    const { id, url, failures, failingSince } = after;
     if (before === undefined || before.failingSince === failingSince) return;
     const over = this.#overcome.get(id) ?? new Set();
     this.#overcome.set(id, over);
     if (before.failingSince !== undefined) over.add(before.failingSince);
     if (failingSince === undefined) return;
-    if (over.has(failingSince))
+    // A beginning of its own may be at the very same time.
+    if (failures !== 1 && over.has(failingSince))
       this.#fail('webhooks', inc, `webhook ${id} fails since ${failingSince}, and has taken something after that`);
     if (this.#spokenTo.get(inc)?.has(url) !== true)
       this.#fail('webhooks', inc, `webhook ${id} fails, and nobody has spoken with ${url}`);

@@ -14,6 +14,7 @@ import { type DepositWeather, ObjectStore } from './deposits.ts';
 import { Ec2, type Ec2Weather } from './ec2.ts';
 import { type FaultKind, type FaultPlan, type Injection, noFaults, type Site } from './faults.ts';
 import { Timeline } from './heap.ts';
+import { HostClock } from './hostClock.ts';
 import { type IdWeather, RandomIds } from './ids.ts';
 import { type ActsFor, type ChildOf, Incarnation, type Outcome, TIMEOUT_SECONDS } from './incarnations.ts';
 import { Checker } from './invariants.ts';
@@ -106,9 +107,9 @@ export class Simulation {
   readonly webhooks: Webhooks;
   readonly checker: Checker;
   readonly tokens = new TokenService();
-  readonly leaks = new Leaks(this);
   readonly objects = new ObjectStore();
   readonly ids = new RandomIds(this);
+  readonly leaks = new Leaks(this);
   readonly sites = new Map<string, Site>();
   /** Every fault that happened, in order. */
   readonly injections: Injection[] = [];
@@ -185,13 +186,6 @@ export class Simulation {
     return least === most ? least : this.random.between(least, most);
   }
 
-  /** When, in the middle of a call, the clock of its host is set, and how far it is off then. */
-  #clockJump(): { readonly at: number; readonly toMs: number } | undefined {
-    const { clockJumps } = this.weather;
-    if (clockJumps === 0 || !this.random.chance(clockJumps)) return undefined;
-    return { at: this.time.now + this.random.spread(5, 20_000), toMs: this.skewMs() };
-  }
-
   note(what: string, facts?: object): void {
     this.trace.add(what, facts);
   }
@@ -262,8 +256,8 @@ export class Simulation {
   /** Another version of a function: its processes end, whatever they are at. */
   deploy(kind: string): void {
     this.note(`${kind} is deployed`);
-    for (const name of [...this.#idle.keys()]) if (name.startsWith(kind)) this.#idle.delete(name);
     for (const inc of [...this.#alive]) if (inc.kind.startsWith(kind)) inc.end();
+    for (const name of this.#idle.keys()) if (name.startsWith(kind)) this.#idle.set(name, []);
   }
 
   /** Time to live: what has expired is deleted some time later, by nobody whose clock or guards matter. */
@@ -287,11 +281,6 @@ export class Simulation {
     const inc = new Incarnation(this, kind, ++this.incarnations, isRunner ? actsFor : undefined);
     if (actsFor !== undefined && !isRunner) inc.childOf = actsFor;
     const own = this.#processFor(kind, inc);
-    const jump = this.#clockJump();
-    if (jump !== undefined)
-      this.time.at(jump.at, () => {
-        own.process.skewMs = jump.toMs;
-      });
     inc.again = () => void this.invoke(kind, body, actsFor);
     this.#alive.add(inc);
     const timeoutMs = (TIMEOUT_SECONDS[kind] ?? 30) * 1000;
@@ -324,9 +313,11 @@ export class Simulation {
     const kept = this.random.chance(COLD_STARTS) ? undefined : idle.pop();
     if (kept !== undefined) {
       kept.current = inc;
+      kept.clock.called();
       return { idle, process: kept };
     }
-    const made = { world: this, skewMs: this.skewMs(), current: inc };
+    const made = { world: this, clock: new HostClock(this), current: inc };
+    made.clock.called();
     return { idle, process: Object.assign(made, { ports: portsOf(made) }) };
   }
 
