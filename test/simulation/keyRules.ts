@@ -20,7 +20,9 @@ export class KeyRules {
 
   committed({ inc, changes }: Commit): void {
     for (const { key, before, after, write } of changes) {
-      if (write.kind === 'put' && before !== undefined && isMadeOnce(key))
+      // What the identity provider says of a user replaces what it said before: a new version, which the other rules judge.
+      const isUser = key.pk.startsWith('PRN#') && before?.kind === 'user' && after?.version !== before.version;
+      if (write.kind === 'put' && before !== undefined && isMadeOnce(key) && !isUser)
         this.#world.broken('I8', `${inc.kind}: ${key.pk} ${key.sk} is made a second time`);
       if (key.sk.startsWith(API_KEY_PREFIX)) this.#key(inc.kind, before, after);
     }
