@@ -166,7 +166,7 @@ export const FENCES: Readonly<Record<string, Fence>> = {
       ),
     ],
     aim: {
-      weather: ({ machines }) => ({ skewMsMax: 0, machines: { ...machines, partitions: 0.9, hangs: 0 } }),
+      weather: ({ machines }) => ({ skewMs: [0, 0], machines: { ...machines, partitions: 0.9, hangs: 0 } }),
     },
   },
 };
