@@ -40,15 +40,12 @@ async function appendBatch(ports: FeedPorts, events: readonly EventRow[]): Promi
   const { tenantId } = first;
   const shard = feedShardOf(first.subjectId);
   await commit<void>(ports, async (writer) => {
-    const { pk } = feedKeys.head(tenantId, shard);
-    const page = await ports.store.query({ pk, prefix: FEED_PREFIX, descending: true, limit: 1 });
-    const last = asRow<FeedRow>(page.items[0]);
+    const { last, head } = await endOf(ports, tenantId, shard);
     // Delivered again because what came after it failed: most often that is the last batch, or part of it.
     const refs = events.map(refOf).filter((ref) => last?.refs.includes(ref) !== true);
     if (refs.length === 0) return { done: undefined };
     const now = ports.time.now();
-    const isFresh = last !== undefined && now - last.at < feedRetentionMs(ports.config) / 2;
-    const beginning = isFresh ? undefined : await beginAgain(ports, { tenantId, shard, last, now });
+    const beginning = head === undefined ? undefined : beginAgain({ tenantId, shard, last, head: head.row, now });
     const position = beginning?.position ?? (last?.position ?? 0) + 1;
     const batch = { tenantId, shard, position, refs, writer, now };
     const next = beginning?.passed;
@@ -59,6 +56,30 @@ async function appendBatch(ports: FeedPorts, events: readonly EventRow[]): Promi
       result: undefined,
     };
   });
+}
+
+interface End {
+  readonly last: FeedRow | undefined;
+  /** Where the log has been quiet for so long that it has to begin again: what its head says, if it has one. */
+  readonly head?: { readonly row: FeedHeadRow | undefined };
+}
+
+/**
+ * Before a log begins again its last batch is read once more, after the head: then the guard on the head proves that nobody
+ * has begun since. A process that stood still between the two would else know a new head and an old end.
+ */
+async function endOf({ store, time, config }: FeedPorts, tenantId: string, shard: number): Promise<End> {
+  const key = feedKeys.head(tenantId, shard);
+  const lastBatch = async () => {
+    const page = await store.query({ pk: key.pk, prefix: FEED_PREFIX, descending: true, limit: 1 });
+    return asRow<FeedRow>(page.items[0]);
+  };
+  const isFresh = (row: FeedRow | undefined) => row !== undefined && time.now() - row.at < feedRetentionMs(config) / 2;
+  const first = await lastBatch();
+  if (isFresh(first)) return { last: first };
+  const row = asRow<FeedHeadRow>(await store.get(key));
+  const last = await lastBatch();
+  return isFresh(last) ? { last } : { last, head: { row } };
 }
 
 interface Batch extends Pick<FeedRow, 'tenantId' | 'position' | 'refs' | 'writer'> {
@@ -85,6 +106,7 @@ interface Quiet {
   readonly tenantId: string;
   readonly shard: number;
   readonly last: FeedRow | undefined;
+  readonly head: FeedHeadRow | undefined;
   readonly now: number;
 }
 
@@ -93,9 +115,8 @@ interface Quiet {
  * goes on at a position that no writer can have reached, the present time in milliseconds, and one writer alone decides it.
  * While the last batch is still seen, a writer whose clock is behind may go on after it by counting: that place is taken, too.
  */
-async function beginAgain(ports: FeedPorts, { tenantId, shard, last, now }: Quiet) {
+function beginAgain({ tenantId, shard, last, head, now }: Quiet) {
   const key = feedKeys.head(tenantId, shard);
-  const head = asRow<FeedHeadRow>(await ports.store.get(key));
   const position = Math.max(now, (head?.floor ?? 0) + 1, (last?.position ?? 0) + 2);
   const row: FeedHeadRow = { ...key, schemaVersion: SCHEMA_VERSION, tenantId, floor: position };
   const stands = head === undefined ? absent : eq('floor', head.floor);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { StoreUnavailable } from '../../../core/errors.ts';
 import { appendToFeed } from '../../../core/feed/append.ts';
 import { FEED_SHARDS, feedShardOf } from '../../../core/feed/model.ts';
@@ -202,6 +202,26 @@ describe('the feed after its retention', () => {
     await Promise.all([append(world, [four!]), append(world, [five!])]);
     await readAll(world, reader);
     expect(idsOf(reader).slice(3).toSorted()).toEqual(['run_one.4', 'run_one.5']);
+  });
+
+  it('counts on from who has begun meanwhile, where it stood still after it had found the log empty', async () => {
+    const world = await engine.world();
+    const [one, two] = await emitted(world, 'run_one', 1, 2);
+    const { store } = world.ports;
+    const query = store.query.bind(store);
+    const spy = vi.spyOn(store, 'query').mockImplementationOnce(async (range) => {
+      const page = await query(range);
+      await append(world, [one!]);
+      world.now += 5000;
+      return page;
+    });
+    await append(world, [two!]);
+    spy.mockRestore();
+    const { pk } = feedKeys.head(world.caller.tenantId, feedShardOf('run_one'));
+    const { items } = await query({ pk, prefix: FEED_PREFIX, limit: 10 });
+    const [first, second] = items.map(({ position }) => Number(position));
+    // A position far ahead would leave room behind it for others that have read the first one, and readers would pass them.
+    expect(second).toBe(first! + 1);
   });
 
   it('loses nothing where a log begins again while it is read', async () => {
