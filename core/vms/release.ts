@@ -40,6 +40,7 @@ export async function terminateVm(ports: Ports, vm: VmRow): Promise<void> {
 export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObservation | undefined> {
   const seen = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
   if (seen === undefined || seen.status === 'terminated') return undefined;
+  const lookedAt = ports.time.now();
   const observation = await ports.fleet.observe(vmId, seen.instanceId, seen.intent.openedAt);
   if (observation.status !== 'terminated') return observation;
   const now = ports.time.now();
@@ -52,8 +53,8 @@ export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObs
     // By the slots as they stand now, not as they were before the look: a run may have been dispatched to it meanwhile.
     // The end of a run changes the VM's row, so the write below loses, and this is read and decided again.
     for (const slot of vm.slots) await loseRun(ports, vm, slot, observation, now);
-    // A launch whose answer has not come may yet bring an instance: only a second look, after a while, settles it.
-    if (vm.intent.open && vm.instanceId === undefined && now - vm.intent.openedAt < LAUNCH_SETTLE_MS)
+    // A launch whose answer has not come may yet bring an instance: only a look that begins a while later settles it.
+    if (vm.intent.open && vm.instanceId === undefined && lookedAt - vm.intent.openedAt < LAUNCH_SETTLE_MS)
       return { done: undefined };
     const places = vm.places ?? [];
     const change = {

@@ -11,6 +11,9 @@ import type { Simulation } from './world.ts';
 /** Before an end is asked for, the row says that the VM is given up. */
 const WANTED: ReadonlySet<VmRow['status']> = new Set(['launching', 'booting', 'ready']);
 
+/** Whoever waits as long as a launch may take to settle, by clocks that differ, has seen by then what it has brought. */
+const APPEARS_MS = 45_000;
+
 export class VmRules {
   readonly #world: Simulation;
   readonly rows = new Map<string, VmRow>();
@@ -89,7 +92,12 @@ export class VmRules {
   }
 
   #gone(vm: VmRow, fail: (invariant: string, what: string) => void): void {
-    const instance = this.#world.ec2.instances.find(({ id }) => id === vm.instanceId);
+    const { instances } = this.#world.ec2;
+    const { instanceId, intent } = vm;
+    const instance =
+      instanceId === undefined
+        ? instances.find((each) => each.vmId === vm.id && (each.shown[0]?.from ?? 0) < intent.openedAt + APPEARS_MS)
+        : instances.find(({ id }) => id === instanceId);
     if (instance !== undefined && instance.state !== 'terminated')
       fail('truth', `is said to be gone (${vm.evidence.detail}), and ${instance.id} is ${instance.state}`);
   }
