@@ -108,6 +108,11 @@ it('knows every guard: the core makes none but by its name', () => {
   }
 });
 
+it('has every guard and every fence in the table of docs/verification.md', () => {
+  const rows = readFileSync('docs/verification.md', 'utf8').matchAll(/^\| ([a-z]+\.[A-Za-z]+) \|/gm);
+  expect([...rows].map(([, name]) => name).sort()).toEqual([...guardsOfCore(), ...Object.keys(FENCES)].sort());
+});
+
 describe('what protects and is no guard', () => {
   it.each(Object.entries(FENCES))('%s stands in the source as it is taken out', (name, { edits }) => {
     for (const file of new Set(edits.map((each) => each.file)))
