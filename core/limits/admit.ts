@@ -15,15 +15,7 @@ import { checkPartition, LIMIT_WAITER_PREFIX, shardOf } from '../table/keys.ts';
 import { guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue, SCHEMA_VERSION } from '../table/rows.ts';
 import { freeVms } from '../vms/free.ts';
-import {
-  type Limit,
-  type LimitRow,
-  limitsOf,
-  PLACEMENT_GRACE_SECONDS,
-  type PlaceRow,
-  waiterKey,
-  waitingReason,
-} from './model.ts';
+import { type Limit, type LimitRow, limitsOf, type PlaceRow, placedBy, waiterKey, waitingReason } from './model.ts';
 
 export type Admission =
   | { readonly kind: 'admitted' | 'moved_on' }
@@ -78,18 +70,18 @@ export async function oldestWaiter(ports: Pick<Ports, 'store'>, limitId: string)
 
 function admission(ports: Ports, run: RunRow, limits: readonly Limit[], writer: string): Plan<Admission> {
   const now = ports.time.now();
+  const deadlineAt = now + run.startTimeoutSeconds * 1000;
   const change = {
     type: 'run.admitted',
     evidence: evidence('admission', now, limits.length === 0 ? 'no limit stands' : 'a place was free'),
     // The start timeout counts from here: waiting for a place is nobody's fault (design.md §5.2).
-    deadlineAt: now + run.startTimeoutSeconds * 1000,
+    deadlineAt,
     set: {
       admitted: [...(run.kept ?? []), ...limits.map((limit) => limit.id)],
       kept: undefined,
       admittedAt: now,
       waiting: undefined,
-      // Its placement follows at once; where it does not, the watchdog makes up for it.
-      checkAt: now + PLACEMENT_GRACE_SECONDS * 1000,
+      checkAt: placedBy(now, deadlineAt),
     },
     detail: { limits: limits.map((limit) => limit.id) },
   };

@@ -60,3 +60,7 @@ export function limitsOf(config: CoreConfig, agent: Pick<AgentRow, 'id' | 'tenan
 /** First come, first served: by the time at which it was queued, then by id. */
 export const waiterKey = (limitId: string, run: Pick<RunRow, 'id' | 'queuedAt'>) =>
   keys.limitWaiter(limitId, run.queuedAt, run.id);
+
+/** Its placement follows at once; where it does not, the watchdog makes up for it, by its deadline at the latest. */
+export const placedBy = (now: number, deadlineAt = Number.POSITIVE_INFINITY): number =>
+  Math.min(now + PLACEMENT_GRACE_SECONDS * 1000, deadlineAt);

@@ -3,7 +3,7 @@ import type { AgentRow } from '../agents/model.ts';
 import type { CoreConfig } from '../config.ts';
 import type { Evidence } from '../contract/common.ts';
 import type { RunOverrides } from '../contract/runs.ts';
-import { limitsOf, PLACEMENT_GRACE_SECONDS } from '../limits/model.ts';
+import { limitsOf, placedBy } from '../limits/model.ts';
 import * as keys from '../table/itemKeys.ts';
 import { checkPartition, LIST_SHARDS, lists, shardOf } from '../table/keys.ts';
 import { absent, guard, type Key, type Write } from '../table/model.ts';
@@ -40,6 +40,8 @@ export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
   const limited = limits.length > 0;
   const queueTimeoutSeconds = facts.overrides?.queueTimeout ?? agent.limits?.queueTimeout;
   const idleTimeoutSeconds = facts.overrides?.idleTimeout ?? agent.limits?.idleTimeout;
+  const mayWait = facts.waitsFor !== undefined || limited;
+  const deadlineAt = firstDeadline(now, queueTimeoutSeconds, startTimeoutSeconds, mayWait);
   return {
     ...keys.run(facts.id),
     schemaVersion: SCHEMA_VERSION,
@@ -78,19 +80,19 @@ export function newRun(config: CoreConfig, facts: NewRun, now: number): RunRow {
     evidence: facts.evidence,
     createdAt: now,
     queuedAt: now,
-    ...firstDeadline(now, queueTimeoutSeconds, startTimeoutSeconds, facts.waitsFor !== undefined || limited),
+    ...(deadlineAt !== undefined && { deadlineAt }),
     version: 1,
     listIn: lists.runs(agent.tenantId, shardOf(facts.id, LIST_SHARDS)),
     listAt: `${String(now).padStart(14, '0')}#${facts.id}`,
     checkIn: checkPartition('RUN', shardOf(facts.id, config.checkShards)),
-    checkAt: now + PLACEMENT_GRACE_SECONDS * 1000,
+    checkAt: placedBy(now, deadlineAt),
   };
 }
 
 /** The start timeout counts from the moment at which something can be started; until then the queue timeout does, if there is one. */
 function firstDeadline(now: number, queueTimeout: number | undefined, startTimeout: number, mayWait: boolean) {
   const seconds = mayWait ? queueTimeout : startTimeout;
-  return seconds === undefined ? {} : { deadlineAt: now + seconds * 1000 };
+  return seconds === undefined ? undefined : now + seconds * 1000;
 }
 
 /** Where nobody ever waits and nothing is kept warm, no VM is ever free: then it costs no look. */

@@ -5,6 +5,7 @@
 import type { PrincipalRow } from '../access/principals.ts';
 import { isoSecond } from '../contract/common.ts';
 import { CandorError } from '../errors.ts';
+import { placedBy } from '../limits/model.ts';
 import type { Ports } from '../ports.ts';
 import { cancelRun } from '../runs/cancel.ts';
 import { changeRun, evidence } from '../runs/change.ts';
@@ -89,12 +90,13 @@ async function letGo(
   const writes: Write[] = [...liveChange(ports, schedule, { waitingRuns }, { now, writer, guardName: 'advance' })];
   const waits = run.status === 'queued' && run.waiting?.reason === 'overlap';
   if (waits) {
+    const deadlineAt = run.limited === true ? run.deadlineAt : now + run.startTimeoutSeconds * 1000;
     const change = {
       type: 'run.admitted',
       evidence: evidence('schedule', now, 'the runs that it waited for have ended'),
       // The start timeout counts from here: until now nothing could be started. Under a limit it still waits for a place.
-      ...(run.limited !== true && { deadlineAt: now + run.startTimeoutSeconds * 1000 }),
-      set: { waiting: undefined, checkAt: now + 20_000, ...(run.limited !== true && { admittedAt: now }) },
+      ...(deadlineAt !== undefined && { deadlineAt }),
+      set: { waiting: undefined, checkAt: placedBy(now, deadlineAt), ...(run.limited !== true && { admittedAt: now }) },
     };
     writes.push(...changeRun(ports.config, run, change, now, writer));
   }

@@ -175,7 +175,8 @@ function storeInstance(ports: Ports, vmId: string, { instanceId, pool }: Launche
     const now = ports.time.now();
     const intent = asValue(closedIntent(vm));
     if (vm.status !== 'launching') {
-      const closing = { set: { intent } };
+      // Known by its id it is looked for, and its end asked for, until it is seen to be gone: EC2 may not show it yet.
+      const closing = { set: { intent, ...(vm.status !== 'terminated' && { instanceId }) } };
       return {
         writes: changeVm(ports.config, vm, closing, now, writer),
         proof: vmProof(vm, closing),

@@ -1,6 +1,6 @@
 /** A run that is `queued`: its turn has not come, it waits for others, or nobody has placed it. */
 
-import { PLACEMENT_GRACE_SECONDS } from '../../limits/model.ts';
+import { PLACEMENT_GRACE_SECONDS, placedBy } from '../../limits/model.ts';
 import type { Ports } from '../../ports.ts';
 import { evidence } from '../../runs/change.ts';
 import { finishRun } from '../../runs/finish.ts';
@@ -26,10 +26,6 @@ const WAITING_LOOK_MAX_MS = 120_000;
 /** Step Functions answers 15 descriptions a second. */
 const PLACED_LOOK_MAX_MS = 300_000;
 
-/** In a while, and by its deadline at the latest. */
-const soon = ({ deadlineAt = Number.POSITIVE_INFINITY }: RunRow, now: number): number =>
-  Math.min(now + GRACE_MS, deadlineAt);
-
 /** Of the runs that it displaces, those that are not ending already; undefined where it displaces none. */
 type Untold = readonly string[] | undefined;
 
@@ -42,7 +38,7 @@ export const queuedRule = rule<RunRow, Untold, Decision>({
       return isHolding(view) ? { do: 'hold' } : { do: 'end_wait' };
     if (others !== undefined)
       return others.length === 0 && (run.waiting?.blockedBy ?? []).length > 0
-        ? { do: 'look_again', at: soon(run, now) }
+        ? { do: 'look_again', at: placedBy(now, run.deadlineAt) }
         : { do: 'tell_others_again', runIds: others };
     if (due) return isHolding(view) ? { do: 'hold' } : { do: 'end_start' };
     const { nextTryAt } = run.waiting ?? {};
@@ -99,7 +95,7 @@ async function tellOthersAgain(
 ): Promise<readonly Action[]> {
   const how = run.waiting?.force === true ? 'terminate' : 'cancel';
   await displace(ports, run, { runIds, how });
-  await moveCheck(ports, run, soon(run, now));
+  await moveCheck(ports, run, placedBy(now, run.deadlineAt));
   const because = `it still waits for ${runIds.join(', ')} to end`;
   return [{ rule: 'overlap_waiting', subject: run.id, did: 'told the runs that it displaces again', because }];
 }
@@ -119,7 +115,7 @@ async function place(context: RuleContext, run: RunRow): Promise<readonly Action
   const placed = await placeRun(ports, run);
   const because = `it was queued at ${new Date(queuedAt).toISOString()}, and nobody had placed it`;
   if (placed === 'started') {
-    await moveCheck(ports, run, Math.min(now + GRACE_MS, latest));
+    await moveCheck(ports, run, placedBy(now, run.deadlineAt));
     // A next attempt that had to wait for its time is placed by its check, as it was meant to be: nothing was put right.
     return run.waiting?.reason === 'retry_backoff'
       ? []

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { isoSecond } from '../../../core/contract/common.ts';
 import { OVERLAP_POLICIES, type OverlapPolicy } from '../../../core/contract/schedules.ts';
 import { handleEvent } from '../../../core/notifications/fanOut.ts';
+import type { Store } from '../../../core/ports.ts';
 import { finishRun, type Verdict } from '../../../core/runs/finish.ts';
 import type { EventRow, RunRow } from '../../../core/runs/model.ts';
 import { listScheduleRuns } from '../../../core/runs/scheduleRuns.ts';
@@ -16,7 +17,7 @@ import * as keys from '../../../core/table/itemKeys.ts';
 import { observeVm } from '../../../core/vms/release.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { MINUTE, running, startingFrom, storeWith } from '../support.ts';
+import { MINUTE, running, runRow, startingFrom, storeWith } from '../support.ts';
 
 const STEP = 5 * MINUTE;
 const FIRST = MONDAY_NOON + STEP;
@@ -326,6 +327,26 @@ describe('each policy, with the run lost while another occurrence is behind it',
       await expectGone(policy, id, first, ['cancelled']);
     },
   );
+});
+
+it('cancel_other: what is let go and not placed is looked at by its queue deadline', async () => {
+  const limits = { queueTimeout: 'PT1M', maxConcurrentRuns: 5 };
+  const agent = await world.agent({ limits });
+  const { id } = await world.schedule(agent.id, { overlapPolicy: 'cancel_other' });
+  const first = idOf(await fireAt(id, FIRST));
+  world.now = FIRST + STEP;
+  await expect(fire(dying(), { scheduleId: id, scheduledTime: world.now })).rejects.toThrow('crash');
+  const second = (await body(id)).liveRuns[1] ?? '';
+  world.now += 50_000;
+  await end(first, {}, false);
+  let commits = 0;
+  const transact: Store['transact'] = (writes) =>
+    commits++ === 0 ? world.ports.store.transact(writes) : Promise.reject(new Error('crash'));
+  await advanceSchedule({ ...world.ports, store: storeWith(world.ports.store, { transact }) }, id).catch(
+    () => undefined,
+  );
+  const { waiting, checkAt, deadlineAt } = await runRow(world, second);
+  expect({ waiting, checkAt, deadlineAt }).toEqual({ checkAt: deadlineAt, deadlineAt: FIRST + STEP + MINUTE });
 });
 
 describe('each policy, with two occurrences decided at the same instant', () => {
