@@ -5,7 +5,7 @@ import { patchPrincipal } from '../../core/access/service.ts';
 import { createAgent, deleteAgent, patchAgent } from '../../core/agents/service.ts';
 import { AgentCreate } from '../../core/contract/agents.ts';
 import type { RunBody } from '../../core/contract/runs.ts';
-import { ScheduleCreate, type ScheduleCreateInput, SchedulePatch } from '../../core/contract/schedules.ts';
+import { ScheduleCreate, type ScheduleCreateInput } from '../../core/contract/schedules.ts';
 import type { Ports } from '../../core/ports.ts';
 import type { Precondition } from '../../core/rules.ts';
 import { cancelRun } from '../../core/runs/cancel.ts';
@@ -13,12 +13,9 @@ import { sealChildren } from '../../core/runs/children.ts';
 import type { RunRow } from '../../core/runs/model.ts';
 import { retryRun } from '../../core/runs/retry.ts';
 import { createRun, getRun } from '../../core/runs/service.ts';
-import { deleteSchedule, pauseSchedule, resumeSchedule } from '../../core/schedules/actions.ts';
-import { cancelBackfill, startBackfill } from '../../core/schedules/backfill.ts';
-import { nextExpected } from '../../core/schedules/expected.ts';
+import { deleteSchedule, pauseSchedule } from '../../core/schedules/actions.ts';
 import type { ScheduleRow } from '../../core/schedules/model.ts';
-import { createSchedule, getSchedule, patchSchedule } from '../../core/schedules/service.ts';
-import { skipOccurrence, unskipOccurrence } from '../../core/schedules/skips.ts';
+import { createSchedule, getSchedule } from '../../core/schedules/service.ts';
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
 import * as keys from '../../core/table/itemKeys.ts';
 import { requestDrain } from '../../core/vms/drain.ts';
@@ -29,6 +26,7 @@ import type { ChildOf } from './incarnations.ts';
 import { createRunOnce, twice } from './keyed.ts';
 import { MoreClients } from './moreClients.ts';
 import { Random } from './random.ts';
+import { preconditionOf, ScheduleClients } from './scheduleClients.ts';
 import { agentOf, MINUTE, type Operation, type OperationKind } from './workload.ts';
 import type { Simulation } from './world.ts';
 
@@ -43,13 +41,15 @@ export class Clients {
   readonly #common: Partial<ScheduleCreateInput>;
   readonly agentIds: string[] = [];
   readonly more: MoreClients;
-  #schedules = 0;
+  readonly #schedules: ScheduleClients;
+  #made = 0;
   #keys = 0;
 
   constructor(world: Simulation, seed: number, schedules: Partial<ScheduleCreateInput> = {}) {
     this.#world = world;
     this.#seed = seed;
     this.more = new MoreClients(world, (name, call) => this.#ask(name, call));
+    this.#schedules = new ScheduleClients(world, seed, (name, call) => this.#ask(name, call));
     this.#common = schedules;
   }
 
@@ -104,11 +104,6 @@ export class Clients {
     return id === undefined ? undefined : rows.get(id);
   }
 
-  #precondition({ ifMatch }: Operation, version: number | undefined, needed: boolean): Precondition {
-    if (ifMatch && version !== undefined) return { kind: 'version', version };
-    return needed ? { kind: 'any' } : { kind: 'none' };
-  }
-
   async #once(operation: Operation): Promise<void> {
     const { kind, pick, how } = operation;
     switch (kind) {
@@ -130,7 +125,7 @@ export class Clients {
       case 'drain_vm': {
         const vm = this.#pick([...this.#world.checker.vms.rows.values()], pick);
         if (vm === undefined) return;
-        const precondition = this.#precondition(operation, vm.version, false);
+        const precondition = preconditionOf(operation, vm.version, false);
         await this.#ask(kind, (ports) => requestDrain(ports, CALLER, vm.id, precondition));
         return;
       }
@@ -156,7 +151,7 @@ export class Clients {
       case 'other_tenant':
         return this.#otherTenant(operation);
       default:
-        return this.more.once(operation) ?? this.#onSchedule(operation);
+        return this.more.once(operation) ?? this.#schedules.once(operation);
     }
   }
 
@@ -164,7 +159,7 @@ export class Clients {
     const agentId = this.#pick(this.agentIds, pick);
     if (agentId === undefined) return;
     const request = ScheduleCreate.parse({
-      ...scheduleThere(this.#world, new Random(this.#seed * 1000 + how), how, ++this.#schedules),
+      ...scheduleThere(this.#world, new Random(this.#seed * 1000 + how), how, ++this.#made),
       ...this.#common,
     });
     await this.#ask('create_schedule', (ports) => createSchedule(ports, CALLER, agentId, request));
@@ -260,7 +255,7 @@ export class Clients {
     const { kind, how } = operation;
     const run = this.#run(operation);
     if (run === undefined) return;
-    const precondition = this.#precondition(operation, run.version, false);
+    const precondition = preconditionOf(operation, run.version, false);
     if (kind === 'retry_run') {
       await this.#ask(kind, (ports) => retryRun(ports, CALLER, run.id, undefined, precondition));
       return;
@@ -273,92 +268,6 @@ export class Clients {
     await this.#ask('cancel_run', (ports) =>
       cancelRun(ports, CALLER, id, { ...order, ...(how % 6 === 0 && { force: true }) }),
     );
-  }
-
-  async #onSchedule(operation: Operation): Promise<void> {
-    const { kind, pick, how } = operation;
-    const schedule = this.#pick(this.#schedulesThere(), pick);
-    if (schedule === undefined) return;
-    const { id } = schedule;
-    const { time } = this.#world;
-    const asked = time.now;
-    const loose = this.#precondition(operation, schedule.version, false);
-    const strict = this.#precondition(operation, schedule.version, true);
-    switch (kind) {
-      case 'pause':
-        if ((await this.#ask(kind, (ports) => pauseSchedule(ports, CALLER, id, 'a whim', loose))) !== undefined)
-          this.#stoodAs(id, ['paused'], asked, 'a pause');
-        return;
-      case 'resume':
-        if ((await this.#ask(kind, (ports) => resumeSchedule(ports, CALLER, id, loose))) !== undefined)
-          this.#stoodAs(id, ['active', 'completed', 'paused'], asked, 'a resume');
-        return;
-      case 'patch_schedule': {
-        const {
-          name: _n,
-          paused: _p,
-          input,
-          ...rest
-        } = scheduleThere(this.#world, new Random(this.#seed * 2000 + how), how, how);
-        const patches = [
-          { overlapPolicy: rest.overlapPolicy },
-          { cadence: rest.cadence, confirmFrequency: true },
-          { input },
-          { name: `schedule ${how % 3}` },
-        ];
-        const patch = patches[how % patches.length] ?? {};
-        await this.#ask(kind, (ports) => patchSchedule(ports, CALLER, id, patchOf(patch), strict));
-        return;
-      }
-      case 'trigger':
-        await this.#ask(kind, (ports) =>
-          triggerSchedule(ports, CALLER, id, how % 2 === 0 ? { input: { how } } : {}, loose),
-        );
-        return;
-      case 'skip':
-      case 'unskip': {
-        const next = nextExpected(schedule, time.now + (how % 4) * MINUTE);
-        if (next === undefined) return;
-        const request = { occurrence: next, reason: 'a whim' };
-        await this.#ask(kind, (ports) =>
-          kind === 'skip'
-            ? skipOccurrence(ports, CALLER, id, request, loose)
-            : unskipOccurrence(ports, CALLER, id, request, loose),
-        );
-        return;
-      }
-      case 'backfill': {
-        const to = Math.floor(time.now / 1000) * 1000;
-        const request = {
-          from: to - (5 + (how % 20)) * MINUTE,
-          to,
-          overlapPolicy: how % 2 === 0 ? 'buffer_all' : 'allow_all',
-          again: how % 3 === 0,
-        } as const;
-        await this.#ask(kind, (ports) => startBackfill(ports, CALLER, id, request, loose));
-        return;
-      }
-      case 'cancel_backfill': {
-        const backfillId = schedule.backfill?.id;
-        if (backfillId !== undefined)
-          await this.#ask(kind, (ports) => cancelBackfill(ports, CALLER, id, backfillId, loose));
-        return;
-      }
-      default: {
-        const options = { cancelRuns: how % 2 === 0 };
-        const gone = await this.#ask('delete_schedule', (ports) => deleteSchedule(ports, CALLER, id, strict, options));
-        if (gone !== undefined) this.#stoodAs(id, ['deleting', 'deleted'], asked, 'a delete');
-      }
-    }
-  }
-
-  /** What was acknowledged was so at some moment between the question and the answer. */
-  #stoodAs(id: string, statuses: readonly string[], since: number, what: string): void {
-    const stood = this.#world.checker.ledger.history.get(id) ?? [];
-    const held = stood.some(
-      ({ status }, index) => statuses.includes(status) && (stood[index + 1]?.from ?? Number.POSITIVE_INFINITY) >= since,
-    );
-    if (!held) this.#world.broken('I4', `${what} of ${id} was acknowledged, and it was never ${statuses.join(' or ')}`);
   }
 
   /** Another tenant finds nothing of ours, and changes nothing (I12). */
@@ -410,5 +319,3 @@ export class Clients {
     }
   }
 }
-
-const patchOf = (patch: object) => SchedulePatch.parse(patch);
