@@ -32,6 +32,8 @@ export class OtherRules {
   readonly #complete = new Set<string>();
   /** Of each log of the feed. */
   readonly #lastBatches = new Map<string, { readonly sk: string; readonly commit: Commit }>();
+  /** What the watchdog has remembered of its ticks, and from when on. */
+  readonly #ticks: { readonly from: number; readonly at: number; readonly holdUntil: number }[] = [];
   /** VMs whose end was told as ordered. */
   readonly #ended = new Set<string>();
 
@@ -57,6 +59,7 @@ export class OtherRules {
     else if (sk.startsWith('NOTE#watchdog#')) this.#recovered(commit, change);
     else if (pk.startsWith('FEED#') && sk.startsWith('B#')) this.#appended(commit, change);
     else if (pk === 'SYS' && sk === 'audit.state') this.#audited(commit, change);
+    else if (pk === 'SYS' && sk === 'watchdog') this.#ticked(change.after);
   }
 
   /** Whoever has read a log up to a position has missed nothing that comes to stand before it. */
@@ -106,13 +109,21 @@ export class OtherRules {
       this.#fail('§5.9', commit, `the end of ${was.id} is said to be ordered for the first time once more`);
   }
 
-  /** Whether the watchdog may give no verdict yet, after a gap of its own. */
+  /** Whether the watchdog may give no verdict yet, after a gap of its own: by what it has read, or another one has written since. */
   #isHolding({ inc }: Commit): boolean {
-    const row = this.#world.table.get(keys.system('watchdog'));
-    if (row === undefined) return false;
-    const { holdUntil = 0 } = (row.memory ?? {}) as { readonly holdUntil?: number };
+    const first = this.#ticks.findLastIndex(({ from }) => from <= inc.startedAt);
     const gapMs = 2 * this.#world.config.watchdogIntervalSeconds * 1000 - this.#world.apartMs;
-    return holdUntil > inc.startedAt - this.#world.apartMs || inc.startedAt - Number(row.at) > gapMs;
+    return this.#ticks
+      .slice(Math.max(first, 0))
+      .some(({ at, holdUntil }) => holdUntil > inc.startedAt - this.#world.apartMs || inc.startedAt - at > gapMs);
+  }
+
+  #ticked(after: object | undefined): void {
+    const { at = 0, memory } = (after ?? {}) as {
+      readonly at?: number;
+      readonly memory?: { readonly holdUntil?: number };
+    };
+    this.#ticks.push({ from: this.#world.time.now, at, holdUntil: memory?.holdUntil ?? 0 });
   }
 
   /** Only what is due, and could not be looked at, is put off: not what has moved on meanwhile. */
