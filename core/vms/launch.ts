@@ -129,9 +129,10 @@ function openIntent(ports: Ports, input: ExecutionInput, vmId: string): Promise<
     const agent = asRow<AgentVersionRow>(await ports.store.get(keys.agentVersion(run.agentId, run.agentVersion)));
     if (vm !== undefined) {
       // No answer to the last request arrived: the same token asks for the same instance again, which may appear only now.
-      const intent = vm.intent.open
-        ? { ...vm.intent, openedAt: now }
-        : intentOf(run, await planFor(agent), vm.intent.number + 1, now);
+      const { open, number, unanswered } = vm.intent;
+      const intent: LaunchIntent = open
+        ? { ...vm.intent, openedAt: now, unanswered: true }
+        : { ...intentOf(run, await planFor(agent), number + 1, now), ...(unanswered && { unanswered }) };
       const change = { set: { intent: asValue(intent) } };
       return {
         writes: changeVm(ports.config, vm, change, now, writer),

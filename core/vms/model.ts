@@ -15,15 +15,18 @@ export interface LaunchIntent {
   /** When it was asked for last: until a while after that its instance may appear. */
   readonly openedAt: number;
   readonly open: boolean;
+  /** A request of this VM was not answered before it was sent again: what it has brought may appear though a later one is refused. */
+  readonly unanswered?: true;
   /** What is asked for; kept only while it is open. Absent in rows from before there were plans. */
   readonly plan?: LaunchPlan;
 }
 
 /** After its answer: what was asked for, and under which token, needs no keeping. */
-export const closedIntent = ({ intent: { number, openedAt } }: Pick<VmRow, 'intent'>): LaunchIntent => ({
+export const closedIntent = ({ intent: { number, openedAt, unanswered } }: Pick<VmRow, 'intent'>): LaunchIntent => ({
   number,
   openedAt,
   open: false,
+  ...(unanswered && { unanswered }),
 });
 
 /** What the runner is told, as references: the payload is composed when a heartbeat fetches it. */

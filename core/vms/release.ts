@@ -54,8 +54,8 @@ export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObs
     // The end of a run changes the VM's row, so the write below loses, and this is read and decided again.
     for (const slot of vm.slots) await loseRun(ports, vm, slot, observation, now);
     // A launch whose answer has not come may yet bring an instance: only a look that begins a while later settles it.
-    if (vm.intent.open && vm.instanceId === undefined && lookedAt - vm.intent.openedAt < LAUNCH_SETTLE_MS)
-      return { done: undefined };
+    const mayAppear = vm.instanceId === undefined && (vm.intent.open || vm.intent.unanswered === true);
+    if (mayAppear && lookedAt - vm.intent.openedAt < LAUNCH_SETTLE_MS) return { done: undefined };
     const places = vm.places ?? [];
     const change = {
       status: 'terminated',

@@ -34,7 +34,7 @@ export const moveCheck = (ports: Pick<Ports, 'store'>, row: Checked, checkAt: nu
 /** Takes a check away from a row that is at rest. */
 export const dropCheck = (ports: Pick<Ports, 'store'>, row: Checked): Promise<boolean> =>
   setUnlessChanged(ports, row, { checkIn: undefined, checkAt: undefined }, [
-    guard('check.rowAtRest', eq('version', row.version)),
+    guard('check.rowUnchanged', eq('version', row.version)),
   ]);
 
 /** However often it has failed, it is looked at again after so many ticks. */

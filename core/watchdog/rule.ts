@@ -10,7 +10,7 @@ import type { CoreConfig } from '../config.ts';
 import type { Ports } from '../ports.ts';
 import type { Key } from '../table/model.ts';
 import type { Heard } from '../vms/heard.ts';
-import { dropCheck, moveCheck } from './checks.ts';
+import { moveCheck } from './checks.ts';
 import type { Recovery } from './recoveries.ts';
 
 /** All that a decision knows besides the row and its evidence. */
@@ -46,8 +46,6 @@ export type Common =
   | { readonly do: 'look_again'; readonly at: number }
   /** Something is due, and may not be judged yet. */
   | { readonly do: 'hold' }
-  /** At rest: it is looked at no more. */
-  | { readonly do: 'rest' }
   | { readonly do: 'nothing' };
 
 export interface Checked extends Key {
@@ -65,7 +63,7 @@ interface RuleSpec<Row extends Checked, Evidence, Own extends { readonly do: str
 export type Look<Row> = (context: RuleContext, row: Row) => Promise<readonly Action[]>;
 
 const isCommon = (decision: { readonly do: string }): decision is Common =>
-  decision.do === 'look_again' || decision.do === 'hold' || decision.do === 'rest' || decision.do === 'nothing';
+  decision.do === 'look_again' || decision.do === 'hold' || decision.do === 'nothing';
 
 export function rule<Row extends Checked, Evidence, Own extends { readonly do: string }>(
   spec: RuleSpec<Row, Evidence, Own>,
@@ -74,7 +72,6 @@ export function rule<Row extends Checked, Evidence, Own extends { readonly do: s
     const evidence = await spec.evidence(context, row);
     const decision = spec.decide(row, evidence, context);
     if (!isCommon(decision)) return spec.act(context, row, decision as Own);
-    if (decision.do === 'rest') await dropCheck(context.ports, row);
     if (decision.do === 'look_again') await moveCheck(context.ports, row, decision.at);
     if (decision.do === 'hold') await moveCheck(context.ports, row, context.holdUntil);
     return [];

@@ -776,7 +776,6 @@ const COVERED: Readonly<Record<string, string>> = {
   'schedule.nameOurs': 'schedule.unchanged: a rename is a new version',
   'schedule.agentCounts': 'schedule.unchanged: a schedule is counted off once',
   'check.stillDue': 'check.rowUnchanged: what comes to rest is a new version',
-  'check.rowAtRest': 'a row at rest changes no more',
 };
 
 const verdict = (world: World) =>

@@ -108,6 +108,14 @@ const AIMS: Readonly<Record<string, Aim>> = {
   'fire.driftOfThisSpec': { operations: ['patch_schedule'], strikes: { schedule: EDITS }, weather: strayClock },
   'fire.driftSeenAtRest': { strikes: { schedule: LIVE }, workload: sideBySide, weather: strayClock },
   'finish.liveSetUnchanged': { workload: sideBySide },
+  // The same key comes into use again just as what stood under it is swept away.
+  garbage: {
+    operations: ['create_run_once'],
+    strikes: { other: ['create_run_once'] },
+    workload: ({ config }) => ({
+      config: { ...config, sweepsGarbage: true, requestSecondsMax: 5, idempotencyKeySeconds: 6 },
+    }),
+  },
   idempotency: { operations: ['create_run_once'] },
   // A request is soon given up for dead: then what repeats it has its answer stored before the slow one.
   'idempotency.firstAnswer': {

@@ -59,9 +59,6 @@ export function removalsOf(name: string): readonly (readonly string[])[] {
 
 /** Guards that no simulated world can miss, and why. `test/core/guards.test.ts` has a race for each that can be missed at all. */
 export const OUT_OF_REACH: Readonly<Record<string, string>> = {
-  'check.rowAtRest':
-    'a run that has ended, and a VM that is gone, never get a check again: there is none to be taken away',
   'postpone.sameFailures':
     'what is lost is only that one failure more was counted: the next one waits less, and nothing else reads it',
-  'garbage.expired': 'only one machine sweeps its table; simulated is the deployment on AWS',
 };

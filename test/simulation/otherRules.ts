@@ -46,6 +46,7 @@ export class OtherRules {
   }
 
   #one(commit: Commit, change: Change): void {
+    this.#deleted(commit, change);
     const { pk, sk } = change.key;
     if (sk === 'META') {
       if (pk.startsWith('RUN#')) this.#run(commit, change);
@@ -60,6 +61,13 @@ export class OtherRules {
     else if (pk.startsWith('FEED#') && sk.startsWith('B#')) this.#appended(commit, change);
     else if (pk === 'SYS' && sk === 'audit.state') this.#audited(commit, change);
     else if (pk === 'SYS' && sk === 'watchdog') this.#ticked(change.after);
+  }
+
+  /** What counts until a time is not taken away before it. */
+  #deleted(commit: Commit, { key: { pk, sk }, before, after }: Change): void {
+    const expiresAt = Number(before?.expiresAt ?? 0);
+    if (after === undefined && expiresAt > this.#world.time.now + this.#world.apartMs)
+      this.#fail('§6', commit, `${pk} ${sk} is taken away, and counts until ${expiresAt}`);
   }
 
   /** Whoever has read a log up to a position has missed nothing that comes to stand before it. */

@@ -3,6 +3,7 @@
 import type { GuardFilter } from '../../adapters/aws/store.ts';
 import { ensurePrincipal } from '../../core/access/principals.ts';
 import { auditSlice } from '../../core/audit/slice.ts';
+import { sweepGarbage } from '../../core/table/garbage.ts';
 import { aimed } from './aims.ts';
 import { BOSS, CALLER, ELSEWHERE } from './callers.ts';
 import { Clients } from './clients.ts';
@@ -43,6 +44,7 @@ export interface Played {
   readonly restMs: number;
 }
 
+const SWEEP_MS = 5000;
 /** What was about to be decided when the grace was over. */
 const SETTLING_MS = 15_000;
 /** Once faults have stopped and nobody wants anything any more, all must have come to rest in so long (I14, I6). */
@@ -124,6 +126,7 @@ class Course {
     this.#watch();
     this.#audit();
     if (this.#workload.hasWebhooks === true) this.#sendWebhooks();
+    if (world.config.sweepsGarbage) this.#sweep();
     for (const operation of operations)
       world.time.at(begin + operation.at, () => void this.#clients.carryOut(operation));
     for (const { at, kind } of deploys) world.time.at(begin + at, () => world.deploy(kind));
@@ -193,6 +196,16 @@ class Course {
       webhooks.tick();
     };
     time.after(random.below(MINUTE), each);
+  }
+
+  /** As on one machine, whose engine deletes nothing by itself. */
+  #sweep(): void {
+    const world = this.#world;
+    const each = () => {
+      world.time.after(SWEEP_MS, each);
+      void world.invoke('sweep', sweepGarbage);
+    };
+    each();
   }
 
   #audit(): void {

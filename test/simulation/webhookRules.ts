@@ -185,7 +185,9 @@ export class WebhookRules {
 
   #settled(inc: Incarnation, before: DeliveryRow, after: DeliveryRow): void {
     const { id, status, webhookId } = after;
-    if (after.checkIn !== undefined || after.claimedAt !== undefined)
+    // Where garbage is swept, its end is to be looked for.
+    const isLookedAt = after.checkIn !== undefined && !String(after.checkIn).startsWith('OLD#');
+    if (isLookedAt || after.claimedAt !== undefined)
       this.#fail('§1.6', inc, `delivery ${id} is ${status}, and looked at still`);
     if (status === 'delivered' && this.#heard.get(id)?.taken !== true)
       this.#fail('truth', inc, `delivery ${id} is called delivered, and its endpoint has not taken it`);
