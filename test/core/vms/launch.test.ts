@@ -13,6 +13,7 @@ import {
   type Tried,
 } from '../../../core/vms/launchErrors.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
+import { observeVm } from '../../../core/vms/release.ts';
 import { gathered } from '../../../core/vms/tried.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { apiRun, eventsOf, FakeRunner, MINUTE, runRow, SECOND, vmRow } from '../support.ts';
@@ -136,6 +137,21 @@ describe('a launch', () => {
     await launchVm(ports, input).catch(() => undefined);
     expect(await intentNow()).toMatchObject({ open: false, number: 1 });
     expect((await intentNow()).plan).toBeUndefined();
+  });
+
+  it('may have brought an instance though it is refused at last: the VM is gone only a while later', async () => {
+    const unanswered = new LaunchThrottled('no answer', [], { unanswered: true });
+    const { ports, asked } = scripted([PLAN], [unanswered, new LaunchThrottled('too fast', [])]);
+    const { input } = await apiRun(world);
+    for (let time = 0; time < 2; time++) await launchVm(ports, input).catch(() => undefined);
+    const vmId = asked[0]?.vmId ?? '';
+    world.observations.set(vmId, { status: 'terminated', detail: 'no instance carries its tag' });
+    world.now += 59 * SECOND;
+    await observeVm(world.ports, vmId);
+    expect(await vmRow(world, vmId)).toMatchObject({ status: 'launching', intent: { open: false } });
+    world.now += SECOND;
+    await observeVm(world.ports, vmId);
+    expect(await vmRow(world, vmId)).toMatchObject({ status: 'terminated' });
   });
 
   it('is sent again as it was, under its token, while nobody knows what became of it', async () => {
