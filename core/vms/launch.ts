@@ -167,7 +167,7 @@ const intentOf = (run: RunRow, plan: LaunchPlan, number: number, now: number): L
 
 type Stored = 'stored' | 'released' | 'has_another';
 
-/** Stores the instance id, unless the VM was released meanwhile or another answer came first. */
+/** Stores the instance id, unless another answer came first or the VM is gone; one that was released meanwhile stays so. */
 function storeInstance(ports: Ports, vmId: string, { instanceId, pool }: Launched): Promise<Stored> {
   return commit<Stored>(ports, async (writer) => {
     const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));

@@ -7,7 +7,7 @@ import type { Ports, WebhookAnswer } from '../ports.ts';
 import { garbageAttributes } from '../table/garbage.ts';
 import * as keys from '../table/itemKeys.ts';
 import { checkPartition, shardOf } from '../table/keys.ts';
-import { asRead, eq, guard } from '../table/model.ts';
+import { asRead, eq, type Guard, guard } from '../table/model.ts';
 import { asRow, asValue, asValues } from '../table/rows.ts';
 import { fareIll, fareWell, type Tried } from './health.ts';
 import type { AttemptRecord, DeliveryRow, WebhookRow } from './model.ts';
@@ -86,8 +86,10 @@ async function write(
   { store }: Pick<Ports, 'store'>,
   delivery: DeliveryRow,
   set: Readonly<Record<string, unknown>>,
+  more: readonly Guard[] = [],
 ): Promise<boolean> {
   const guards = [
+    ...more,
     guard('webhook.sameTry', eq('attemptCount', delivery.attemptCount)),
     // Whoever has asked for it again meanwhile has not raised the number yet.
     guard('webhook.sameTry', asRead('triedBefore', delivery.triedBefore)),
@@ -165,15 +167,18 @@ async function giveUp(ports: Ports, delivery: DeliveryRow, tried: number): Promi
   return 'failed';
 }
 
+/** Whoever asks for it again sets its time anew, also where no try came between two such requests. */
+const asDue = ({ checkAt }: DeliveryRow): readonly Guard[] => [guard('webhook.sameTry', asRead('checkAt', checkAt))];
+
 async function cancel(ports: Ports, delivery: DeliveryRow, why: WebhookRow['status']): Promise<Sent> {
   const reason = `the webhook ${why === 'disabled' ? 'was switched off' : `is ${why}`}`;
-  await write(ports, delivery, { reason, ...settled(ports, delivery, 'cancelled', ports.time.now()) });
+  await write(ports, delivery, { reason, ...settled(ports, delivery, 'cancelled', ports.time.now()) }, asDue(delivery));
   return 'cancelled';
 }
 
 /** Looked at again when its endpoint is: spread a little, so that not all of them come at once. */
 async function hold(ports: Ports, delivery: DeliveryRow, until: number): Promise<Sent> {
-  await write(ports, delivery, { checkAt: until + shardOf(delivery.id, 1000) });
+  await write(ports, delivery, { checkAt: until + shardOf(delivery.id, 1000) }, asDue(delivery));
   return 'held';
 }
 

@@ -165,6 +165,10 @@ const AIMS: Readonly<Record<string, Aim>> = {
 
 export function aimOf(guard: string): Aim {
   const fence = FENCES[guard];
+  if (fence?.leadsAs !== undefined) {
+    const aim = aimOf(fence.leadsAs);
+    return { ...aim, at: { guard: fence.leadsAs, ...aim.at } };
+  }
   if (fence !== undefined) return fence.aim ?? {};
   const [owner = '', what = ''] = guard.split('.');
   return { ...AIMS[what], ...AIMS[owner], ...AIMS[guard] };
@@ -183,10 +187,9 @@ interface World {
 export function aimed(world: World, name: string, random: Random): World {
   const { operations: related, strikes, guards, at, workload: more, weather, faults } = aimOf(name);
   const { theme, operations } = world.workload;
+  const guard = FENCES[name] === undefined ? name : at?.guard;
   const own =
-    FENCES[name] === undefined
-      ? { ...theme, share: 0.5, victims: [], guard: name, ...(guards !== undefined && { guards }) }
-      : theme;
+    guard === undefined ? theme : { ...theme, share: 0.5, victims: [], guard, ...(guards !== undefined && { guards }) };
   const workload: Workload = {
     ...world.workload,
     operations: operations.map((operation, index) =>

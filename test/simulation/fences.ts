@@ -1,6 +1,7 @@
 /**
  * What protects an invariant and is no guard of a write: fences, markers, rules of two looks, the table of transitions. Each
- * is taken out by changing the source that is loaded (`mutate.ts`), in processes of its own.
+ * is taken out by changing the source that is loaded (`mutate.ts`), in processes of its own. This file loads nothing of Candor:
+ * it would be loaded whole.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -17,8 +18,9 @@ export interface Edit {
 export interface Fence {
   readonly what: string;
   readonly edits: readonly Edit[];
-  /** What leads to it. */
+  /** What leads to it, or to which guard what leads there leads. */
   readonly aim?: Aim;
+  readonly leadsAs?: string;
   /** Guards behind it, which would stop the same thing. */
   readonly covering?: readonly string[];
 }
@@ -100,8 +102,13 @@ export const FENCES: Readonly<Record<string, Fence>> = {
       faults: { site: 'ec2.CreateFleet', share: 0.4, kinds: ['lost', 'crash_after', 'late'] },
     },
   },
-  'looks.missing': {
-    what: 'a run is missing once two reports in a row do not name it, both later than the acknowledgement of its start',
+  'looks.missingTwice': {
+    what: 'a run is missing once two reports in a row do not name it',
+    edits: [edit('core/vms/report.ts', 'const MISSING_REPORTS = 2;', 'const MISSING_REPORTS = 1;')],
+    leadsAs: 'missing.runUnchanged',
+  },
+  'looks.missingAfterStart': {
+    what: 'a report says nothing of a start that was not acknowledged before it (without the rule of two reports, too)',
     edits: [
       edit(
         'core/vms/report.ts',
@@ -142,7 +149,7 @@ export const FENCES: Readonly<Record<string, Fence>> = {
     edits: [edit('adapters/aws/instances.ts', 'const APPEARING_MS = 300_000;', 'const APPEARING_MS = 0;')],
   },
   'looks.strays': {
-    what: 'an instance that is nobody’s is ended at a second look; it may be what a launch without an answer has brought',
+    what: 'an instance that is nobody’s is ended at a second look, and may be what a launch without an answer has brought: both at once',
     edits: [
       edit('core/watchdog/rules/strays.ts', 'if (vm.instanceId === undefined && vm.intent.open) return undefined;', ''),
       edit(
@@ -162,12 +169,10 @@ export const FENCES: Readonly<Record<string, Fence>> = {
       edit(
         'core/vms/change.ts',
         '(vm.leaseUntil ?? 0) + config.maxClockSkewSeconds * 1000;',
-        '(vm.leaseUntil ?? 0) - config.maxClockSkewSeconds * 1000;',
+        'config.maxClockSkewSeconds > 0 ? (vm.leaseUntil ?? 0) : 0;',
       ),
     ],
-    aim: {
-      weather: ({ machines }) => ({ skewMs: [0, 0], machines: { ...machines, partitions: 0.9, hangs: 0 } }),
-    },
+    leadsAs: 'silent.noHeartbeatSince',
   },
 };
 

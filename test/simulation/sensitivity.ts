@@ -34,9 +34,13 @@ export async function sensitivity(names: readonly string[] | undefined, search: 
         ? withoutGuard(name, sound, search)
         : withoutFence(name, sound, search));
       if (find !== undefined) found++;
+      const behind =
+        removalsOf(name)
+          .at(-1)
+          ?.filter((each) => each !== name) ?? [];
       console.log(
         find === undefined
-          ? `| ${name} | | not found | > ${search.seeds} |`
+          ? `| ${name} | ${behind.join(', ')} | ${behind.length > 0 ? 'a second lock: nothing more breaks without it' : 'not found'} | > ${search.seeds} |`
           : `| ${name} | ${find.others.join(', ')} | ${find.invariant}: ${find.what.slice(0, 100)} | ${find.seeds} |`,
       );
     }
@@ -49,8 +53,9 @@ export async function sensitivity(names: readonly string[] | undefined, search: 
 
 async function withoutGuard(name: string, sound: Pool, search: Search): Promise<Find | undefined> {
   for (const without of removalsOf(name)) {
-    const find = await look(name, without, sound, sound, search);
-    if (find !== undefined) return { ...find, others: without.filter((each) => each !== name) };
+    const others = without.filter((each) => each !== name);
+    const find = await look(name, { pool: sound, without }, { pool: sound, without: others }, search);
+    if (find !== undefined) return { ...find, others };
   }
   return undefined;
 }
@@ -60,7 +65,7 @@ async function withoutFence(name: string, sound: Pool, search: Search): Promise<
   try {
     const covering = FENCES[name]?.covering ?? [];
     for (const others of covering.length === 0 ? [[]] : [[], covering]) {
-      const find = await look(name, others, pool, sound, search);
+      const find = await look(name, { pool, without: others }, { pool: sound, without: others }, search);
       if (find !== undefined) return { ...find, others };
     }
     return undefined;
@@ -69,43 +74,50 @@ async function withoutFence(name: string, sound: Pool, search: Search): Promise<
   }
 }
 
-/** The first world that is broken without it and is sound with it. */
+/** What plays, and which guards are out. */
+interface Setting {
+  readonly pool: Pool;
+  readonly without: readonly string[];
+}
+
+/** So often a world is broken without it, and just as much with it in place. */
+const THEIRS_MAX = 10;
+
+/** The first world that is broken without it, and sound where it alone is in place again. */
 async function look(
   aim: string,
-  without: readonly string[],
-  pool: Pool,
-  sound: Pool,
-  { from, seeds }: Search,
+  out: Setting,
+  back: Setting,
+  search: Search,
 ): Promise<Omit<Find, 'others'> | undefined> {
+  const end = search.from + search.seeds;
+  let from = search.from;
+  for (let tries = 0; tries < THEIRS_MAX; tries++) {
+    const broken = await firstBroken(aim, out, from, end);
+    if (broken?.violation === undefined) return undefined;
+    const { seed, violation } = broken;
+    const again = await firstBroken(aim, back, seed, seed + 1);
+    if (again?.violation === undefined)
+      return { seeds: seed - search.from + 1, invariant: violation.invariant, what: violation.what };
+    if (back.without.length === 0)
+      throw new Error(
+        `seed ${seed}, aimed at ${aim}, breaks ${again.violation.invariant} with everything in place: ${again.violation.what}`,
+      );
+    from = seed + 1;
+  }
+  return undefined;
+}
+
+async function firstBroken(aim: string, { pool, without }: Setting, from: number, end: number) {
   let seed = from;
   let broken: JobResult | undefined;
   await pool.run(
-    () => (seed < from + seeds ? { seed: seed++, without, aim } : undefined),
+    () => (seed < end ? { seed: seed++, without, aim } : undefined),
     (result) => {
       if (result.violation === undefined) return 'go_on';
       if (broken === undefined || result.seed < broken.seed) broken = result;
       return 'stop';
     },
   );
-  if (broken?.violation === undefined) return undefined;
-  const { seed: at, violation } = broken;
-  const [{ violation: alsoWith } = { violation: undefined }] = await plays(sound, [{ seed: at, aim }]);
-  if (alsoWith !== undefined)
-    throw new Error(
-      `seed ${at}, aimed at ${aim}, breaks ${alsoWith.invariant} with everything in place: ${alsoWith.what}`,
-    );
-  return { seeds: at - from + 1, invariant: violation.invariant, what: violation.what };
-}
-
-async function plays(pool: Pool, jobs: readonly { readonly seed: number; readonly aim: string }[]) {
-  const results: JobResult[] = [];
-  const left = [...jobs];
-  await pool.run(
-    () => left.shift(),
-    (result) => {
-      results.push(result);
-      return 'go_on';
-    },
-  );
-  return results;
+  return broken;
 }

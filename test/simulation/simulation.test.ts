@@ -120,11 +120,11 @@ describe('what protects and is no guard', () => {
   });
 
   it('is missed in a process that loads Candor without it', { timeout: 60_000 }, async () => {
-    const pool = new Pool(1, 'looks.missing');
+    const pool = new Pool(1, 'looks.missingAfterStart');
     const found: string[] = [];
     let seed = 1;
     await pool.run(
-      () => (seed <= 20 ? { seed: seed++, aim: 'looks.missing' } : undefined),
+      () => (seed <= 20 ? { seed: seed++, aim: 'looks.missingAfterStart' } : undefined),
       ({ violation }) => {
         if (violation === undefined) return 'go_on';
         found.push(violation.invariant);

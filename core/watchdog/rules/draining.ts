@@ -31,9 +31,11 @@ async function lookForItsEnd(context: RuleContext, vm: VmRow): Promise<readonly 
   // What is seen to be gone is recorded by the look itself.
   const observation = await observeVm(ports, vm.id);
   if (observation === undefined) return [];
+  const again = now + config.drainSeconds * 1000;
+  const deadlineAt = vm.deadlineAt ?? 0;
   if (observation.status === 'terminated') {
     // Its launch may still be answered: only another look after a while settles it.
-    await moveCheck(ports, vm, now + config.drainSeconds * 1000);
+    await moveCheck(ports, vm, now < deadlineAt ? Math.min(again, deadlineAt) : again);
     return [];
   }
   if (isAtWork(vm)) {
@@ -41,12 +43,12 @@ async function lookForItsEnd(context: RuleContext, vm: VmRow): Promise<readonly 
     await moveCheck(ports, vm, context.holdUntil);
     return [];
   }
-  if (vm.deadlineAt !== undefined && now < vm.deadlineAt) {
-    await moveCheck(ports, vm, vm.deadlineAt);
+  if (now < deadlineAt) {
+    await moveCheck(ports, vm, deadlineAt);
     return [];
   }
   await terminateVm(ports, vm);
-  await moveCheck(ports, vm, now + config.drainSeconds * 1000);
+  await moveCheck(ports, vm, again);
   if (!(await isFirstOrder(ports, vm, now))) return [];
   const because = `it drains since ${new Date(vm.drainingSince ?? now).toISOString()}, and: ${observation.detail}`;
   return [{ rule: 'vm_lingering', subject: vm.id, did: 'terminated it: it had not stopped by itself', because }];

@@ -9,7 +9,7 @@ import { observeVm } from '../../../core/vms/release.ts';
 import { VmUnfit } from '../../../core/vms/stateErrors.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { afterRead, apiRun, eventsOf, interleaved, running, runRow, SECOND, vmRow } from '../support.ts';
+import { afterRead, apiRun, eventsOf, interleaved, MINUTE, running, runRow, SECOND, vmRow } from '../support.ts';
 import { atWork, dies, endOf, freeMarks, GONE, newRun, none, passes, placed, warmVm, watchdog } from './support.ts';
 
 let engine: TestEngine;
@@ -73,6 +73,20 @@ describe('a look for a VM of which no instance is known yet', () => {
     launched.resolve();
     await look;
     expect((await vmRow(world, vmId)).status).toBe('booting');
+  });
+
+  it('settles nothing by an answer that comes after the launch had settled, to a look that began before', async () => {
+    const { id, input } = await apiRun(world);
+    world.launchFault = new Error('socket hang up');
+    await expect(launchVm(world.ports, input)).rejects.toThrow('socket hang up');
+    const vmId = vmOf(await runRow(world, id));
+    const observe = async () => {
+      world.now += MINUTE;
+      return GONE;
+    };
+    world.now += 30 * SECOND;
+    await observeVm({ ...world.ports, fleet: { ...world.ports.fleet, observe } }, vmId);
+    expect((await vmRow(world, vmId)).status).toBe('launching');
   });
 });
 

@@ -48,6 +48,23 @@ describe('whoever has read before', () => {
     expect((await deliveryRow(world, delivery.id)).status).toBe('pending');
   });
 
+  test('does not cancel what was asked for once more since, with no try between', async () => {
+    const world = await engine.world();
+    const { id } = await webhook(world);
+    await told(world);
+    const delivery = await only(world, id);
+    const again = () => redeliver(world.ports, world.caller, id, delivery.id);
+    await again();
+    await patchWebhook(world.ports, world.caller, id, { status: 'disabled' }, any);
+    world.now += MINUTE;
+    const rival = async () => {
+      await patchWebhook(world.ports, world.caller, id, { status: 'active' }, any);
+      await again();
+    };
+    await sendDelivery(interleaved(world, rival, keys.delivery(delivery.id)), delivery.id);
+    expect((await deliveryRow(world, delivery.id)).status).toBe('pending');
+  });
+
   test('does not count an endpoint as failing since before it worked, though it has failed as often again', async () => {
     const world = await engine.world();
     const { id } = await webhook(world);
