@@ -37,7 +37,7 @@ const minutes = (text: string): number => {
 };
 
 const known = (text: string): string => {
-  if (!guardsOfCore().includes(text) && FENCES[text] === undefined)
+  if (!guardsOfCore().includes(text) && !Object.hasOwn(FENCES, text))
     throw new InvalidArgumentError(`There is no guard or fence ${text}: see docs/verification.md.`);
   return text;
 };
@@ -68,7 +68,7 @@ export function optionsFrom(args: readonly string[]): Options {
     .option('--replay <seed>', 'plays one seed and prints what happened', count)
     .option('--shrink', 'with --replay: the shortest trace that breaks the same invariant', false)
     .option('--inject <json>', 'with these faults beside those of the seed, as a sweep prints them', injections)
-    .option('--without <names>', 'without these guards', (text) => text.split(',').map(known))
+    .option('--without <names>', 'without these guards, or this fence', (text) => text.split(',').map(known))
     .option('--aim <name>', 'in worlds that lead to this guard or fence', known)
     .option(
       '--sensitivity',

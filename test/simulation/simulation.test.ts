@@ -32,8 +32,8 @@ describe('no invariant is broken', () => {
     }
   });
 
-  it.each(REGRESSIONS)('in seed $seed, which once broke $invariant', { timeout: 60_000 }, async ({ seed }) => {
-    expect((await play({ seed })).violation).toBeUndefined();
+  it.each(REGRESSIONS)('in seed $seed, which once broke $invariant', { timeout: 60_000 }, async ({ seed, aim }) => {
+    expect((await play(optionsOf({ seed, ...(aim !== undefined && { aim }) }))).violation).toBeUndefined();
   });
 });
 

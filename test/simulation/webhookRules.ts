@@ -155,6 +155,9 @@ export class WebhookRules {
   #again(inc: Incarnation, before: DeliveryRow): void {
     if (before.claimedAt !== undefined)
       this.#fail('webhooks', inc, `delivery ${before.id} is sent anew while a try of it is on its way`);
+    // What it is called from here on is held to what is taken from here on.
+    const heard = this.#heard.get(before.id);
+    if (heard !== undefined) heard.taken = false;
   }
 
   #claimed(inc: Incarnation, before: DeliveryRow, { id, attemptCount, claimedAt }: DeliveryRow): void {
