@@ -163,7 +163,7 @@ const AIMS: Readonly<Record<string, Aim>> = {
   scheduleUnchanged: UNCHANGED,
 };
 
-export function aimOf(guard: string): Aim {
+function aimOf(guard: string): Aim {
   const fence = FENCES[guard];
   if (fence?.leadsAs !== undefined) {
     const aim = aimOf(fence.leadsAs);

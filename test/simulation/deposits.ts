@@ -23,7 +23,7 @@ export const NO_DEPOSITS: DepositWeather = { share: 0, again: 0 };
 
 const TRIES = 5;
 /** Where a limit is set for it, two of three files find room. */
-export const FILE_BYTES = 40;
+const FILE_BYTES = 40;
 export const FILES_BYTES_MAX = 100;
 
 /** Objects under their keys, as S3 has them: a chunk is written once, a file is its content. */

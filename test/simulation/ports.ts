@@ -55,7 +55,7 @@ export function familyOf({ pk, sk }: Key): string {
 }
 
 /** By the names of its guards; where it has none, by what it writes. */
-export function writeName(writes: readonly Write[]): string {
+function writeName(writes: readonly Write[]): string {
   const names = new Set<string>();
   for (const write of writes)
     for (const guard of write.guards ?? [])

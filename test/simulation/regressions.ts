@@ -13,7 +13,22 @@ export const REGRESSIONS: readonly Regression[] = [
   { seed: 932, invariant: '§1.6', what: 'a run that was let go was looked at after its queue deadline' },
   { seed: 2604, invariant: '§5.6', what: 'a log of the feed began again by an end that was read before its head' },
   { seed: 11474, invariant: 'truth', what: 'a VM was gone though an unanswered launch had brought an instance' },
-  { seed: 330, aim: 'looks.ownInstanceAppears', invariant: 'truth', what: 'a refusal closed a launch that had not been answered' },
-  { seed: 702, aim: 'looks.ownInstanceAppears', invariant: 'truth', what: 'a refusal closed a launch that had not been answered' },
-  { seed: 353, aim: 'looks.launchSettled', invariant: '§1.6', what: 'an early look put a draining VM off beyond its deadline' },
+  {
+    seed: 330,
+    aim: 'looks.ownInstanceAppears',
+    invariant: 'truth',
+    what: 'a refusal closed a launch that had not been answered',
+  },
+  {
+    seed: 702,
+    aim: 'looks.ownInstanceAppears',
+    invariant: 'truth',
+    what: 'a refusal closed a launch that had not been answered',
+  },
+  {
+    seed: 353,
+    aim: 'looks.launchSettled',
+    invariant: '§1.6',
+    what: 'an early look put a draining VM off beyond its deadline',
+  },
 ];

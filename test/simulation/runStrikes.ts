@@ -43,11 +43,6 @@ export const RUN_STRIKES: Readonly<Record<string, RunStrike>> = {
     const run = world.checker.runs.rows.get(id);
     if (run !== undefined) end(world, clients, run);
   },
-  own_failure: (world, _clients, id) => {
-    const run = world.checker.runs.rows.get(id);
-    const machine = instanceOf(world, id)?.machine;
-    if (run !== undefined) machine?.endWorkOf({ runId: id, attempt: run.attempt }, 1);
-  },
   registers_again: (world, _clients, id) => instanceOf(world, id)?.machine.restartRunner(),
   reconnects: (world, _clients, id) => instanceOf(world, id)?.machine.reconnect(),
   /** It ends, and its end is seen as soon as EC2 shows it. */
