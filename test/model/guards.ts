@@ -128,7 +128,7 @@ export const REMOVALS: readonly Removal[] = [
     checks: [
       {
         file: 'core/vms/launch.ts',
-        text: '? { ...vm.intent, openedAt: now }',
+        text: '? { ...vm.intent, openedAt: now, unanswered: true }',
       },
     ],
   },
@@ -239,7 +239,7 @@ export const REMOVALS: readonly Removal[] = [
     checks: [
       {
         file: 'core/vms/release.ts',
-        text: 'if (vm.intent.open && vm.instanceId === undefined && now - vm.intent.openedAt < LAUNCH_SETTLE_MS)',
+        text: 'if (mayAppear && lookedAt - vm.intent.openedAt < LAUNCH_SETTLE_MS) return { done: undefined };',
       },
     ],
   },
