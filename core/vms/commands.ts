@@ -8,7 +8,7 @@ import type { RunRow } from '../runs/model.ts';
 import { payloadOf } from '../runs/payload.ts';
 import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
-import type { Slot, VmCommand, VmRow } from './model.ts';
+import { isGivenUp, type Slot, type VmCommand, type VmRow } from './model.ts';
 
 export interface Composed {
   readonly commands: readonly RunnerCommand[];
@@ -59,6 +59,8 @@ async function composeStart(
   vm: VmRow,
   command: Extract<VmCommand, { kind: 'start' }>,
 ): Promise<RunnerCommand | undefined> {
+  // What began on it now would be ended with it (I9). The runner's answer lets the run go on to another attempt.
+  if (isGivenUp(vm)) return impossibleStart(command, 'Its VM had been given up before it was started.');
   const run = asRow<RunRow>(await ports.store.get(keys.run(command.runId)));
   if (run === undefined) {
     ports.log.error('command.run_missing', { vmId: vm.id, runId: command.runId });

@@ -1,5 +1,6 @@
 /** The beginning of a VM's end: it takes no further run, and with nothing left on it its runner is told to stop. */
 import { type Reach, reached } from '../access/grants.ts';
+import { isTerminal } from '../contract/runStatus.ts';
 import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { honourVersion, type Precondition } from '../rules.ts';
@@ -83,6 +84,23 @@ export type GivenUp =
   | { readonly kind: 'draining'; readonly now: boolean }
   | { readonly kind: 'gone' };
 
+/** The runs on it that are to stay: nobody wants their end, or it has its time still. What is meant for another spares them (I9). */
+export async function staysOn(
+  ports: Pick<Ports, 'store' | 'config'>,
+  vm: VmRow,
+  now: number,
+): Promise<readonly string[]> {
+  if (vm.slots.length === 0) return [];
+  const runs = await ports.store.getMany(vm.slots.map(({ runId }) => keys.run(runId)));
+  const endsBy = now - ports.config.cancelEscalateSeconds * 1000;
+  return runs
+    .flatMap((item) => asRow<RunRow>(item) ?? [])
+    .filter(
+      ({ status, vmId, cancel }) => !isTerminal(status) && vmId === vm.id && (cancel?.requestedAt ?? now) > endsBy,
+    )
+    .map(({ id }) => id);
+}
+
 /**
  * The durable word that a VM is given up because a run on it does not end: before its end is asked for, so that no run is
  * placed on a VM that is about to be terminated (I9).
@@ -92,9 +110,8 @@ export function giveUp(ports: Ports, vmId: string, runId: string): Promise<Given
     const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
     if (vm === undefined || vm.status === 'terminated') return { done: { kind: 'gone' } };
     const now = ports.time.now();
-    const others = vm.slots.filter((slot) => slot.runId !== runId);
     const trustedUntil = leaseEnd(vm, ports.config);
-    const waits = others.length > 0 && now <= trustedUntil;
+    const waits = now <= trustedUntil && (await staysOn(ports, vm, now)).some((id) => id !== runId);
     // Nothing joins a VM that drains: what was read of its slots can only have become less.
     if (vm.status === 'draining') return { done: waits ? { kind: 'draining', now: false } : { kind: 'condemned', vm } };
     const why = `${runId} was told to end and has not`;

@@ -115,7 +115,8 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
     const guards = [
       guard('heartbeat.sameGeneration', eq('generation', vm.generation)),
       guard('heartbeat.inOrder', { op: 'lt', attribute: 'heartbeatSeq', value: request.seq } as const),
-      guard('heartbeat.vmAlive', { op: 'ne', attribute: 'status', value: 'terminated' } as const),
+      // It is not gone, nor given up: its starts go out with the answer (I9).
+      guard('heartbeat.sameStatus', eq('status', vm.status)),
     ];
     if (commands.length === vm.commands.length && !recovers) {
       return {

@@ -49,6 +49,10 @@ export interface Slot {
   readonly after?: { readonly generation: number; readonly seq: number };
 }
 
+/** Its end has been decided, whatever is on it; a drain by order, unlike that, waits for the work. It stays so. */
+export const isGivenUp = (vm: Pick<VmRow, 'status' | 'drain'>): boolean =>
+  vm.status === 'draining' && vm.drain === undefined;
+
 /** No heartbeat has been answered since the slot was taken: so no runner can have got the start. */
 export const startNeverSent = (vm: VmRow, slot: Slot): boolean =>
   slot.after !== undefined && slot.after.generation === vm.generation && slot.after.seq === vm.heartbeatSeq;

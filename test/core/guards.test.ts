@@ -494,7 +494,7 @@ const RACES: readonly Race[] = [
     },
   },
   {
-    without: ['heartbeat.vmAlive'],
+    without: ['heartbeat.sameStatus'],
     when: 'the VM’s end is recorded between a heartbeat’s read and its write',
     breaks: 'a VM that has been seen gone stays as it was recorded',
     held: async (world) => {
@@ -511,6 +511,22 @@ const RACES: readonly Race[] = [
       await tolerant(runner.send([], runner.seq + 1, 0, interleaved(world, rival)));
       expect(recorded).toMatchObject({ status: 'terminated' });
       return isDeepStrictEqual(await vmRow(world, vmId), recorded);
+    },
+  },
+  {
+    without: ['heartbeat.sameStatus'],
+    when: 'the VM is given up between a heartbeat’s read and its write',
+    breaks: 'I9: a run is started on a VM whose end is decided',
+    held: async (world) => {
+      const { id, vmId, runner } = await runningRun(world, { slots: 2 });
+      await runner.beat([running(id)]);
+      const other = (await createRun(world.ports, world.caller, (await runRow(world, id)).agentId, {})).id;
+      await claimDispatch(world.ports, other, 1, vmId);
+      world.now += 3 * MINUTE;
+      const ports = interleaved(world, () => giveUp(world.ports, vmId, id), keys.vm(vmId));
+      const { commands } = await runner.beat([running(id)], ports);
+      expect((await vmRow(world, vmId)).status).toBe('draining');
+      return commands.every((command) => command.kind !== 'start' || command.impossible !== undefined);
     },
   },
   {

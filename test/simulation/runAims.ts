@@ -151,7 +151,7 @@ export const RUN_AIMS: Readonly<Record<string, Aim>> = {
     faults: failing('watchdog: ec2.Describe', 1),
   }),
   'heartbeat.sameGeneration': work(['registers_again']),
-  'heartbeat.vmAlive': work(['is_gone'], { standsStill: true, heldUpMs: [60_000, 180_000], share: 0.1 }),
+  'heartbeat.sameStatus': work(['is_gone'], { standsStill: true, heldUpMs: [60_000, 180_000], share: 0.1 }),
   'limit.free': work(['create_run'], {
     kinds: ['create_run'],
     count: 16,

@@ -1,7 +1,8 @@
 /** A VM that is `draining`: watched until it has been seen to be gone, and terminated where it lingers (I6). */
 
 import { leaseEnd } from '../../vms/change.ts';
-import type { VmRow } from '../../vms/model.ts';
+import { staysOn } from '../../vms/drain.ts';
+import { isGivenUp, type VmRow } from '../../vms/model.ts';
 import { observeVm, terminateVm } from '../../vms/release.ts';
 import { isFirstOrder, moveCheck } from '../checks.ts';
 import { leakedSlots, repairVm } from '../repairVm.ts';
@@ -10,13 +11,23 @@ import { markSilent } from './ready.ts';
 
 type Decision = { readonly do: 'free_slots'; readonly runIds: readonly string[] } | { readonly do: 'look_for_its_end' };
 
-export const drainingRule = rule<VmRow, readonly string[], Decision>({
-  evidence: ({ ports }, vm) => leakedSlots(ports, vm),
-  decide: (vm, leaked, view) => {
+interface Evidence {
+  /** Runs whose slots it holds for nothing. */
+  readonly leaked: readonly string[];
+  /** Given up in a silence, and with work on it that nobody wants ended. */
+  readonly wronged: boolean;
+}
+
+export const drainingRule = rule<VmRow, Evidence, Decision>({
+  evidence: async ({ ports, now }, vm) => ({
+    leaked: await leakedSlots(ports, vm),
+    wronged: isGivenUp(vm) && (await staysOn(ports, vm, now)).length > 0,
+  }),
+  decide: (vm, { leaked, wronged }, view) => {
     if (leaked.length > 0) return { do: 'free_slots', runIds: leaked };
     const end = leaseEnd(vm, view.config);
-    // A drain by order waits for the work that is on the VM, and that is well (I9).
-    if (isAtWork(vm) && view.now <= end) return { do: 'look_again', at: end };
+    // A drain by order waits for the work that is on the VM, and that is well; so does whoever finds it well after all (I9).
+    if ((wronged || isAtWork(vm)) && view.now <= end) return { do: 'look_again', at: end };
     return { do: 'look_for_its_end' };
   },
   act: async (context, vm, decision) =>
