@@ -23,6 +23,7 @@ const CALENDAR_SHARE = 0.08;
 const KEYS_SHARE = 0.08;
 /** As rare as in life, for a simulation. */
 const CLONES_SHARE = 0.04;
+const UNKILLABLE_SHARE = 0.04;
 
 /** Requests of the first seconds stay: they make what the others are about. */
 const FIRST_MS = 5000;
@@ -39,6 +40,7 @@ export function withExtras<T extends World>(world: T, random: Random): T {
     drawn = { ...drawn, workload: { ...drawn.workload, calendar: calendarOf(random) } };
   if (random.chance(CLONES_SHARE))
     drawn = { ...drawn, weather: { ...drawn.weather, ids: { repeats: random.pick([0.1, 0.4]) } } };
+  if (random.chance(UNKILLABLE_SHARE)) drawn = unkillableIn(drawn, random);
   return drawn;
 }
 
@@ -65,6 +67,16 @@ function clocksIn<T extends World>(world: T, random: Random): T {
     ...(wide && {
       workload: { ...world.workload, config: { ...world.workload.config, maxClockSkewSeconds: (2 * FAR_MS) / 1000 } },
     }),
+  };
+}
+
+/** Work that nothing ends but the end of its machine, often with other work beside it. */
+function unkillableIn<T extends World>(world: T, random: Random): T {
+  const { machines } = world.weather;
+  return {
+    ...world,
+    weather: { ...world.weather, machines: { ...machines, unkillable: random.pick([0.1, 0.5]) } },
+    workload: withMore(world.workload, ['cancel_run', 'create_run']),
   };
 }
 

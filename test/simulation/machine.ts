@@ -16,6 +16,8 @@ export interface MachineWeather {
   readonly shimDies: number;
   readonly ignoresSignals: number;
   readonly neverEnds: number;
+  /** Waits for a disk that does not answer: no signal ends it, only the machine's own end does. */
+  readonly unkillable?: number;
   readonly fails: number;
   readonly workMsMax: number;
   /** That a start is refused, for want of memory or a disk. */
@@ -49,6 +51,7 @@ interface Work {
   alive: boolean;
   exit?: ExitReport;
   readonly stubborn: boolean;
+  readonly unkillable?: boolean;
 }
 
 const SELF_DESTRUCT_GRACE_MS = 60_000;
@@ -217,6 +220,7 @@ export class Machine {
       shim: 'booting',
       alive: false,
       stubborn: random.chance(machines.ignoresSignals),
+      ...(machines.unkillable !== undefined && { unkillable: random.chance(machines.unkillable) }),
     };
     this.#works.set(key, work);
     time.after(random.spread(20, 3000), () => {
@@ -244,7 +248,7 @@ export class Machine {
         work.shim = 'dead';
         this.#runner?.lookAt(work.address);
       });
-    if (random.chance(weather.neverEnds)) return;
+    if (work.unkillable === true || random.chance(weather.neverEnds)) return;
     time.after(random.spread(200, weather.workMsMax), () => {
       if (work.alive) this.#endWork(work, { exitCode: random.chance(weather.fails) ? 1 : 0 });
     });
@@ -294,6 +298,7 @@ export class Machine {
     const { random, time, truth } = this.world;
     const process = truth.of(address);
     if (process !== undefined) process.signalled = true;
+    if (work.unkillable === true) return true;
     const obeys = signal === 'SIGKILL' || (!work.stubborn && random.chance(0.8));
     if (obeys)
       time.after(signal === 'SIGKILL' ? 1 : random.spread(5, 5000), () => {
@@ -308,7 +313,7 @@ export class Machine {
     work.shim = 'dead';
     const process = this.world.truth.of(address);
     if (process !== undefined) process.signalled = true;
-    if (work.alive) this.#endWork(work, { signal: 'SIGKILL' });
+    if (work.alive && work.unkillable !== true) this.#endWork(work, { signal: 'SIGKILL' });
   }
 
   forget(address: Address): void {

@@ -14,6 +14,7 @@ import { observeVm } from '../../core/vms/release.ts';
 import { repairLimit } from '../../core/watchdog/repairLimit.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import type { Clients } from './clients.ts';
+import { FENCES } from './fences.ts';
 import { guardsOfCore } from './guards.ts';
 import type { Incarnation } from './incarnations.ts';
 import type { Random } from './random.ts';
@@ -85,7 +86,7 @@ export interface Theme {
   /** Whose commits are held up. Empty: everybody's. */
   readonly victims: readonly string[];
   readonly strikes: Readonly<Record<Family, readonly string[]>>;
-  /** The guard that the world leads to. */
+  /** The guard or fence that the world leads to. */
   readonly guard?: string;
   /** Only transactions that carry one of these guards are held up, and the rivals are at what it guards. */
   readonly guards?: readonly string[];
@@ -103,7 +104,7 @@ export interface Theme {
 
 const HELD_UP_MS = [300, 20_000] as const;
 
-const GUARDS = guardsOfCore();
+const AIMS = [...guardsOfCore(), ...Object.keys(FENCES)];
 
 export function themeOf(random: Random): Theme {
   const some = (family: Family) => {
@@ -122,8 +123,7 @@ export function themeOf(random: Random): Theme {
   };
   if (random.chance(0.25)) return { share: 0, victims: [], strikes };
   if (random.chance(0.35)) {
-    const guard = random.pick(GUARDS);
-    return { share: 0.5, victims: [], strikes, guard };
+    return { share: 0.5, victims: [], strikes, guard: random.pick(AIMS) };
   }
   if (random.chance(0.3)) return { share: random.pick([0.02, 0.08]), victims: [], strikes };
   const victims = Array.from({ length: random.between(1, 3) }, () => random.pick(VICTIMS));
