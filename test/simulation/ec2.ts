@@ -32,7 +32,6 @@ export interface Ec2Instance {
   readonly vmId: string;
   readonly token: string;
   readonly tags: readonly { readonly Key: string; readonly Value: string }[];
-  readonly launchedAt: number;
   readonly machine: Machine;
   readonly spot: boolean;
   state: StateName;
@@ -40,7 +39,6 @@ export interface Ec2Instance {
   readonly shown: { readonly from: number; readonly state: StateName }[];
   /** Somebody asked for its end, or it was taken back. */
   endReason?: string;
-  goneAt?: number;
 }
 
 /** How EC2 behaves in one world. */
@@ -155,7 +153,6 @@ export class Ec2 {
       vmId,
       token,
       tags,
-      launchedAt: time.now,
       machine: new Machine(this.#world, vmId, id),
       spot,
       state: 'pending',
@@ -195,7 +192,6 @@ export class Ec2 {
     time.after(random.spread(500, 60_000), () => {
       instance.machine.powerLost();
       instance.state = 'terminated';
-      instance.goneAt = time.now;
       this.#show(instance);
     });
   }
