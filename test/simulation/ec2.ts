@@ -63,6 +63,8 @@ export class Ec2 {
   readonly weather: Ec2Weather;
   readonly instances: Ec2Instance[] = [];
   readonly #byToken = new Map<string, CreateFleetCommandOutput>();
+  /** What was asked for under each token. */
+  readonly #requests = new Map<string, string>();
 
   constructor(world: Simulation, weather: Ec2Weather) {
     this.#world = world;
@@ -109,6 +111,11 @@ export class Ec2 {
 
   #createFleet({ input }: CreateFleetCommand): CreateFleetCommandOutput {
     const token = input.ClientToken ?? '';
+    // EC2 would answer `IdempotentParameterMismatch`.
+    const request = JSON.stringify(input);
+    if ((this.#requests.get(token) ?? request) !== request)
+      this.#world.broken('I2', 'a launch is asked for under the token of one with other parameters');
+    this.#requests.set(token, request);
     const known = this.#byToken.get(token);
     if (known !== undefined) return known;
     if (!this.#world.checker.vms.tokens.has(token))
