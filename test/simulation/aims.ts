@@ -126,6 +126,12 @@ const AIMS: Readonly<Record<string, Aim>> = {
   'repair.placeStillHeld': { strikes: { other: ['repair'] }, workload: leaking('place') },
   run: { operations: ['create_run', 'retry_run', 'create_child'] },
   schedule: { operations: ['patch_schedule', 'pause', 'resume', 'delete_schedule', 'create_schedule'] },
+  // The only one that its agent has.
+  'schedule.agentCounts': {
+    operations: ['create_schedule', 'delete_schedule'],
+    at: { guard: 'schedule.nameOurs', rivals: ['delete_schedule'] },
+    workload: manyAgents,
+  },
   'schedule.agentActive': {
     operations: ['create_schedule'],
     strikes: { agent: ['delete_agent'] },

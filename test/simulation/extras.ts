@@ -24,6 +24,7 @@ const KEYS_SHARE = 0.08;
 /** As rare as in life, for a simulation. */
 const CLONES_SHARE = 0.04;
 const UNKILLABLE_SHARE = 0.04;
+const DISKS_SHARE = 0.08;
 
 /** Requests of the first seconds stay: they make what the others are about. */
 const FIRST_MS = 5000;
@@ -41,6 +42,10 @@ export function withExtras<T extends World>(world: T, random: Random): T {
   if (random.chance(CLONES_SHARE))
     drawn = { ...drawn, weather: { ...drawn.weather, ids: { repeats: random.pick([0.1, 0.4]) } } };
   if (random.chance(UNKILLABLE_SHARE)) drawn = unkillableIn(drawn, random);
+  if (random.chance(DISKS_SHARE)) {
+    const { weather } = drawn;
+    drawn = { ...drawn, weather: { ...weather, machines: { ...weather.machines, disksRead: 1 } } };
+  }
   return drawn;
 }
 

@@ -2,7 +2,9 @@
  * A machine: it boots, loses its network, hangs, loses its power; and the processes on it, which are the truth that Candor's
  * words are measured by. The runner on it ({@link Runner}) may end and start again beside them.
  */
+import { takeLeftOutcomes } from '../../core/vms/leftOutcomes.ts';
 import type { ExitReport, Probe } from '../../runner/decide.ts';
+import { registryOf } from '../../runner/registry.ts';
 import { type Address, apply, EMPTY, type Fact, keyOf, type State } from '../../runner/state.ts';
 import { deposit } from './deposits.ts';
 import { Runner } from './runner.ts';
@@ -22,6 +24,8 @@ export interface MachineWeather {
   readonly workMsMax: number;
   /** That a start is refused, for want of memory or a disk. */
   readonly startFails: number;
+  /** That what its disk says of ended work is read, twice, once it is gone. */
+  readonly disksRead?: number;
   /** That one report, of all of a machine's, leaves out what runs. */
   readonly omits?: number;
   /** When a partition begins after the boot, and how long it lasts: least and most, milliseconds. */
@@ -174,6 +178,21 @@ export class Machine {
     this.#isOn = false;
     this.#runner?.end();
     this.#endAll('its machine is gone');
+    this.#readDisk();
+  }
+
+  /** As on one machine, where the disk outlives the VM: the ends that nobody has reported are told, before its own is known or after. */
+  #readDisk(): void {
+    const { world, vmId } = this;
+    const { disksRead } = world.weather.machines;
+    if (disksRead === undefined || !world.random.chance(disksRead)) return;
+    const now = { monotonicMs: this.monotonicMs, bootId: this.instanceId };
+    const left = registryOf(this.#durable, now, () => ({})).filter(({ state }) => state === 'ended');
+    if (left.length === 0) return;
+    const tell = () => void world.invoke('left', (ports) => takeLeftOutcomes(ports, vmId, left));
+    const afterMs = world.random.below(180_000);
+    world.time.after(afterMs, tell);
+    world.time.after(afterMs + world.random.spread(1, 50), tell);
   }
 
   #hang(): void {

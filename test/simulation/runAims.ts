@@ -124,6 +124,8 @@ export const RUN_AIMS: Readonly<Record<string, Aim>> = {
     heldUpMs: [2000, 9000],
     share: 0.9,
   }),
+  // Its runner says the same end again when its answer is overdue.
+  'children.lastOne': family(['children_sealed'], { share: 0.9, heldUpMs: [15_000, 27_000] }),
   'children.notLastOne': family(['children_sealed', 'children_end', 'own_end']),
   'children.notSealed': family(['children_sealed', 'own_end']),
   'children.parentLives': family(['cancel']),
@@ -151,6 +153,29 @@ export const RUN_AIMS: Readonly<Record<string, Aim>> = {
     },
     faults: failing('watchdog: ec2.Describe', 1),
   }),
+  // Its machine is cut off, and goes before its end is heard of; what its disk says is told twice at once.
+  'correction.once': work(['look'], {
+    kinds: ['create_run'],
+    count: 16,
+    untilMs: 10 * SECOND,
+    agents: { ...AT_WORK, slots: 8 },
+    machines: {
+      disksRead: 1,
+      workMsMax: 900_000,
+      partitions: 1,
+      cutOffAfterMs: [35 * SECOND, 50 * SECOND],
+      cutOffForMs: [20 * MINUTE, 30 * MINUTE],
+    },
+    ec2: { reclaimed: 1 },
+    untilBroken: false,
+    heldUpMs: [500, 3000],
+  }),
+  // Another VM has room for it meanwhile.
+  'dispatch.noMarker': work(['others_end'], {
+    kinds: ['create_run'],
+    count: 12,
+    agents: { ...AT_WORK, warmFor: 'PT5M' },
+  }),
   'heartbeat.sameGeneration': work(['registers_again']),
   'heartbeat.sameStatus': work(['is_gone'], { standsStill: true, heldUpMs: [60_000, 180_000], share: 0.1 }),
   'limit.free': work(['create_run'], {
@@ -175,6 +200,13 @@ export const RUN_AIMS: Readonly<Record<string, Aim>> = {
     heldUpMs: [3000, 10_000],
   }),
   'postpone.checkUnmoved': work(['cancel', 'own_end'], { faults: failing('watchdog: ec2.Describe', 0.8) }),
+  // Its VM is gone, and it is tried again.
+  'run.sameAttempt': work(['is_gone'], {
+    agents: { ...AT_WORK, retry: { maxAttempts: 3, backoff: 'PT0S', afterStart: true } },
+    standsStill: true,
+    share: 0.3,
+    heldUpMs: [60_000, 240_000],
+  }),
   'silent.noHeartbeatSince': work(['reconnects'], { machines: { partitions: 1 } }),
   'waiting.runUnchanged': work(['cancel'], { ec2: { noRoom: 0.9 } }),
 };

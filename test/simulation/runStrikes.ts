@@ -43,6 +43,12 @@ export const RUN_STRIKES = {
     const run = world.checker.runs.rows.get(id);
     if (run !== undefined) end(world, clients, run);
   },
+  others_end: (world, clients, id) => {
+    const { rows, live } = world.checker.runs;
+    const agentId = rows.get(id)?.agentId;
+    for (const other of [...live].map((each) => rows.get(each) as RunRow))
+      if (other.id !== id && other.agentId === agentId && other.status === 'running') end(world, clients, other);
+  },
   registers_again: (world, _clients, id) => instanceOf(world, id)?.machine.restartRunner(),
   reconnects: (world, _clients, id) => instanceOf(world, id)?.machine.reconnect(),
   /** It ends, and its end is seen as soon as EC2 shows it. */
