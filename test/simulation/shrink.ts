@@ -1,7 +1,7 @@
 /** A failing seed, made small: fewer requests, fewer faults, better weather, as long as the same invariant breaks. */
 import type { Injection } from './faults.ts';
 import { injected } from './faults.ts';
-import { drawn, type Play, play } from './play.ts';
+import { type Play, play, worldOf } from './play.ts';
 import { QUIET, type Workload } from './workload.ts';
 import type { Violation, Weather } from './world.ts';
 
@@ -20,8 +20,8 @@ interface Candidate {
 
 /** @returns undefined where the play breaks nothing */
 export async function shrink(options: Play): Promise<Shrunk | undefined> {
-  const own = drawn(options.seed);
-  const whole = await play(options);
+  const own = worldOf(options);
+  const whole = await play({ ...options, ...own });
   if (whole.violation === undefined) return undefined;
   const { invariant } = whole.violation;
   let plays = 1;
@@ -36,8 +36,8 @@ export async function shrink(options: Play): Promise<Shrunk | undefined> {
     return (await play(playOf(candidate))).violation?.invariant === invariant;
   };
   let best: Candidate = {
-    workload: options.workload ?? own.workload,
-    weather: options.weather ?? own.weather,
+    workload: own.workload,
+    weather: own.weather,
     injections: whole.injections,
   };
   if (!(await fails(best))) throw new Error('the same faults, named one by one, do not lead to the same violation');
