@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FENCES, sourceOf, withoutFence } from './fences.ts';
+import { FENCES, fileOf, sourceOf, withoutFence } from './fences.ts';
 import { guardsOfCore, OUT_OF_REACH, removalsOf } from './guards.ts';
 import { Timeline } from './heap.ts';
 import { type Job, type JobResult, optionsOf, withoutGuards } from './jobs.ts';
@@ -117,6 +118,11 @@ describe('what protects and is no guard', () => {
   it.each(Object.entries(FENCES))('%s stands in the source as it is taken out', (name, { edits }) => {
     for (const file of new Set(edits.map((each) => each.file)))
       expect(withoutFence(name, file, sourceOf(file))).not.toBe(sourceOf(file));
+  });
+
+  it('is found by the address of its file, in a folder of any name', () => {
+    const file = path.join('a folder', 'ä%20', 'report.ts');
+    expect(fileOf(pathToFileURL(file).href)).toBe(file);
   });
 
   it('is missed in a process that loads Candor without it', { timeout: 60_000 }, async () => {
