@@ -2,16 +2,20 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { GuardFilter } from '../../adapters/aws/store.ts';
+import { calendarOf } from './calendar.ts';
 import { FENCES, fileOf, sourceOf, withoutFence } from './fences.ts';
 import { guardsOfCore, OUT_OF_REACH, removalsOf, SECOND_LOCKS } from './guards.ts';
 import { Timeline } from './heap.ts';
 import { type Job, type JobResult, optionsOf, withoutGuards } from './jobs.ts';
 import { drawn, play } from './play.ts';
 import { Pool } from './pool.ts';
+import { Random } from './random.ts';
 import { REGRESSIONS } from './regressions.ts';
 import { Report } from './report.ts';
 import { shrink } from './shrink.ts';
 import { setTraps } from './traps.ts';
+import { MINUTE } from './workload.ts';
 
 let stackTraceLimit: number;
 beforeAll(() => {
@@ -77,15 +81,43 @@ describe('a guard that is taken out', () => {
   );
 });
 
-it('shrinks what fails to fewer requests and faults, which still fail', { timeout: 240_000 }, async () => {
-  const without = ['run.unchanged', 'event.appendedOnce'];
-  const failing = { seed: 0, filter: withoutGuards(without) };
-  let whole = await play(failing);
-  for (let seed = 1; whole.violation === undefined; seed++) whole = await play({ ...failing, seed });
-  const shrunk = await shrink({ ...failing, seed: whole.seed });
-  expect(shrunk?.violation.invariant).toBe(whole.violation.invariant);
-  expect(shrunk?.play.workload?.operations.length).toBeLessThan(drawn(whole.seed).workload.operations.length);
-  expect(shrunk?.injections.length).toBeLessThanOrEqual(whole.injections.length);
+describe('what fails', () => {
+  it('is shrunk to fewer requests and faults, which still fail', { timeout: 240_000 }, async () => {
+    const without = ['run.unchanged', 'event.appendedOnce'];
+    const failing = { seed: 0, filter: withoutGuards(without) };
+    let whole = await play(failing);
+    for (let seed = 1; whole.violation === undefined; seed++) whole = await play({ ...failing, seed });
+    const shrunk = await shrink({ ...failing, seed: whole.seed });
+    expect(shrunk?.violation.invariant).toBe(whole.violation.invariant);
+    expect(shrunk?.play.workload?.operations.length).toBeLessThan(drawn(whole.seed).workload.operations.length);
+    expect(shrunk?.injections.length).toBeLessThanOrEqual(whole.injections.length);
+  });
+
+  it('keeps of its surroundings only what it needs', { timeout: 120_000 }, async () => {
+    const { workload } = drawn(1);
+    // A defect in every audit, whatever there is besides.
+    const filter: GuardFilter = (guards) => {
+      if (guards.some(({ name }) => name === 'audit.oneAtATime')) throw new Error('a defect');
+      return guards;
+    };
+    const shrunk = await shrink({
+      seed: 1,
+      filter,
+      workload: {
+        ...workload,
+        calendar: calendarOf(new Random(1)),
+        hasWebhooks: true,
+        watchdogTwice: 0.5,
+        watchdogGaps: [{ from: 0, until: MINUTE }],
+        deploys: [1000, 2000].map((at) => ({ at, kind: 'events' })),
+        leaks: [1000, 2000].map((at) => ({ at, what: 'place' })),
+      },
+    });
+    expect(shrunk?.violation).toMatchObject({ invariant: 'defect', what: expect.stringContaining('a defect') });
+    const least = shrunk?.play.workload;
+    expect(least).toMatchObject({ hasWebhooks: false, watchdogTwice: 0, watchdogGaps: [], deploys: [], leaks: [] });
+    expect(least?.calendar).toBeUndefined();
+  });
 });
 
 describe('the guards of the core', () => {
