@@ -110,7 +110,7 @@ const StartCommand = z.strictObject({
   setup: z.strictObject({ commands: z.array(z.array(z.string())), timeoutMs: z.number() }).exactOptional(),
   /** Checked out into the working folder before the process starts; the agent's process never gets the credential. */
   repository: RepositoryCheckout.exactOptional(),
-  /** Nothing is to be started, and this is why: a secret that is gone. Answered with `not_started`, `impossible`. */
+  /** Nothing is to be started, and this is why: a secret, or the VM's future, is gone. Answered with `not_started`, `impossible`. */
   impossible: z.string().exactOptional(),
 });
 

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { CoreConfig } from '../../core/config.ts';
 import { bundleLambdas, lambdaNames } from '../../lib/bundle/lambdas.ts';
 import { ROOT } from '../../lib/bundle/paths.ts';
+import { TIMEOUT_SECONDS } from '../simulation/incarnations.ts';
 import { baseInput, environment, functionsOf, temporary, textOf, userDataOf, variant } from './support.ts';
 
 const control = () => environment('dev').control;
@@ -39,6 +40,24 @@ describe('the API', () => {
     for (const { Properties } of control().ofType('AWS::ApiGatewayV2::Integration'))
       expect(Properties.TimeoutInMillis).toBe(29_000);
     expect(functions().get('api')?.Properties.Timeout).toBe(29);
+  });
+
+  it('and its functions take no longer than the simulated ones may', () => {
+    const names: Readonly<Record<string, string>> = {
+      heartbeat: 'api',
+      deposit: 'api',
+      launch: 'launch-vm',
+      ready: 'await-ready',
+      dispatch: 'dispatch-run',
+      release: 'release-vm',
+      fail: 'fail-run',
+      ended: 'execution-ended',
+    };
+    const deployed = Object.keys(TIMEOUT_SECONDS).map((kind) => [
+      kind,
+      functions().get(names[kind] ?? kind)?.Properties.Timeout,
+    ]);
+    expect(Object.fromEntries(deployed)).toEqual(TIMEOUT_SECONDS);
   });
 
   it('logs every call, without headers and query strings, in which tokens may be', () => {

@@ -7,7 +7,7 @@ import type { FaultKind, FaultPlan } from './faults.ts';
 import { FENCES } from './fences.ts';
 import type { Leak } from './leaks.ts';
 import type { Random } from './random.ts';
-import type { Theme } from './rivals.ts';
+import type { Strike, Theme } from './rivals.ts';
 import { RUN_AIMS } from './runAims.ts';
 import { MINUTE, type OperationKind, type Workload } from './workload.ts';
 import type { Weather } from './world.ts';
@@ -17,8 +17,6 @@ export interface Aim {
   readonly operations?: readonly OperationKind[];
   /** What rivals do, by what it is about; what is not named stays as the seed draws it. */
   readonly strikes?: Partial<Theme['strikes']>;
-  /** Whose transactions are held up, where it is not those that carry the guard itself. */
-  readonly guards?: readonly string[];
   /** What rivals do at the very item that carries the guard (or this other one), how long it is held up, and how often. */
   readonly at?: Partial<
     Pick<Theme, 'guard' | 'family' | 'rivals' | 'heldUpMs' | 'standsStill' | 'untilBroken' | 'share'>
@@ -30,9 +28,9 @@ export interface Aim {
 }
 
 /** What brings the live runs of a schedule, and what it has decided, to another state, and no person's change. */
-const LIVE = ['fire', 'trigger', 'advance', 'cancel_its_run', 'again'];
+const LIVE: readonly Strike[] = ['fire', 'trigger', 'advance', 'cancel_its_run', 'again'];
 /** What people change of a schedule, while its runs come and go. */
-const EDITS = ['patch_schedule', 'pause', 'resume', 'skip', 'delete_schedule'];
+const EDITS: readonly Strike[] = ['patch_schedule', 'pause', 'resume', 'skip', 'delete_schedule'];
 const LIVE_SET: Aim = { strikes: { schedule: LIVE } };
 const UNCHANGED: Aim = { strikes: { schedule: EDITS } };
 
@@ -51,12 +49,6 @@ const shortWork = ({ machines, ec2 }: Weather): Partial<Weather> => ({
   machines: { ...machines, neverEnds: 0, workMsMax: 120_000 },
 });
 const strayClock = ({ clock }: Weather): Partial<Weather> => ({ clock: { ...clock, stray: 1 } });
-const noRoom = ({ ec2 }: Weather): Partial<Weather> => ({ ec2: { ...ec2, noRoom: 0.9, quota: 0.3 } });
-/** They hear of no end, or do not come to it, and have to be ended. */
-const deafMachines = ({ machines, ec2 }: Weather): Partial<Weather> => ({
-  ec2: { ...ec2, noRoom: 0, quota: 0, neverBoots: 0, bootMsMax: 20_000 },
-  machines: { ...machines, hangs: 0.4, neverEnds: 0.5, ignoresSignals: 0.8 },
-});
 /** Most agents have no schedule yet, or none any more. */
 const manyAgents = (workload: Workload): Partial<Workload> => ({
   agents: Array.from({ length: 6 }, (_, index) => ({
@@ -102,7 +94,6 @@ export const AIMS: Readonly<Record<string, Aim>> = {
   clock: { operations: ['patch_schedule', 'pause', 'resume', 'skip'] },
   'clock.liveSetUnchanged': { operations: ['patch_schedule', 'trigger', 'resume'], workload: sideBySide },
   correction: { operations: ['create_run', 'cancel_run'] },
-  escalate: { operations: ['cancel_run', 'create_run'] },
   finish: { operations: ['trigger', 'cancel_run', 'create_schedule'] },
   feed: { strikes: { other: ['again'] } },
   'fire.driftOfThisSpec': { operations: ['patch_schedule'], strikes: { schedule: EDITS }, weather: strayClock },
@@ -124,17 +115,9 @@ export const AIMS: Readonly<Record<string, Aim>> = {
   },
   // It has no effect, and is refused after it tried.
   'idempotency.ours': {
-    guards: ['run.agentUnchanged'],
+    at: { guard: 'run.agentUnchanged' },
     strikes: { agent: ['delete_agent'] },
     workload: manyAgents,
-  },
-  order: {
-    operations: ['create_run', 'cancel_run', 'drain_vm'],
-    strikes: { vm: ['tick'] },
-    // Before it moves the check: then another tick finds the same VM due.
-    guards: ['check.rowUnchanged'],
-    workload: ({ config }) => ({ config: { ...config, drainSeconds: 5 }, watchdogTwice: 1 }),
-    weather: deafMachines,
   },
   principal: { operations: ['revoke'] },
   'principal.asSeen': { strikes: { other: ['again'] } },
@@ -153,11 +136,6 @@ export const AIMS: Readonly<Record<string, Aim>> = {
     workload: sideBySide,
   },
   trigger: { operations: ['trigger'] },
-  waiting: {
-    operations: ['create_run', 'create_run_once', 'cancel_run'],
-    strikes: { run: ['cancel'], other: ['cancel'] },
-    weather: noRoom,
-  },
   withheld: { operations: ['pause', 'resume', 'delete_schedule'] },
   liveSetUnchanged: LIVE_SET,
   scheduleUnchanged: UNCHANGED,
@@ -185,11 +163,10 @@ interface World {
 
 /** The same world, with all that leads to this guard or fence: every second transaction that it is about meets a rival. */
 export function aimed(world: World, name: string, random: Random): World {
-  const { operations: related, strikes, guards, at, workload: more, weather, faults } = aimOf(name);
+  const { operations: related, strikes, at, workload: more, weather, faults } = aimOf(name);
   const { theme, operations } = world.workload;
   const guard = FENCES[name] === undefined ? name : at?.guard;
-  const own =
-    guard === undefined ? theme : { ...theme, share: 0.5, victims: [], guard, ...(guards !== undefined && { guards }) };
+  const own = guard === undefined ? theme : { ...theme, share: 0.5, victims: [], guard };
   const workload: Workload = {
     ...world.workload,
     operations: operations.map((operation, index) =>

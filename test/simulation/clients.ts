@@ -21,12 +21,12 @@ import * as keys from '../../core/table/itemKeys.ts';
 import { requestDrain } from '../../core/vms/drain.ts';
 import type { Address } from '../../runner/state.ts';
 import { scheduleThere } from './calendar.ts';
-import { BOSS, CALLER, ELSEWHERE } from './callers.ts';
+import { ANY, BOSS, CALLER, ELSEWHERE, preconditionOf } from './callers.ts';
 import type { ChildOf } from './incarnations.ts';
 import { createRunOnce, twice } from './keyed.ts';
 import { MoreClients } from './moreClients.ts';
 import { Random } from './random.ts';
-import { preconditionOf, ScheduleClients } from './scheduleClients.ts';
+import { ScheduleClients } from './scheduleClients.ts';
 import { agentOf, MINUTE, type Operation, type OperationKind } from './workload.ts';
 import type { Simulation } from './world.ts';
 
@@ -134,9 +134,7 @@ export class Clients {
         const agentId = this.#pick(this.agentIds, pick);
         if (agentId === undefined) return;
         if (kind === 'delete_agent')
-          await this.#ask(kind, (ports) =>
-            deleteAgent(ports, CALLER, agentId, { kind: 'any' }, { cancelRuns: how % 2 === 0 }),
-          );
+          await this.#ask(kind, (ports) => deleteAgent(ports, CALLER, agentId, ANY, { cancelRuns: how % 2 === 0 }));
         else {
           const patches = [
             { env: { EDITED: String(how) } },
@@ -144,7 +142,7 @@ export class Clients {
             { name: `agent ${how % 2}` },
           ];
           const patch = patches[how % patches.length] ?? {};
-          await this.#ask(kind, (ports) => patchAgent(ports, CALLER, agentId, patch, { kind: 'any' }));
+          await this.#ask(kind, (ports) => patchAgent(ports, CALLER, agentId, patch, ANY));
         }
         return;
       }
@@ -195,7 +193,7 @@ export class Clients {
     const { how } = operation;
     if (how % 4 === 3) return this.#signIn(operation);
     const set = (patch: { readonly status: 'active' | 'revoked' } | { readonly name: string }) =>
-      this.#ask('revoke', (ports) => patchPrincipal(ports, BOSS, CALLER.principalId, patch, { kind: 'any' }));
+      this.#ask('revoke', (ports) => patchPrincipal(ports, BOSS, CALLER.principalId, patch, ANY));
     await set(how % 2 === 0 ? { status: 'revoked' } : { name: `name ${how}` });
     if (how % 2 !== 0) return;
     await this.#world.time.sleep(this.#world.random.spread(1000, 10 * MINUTE));
@@ -275,11 +273,10 @@ export class Clients {
     const schedule = this.#pick(this.#schedulesThere(), pick);
     const runId = this.#pick([...this.#world.checker.runs.rows.keys()], pick);
     const agentId = this.#pick(this.agentIds, pick);
-    const any = { kind: 'any' } as const;
     const calls: readonly (Call<unknown> | undefined)[] = [
       schedule && ((ports) => getSchedule(ports, ELSEWHERE, schedule.id)),
-      schedule && ((ports) => pauseSchedule(ports, ELSEWHERE, schedule.id, '', any)),
-      schedule && ((ports) => triggerSchedule(ports, ELSEWHERE, schedule.id, {}, any)),
+      schedule && ((ports) => pauseSchedule(ports, ELSEWHERE, schedule.id, '', ANY)),
+      schedule && ((ports) => triggerSchedule(ports, ELSEWHERE, schedule.id, {}, ANY)),
       runId === undefined ? undefined : (ports) => getRun(ports, ELSEWHERE, runId),
       runId === undefined
         ? undefined
@@ -313,9 +310,7 @@ export class Clients {
       const left = this.#schedulesThere().filter(({ status }) => status !== 'deleted' && status !== 'deleting');
       if (left.length === 0) return;
       for (const { id } of left)
-        await this.#ask('delete_schedule', (ports) =>
-          deleteSchedule(ports, CALLER, id, { kind: 'any' }, { cancelRuns: true }),
-        );
+        await this.#ask('delete_schedule', (ports) => deleteSchedule(ports, CALLER, id, ANY, { cancelRuns: true }));
     }
   }
 }

@@ -32,7 +32,6 @@ export interface Ec2Instance {
   readonly vmId: string;
   readonly token: string;
   readonly tags: readonly { readonly Key: string; readonly Value: string }[];
-  readonly launchedAt: number;
   readonly machine: Machine;
   readonly spot: boolean;
   state: StateName;
@@ -40,7 +39,6 @@ export interface Ec2Instance {
   readonly shown: { readonly from: number; readonly state: StateName }[];
   /** Somebody asked for its end, or it was taken back. */
   endReason?: string;
-  goneAt?: number;
 }
 
 /** How EC2 behaves in one world. */
@@ -65,6 +63,8 @@ export class Ec2 {
   readonly weather: Ec2Weather;
   readonly instances: Ec2Instance[] = [];
   readonly #byToken = new Map<string, CreateFleetCommandOutput>();
+  /** What was asked for under each token. */
+  readonly #requests = new Map<string, string>();
 
   constructor(world: Simulation, weather: Ec2Weather) {
     this.#world = world;
@@ -111,6 +111,11 @@ export class Ec2 {
 
   #createFleet({ input }: CreateFleetCommand): CreateFleetCommandOutput {
     const token = input.ClientToken ?? '';
+    // EC2 would answer `IdempotentParameterMismatch`.
+    const request = JSON.stringify(input);
+    if ((this.#requests.get(token) ?? request) !== request)
+      this.#world.broken('I2', 'a launch is asked for under the token of one with other parameters');
+    this.#requests.set(token, request);
     const known = this.#byToken.get(token);
     if (known !== undefined) return known;
     if (!this.#world.checker.vms.tokens.has(token))
@@ -155,7 +160,6 @@ export class Ec2 {
       vmId,
       token,
       tags,
-      launchedAt: time.now,
       machine: new Machine(this.#world, vmId, id),
       spot,
       state: 'pending',
@@ -195,7 +199,6 @@ export class Ec2 {
     time.after(random.spread(500, 60_000), () => {
       instance.machine.powerLost();
       instance.state = 'terminated';
-      instance.goneAt = time.now;
       this.#show(instance);
     });
   }

@@ -27,7 +27,7 @@ export const TIMEOUT_SECONDS: Readonly<Record<string, number>> = {
   events: 120,
   deliver: 58,
   deposit: 29,
-  watchdog: 58,
+  watchdog: 55,
   audit: 300,
   launch: 55,
   ready: 30,

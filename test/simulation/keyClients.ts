@@ -3,15 +3,13 @@ import { createKey, revokeKey, rotateKey } from '../../core/access/keys.ts';
 import type { PrincipalRow } from '../../core/access/principals.ts';
 import { createPrincipal } from '../../core/access/service.ts';
 import { API_KEY_PREFIX } from '../../core/table/keys.ts';
-import { BOSS } from './callers.ts';
-import type { Ask } from './webhookClients.ts';
+import { ANY, type Ask, BOSS } from './callers.ts';
 import type { Operation } from './workload.ts';
 import type { Simulation } from './world.ts';
 
 export const KEY_OPERATIONS = ['create_account', 'create_key', 'rotate_key', 'revoke_key'] as const;
 export type KeyOperation = (typeof KEY_OPERATIONS)[number];
 
-const ANY = { kind: 'any' } as const;
 const HOUR = 3600;
 
 export class KeyClients {

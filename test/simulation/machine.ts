@@ -185,10 +185,10 @@ export class Machine {
   }
 
   /** @returns whether this very work was there to be ended */
-  endWorkOf(address: Address, exitCode: number): boolean {
+  endWorkOf(address: Address): boolean {
     const work = this.#works.get(keyOf(address));
     if (work?.alive !== true || !this.isOn) return false;
-    this.#endWork(work, { exitCode });
+    this.#endWork(work, { exitCode: 0 });
     return true;
   }
 

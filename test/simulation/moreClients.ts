@@ -1,6 +1,8 @@
 /** Those who ask for what only some worlds have. */
+
+import type { Ask } from './callers.ts';
 import { KEY_OPERATIONS, KeyClients, type KeyOperation } from './keyClients.ts';
-import { type Ask, WEBHOOK_OPERATIONS, WebhookClients, type WebhookOperation } from './webhookClients.ts';
+import { WEBHOOK_OPERATIONS, WebhookClients, type WebhookOperation } from './webhookClients.ts';
 import type { Operation } from './workload.ts';
 import type { Simulation } from './world.ts';
 

@@ -52,7 +52,7 @@ const REST_MS_MAX = 180 * MINUTE;
 
 /**
  * What the seed itself draws; each part from a stream of its own, so that one can be changed without the others.
- * @param aim the guard that this world leads to, instead of the one that the seed draws, if any
+ * @param aim the guard or fence that this world leads to, instead of the one that the seed draws, if any
  */
 export function drawn(seed: number, aim?: string) {
   const plain = {
@@ -61,8 +61,9 @@ export function drawn(seed: number, aim?: string) {
     faults: swarm(new Random(seed ^ 0x5eed0003)),
   };
   const world = withExtras(plain, new Random(seed ^ 0x5eed0005));
-  const guard = aim ?? world.workload.theme.guard;
-  return guard === undefined ? world : aimed(world, guard, new Random(seed ^ 0x5eed0004));
+  const { fence, guard } = world.workload.theme;
+  const name = aim ?? fence ?? guard;
+  return name === undefined ? world : aimed(world, name, new Random(seed ^ 0x5eed0004));
 }
 
 /** What is named of a world, and the rest as the seed draws it, if anything is left to draw. */

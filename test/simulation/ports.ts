@@ -23,7 +23,6 @@ import type { Simulation } from './world.ts';
 
 /** A service other than the table: what the SDK throws, by its name. */
 export class ServiceError extends Error {
-  readonly code?: string;
   readonly $metadata?: { readonly httpStatusCode: number };
 
   constructor(name: string, message: string, httpStatusCode?: number) {

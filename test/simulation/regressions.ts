@@ -31,4 +31,10 @@ export const REGRESSIONS: readonly Regression[] = [
     invariant: '§1.6',
     what: 'an early look put a draining VM off beyond its deadline',
   },
+  {
+    seed: 518926,
+    aim: 'escalate.noHeartbeatSince',
+    invariant: 'I9',
+    what: 'a VM that was given up started another run, which was ended with it',
+  },
 ];

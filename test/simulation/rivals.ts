@@ -23,7 +23,7 @@ import type { Change } from './table.ts';
 import type { OperationKind } from './workload.ts';
 import type { Simulation } from './world.ts';
 
-const WATCHDOG_BUDGET_MS = 48_000;
+const WATCHDOG_BUDGET_MS = 45_000;
 /** At the same time: an ambush does not draw others without end. */
 const AT_ONCE = 3;
 
@@ -78,22 +78,43 @@ const STRIKES = {
     'delete_schedule',
   ],
   other: ['again', 'tick', 'create_agent', 'patch_agent', 'create_schedule', 'create_run', 'cancel_run', 'revoke'],
-} as const;
+} as const satisfies Readonly<Record<string, readonly Strike[]>>;
 type Family = keyof typeof STRIKES;
+export type Strike =
+  | keyof typeof RUN_STRIKES
+  | OperationKind
+  | 'again'
+  | 'tick'
+  | 'fire'
+  | 'advance'
+  | 'sync'
+  | 'repair'
+  | 'one_more'
+  | 'look'
+  | 'cancel'
+  | 'cancel_its_run'
+  | 'cancel_on_it'
+  | 'beat'
+  | 'run_ends'
+  | 'vm_dies'
+  | 'deliver'
+  | 'send'
+  | 'take'
+  | 'end';
 
 export interface Theme {
   readonly share: number;
   /** Whose commits are held up. Empty: everybody's. */
   readonly victims: readonly string[];
-  readonly strikes: Readonly<Record<Family, readonly string[]>>;
-  /** The guard or fence that the world leads to. */
+  readonly strikes: Readonly<Record<Family, readonly Strike[]>>;
+  /** The guard that the world leads to: only transactions that carry it are held up, and the rivals are at what it guards. */
   readonly guard?: string;
-  /** Only transactions that carry one of these guards are held up, and the rivals are at what it guards. */
-  readonly guards?: readonly string[];
+  /** The fence that it leads to, instead. */
+  readonly fence?: string;
   /** Only where it is an item of this kind that carries it. */
   readonly family?: Family;
   /** What is done at the item that carries the guard, instead of what the seed draws. */
-  readonly rivals?: readonly string[];
+  readonly rivals?: readonly Strike[];
   /** For how long they are held up, least and most. */
   readonly heldUpMs?: readonly [number, number];
   /** Whoever is held up stands still: it goes on, though its time is long over. */
@@ -108,7 +129,7 @@ const AIMS = [...guardsOfCore(), ...Object.keys(FENCES)];
 
 export function themeOf(random: Random): Theme {
   const some = (family: Family) => {
-    const all: readonly string[] = STRIKES[family];
+    const all: readonly Strike[] = STRIKES[family];
     return random.chance(0.3) ? all : Array.from({ length: random.between(1, 2) }, () => random.pick(all));
   };
   const strikes = {
@@ -123,7 +144,9 @@ export function themeOf(random: Random): Theme {
   };
   if (random.chance(0.25)) return { share: 0, victims: [], strikes };
   if (random.chance(0.35)) {
-    return { share: 0.5, victims: [], strikes, guard: random.pick(AIMS) };
+    const aim = random.pick(AIMS);
+    if (FENCES[aim] === undefined) return { share: 0.5, victims: [], strikes, guard: aim };
+    return { share: 0.08, victims: [], strikes, fence: aim };
   }
   if (random.chance(0.3)) return { share: random.pick([0.02, 0.08]), victims: [], strikes };
   const victims = Array.from({ length: random.between(1, 3) }, () => random.pick(VICTIMS));
@@ -151,14 +174,13 @@ export class Rivals {
   /** @returns when it may go on, where the incarnation is held up */
   ambush(inc: Incarnation, writes: readonly Write[]): Promise<void> | undefined {
     const { random, isCalm } = this.#world;
-    const { share, victims, rivals, family, heldUpMs: bounds = HELD_UP_MS } = this.#theme;
+    const { share, victims, rivals, guard, family, heldUpMs: bounds = HELD_UP_MS } = this.#theme;
     if (share === 0 || isCalm || this.#heldUp.size >= AT_ONCE) return undefined;
     if (victims.length > 0 && !victims.some((each) => inc.kind.startsWith(each))) return undefined;
-    const names = guardsOf(this.#theme);
-    const about = names === undefined ? writes : writes.filter((write) => carries(write, names));
+    const about = guard === undefined ? writes : writes.filter((write) => carries(write, guard));
     const [first] = about;
     if (first === undefined) return undefined;
-    const guarded = names === undefined ? undefined : first;
+    const guarded = guard === undefined ? undefined : first;
     if (guarded !== undefined && family !== undefined && familyOf(keyOf(guarded).pk) !== family) return undefined;
     if (!random.chance(share)) return undefined;
     const pk = random.pick([...new Set(about.map((write) => keyOf(write).pk))]);
@@ -172,10 +194,9 @@ export class Rivals {
 
   #holdUp(inc: Incarnation, ms: number, guarded: Write | undefined): Promise<void> {
     const { time } = this.#world;
-    const { standsStill, untilBroken } = this.#theme;
-    const names = guardsOf(this.#theme);
+    const { standsStill, untilBroken, guard } = this.#theme;
     if (standsStill === true) inc.frozenUntil = time.now + ms;
-    const condition = guarded?.guards?.find(({ name }) => names?.includes(name))?.condition;
+    const condition = guarded?.guards?.find(({ name }) => name === guard)?.condition;
     return new Promise((resolve) => {
       const release = () => {
         if (!this.#heldUp.delete(held)) return;
@@ -201,12 +222,11 @@ export class Rivals {
     }
   }
 
-  #strike(inc: Incarnation, strike: string, pk: string, id: string): void {
+  #strike(inc: Incarnation, strike: Strike, pk: string, id: string): void {
     const world = this.#world;
     const { runs } = world.checker;
-    const own = RUN_STRIKES[strike];
-    if (own !== undefined) {
-      own(world, this.#clients, id);
+    if (isOfRuns(strike)) {
+      RUN_STRIKES[strike](world, this.#clients, id);
       return;
     }
     switch (strike) {
@@ -260,7 +280,7 @@ export class Rivals {
         return;
       }
       default:
-        this.#clients.rival(strike as OperationKind, id);
+        this.#clients.rival(strike, id);
         return;
     }
   }
@@ -272,7 +292,7 @@ export class Rivals {
     return ((row?.slots ?? []) as readonly { readonly runId: string }[])[0]?.runId;
   }
 
-  #strikeVm(vmId: string, strike: string): void {
+  #strikeVm(vmId: string, strike: Strike): void {
     const instance = this.#world.ec2.instances.findLast((each) => each.vmId === vmId);
     if (instance === undefined) return;
     if (strike === 'vm_dies') this.#world.ec2.end(instance, 'Server.InternalError');
@@ -281,12 +301,9 @@ export class Rivals {
   }
 }
 
-const carries = (write: Write, names: readonly string[]): boolean =>
-  write.guards?.some(({ name }) => names.includes(name)) === true;
+const isOfRuns = (strike: Strike): strike is keyof typeof RUN_STRIKES => Object.hasOwn(RUN_STRIKES, strike);
 
-/** Whose transactions are held up; undefined: anybody's. */
-const guardsOf = ({ guards, guard }: Theme): readonly string[] | undefined =>
-  guards ?? (guard === undefined ? undefined : [guard]);
+const carries = (write: Write, guard: string): boolean => write.guards?.some(({ name }) => name === guard) === true;
 
 interface HeldUp {
   /** What is waited for: that this does not hold of that item any more. */

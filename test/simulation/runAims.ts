@@ -1,6 +1,7 @@
 /** What leads to the guards of runs, of the runs that they start, of VMs and of the watchdog's looks at them. */
 import type { Aim } from './aims.ts';
 import { Random } from './random.ts';
+import type { Strike } from './rivals.ts';
 import { type Operation, type OperationKind, QUIET, type Workload } from './workload.ts';
 import type { Weather } from './world.ts';
 
@@ -73,7 +74,7 @@ interface Family extends Ambush {
 }
 
 const family = (
-  rivals: readonly string[],
+  rivals: readonly Strike[],
   { kinds = ['create_child'], agents = PARENTS, maxChildrenPerRun = 100, ...at }: Family = {},
 ): Aim => ({
   workload: busy({ kinds, count: 16, agents, config: { ...NO_LIMITS, maxChildrenPerRun } }),
@@ -90,7 +91,7 @@ interface Work extends Ambush, Partial<Pick<Requests, 'kinds' | 'count' | 'until
 }
 
 /** Runs at work on VMs. */
-const work = (rivals: readonly string[], options: Work = {}): Aim => {
+const work = (rivals: readonly Strike[], options: Work = {}): Aim => {
   const { kinds, count, untilMs, agents = AT_WORK, machines = {}, ec2, faults, ...at } = options;
   return {
     workload: busy({

@@ -22,10 +22,10 @@ function instanceOf({ ec2, checker }: Simulation, id: string): Ec2Instance | und
 /** It is ended where it is at work; where it is not, it is cancelled, and that is its end at once. */
 function end(world: Simulation, clients: Clients, run: RunRow): void {
   const at = instanceOf(world, run.id)?.machine;
-  if (at?.endWorkOf({ runId: run.id, attempt: run.attempt }, 0) !== true) clients.rival('cancel_run', run.id);
+  if (at?.endWorkOf({ runId: run.id, attempt: run.attempt }) !== true) clients.rival('cancel_run', run.id);
 }
 
-export const RUN_STRIKES: Readonly<Record<string, RunStrike>> = {
+export const RUN_STRIKES = {
   child_begins: (_world, clients, id) => void clients.startChild(id),
   child_comes_and_goes: (_world, clients, id) =>
     void clients.startChild(id).then((child) => child !== undefined && clients.rival('cancel_run', child)),
@@ -59,4 +59,4 @@ export const RUN_STRIKES: Readonly<Record<string, RunStrike>> = {
     };
     look();
   },
-};
+} satisfies Readonly<Record<string, RunStrike>>;

@@ -1,6 +1,5 @@
 /** Those who change, start and skip schedules that are there. */
 import { SchedulePatch } from '../../core/contract/schedules.ts';
-import type { Precondition } from '../../core/rules.ts';
 import { deleteSchedule, pauseSchedule, resumeSchedule } from '../../core/schedules/actions.ts';
 import { cancelBackfill, startBackfill } from '../../core/schedules/backfill.ts';
 import { nextExpected } from '../../core/schedules/expected.ts';
@@ -9,16 +8,10 @@ import { patchSchedule } from '../../core/schedules/service.ts';
 import { skipOccurrence, unskipOccurrence } from '../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../core/schedules/trigger.ts';
 import { scheduleThere } from './calendar.ts';
-import { CALLER } from './callers.ts';
+import { type Ask, CALLER, preconditionOf } from './callers.ts';
 import { Random } from './random.ts';
-import type { Ask } from './webhookClients.ts';
 import { MINUTE, type Operation } from './workload.ts';
 import type { Simulation } from './world.ts';
-
-export function preconditionOf({ ifMatch }: Operation, version: number | undefined, isNeeded: boolean): Precondition {
-  if (ifMatch && version !== undefined) return { kind: 'version', version };
-  return isNeeded ? { kind: 'any' } : { kind: 'none' };
-}
 
 export class ScheduleClients {
   readonly #world: Simulation;
@@ -82,12 +75,12 @@ export class ScheduleClients {
     } else if (kind === 'resume') {
       if ((await this.#ask(kind, (ports) => resumeSchedule(ports, CALLER, id, loose))) !== undefined)
         this.#stoodAs(id, ['active', 'completed', 'paused'], asked, 'a resume');
-    } else {
+    } else if (kind === 'delete_schedule') {
       const strict = preconditionOf(operation, version, true);
       const options = { cancelRuns: how % 2 === 0 };
-      const gone = await this.#ask('delete_schedule', (ports) => deleteSchedule(ports, CALLER, id, strict, options));
+      const gone = await this.#ask(kind, (ports) => deleteSchedule(ports, CALLER, id, strict, options));
       if (gone !== undefined) this.#stoodAs(id, ['deleting', 'deleted'], asked, 'a delete');
-    }
+    } else throw new Error(`nobody asks for ${kind} of a schedule`);
   }
 
   #stoodAs(id: string, statuses: readonly string[], since: number, what: string): void {

@@ -99,7 +99,6 @@ export class Table {
   /** Changes that the indexes do not show yet, the next one last. */
   readonly #late: Late[] = [];
   readonly #lateUntil = new Map<string, number>();
-  transactions = 0;
 
   constructor(options: TableOptions) {
     this.#options = options;
@@ -188,7 +187,6 @@ export class Table {
       olds.push(old);
       for (const guard of guards) if (!holds(guard.condition, old)) throw new GuardFailed(guard.name, index, old);
     }
-    this.transactions++;
     return writes.flatMap((write, at) => {
       if (write.kind === 'check') return [];
       const { pk, sk } = write.kind === 'put' ? write.item : write.key;

@@ -1,5 +1,4 @@
 /** Those who set webhooks up, change them, and have deliveries sent again. */
-import type { Ports } from '../../core/ports.ts';
 import { redeliver } from '../../core/webhooks/deliveries.ts';
 import {
   createWebhook,
@@ -9,7 +8,7 @@ import {
   rotateSecret,
   testWebhook,
 } from '../../core/webhooks/service.ts';
-import { CALLER, ELSEWHERE } from './callers.ts';
+import { ANY, type Ask, CALLER, ELSEWHERE, preconditionOf } from './callers.ts';
 import type { Operation } from './workload.ts';
 import type { Simulation } from './world.ts';
 
@@ -24,11 +23,8 @@ export const WEBHOOK_OPERATIONS = [
 ] as const;
 export type WebhookOperation = (typeof WEBHOOK_OPERATIONS)[number];
 
-export type Ask = <T>(name: string, call: (ports: Ports) => Promise<T>) => Promise<T | undefined>;
-
 /** Most want little, so that their worlds are not much longer than others. */
 const WANTED = [['schedule.*'], ['run.failed', 'run.succeeded', 'webhook.*'], ['agent.*', 'vm.*'], ['run.*'], ['*']];
-const ANY = { kind: 'any' } as const;
 
 export class WebhookClients {
   readonly #world: Simulation;
@@ -43,7 +39,8 @@ export class WebhookClients {
     [...this.#world.checker.webhooks.rows.values()].filter(({ status }) => status !== 'deleted').map(({ id }) => id);
 
   /** @param named which webhook, where that is known */
-  async once({ kind, pick, how, ifMatch }: Operation & { readonly kind: WebhookOperation }, named?: string) {
+  async once(operation: Operation & { readonly kind: WebhookOperation }, named?: string) {
+    const { kind, pick, how } = operation;
     const { rows } = this.#world.checker.webhooks;
     const there = this.#there();
     if (kind === 'create_webhook') {
@@ -58,8 +55,7 @@ export class WebhookClients {
     if (id === undefined) return;
     if (how % 11 === 0) return this.#otherTenant(id);
     const standing = rows.get(id);
-    const precondition =
-      ifMatch && standing !== undefined ? { kind: 'version' as const, version: standing.version } : ANY;
+    const precondition = preconditionOf(operation, standing?.version, true);
     if (kind === 'delete_webhook') await this.#ask(kind, (ports) => deleteWebhook(ports, CALLER, id, precondition));
     else if (kind === 'rotate_secret')
       await this.#ask(kind, (ports) => rotateSecret(ports, CALLER, id, { overlap: (how % 3) * 60 }, precondition));

@@ -10,7 +10,7 @@ import * as keys from '../../core/table/itemKeys.ts';
 import type { Item } from '../../core/table/model.ts';
 import { isTold, wants } from '../../core/webhooks/filter.ts';
 import type { DeliveryRow, ListedWebhookRow, WebhookRow } from '../../core/webhooks/model.ts';
-import { ATTEMPTS_MAX } from '../../core/webhooks/retry.ts';
+import { ATTEMPTS_MAX, RETRY_AFTER_SECONDS } from '../../core/webhooks/retry.ts';
 import type { Incarnation } from './incarnations.ts';
 import type { Commit } from './invariants.ts';
 import type { Change } from './table.ts';
@@ -18,6 +18,9 @@ import type { Simulation } from './world.ts';
 
 /** As in `core/webhooks/send.ts`: beyond the time of the try itself. */
 const CLAIM_MARGIN_MS = 10_000;
+
+/** An endpoint may ask for an hour, however soon it would be tried again. */
+const PAUSE_MS_LEAST = 3_600_000;
 
 /** Since when a webhook has been what it is, for those who had read it before. */
 interface Stood {
@@ -170,7 +173,10 @@ export class WebhookRules {
 
   #putOff(inc: Incarnation, before: DeliveryRow, after: DeliveryRow): void {
     const { id, claimedAt, checkAt, attempts, attemptCount } = after;
-    if (checkAt === undefined) this.#fail('§1.6', inc, `delivery ${id} waits, and nobody ever looks at it`);
+    const pause = RETRY_AFTER_SECONDS[attemptCount - (after.triedBefore ?? 0) - 1] ?? 0;
+    const latest = this.#world.time.now + Math.max(PAUSE_MS_LEAST, pause * 1100) + this.#world.apartMs;
+    if (checkAt === undefined || checkAt > latest)
+      this.#fail('§1.6', inc, `delivery ${id} waits, and nobody looks at it until ${checkAt}`);
     if (before.claimedAt !== undefined && claimedAt === undefined) {
       if (attempts.at(-1)?.number !== attemptCount)
         this.#fail('webhooks', inc, `delivery ${id} is told of a try that is not the one that was claimed`);
