@@ -50,6 +50,7 @@ const REFUSED: readonly (readonly [args: string, ...says: string[]])[] = [
   ['--seeds ten', "'--seeds <n>'", 'It must be a whole number'],
   ['--from -1', "'--from <seed>'", 'It must be a whole number'],
   ['--replay 4294967296', "'--replay <seed>'", 'It must be 4294967295 or less'],
+  ['--from 4294967295 --seeds 2', '--from and --seeds', 'begin earlier, or play fewer'],
   ['--minutes 0', "'--minutes <m>'", 'It must be a number greater than 0'],
   ['--inject nonsense', "'--inject <json>'", 'It must be JSON'],
   ['--inject [{"site":"x","call":0,"kind":"never"}]', "'--inject <json>'", 'kind'],
@@ -76,6 +77,7 @@ const ACCEPTED: readonly (readonly [args: string, options: object])[] = [
   ['--pairs 5 --sweep --aim limit.free', { pairs: 5, sweep: true, aim: 'limit.free' }],
   ['--without skew.lease,run.unchanged', { without: ['skew.lease', 'run.unchanged'] }],
   ['--inject [{"site":"x","call":0,"kind":"lost"}]', { inject: [{ site: 'x', call: 0, kind: 'lost' }] }],
+  ['--from 4294967295 --seeds 1', { from: 4294967295, seeds: 1 }],
   ['--replay 0', { replay: 0, shrink: false }],
   [
     '--replay 7 --shrink --inject [] --without run.unchanged --aim skew.lease',

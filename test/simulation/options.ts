@@ -85,6 +85,8 @@ export function optionsFrom(args: readonly string[]): Options {
     )
     .parse(args, { from: 'user' });
   const options = command.opts<Options>();
+  if (options.from + options.seeds - 1 > SEED_MAX)
+    command.error(`error: --from and --seeds go beyond the last seed, ${SEED_MAX}: begin earlier, or play fewer`);
   refuseIdle(command, options);
   refuseFences(command, options);
   return options;
