@@ -67,7 +67,7 @@ const leaking =
   });
 
 /** By guard, by all that comes before the point in its name, and by what comes after it; together, the first one last. */
-const AIMS: Readonly<Record<string, Aim>> = {
+export const AIMS: Readonly<Record<string, Aim>> = {
   ...RUN_AIMS,
   ...EXTRA_AIMS,
   advance: { operations: ['backfill', 'trigger', 'create_schedule'] },

@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Aim } from './aims.ts';
 import type { Workload } from './workload.ts';
 
@@ -190,4 +191,4 @@ export function withoutFence(name: string, file: string, source: string): string
 }
 
 export const sourceOf = (file: string): string => readFileSync(path.join(ROOT, file), 'utf8');
-export const fileOf = (url: string): string => path.relative(ROOT, new URL(url).pathname);
+export const fileOf = (url: string): string => path.relative(ROOT, fileURLToPath(url));

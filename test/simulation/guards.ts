@@ -1,6 +1,7 @@
-/** The guards of the core, found in its source; and which other ones have to be taken out with one to see what it is for. */
+/** The guards of the core, found in its source; which others have to be taken out with one to see what it is for; and which no world can miss. */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { FENCES } from './fences.ts';
 
 const CORE = path.join(import.meta.dirname, '../../core');
 
@@ -19,7 +20,7 @@ const AGENT = ['agent.unchanged', 'agent.versionOnce', 'event.appendedOnce'];
 const ONCE = ['fire.occurrenceOnce', 'fire.liveSetUnchanged', 'run.createdOnce', 'event.appendedOnce'];
 
 /** A second lock on the same door, by the guards that are the first one: without those too, it is seen what it is for. */
-const COVERING: Readonly<Record<string, readonly string[]>> = {
+export const COVERING: Readonly<Record<string, readonly string[]>> = {
   'agent.createdOnce': ['agent.versionOnce', 'event.appendedOnce'],
   'agent.nameOurs': AGENT,
   'agent.unchanged': AGENT,
@@ -51,11 +52,20 @@ const COVERING: Readonly<Record<string, readonly string[]>> = {
   'withheld.rangeOnce': SCHEDULE,
 };
 
-/** What is taken out together, to see what a guard is for: first the guard alone, then with those that cover it. */
+/** What is taken out together, to see what a guard or fence is for: first it alone, then with the guards that cover it. */
 export function removalsOf(name: string): readonly (readonly string[])[] {
-  const covering = COVERING[name];
+  const covering = COVERING[name] ?? FENCES[name]?.covering;
   return covering === undefined ? [[name]] : [[name], [...new Set([name, ...covering])]];
 }
+
+/** Guards that nothing is known to need: no world has broken without one that was sound with it alone back in place, and why that is so. */
+export const SECOND_LOCKS: Readonly<Record<string, string>> = {
+  'children.lastOne': 'run.unchanged: nobody else can end the only child that is pending, and none can be added',
+  'correction.once': 'run.unchanged: the correction is stored with a new version',
+  'dispatch.noMarker': 'run.unchanged: the marker is set with a new version',
+  'run.sameAttempt': 'run.unchanged: every change of the attempt is a new version',
+  'schedule.agentCounts': 'schedule.unchanged: a schedule is counted off once',
+};
 
 /** Guards that no simulated world can miss, and why. `test/core/guards.test.ts` has a race for each that can be missed at all. */
 export const OUT_OF_REACH: Readonly<Record<string, string>> = {

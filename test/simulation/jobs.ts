@@ -53,11 +53,12 @@ function besides(injections: readonly Injection[], own: FaultPlan): FaultPlan {
 }
 
 export function optionsOf({ seed, injections, without, aim }: Omit<Job, 'id'>): Play {
-  const own = drawn(seed, aim);
+  // What nobody changes is left to the play to draw.
+  const own = aim === undefined && injections === undefined ? undefined : drawn(seed, aim);
   return {
     seed,
-    ...(aim !== undefined && own),
-    ...(injections !== undefined && { faults: besides(injections, own.faults) }),
+    ...own,
+    ...(own !== undefined && injections !== undefined && { faults: besides(injections, own.faults) }),
     ...(without !== undefined && { filter: withoutGuards(without) }),
   };
 }

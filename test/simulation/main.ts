@@ -1,22 +1,17 @@
 /** `npm run sim`: looks for a world in which an invariant does not hold. */
-import type { FaultKind } from './faults.ts';
 import { FENCES } from './fences.ts';
-import { type Job, type JobResult, optionsOf } from './jobs.ts';
+import { chosenOf, type Order, pairs, replayOf, sweep } from './followUps.ts';
+import { type JobResult, optionsOf } from './jobs.ts';
 import { optionsFrom } from './options.ts';
 import { play } from './play.ts';
 import { Pool } from './pool.ts';
-import { Random } from './random.ts';
 import { Report } from './report.ts';
 import { sensitivity } from './sensitivity.ts';
 import { shrink } from './shrink.ts';
 
 const options = optionsFrom(process.argv.slice(2));
-const { seeds, from, without, aim } = options;
-const chosen = {
-  ...(options.inject !== undefined && { injections: options.inject }),
-  ...(without !== undefined && { without }),
-  ...(aim !== undefined && { aim }),
-};
+const { seeds, from, without } = options;
+const chosen = chosenOf(options);
 /** Taken out of the source, so only where processes of their own play. */
 const fence = without?.find((name) => FENCES[name] !== undefined);
 const until = options.minutes === undefined ? Number.POSITIVE_INFINITY : performance.now() + options.minutes * 60_000;
@@ -26,10 +21,10 @@ const SWEEPS = 30;
 const NEVER_TOLD = 20;
 
 /** Of these jobs as many as there is time for. */
-async function all(pool: Pool, report: Report, jobs: Iterator<Omit<Job, 'id'>>): Promise<void> {
+async function all(pool: Pool, report: Report, jobs: Iterator<Order>): Promise<void> {
   let toldAt = performance.now();
   await pool.run(
-    () => (performance.now() > until ? undefined : (jobs.next().value as Omit<Job, 'id'> | undefined)),
+    () => (performance.now() > until ? undefined : (jobs.next().value as Order | undefined)),
     (result) => {
       report.took(result);
       if (result.violation !== undefined) console.log(told(result));
@@ -45,39 +40,8 @@ async function all(pool: Pool, report: Report, jobs: Iterator<Omit<Job, 'id'>>):
 const told = ({ seed, violation, injected }: JobResult): string =>
   `seed ${seed}${injected === undefined ? '' : ` --inject '${JSON.stringify(injected)}'`} breaks ${violation?.invariant} at step ${violation?.step}: ${violation?.what}`;
 
-function* inOrder(): Generator<Omit<Job, 'id'>> {
+function* inOrder(): Generator<Order> {
   for (let seed = from; seed < from + seeds; seed++) yield { seed, ...chosen };
-}
-
-/** Every kind of fault that has not happened yet at a call site, in worlds that are known to call it. */
-function* sweep(report: Report, round: number): Generator<Omit<Job, 'id'>> {
-  const random = new Random(from + round);
-  for (const { site, kind, known } of report.missing()) {
-    const world = known.seen[round % known.seen.length];
-    if (world === undefined) continue;
-    const { seed, calls, injected } = world;
-    const call = random.below(calls);
-    // It may be known from a world in which another kind of fault was asked for at this very call.
-    const others = injected.filter((each) => each.site !== site || each.call !== call);
-    yield { seed, injections: [...others, { site, call, kind: kind as FaultKind }] };
-  }
-}
-
-function* pairs(report: Report, count: number): Generator<Omit<Job, 'id'>> {
-  const random = new Random(from + 1);
-  const known = report.pairs();
-  for (let made = 0; made < count && known.length > 0; made++) {
-    const [one, other] = [random.pick(known), random.pick(known)];
-    const { seed, calls, injected } = random.pick(one.known.seen);
-    yield {
-      seed,
-      injections: [
-        ...injected,
-        { site: one.site, call: random.below(calls), kind: one.kind as FaultKind },
-        { site: other.site, call: random.below(8), kind: other.kind as FaultKind },
-      ],
-    };
-  }
 }
 
 async function search(): Promise<number> {
@@ -85,12 +49,12 @@ async function search(): Promise<number> {
   const report = new Report();
   try {
     await all(pool, report, inOrder());
-    await all(pool, report, pairs(report, options.pairs));
+    await all(pool, report, pairs(report, chosen, from, options.pairs));
     // A sweep comes to call sites that nobody has seen before, and those want all kinds of faults too.
     for (let round = 0; options.sweep && round < SWEEPS && report.violations.length === 0; round++) {
       console.log(`sweep ${round + 1}: ${report.coverage()}`);
       if (report.missing().length === 0) break;
-      await all(pool, report, sweep(report, round));
+      await all(pool, report, sweep(report, chosen, from, round));
     }
   } finally {
     pool.close();
@@ -101,24 +65,16 @@ async function search(): Promise<number> {
   if (first === undefined) return 0;
   const { seed, injected } = first;
   if (fence !== undefined) return 1;
-  console.log(`\nThe shortest trace of the first one. To see it again:\n${replayOf(first)}\n`);
+  console.log(`\nThe shortest trace of the first one. To see it again:\n${replayOf(first, chosen)}\n`);
   await replay({ seed, ...chosen, ...(injected !== undefined && { injections: injected }) }, true);
   return 1;
 }
 
-const replayOf = ({ seed, injected }: JobResult): string =>
-  [
-    `npm run sim -- --replay ${seed} --shrink`,
-    ...(injected === undefined ? [] : [`--inject '${JSON.stringify(injected)}'`]),
-    ...(without === undefined ? [] : [`--without ${without.join(',')}`]),
-    ...(aim === undefined ? [] : [`--aim ${aim}`]),
-  ].join(' ');
-
-async function replay(job: Omit<Job, 'id'>, shrinks: boolean): Promise<number> {
+async function replay(job: Order, shrinks: boolean): Promise<number> {
   Error.stackTraceLimit = 0;
-  const whole = optionsOf(job);
-  const found = shrinks ? await shrink(whole) : undefined;
-  const played = await play({ ...(found?.play ?? whole), keepsTrace: true });
+  const found = shrinks ? await shrink(optionsOf(job)) : undefined;
+  // A plan of faults draws on as it is played: what is played again gets a new one.
+  const played = await play({ ...(found?.play ?? optionsOf(job)), keepsTrace: true });
   console.log(played.trace.join('\n'));
   if (found !== undefined) {
     console.log(

@@ -30,6 +30,14 @@ const atLeastOne = (text: string): number => {
   return count(text);
 };
 
+/** Worlds are drawn from 32 bits: beyond, they would come again. */
+const SEED_MAX = 2 ** 32 - 1;
+
+const seed = (text: string): number => {
+  if (count(text) > SEED_MAX) throw new InvalidArgumentError(`It must be ${SEED_MAX} or less.`);
+  return count(text);
+};
+
 const minutes = (text: string): number => {
   const value = Number(text);
   if (!(value > 0)) throw new InvalidArgumentError('It must be a number greater than 0.');
@@ -59,13 +67,13 @@ function injections(text: string): readonly Injection[] {
 export function optionsFrom(args: readonly string[]): Options {
   const command = new Command('npm run sim --')
     .description('Looks for a world in which an invariant does not hold. See docs/verification.md.')
-    .option('--seeds <n>', 'so many seeds', count, 1000)
-    .option('--from <seed>', 'from this one on', count, 1)
+    .option('--seeds <n>', 'so many seeds', atLeastOne, 1000)
+    .option('--from <seed>', 'from this one on', seed, 1)
     .option('--minutes <m>', 'ends after so many minutes', minutes)
     .option('--workers <w>', 'processes side by side', atLeastOne, 2)
     .option('--pairs <n>', 'then so many pairs of faults', count, 0)
     .option('--sweep', 'then every kind of fault that has not happened yet at a call site that was seen', false)
-    .option('--replay <seed>', 'plays one seed and prints what happened', count)
+    .option('--replay <seed>', 'plays one seed and prints what happened', seed)
     .option('--shrink', 'with --replay: the shortest trace that breaks the same invariant', false)
     .option('--inject <json>', 'with these faults beside those of the seed, as a sweep prints them', injections)
     .option('--without <names>', 'without these guards, or this fence', (text) => text.split(',').map(known))
@@ -77,8 +85,48 @@ export function optionsFrom(args: readonly string[]): Options {
     )
     .parse(args, { from: 'user' });
   const options = command.opts<Options>();
-  const fences = (options.without ?? []).filter((name) => FENCES[name] !== undefined);
-  if (!options.sensitivity && fences.length > (options.replay === undefined ? 1 : 0))
-    command.error(`error: ${fences.join(', ')}: one fence at a time can be taken out, and none with --replay`);
+  if (options.from + options.seeds - 1 > SEED_MAX)
+    command.error(`error: --from and --seeds go beyond the last seed, ${SEED_MAX}: begin earlier, or play fewer`);
+  refuseIdle(command, options);
+  refuseFences(command, options);
   return options;
+}
+
+/** What is not a search takes few options; with the others it would do something else than what was asked for. */
+const TAKEN: Readonly<Record<'replay' | 'sensitivity', readonly (keyof Options)[]>> = {
+  replay: ['shrink', 'inject', 'without', 'aim'],
+  sensitivity: ['seeds', 'from', 'workers', 'without'],
+};
+
+const flags = (names: readonly string[]): string => names.map((name) => `--${name}`).join(', ');
+
+function refuseIdle(command: Command, options: Options): void {
+  if (options.replay === undefined && !options.sensitivity) {
+    if (options.shrink)
+      command.error('error: --shrink makes the trace of one seed shorter: name the seed with --replay');
+    return;
+  }
+  const mode = options.replay === undefined ? 'sensitivity' : 'replay';
+  const given = command.options
+    .map((option) => option.attributeName())
+    .filter((name) => command.getOptionValueSource(name) === 'cli');
+  const idle = given.filter((name) => name !== mode && !TAKEN[mode].some((taken) => taken === name));
+  if (idle.length > 0)
+    command.error(
+      `error: --${mode} does not take ${flags(idle)}: leave that out, or --${mode}. It takes ${flags(TAKEN[mode])}`,
+    );
+}
+
+/** Each is taken out of what processes of their own load. */
+function refuseFences(command: Command, { without = [], sensitivity, replay }: Options): void {
+  const fences = without.filter((name) => FENCES[name] !== undefined);
+  if (sensitivity || fences.length === 0) return;
+  if (replay !== undefined)
+    command.error(
+      `error: --replay does not take the fence ${fences.join(', ')} in --without: play the seed as a search, --seeds 1 --from ${replay}`,
+    );
+  if (fences.length > 1)
+    command.error(
+      `error: --without takes one fence at a time, and these are ${fences.length}: leave all but one of ${fences.join(', ')} out`,
+    );
 }

@@ -66,14 +66,20 @@ export function drawn(seed: number, aim?: string) {
   return name === undefined ? world : aimed(world, name, new Random(seed ^ 0x5eed0004));
 }
 
+/** What is named of a world, and the rest as the seed draws it, if anything is left to draw. */
+export function worldOf({ seed, workload, weather, faults }: Play): ReturnType<typeof drawn> {
+  if (workload !== undefined && weather !== undefined && faults !== undefined) return { workload, weather, faults };
+  const own = drawn(seed);
+  return { workload: workload ?? own.workload, weather: weather ?? own.weather, faults: faults ?? own.faults };
+}
+
 export async function play(options: Play): Promise<Played> {
   const { seed } = options;
-  const own = drawn(seed);
-  const workload = options.workload ?? own.workload;
+  const { workload, weather, faults } = worldOf(options);
   const world = new Simulation({
     seed,
-    weather: options.weather ?? own.weather,
-    faults: options.faults ?? own.faults,
+    weather,
+    faults,
     config: workload.config,
     ...(workload.calendar !== undefined && { calendar: workload.calendar }),
     ...(options.filter !== undefined && { filter: options.filter }),

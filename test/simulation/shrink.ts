@@ -1,7 +1,7 @@
 /** A failing seed, made small: fewer requests, fewer faults, better weather, as long as the same invariant breaks. */
 import type { Injection } from './faults.ts';
 import { injected } from './faults.ts';
-import { drawn, type Play, play } from './play.ts';
+import { type Play, play, worldOf } from './play.ts';
 import { QUIET, type Workload } from './workload.ts';
 import type { Violation, Weather } from './world.ts';
 
@@ -20,8 +20,8 @@ interface Candidate {
 
 /** @returns undefined where the play breaks nothing */
 export async function shrink(options: Play): Promise<Shrunk | undefined> {
-  const own = drawn(options.seed);
-  const whole = await play(options);
+  const own = worldOf(options);
+  const whole = await play({ ...options, ...own });
   if (whole.violation === undefined) return undefined;
   const { invariant } = whole.violation;
   let plays = 1;
@@ -36,8 +36,8 @@ export async function shrink(options: Play): Promise<Shrunk | undefined> {
     return (await play(playOf(candidate))).violation?.invariant === invariant;
   };
   let best: Candidate = {
-    workload: options.workload ?? own.workload,
-    weather: options.weather ?? own.weather,
+    workload: own.workload,
+    weather: own.weather,
     injections: whole.injections,
   };
   if (!(await fails(best))) throw new Error('the same faults, named one by one, do not lead to the same violation');
@@ -48,16 +48,25 @@ export async function shrink(options: Play): Promise<Shrunk | undefined> {
   };
   for (const name of Object.keys(QUIET) as (keyof Weather)[])
     await attempt({ ...best, weather: { ...best.weather, [name]: QUIET[name] } });
-  await attempt({ ...best, workload: { ...best.workload, watchdogGaps: [], watchdogTwice: 0 } });
+  const attemptWith = (more: Partial<Workload>) => attempt({ ...best, workload: { ...best.workload, ...more } });
+  /** What stands around the requests, each part by itself. */
+  const plainer = async (): Promise<boolean> => {
+    const { calendar, ...anyDay } = best.workload;
+    const { hasWebhooks = false, watchdogTwice, watchdogGaps, deploys = [], leaks = [] } = anyDay;
+    const leftOut = [
+      calendar !== undefined && (await attempt({ ...best, workload: anyDay })),
+      hasWebhooks && (await attemptWith({ hasWebhooks: false })),
+      watchdogTwice > 0 && (await attemptWith({ watchdogTwice: 0 })),
+      await fewer(watchdogGaps, (rest) => attemptWith({ watchdogGaps: rest })),
+      await fewer(deploys, (rest) => attemptWith({ deploys: rest })),
+      await fewer(leaks, (rest) => attemptWith({ leaks: rest })),
+    ];
+    return leftOut.includes(true);
+  };
   for (let left = true; left; ) {
-    left = await fewer(best.injections, async (injections) => attempt({ ...best, injections }));
-    const { workload } = best;
-    if (
-      await fewer(workload.operations, async (operations) =>
-        attempt({ ...best, workload: { ...best.workload, operations } }),
-      )
-    )
-      left = true;
+    left = await plainer();
+    if (await fewer(best.injections, (injections) => attempt({ ...best, injections }))) left = true;
+    if (await fewer(best.workload.operations, (operations) => attemptWith({ operations }))) left = true;
   }
   const smallest = playOf(best);
   const { violation } = await play(smallest);

@@ -1,16 +1,21 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FENCES, sourceOf, withoutFence } from './fences.ts';
-import { guardsOfCore, OUT_OF_REACH, removalsOf } from './guards.ts';
+import type { GuardFilter } from '../../adapters/aws/store.ts';
+import { calendarOf } from './calendar.ts';
+import { FENCES, fileOf, sourceOf, withoutFence } from './fences.ts';
+import { guardsOfCore, OUT_OF_REACH, removalsOf, SECOND_LOCKS } from './guards.ts';
 import { Timeline } from './heap.ts';
 import { type Job, type JobResult, optionsOf, withoutGuards } from './jobs.ts';
 import { drawn, play } from './play.ts';
 import { Pool } from './pool.ts';
+import { Random } from './random.ts';
 import { REGRESSIONS } from './regressions.ts';
 import { Report } from './report.ts';
 import { shrink } from './shrink.ts';
 import { setTraps } from './traps.ts';
+import { MINUTE } from './workload.ts';
 
 let stackTraceLimit: number;
 beforeAll(() => {
@@ -76,24 +81,57 @@ describe('a guard that is taken out', () => {
   );
 });
 
-it('shrinks what fails to fewer requests and faults, which still fail', { timeout: 240_000 }, async () => {
-  const without = ['run.unchanged', 'event.appendedOnce'];
-  const failing = { seed: 0, filter: withoutGuards(without) };
-  let whole = await play(failing);
-  for (let seed = 1; whole.violation === undefined; seed++) whole = await play({ ...failing, seed });
-  const shrunk = await shrink({ ...failing, seed: whole.seed });
-  expect(shrunk?.violation.invariant).toBe(whole.violation.invariant);
-  expect(shrunk?.play.workload?.operations.length).toBeLessThan(drawn(whole.seed).workload.operations.length);
-  expect(shrunk?.injections.length).toBeLessThanOrEqual(whole.injections.length);
+describe('what fails', () => {
+  it('is shrunk to fewer requests and faults, which still fail', { timeout: 240_000 }, async () => {
+    const without = ['run.unchanged', 'event.appendedOnce'];
+    const failing = { seed: 0, filter: withoutGuards(without) };
+    let whole = await play(failing);
+    for (let seed = 1; whole.violation === undefined; seed++) whole = await play({ ...failing, seed });
+    const shrunk = await shrink({ ...failing, seed: whole.seed });
+    expect(shrunk?.violation.invariant).toBe(whole.violation.invariant);
+    expect(shrunk?.play.workload?.operations.length).toBeLessThan(drawn(whole.seed).workload.operations.length);
+    expect(shrunk?.injections.length).toBeLessThanOrEqual(whole.injections.length);
+  });
+
+  it('keeps of its surroundings only what it needs', { timeout: 120_000 }, async () => {
+    const { workload } = drawn(1);
+    // A defect in every audit, whatever there is besides.
+    const filter: GuardFilter = (guards) => {
+      if (guards.some(({ name }) => name === 'audit.oneAtATime')) throw new Error('a defect');
+      return guards;
+    };
+    const shrunk = await shrink({
+      seed: 1,
+      filter,
+      workload: {
+        ...workload,
+        calendar: calendarOf(new Random(1)),
+        hasWebhooks: true,
+        watchdogTwice: 0.5,
+        watchdogGaps: [{ from: 0, until: MINUTE }],
+        deploys: [1000, 2000].map((at) => ({ at, kind: 'events' })),
+        leaks: [1000, 2000].map((at) => ({ at, what: 'place' })),
+      },
+    });
+    expect(shrunk?.violation).toMatchObject({ invariant: 'defect', what: expect.stringContaining('a defect') });
+    const least = shrunk?.play.workload;
+    expect(least).toMatchObject({ hasWebhooks: false, watchdogTwice: 0, watchdogGaps: [], deploys: [], leaks: [] });
+    expect(least?.calendar).toBeUndefined();
+  });
 });
 
 describe('the guards of the core', () => {
   it('are all found in its source, and none that is set aside or covered is unknown', () => {
     const known = guardsOfCore();
     expect(known.length).toBeGreaterThan(80);
-    expect(Object.keys(OUT_OF_REACH).filter((name) => !known.includes(name))).toEqual([]);
+    const setAside = [...Object.keys(OUT_OF_REACH), ...Object.keys(SECOND_LOCKS)];
+    expect(setAside.filter((name) => !known.includes(name))).toEqual([]);
     const named = known.flatMap((name) => removalsOf(name).flat());
     expect(named.filter((name) => !known.includes(name))).toEqual([]);
+  });
+
+  it('have at most one reason not to be missed', () => {
+    expect(Object.keys(SECOND_LOCKS).filter((name) => OUT_OF_REACH[name] !== undefined)).toEqual([]);
   });
 });
 
@@ -108,15 +146,29 @@ it('knows every guard: the core makes none but by its name', () => {
   }
 });
 
-it('has every guard and every fence in the table of docs/verification.md', () => {
-  const rows = readFileSync('docs/verification.md', 'utf8').matchAll(/^\| ([a-z]+\.[A-Za-z]+) \|/gm);
-  expect([...rows].map(([, name]) => name).sort()).toEqual([...guardsOfCore(), ...Object.keys(FENCES)].sort());
+describe('the table of docs/verification.md', () => {
+  const rows = [...readFileSync('docs/verification.md', 'utf8').matchAll(/^\| ([a-z]+\.[A-Za-z]+) \|(.*)$/gm)];
+  const rowsThatSay = (what: string) => rows.filter(([, , rest]) => rest?.includes(what)).map(([, name]) => name);
+
+  it('has every guard and every fence', () => {
+    expect(rows.map(([, name]) => name).sort()).toEqual([...guardsOfCore(), ...Object.keys(FENCES)].sort());
+  });
+
+  it('has those that no world misses, and no others, as second locks and as out of reach', () => {
+    expect(rowsThatSay('a second lock').sort()).toEqual(Object.keys(SECOND_LOCKS).sort());
+    expect(rowsThatSay('out of reach').sort()).toEqual(Object.keys(OUT_OF_REACH).sort());
+  });
 });
 
 describe('what protects and is no guard', () => {
   it.each(Object.entries(FENCES))('%s stands in the source as it is taken out', (name, { edits }) => {
     for (const file of new Set(edits.map((each) => each.file)))
       expect(withoutFence(name, file, sourceOf(file))).not.toBe(sourceOf(file));
+  });
+
+  it('is found by the address of its file, in a folder of any name', () => {
+    const file = path.join('a folder', 'ä%20', 'report.ts');
+    expect(fileOf(pathToFileURL(file).href)).toBe(file);
   });
 
   it('is missed in a process that loads Candor without it', { timeout: 60_000 }, async () => {
