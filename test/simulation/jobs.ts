@@ -1,8 +1,9 @@
 /** What a worker is asked for, in a form that can be sent between processes. */
 
-import type { GuardFilter } from '../../adapters/aws/store.ts';
 import { type FaultKind, type FaultPlan, type Injection, injected } from './faults.ts';
+import { BESIDE } from './guards.ts';
 import { drawn, type Play, type Played, play } from './play.ts';
+import { carries, type TransactionFilter } from './table.ts';
 import type { Violation } from './world.ts';
 
 export interface Job {
@@ -36,10 +37,18 @@ export interface JobResult {
 /** Of each call site, so many worlds are remembered that call it. */
 export const SEEN_KEPT = 4;
 
-export const withoutGuards =
-  (names: readonly string[]): GuardFilter =>
-  (guards) =>
-    guards.some(({ name }) => names.includes(name)) ? guards.filter(({ name }) => !names.includes(name)) : guards;
+/** @param names of guards; `guard@other` where it is taken out only of transactions that carry the other one, too */
+export function withoutGuards(names: readonly string[]): TransactionFilter {
+  const beside = names.flatMap((each) => {
+    const [name = '', other] = each.split(BESIDE);
+    return other === undefined ? [] : [{ name, other }];
+  });
+  return (guards, transaction) => {
+    const carried = beside.filter(({ other }) => transaction.some((write) => carries(write, other)));
+    const out = new Set([...names, ...carried.map(({ name }) => name)]);
+    return guards.some(({ name }) => out.has(name)) ? guards.filter(({ name }) => !out.has(name)) : guards;
+  };
+}
 
 /** These, and whatever else the seed brings. */
 function besides(injections: readonly Injection[], own: FaultPlan): FaultPlan {

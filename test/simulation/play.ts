@@ -1,6 +1,5 @@
 /** One seed, from its beginning to its rest: the storm, the calm after it, and what must have become of everything. */
 
-import type { GuardFilter } from '../../adapters/aws/store.ts';
 import { ensurePrincipal } from '../../core/access/principals.ts';
 import { auditSlice } from '../../core/audit/slice.ts';
 import { sweepGarbage } from '../../core/table/garbage.ts';
@@ -12,6 +11,7 @@ import { type FaultPlan, type Injection, swarm } from './faults.ts';
 import { Random } from './random.ts';
 import { graceMs, ledgerBehind, leftOver } from './rest.ts';
 import { Rivals, watchdogTick } from './rivals.ts';
+import type { TransactionFilter } from './table.ts';
 import { MINUTE, type Workload, weatherOf, workloadOf } from './workload.ts';
 import { Simulation, type Violation, type Weather } from './world.ts';
 
@@ -21,7 +21,7 @@ export interface Play {
   readonly workload?: Workload;
   readonly weather?: Weather;
   readonly faults?: FaultPlan;
-  readonly filter?: GuardFilter;
+  readonly filter?: TransactionFilter;
   readonly keepsTrace?: boolean;
   readonly freezes?: boolean;
 }

@@ -19,7 +19,7 @@ import { guardsOfCore } from './guards.ts';
 import type { Incarnation } from './incarnations.ts';
 import type { Random } from './random.ts';
 import { RUN_STRIKES } from './runStrikes.ts';
-import type { Change } from './table.ts';
+import { type Change, carries } from './table.ts';
 import type { OperationKind } from './workload.ts';
 import type { Simulation } from './world.ts';
 
@@ -302,8 +302,6 @@ export class Rivals {
 }
 
 const isOfRuns = (strike: Strike): strike is keyof typeof RUN_STRIKES => Object.hasOwn(RUN_STRIKES, strike);
-
-const carries = (write: Write, guard: string): boolean => write.guards?.some(({ name }) => name === guard) === true;
 
 interface HeldUp {
   /** What is waited for: that this does not hold of that item any more. */

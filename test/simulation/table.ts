@@ -5,9 +5,9 @@
  * Items are shared, not copied: nobody may write to what is stored (`freezes` stops whoever does).
  */
 import { decodeAfter, decodeText, encodeText } from '../../adapters/aws/cursor.ts';
-import type { GuardFilter } from '../../adapters/aws/store.ts';
 import { GuardFailed } from '../../core/errors.ts';
 import {
+  type Guard,
   holds,
   INDEX_KEYS,
   type IndexEntry,
@@ -27,6 +27,12 @@ export interface Change {
   readonly write: Write;
 }
 
+/** Takes guards out of one write of a transaction. */
+export type TransactionFilter = (guards: readonly Guard[], transaction: readonly Write[]) => readonly Guard[];
+
+export const carries = (write: Write, guard: string): boolean =>
+  write.guards?.some(({ name }) => name === guard) === true;
+
 export interface TableOptions {
   readonly now: () => number;
   /** Called for each item that a write changes: after how many milliseconds the indexes show it. */
@@ -34,7 +40,7 @@ export interface TableOptions {
   /** Whoever writes to an item that it has read is stopped. Takes time, so only where that is what is looked for. */
   readonly freezes?: boolean;
   /** Takes guards out, to see what they are for. */
-  readonly filter?: GuardFilter;
+  readonly filter?: TransactionFilter;
 }
 
 const TRANSACTION_ITEMS = 100;
@@ -173,7 +179,8 @@ export class Table {
     const olds: (Item | undefined)[] = [];
     let index = -1;
     for (const write of writes) {
-      const guards = write.guards === undefined ? [] : filter === undefined ? write.guards : filter(write.guards);
+      const guards =
+        write.guards === undefined ? [] : filter === undefined ? write.guards : filter(write.guards, writes);
       if (write.kind === 'check' && guards.length === 0 && writes.length > 1) {
         olds.push(undefined);
         continue;

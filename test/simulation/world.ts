@@ -2,7 +2,6 @@
  * One simulated world: the table, the services, the machines, and the functions of Candor that run between them. Everything
  * that happens follows from the seed and the options.
  */
-import type { GuardFilter } from '../../adapters/aws/store.ts';
 import { CoreConfig } from '../../core/config.ts';
 import { CandorError, GuardFailed } from '../../core/errors.ts';
 import { ClockRejected, ClockUnavailable, type Ports } from '../../core/ports.ts';
@@ -24,7 +23,7 @@ import { type Process, portsOf, ServiceError } from './ports.ts';
 import { Random } from './random.ts';
 import type { Rivals } from './rivals.ts';
 import { StreamService, type StreamWeather } from './stream.ts';
-import { Table } from './table.ts';
+import { Table, type TransactionFilter } from './table.ts';
 import { TokenService } from './tokens.ts';
 import { Trace } from './trace.ts';
 import { Truth } from './truth.ts';
@@ -65,7 +64,7 @@ export interface SimulationOptions {
   readonly config: Readonly<Record<string, unknown>>;
   /** Where it does not begin on any ordinary day. */
   readonly calendar?: Calendar;
-  readonly filter?: GuardFilter;
+  readonly filter?: TransactionFilter;
   /** Keeps every step as a line, for people. */
   readonly keepsTrace?: boolean;
   readonly freezes?: boolean;
