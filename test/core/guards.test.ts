@@ -37,6 +37,7 @@ import { guardsOfCore } from '../simulation/guards.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../support/world.ts';
 import { CHILD_GUARDS_COVERED, CHILD_RACES } from './childRaces.ts';
 import { DEPOSIT_RACES } from './depositRaces.ts';
+import { DRAWN_AGAIN_RACES } from './drawnAgainRaces.ts';
 import { FEED_RACES, GARBAGE_RACES } from './feedRaces.ts';
 import { IDEMPOTENCY_RACES } from './idempotencyRaces.ts';
 import { tolerant as played, type Race } from './race.ts';
@@ -99,6 +100,7 @@ async function checkIsRight(world: World, scheduleId: string): Promise<boolean> 
 const RACES: readonly Race[] = [
   ...CHILD_RACES,
   ...DEPOSIT_RACES,
+  ...DRAWN_AGAIN_RACES,
   ...FEED_RACES,
   ...GARBAGE_RACES,
   ...IDEMPOTENCY_RACES,
@@ -781,13 +783,11 @@ const COVERED: Readonly<Record<string, string>> = {
   'correction.once': 'run.unchanged: the correction is stored with a new version',
   'withheld.rangeOnce': 'schedule.unchanged: two resumes collide there first',
   'principal.asSeen': 'event.appendedOnce: two first calls of one user append the same event',
-  'key.createdOnce': 'the id is new',
-  'agent.createdOnce': 'the id is new',
+  'agent.createdOnce': 'agent.versionOnce and event.appendedOnce: both stand under its id',
   'agent.versionOnce': 'agent.unchanged',
   'agent.nameOurs': 'agent.unchanged: a rename is a new version',
-  'schedule.createdOnce': 'the id is new',
+  'schedule.createdOnce': 'schedule.revisionOnce and event.appendedOnce: both stand under its id',
   'schedule.revisionOnce': 'schedule.unchanged and the like: a new spec comes with a new version',
-  'backfill.createdOnce': 'the id is new',
   'schedule.nameOurs': 'schedule.unchanged: a rename is a new version',
   'schedule.agentCounts': 'schedule.unchanged: a schedule is counted off once',
   'check.stillDue': 'check.rowUnchanged: what comes to rest is a new version',

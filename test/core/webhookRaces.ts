@@ -147,6 +147,6 @@ async function listed(world: World, id: string): Promise<boolean> {
 }
 
 export const WEBHOOK_GUARDS_COVERED: Readonly<Record<string, string>> = {
-  'webhook.createdOnce': 'its id is new, and its first event is appended once',
-  'webhook.listedOnce': 'as webhook.createdOnce',
+  'webhook.createdOnce': 'webhook.listedOnce and event.appendedOnce: both stand under its id',
+  'webhook.listedOnce': 'webhook.createdOnce and event.appendedOnce: both stand under its id',
 };
