@@ -865,8 +865,15 @@ describe.each(RACES)('$without.0, when $when', ({ without, breaks, held }) => {
     expect(await held(world)).toBe(false);
   });
 
-  it('holds', async () => {
-    expect(await held(await engine.world())).toBe(true);
+  it('holds, and no two conditions of a write have one name', async () => {
+    const repeated: string[] = [];
+    const world = await engine.world({}, (guards) => {
+      const names = guards.map(({ name }) => name);
+      repeated.push(...names.filter((name, at) => names.indexOf(name) !== at));
+      return guards;
+    });
+    expect(await held(world)).toBe(true);
+    expect(repeated).toEqual([]);
   });
 });
 
