@@ -10,7 +10,7 @@ import { appendEvent } from '../runs/events.ts';
 import { commit } from '../table/commit.ts';
 import * as keys from '../table/itemKeys.ts';
 import { lists } from '../table/keys.ts';
-import { absent, type Condition, eq, guard, type Write } from '../table/model.ts';
+import { absent, asRead, guard, type Write } from '../table/model.ts';
 import { asItem, asRow, asValue, SCHEMA_VERSION } from '../table/rows.ts';
 import { awsPrincipalId } from './credentials.ts';
 import { type Reach, reached } from './grants.ts';
@@ -137,8 +137,7 @@ const given = ({ role, status, agents }: Pick<PrincipalPatch, 'role' | 'status' 
 });
 
 /** For a guard: rows of before there were roles have no version. */
-export const unchanged = ({ version }: PrincipalRow): Condition =>
-  version === undefined ? { op: 'hasNot', attribute: 'version' } : eq('version', version);
+export const unchanged = ({ version }: PrincipalRow) => asRead('version', version);
 
 export const versionOf = (principal: PrincipalRow): number => principal.version ?? 1;
 

@@ -45,19 +45,19 @@ export async function fareIll(ports: Ports, { id: webhookId, url }: Tried, gone?
   const reason = gone ?? (now - since >= limit * 1000 ? `it has taken nothing for ${days} days` : undefined);
   if (reason !== undefined) return disable(ports, webhook, reason);
   const failures = (webhook.failures ?? 0) + 1;
-  // The count alone does not tell: after something was taken it may have come to the same number again.
-  const stands = [
-    asRead('failures', webhook.failures),
-    asRead('failingSince', webhook.failingSince),
-    eq('url', webhook.url),
-  ].map((condition) => guard('webhook.faresAsRead', condition));
+  const guards = [
+    guard('webhook.faresAsRead', asRead('failures', webhook.failures)),
+    // The count alone does not tell: after something was taken it may have come to the same number again.
+    guard('webhook.failingAsRead', asRead('failingSince', webhook.failingSince)),
+    guard('webhook.sameAddress', eq('url', webhook.url)),
+  ];
   await unlessOvertaken(
     ports.store.transact([
       {
         kind: 'update',
         key: keys.webhook(webhookId),
         set: { failingSince: since, failures, holdUntil: now + holdMs(failures) },
-        guards: stands,
+        guards,
       },
     ]),
   );

@@ -92,7 +92,7 @@ async function write(
     ...more,
     guard('webhook.sameTry', eq('attemptCount', delivery.attemptCount)),
     // Whoever has asked for it again meanwhile has not raised the number yet.
-    guard('webhook.sameTry', asRead('triedBefore', delivery.triedBefore)),
+    guard('webhook.sameRound', asRead('triedBefore', delivery.triedBefore)),
     guard('webhook.stillPending', eq('status', 'pending')),
   ];
   try {
@@ -167,18 +167,20 @@ async function giveUp(ports: Ports, delivery: DeliveryRow, tried: number): Promi
   return 'failed';
 }
 
-/** Whoever asks for it again sets its time anew, also where no try came between two such requests. */
-const asDue = ({ checkAt }: DeliveryRow): readonly Guard[] => [guard('webhook.sameTry', asRead('checkAt', checkAt))];
-
 async function cancel(ports: Ports, delivery: DeliveryRow, why: WebhookRow['status']): Promise<Sent> {
   const reason = `the webhook ${why === 'disabled' ? 'was switched off' : `is ${why}`}`;
-  await write(ports, delivery, { reason, ...settled(ports, delivery, 'cancelled', ports.time.now()) }, asDue(delivery));
+  // Who asks for it again sets its time anew, also where no try came between two such requests.
+  const due = guard('webhook.stillDue', asRead('checkAt', delivery.checkAt));
+  await write(ports, delivery, { reason, ...settled(ports, delivery, 'cancelled', ports.time.now()) }, [due]);
   return 'cancelled';
 }
 
-/** Looked at again when its endpoint is: spread a little, so that not all of them come at once. */
+/**
+ * Looked at again when its endpoint is: spread a little, so that not all of them come at once. Only what is not urgent waits,
+ * so whoever asks for it meanwhile begins a new round.
+ */
 async function hold(ports: Ports, delivery: DeliveryRow, until: number): Promise<Sent> {
-  await write(ports, delivery, { checkAt: until + shardOf(delivery.id, 1000) }, asDue(delivery));
+  await write(ports, delivery, { checkAt: until + shardOf(delivery.id, 1000) });
   return 'held';
 }
 

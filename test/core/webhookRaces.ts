@@ -12,7 +12,7 @@ import { createWebhook, deleteWebhook, getWebhook, listWebhooks, patchWebhook } 
 import type { World } from '../support/world.ts';
 import { type Race, tolerant } from './race.ts';
 import { interleaved } from './support.ts';
-import { deliveries, deliveryRow, eventOf, HOUR, told, turn, webhook, webhookRow } from './webhooks/support.ts';
+import { deliveries, deliveryRow, eventOf, HOUR, MINUTE, told, turn, webhook, webhookRow } from './webhooks/support.ts';
 
 const any = { kind: 'any' } as const;
 const at = (id: string) => ({ id, url: 'https://example.com/hook' });
@@ -85,6 +85,38 @@ export const WEBHOOK_RACES: readonly Race[] = [
     },
   },
   {
+    without: ['webhook.sameRound'],
+    when: 'a delivery is asked for again between the read and the write of a sender that lets its endpoint rest',
+    breaks: 'what was asked for again is put off',
+    held: async (world) => {
+      const { id, deliveryId } = await waiting(world);
+      for (let failure = 0; failure < 4; failure++) await fareIll(world.ports, at(id));
+      const again = () => redeliver(world.ports, world.caller, id, deliveryId);
+      await sendDelivery(interleaved(world, again, keys.delivery(deliveryId)), deliveryId);
+      const { urgent, checkAt } = await deliveryRow(world, deliveryId);
+      return urgent === true && checkAt === world.now;
+    },
+  },
+  {
+    without: ['webhook.stillDue'],
+    when: 'a delivery is asked for once more, with no try between, and its webhook is on again, while a sender cancels it',
+    breaks: 'what was asked for again is cancelled for a switch of before',
+    held: async (world) => {
+      const { id, deliveryId } = await waiting(world);
+      const again = () => redeliver(world.ports, world.caller, id, deliveryId);
+      const turned = (status: 'active' | 'disabled') => patchWebhook(world.ports, world.caller, id, { status }, any);
+      await again();
+      await turned('disabled');
+      world.now += MINUTE;
+      const rival = async () => {
+        await turned('active');
+        await again();
+      };
+      await sendDelivery(interleaved(world, rival, keys.delivery(deliveryId)), deliveryId);
+      return (await deliveryRow(world, deliveryId)).status === 'pending';
+    },
+  },
+  {
     without: ['webhook.stillPending'],
     when: 'the webhook is deleted, and its deliveries are cancelled, between the read and the claim',
     breaks: 'something is sent to a webhook after it was deleted',
@@ -114,15 +146,41 @@ export const WEBHOOK_RACES: readonly Race[] = [
   },
   {
     without: ['webhook.faresAsRead'],
-    when: 'a delivery is taken between the read and the write of another one’s failure',
+    when: 'two others fail between the read and the write of a failure',
+    breaks: 'the count of failures goes back, and the endpoint is tried more often than it should be',
+    held: async (world) => {
+      const id = await failing(world);
+      const rival = async () => {
+        await fareIll(world.ports, at(id));
+        await fareIll(world.ports, at(id));
+      };
+      await fareIll(interleaved(world, rival, keys.webhook(id)), at(id));
+      return (await webhookRow(world, id)).failures === 3;
+    },
+  },
+  {
+    without: ['webhook.failingAsRead'],
+    when: 'a delivery is taken, and another one fails, between the read and the write of a failure',
     breaks: 'a webhook counts as failing since before it worked',
     held: async (world) => {
       const id = await failing(world);
       world.now += HOUR;
-      await fareIll(
-        interleaved(world, () => fareWell(world.ports, at(id)), keys.webhook(id)),
-        at(id),
-      );
+      const rival = async () => {
+        await fareWell(world.ports, at(id));
+        await fareIll(world.ports, at(id));
+      };
+      await fareIll(interleaved(world, rival, keys.webhook(id)), at(id));
+      return (await webhookRow(world, id)).failingSince === world.now;
+    },
+  },
+  {
+    without: ['webhook.sameAddress'],
+    when: 'another address is set between the read and the write of a failure',
+    breaks: 'an address fails that nobody has spoken with',
+    held: async (world) => {
+      const { id } = await webhook(world);
+      const rival = () => patchWebhook(world.ports, world.caller, id, { url: 'https://example.com/other' }, any);
+      await fareIll(interleaved(world, rival, keys.webhook(id)), at(id));
       return (await webhookRow(world, id)).failingSince === undefined;
     },
   },
@@ -147,6 +205,6 @@ async function listed(world: World, id: string): Promise<boolean> {
 }
 
 export const WEBHOOK_GUARDS_COVERED: Readonly<Record<string, string>> = {
-  'webhook.createdOnce': 'its id is new, and its first event is appended once',
-  'webhook.listedOnce': 'as webhook.createdOnce',
+  'webhook.createdOnce': 'webhook.listedOnce and event.appendedOnce: both stand under its id',
+  'webhook.listedOnce': 'webhook.createdOnce and event.appendedOnce: both stand under its id',
 };

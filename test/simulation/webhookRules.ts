@@ -41,6 +41,8 @@ export class WebhookRules {
   readonly #stood = new Map<string, Stood[]>();
   /** What endpoints have heard, by delivery. */
   readonly #heard = new Map<string, Heard>();
+  /** When a delivery was last asked for again, and the time that was set for it then. */
+  readonly #askedAgain = new Map<string, { readonly at: number; readonly checkAt: number | undefined }>();
   /** By webhook and event. */
   readonly #made = new Set<string>();
   readonly #appendedAt = new Map<string, number>();
@@ -117,7 +119,12 @@ export class WebhookRules {
 
   #fares(inc: Incarnation, before: WebhookRow | undefined, after: WebhookRow): void {
     const { id, url, failures, failingSince } = after;
-    if (before === undefined || before.failingSince === failingSince) return;
+    if (before === undefined) return;
+    if (before.failingSince === failingSince) {
+      if ((failures ?? 0) < (before.failures ?? 0))
+        this.#fail('webhooks', inc, `webhook ${id} goes from ${before.failures} failures to ${failures}`);
+      return;
+    }
     const over = this.#overcome.get(id) ?? new Set();
     this.#overcome.set(id, over);
     if (before.failingSince !== undefined) over.add(before.failingSince);
@@ -148,16 +155,18 @@ export class WebhookRules {
     const { id } = after;
     if (after.payload !== before.payload || after.webhookId !== before.webhookId)
       this.#fail('webhooks', inc, `delivery ${id} changes what it tells`);
-    if (inc.kind === 'api.redeliver') return void this.#again(inc, before);
+    if (inc.kind === 'api.redeliver') return void this.#again(inc, before, after);
     if (before.status !== 'pending') return void this.#fail('I3', inc, `delivery ${id} was ${before.status}`);
     if (after.attemptCount !== before.attemptCount) this.#claimed(inc, before, after);
     else if (after.status === 'pending') this.#putOff(inc, before, after);
     else this.#settled(inc, before, after);
   }
 
-  #again(inc: Incarnation, before: DeliveryRow): void {
+  #again(inc: Incarnation, before: DeliveryRow, { id, checkAt }: DeliveryRow): void {
     if (before.claimedAt !== undefined)
       this.#fail('webhooks', inc, `delivery ${before.id} is sent anew while a try of it is on its way`);
+    // The same request may be applied twice, and is one.
+    if (this.#askedAgain.get(id)?.checkAt !== checkAt) this.#askedAgain.set(id, { at: this.#world.time.now, checkAt });
     // What it is called from here on is held to what is taken from here on.
     const heard = this.#heard.get(before.id);
     if (heard !== undefined) heard.taken = false;
@@ -205,7 +214,8 @@ export class WebhookRules {
     if (status !== 'cancelled') return;
     const meant = before.triedBefore !== undefined;
     const off = (row: WebhookRow) => row.status !== 'active' || (!meant && before.createdAt < (row.offAt ?? 0));
-    if (!this.#wasSince(webhookId, inc.startedAt, off))
+    const since = Math.max(inc.startedAt, this.#askedAgain.get(id)?.at ?? 0);
+    if (!this.#wasSince(webhookId, since, off))
       this.#fail(
         'webhooks',
         inc,
