@@ -2,6 +2,7 @@
 import type { Aim } from './aims.ts';
 import { withLittleRoom, withWebhooks } from './extras.ts';
 import { KEY_OPERATIONS } from './keyClients.ts';
+import type { Strike } from './rivals.ts';
 import { WEBHOOK_OPERATIONS } from './webhookClients.ts';
 import type { Operation, OperationKind, Workload } from './workload.ts';
 
@@ -17,7 +18,7 @@ const WEBHOOKS: Aim = {
 const NEW_WEBHOOKS: Aim = { operations: ['create_webhook', 'delete_webhook'], weather: repeatedIds };
 
 /** Failures of an endpoint, and what comes between the reading and the writing of one. */
-const fares = (rivals: readonly string[], more: Aim['at'], refuses = 0.9): Aim => ({
+const fares = (rivals: readonly Strike[], more: Aim['at'], refuses = 0.9): Aim => ({
   operations: ['test_webhook'],
   workload: (workload) => withWebhooks(workload, ['test_webhook'], { webhookDisableAfterSeconds: 3600 }),
   weather: () => ({ endpoints: { refuses, gone: 0, slow: 0, outages: 0 } }),

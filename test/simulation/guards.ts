@@ -69,11 +69,6 @@ export function removalsOf(name: string): readonly (readonly string[])[] {
   return covering === undefined ? [[name]] : [[name], [...new Set([name, ...covering])]];
 }
 
-/** Guards that nothing is known to need: no world has broken without one that was sound with it alone back in place, and why that is so. */
-export const SECOND_LOCKS: Readonly<Record<string, string>> = {
-  'correction.once': 'run.unchanged: the correction is stored with a new version',
-};
-
 /** Guards that no simulated world can miss, and why. `test/core/guards.test.ts` has a race for each that can be missed at all. */
 export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'postpone.sameFailures':

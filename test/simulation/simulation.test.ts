@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { GuardFilter } from '../../adapters/aws/store.ts';
 import { calendarOf } from './calendar.ts';
 import { FENCES, fileOf, sourceOf, withoutFence } from './fences.ts';
-import { guardsOfCore, OUT_OF_REACH, removalsOf, SECOND_LOCKS } from './guards.ts';
+import { BESIDE, guardsOfCore, OUT_OF_REACH, removalsOf } from './guards.ts';
 import { Timeline } from './heap.ts';
 import { type Job, type JobResult, optionsOf, withoutGuards } from './jobs.ts';
 import { drawn, play } from './play.ts';
@@ -124,14 +124,11 @@ describe('the guards of the core', () => {
   it('are all found in its source, and none that is set aside or covered is unknown', () => {
     const known = guardsOfCore();
     expect(known.length).toBeGreaterThan(80);
-    const setAside = [...Object.keys(OUT_OF_REACH), ...Object.keys(SECOND_LOCKS)];
-    expect(setAside.filter((name) => !known.includes(name))).toEqual([]);
-    const named = known.flatMap((name) => removalsOf(name).flat());
+    expect(Object.keys(OUT_OF_REACH).filter((name) => !known.includes(name))).toEqual([]);
+    const named = known.flatMap((name) =>
+      removalsOf(name).flatMap((names) => names.flatMap((each) => each.split(BESIDE))),
+    );
     expect(named.filter((name) => !known.includes(name))).toEqual([]);
-  });
-
-  it('have at most one reason not to be missed', () => {
-    expect(Object.keys(SECOND_LOCKS).filter((name) => OUT_OF_REACH[name] !== undefined)).toEqual([]);
   });
 });
 
@@ -154,8 +151,7 @@ describe('the table of docs/verification.md', () => {
     expect(rows.map(([, name]) => name).sort()).toEqual([...guardsOfCore(), ...Object.keys(FENCES)].sort());
   });
 
-  it('has those that no world misses, and no others, as second locks and as out of reach', () => {
-    expect(rowsThatSay('a second lock').sort()).toEqual(Object.keys(SECOND_LOCKS).sort());
+  it('has those that no world misses, and no others, as out of reach', () => {
     expect(rowsThatSay('out of reach').sort()).toEqual(Object.keys(OUT_OF_REACH).sort());
   });
 });
