@@ -1,5 +1,3 @@
-/** Interleavings around the runs that a run has started; played in `guards.test.ts`. */
-import { CandorError } from '../../core/errors.ts';
 import type { Ports } from '../../core/ports.ts';
 import { cancelRun } from '../../core/runs/cancel.ts';
 import { type ChildrenRow, sealChildren } from '../../core/runs/children.ts';
@@ -20,7 +18,6 @@ async function child(world: World, parentId: string, ports: Ports = world.ports)
   return (await createRun(ports, token(world, parentId), agentId, null)).id;
 }
 
-const refused = (promise: Promise<unknown>) => tolerant(promise, (error) => error instanceof CandorError);
 const seal = (world: World, runId: string, by: string, ports: Ports = world.ports) =>
   sealFamily(ports, { ...token(world, runId), by }, runId);
 const count = async (world: World, runId: string) =>
@@ -58,7 +55,7 @@ export const CHILD_RACES: readonly Race[] = [
       const parent = await parentOf(world);
       const order = { by: 'me', reason: '', cause: 'request' } as const;
       const cancel = () => cancelRun(world.ports, world.caller, parent.id, order);
-      await refused(child(world, parent.id, interleaved(world, cancel)));
+      await tolerant(child(world, parent.id, interleaved(world, cancel)));
       return (await count(world, parent.id))?.created === 1;
     },
   },
@@ -77,7 +74,7 @@ export const CHILD_RACES: readonly Race[] = [
         await runner.beat();
         await runner.beat([{ ...running(parent.id), attempt: 2 }]);
       };
-      await refused(child(world, parent.id, interleaved(world, again)));
+      await tolerant(child(world, parent.id, interleaved(world, again)));
       return (await count(world, parent.id))?.created === 1;
     },
   },
@@ -87,7 +84,7 @@ export const CHILD_RACES: readonly Race[] = [
     breaks: 'I3',
     held: async (world) => {
       const parent = await parentOf(world);
-      await refused(
+      await tolerant(
         child(
           world,
           parent.id,
@@ -106,7 +103,7 @@ export const CHILD_RACES: readonly Race[] = [
       const { maxChildrenPerRun } = world.ports.config;
       const key = keys.runChildren(parent.id);
       await world.ports.store.transact([{ kind: 'update', key, set: { created: maxChildrenPerRun - 1 }, guards: [] }]);
-      await refused(
+      await tolerant(
         child(
           world,
           parent.id,

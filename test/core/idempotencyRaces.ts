@@ -1,5 +1,5 @@
 /** Interleavings around keyed requests, and around what expires; played in `guards.test.ts`. */
-import { CandorError, GuardFailed, StoreUnavailable } from '../../core/errors.ts';
+import { GuardFailed, StoreUnavailable } from '../../core/errors.ts';
 import { answerOnce } from '../../core/idempotency/once.ts';
 import { type Answer, scopeHash } from '../../core/idempotency/record.ts';
 import type { Ports } from '../../core/ports.ts';
@@ -85,7 +85,7 @@ export const IDEMPOTENCY_RACES: readonly Race[] = [
         return { status: 409, headers: {}, body: 'taken' };
       };
       const lose = answerOnce(world.ports, request, refused, async () => saying('again'));
-      await tolerant(lose, (error) => error instanceof CandorError);
+      await tolerant(lose);
       return (await record(world))?.answer === undefined;
     },
   },

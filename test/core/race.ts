@@ -1,3 +1,4 @@
+import { CandorError } from '../../core/errors.ts';
 import type { World } from '../support/world.ts';
 
 /** One interleaving that a guard is needed for. */
@@ -12,7 +13,10 @@ export interface Race {
 }
 
 /** The victim may be told that it lost: that is an answer, not a broken invariant. */
-export async function tolerant<T>(promise: Promise<T>, isAnswer: (error: unknown) => boolean): Promise<T | undefined> {
+export async function tolerant<T>(
+  promise: Promise<T>,
+  isAnswer = (error: unknown): boolean => error instanceof CandorError,
+): Promise<T | undefined> {
   try {
     return await promise;
   } catch (error) {
