@@ -48,7 +48,7 @@ const REASONS: Readonly<Record<string, (run: RunRow) => EndReason>> = {
     text: 'Its process and the one that watched it are gone without an exit status.',
     remedy: 'Look at what it has left, then retry it.',
   }),
-  not_started: () => ({ text: 'The runner refused to start it, so no process of it ever existed.' }),
+  not_started: () => ({ text: 'It was not started on its VM, so no process of it ever existed.' }),
   setup_failed: () => ({ text: "The agent's setup commands failed on its VM.", remedy: LOGS }),
   repository_failed: () => ({
     text: 'Its repository could not be checked out.',

@@ -16,13 +16,16 @@ export interface Composed {
   readonly withheld: boolean;
 }
 
+/** Why a start is impossible on its VM, and nowhere else. */
+export const GIVEN_UP = 'Its VM had been given up before it was started.';
+
 /** @param seq of the heartbeat that is being answered */
 export async function composeCommands(ports: Ports, vm: VmRow, seq: number): Promise<Composed> {
   const commands: RunnerCommand[] = [];
   for (const command of vm.commands) {
     // Taken while this heartbeat was handled: it goes out with the next one, so that whoever sees none since then knows
     // that it has not gone out at all.
-    if (command.kind === 'start' && takenSince(vm, command, seq)) return { commands, withheld: true };
+    if (command.kind === 'start' && !isGivenUp(vm) && takenSince(vm, command, seq)) return { commands, withheld: true };
     const ready = await compose(ports, vm, command);
     // In order, each once: what cannot be composed yet holds back what comes after it.
     if (ready === undefined) break;
@@ -60,7 +63,7 @@ async function composeStart(
   command: Extract<VmCommand, { kind: 'start' }>,
 ): Promise<RunnerCommand | undefined> {
   // What began on it now would be ended with it (I9). The runner's answer lets the run go on to another attempt.
-  if (isGivenUp(vm)) return impossibleStart(command, 'Its VM had been given up before it was started.');
+  if (isGivenUp(vm)) return impossibleStart(command, GIVEN_UP);
   const run = asRow<RunRow>(await ports.store.get(keys.run(command.runId)));
   if (run === undefined) {
     ports.log.error('command.run_missing', { vmId: vm.id, runId: command.runId });

@@ -112,20 +112,23 @@ export function giveUp(ports: Ports, vmId: string, runId: string): Promise<Given
     const now = ports.time.now();
     const trustedUntil = leaseEnd(vm, ports.config);
     const waits = now <= trustedUntil && (await staysOn(ports, vm, now)).some((id) => id !== runId);
-    // Nothing joins a VM that drains: what was read of its slots can only have become less.
-    if (vm.status === 'draining') return { done: waits ? { kind: 'draining', now: false } : { kind: 'condemned', vm } };
+    const drains = vm.status === 'draining';
+    if (drains && waits) return { done: { kind: 'draining', now: false } };
     const why = `${runId} was told to end and has not`;
     const change = {
-      status: 'draining',
-      evidence: evidence('watchdog', now, waits ? `${why}: it takes nothing further` : `${why}: it is terminated`),
-      deadlineAt: waits ? trustedUntil : now + ports.config.drainSeconds * 1000,
+      ...(!drains && {
+        status: 'draining' as const,
+        deadlineAt: waits ? trustedUntil : now + ports.config.drainSeconds * 1000,
+      }),
+      evidence: evidence('watchdog', now, waits ? `${why}: it takes nothing further` : `${why}: it is given up`),
       set: {
-        drainingSince: now,
-        ...(waits && { drain: asValue({ requestedAt: now, requestedBy: 'watchdog' }) }),
+        drainingSince: vm.drainingSince ?? now,
+        // An order to drain waits for the work: it is over.
+        drain: waits ? asValue({ requestedAt: now, requestedBy: 'watchdog' }) : undefined,
       },
       // A lease that has run out is renewed by a heartbeat, which does not raise the version.
       guards: [guard('escalate.noHeartbeatSince', eq('heartbeatSeq', vm.heartbeatSeq))],
-    } as const;
+    };
     return {
       writes: changeVm(ports.config, vm, change, now, writer),
       proof: vmProof(vm, change),

@@ -14,7 +14,7 @@ import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, renewedUntil, vmProof } from './change.ts';
 import { composeCommands } from './commands.ts';
 import { noteHeard } from './heard.ts';
-import type { Slot, VmRow } from './model.ts';
+import { isGivenUp, type Slot, startNeverSent, type VmRow } from './model.ts';
 import { noteMissing, type Taken, takeReport } from './report.ts';
 import { checkToken, vmToken } from './runnerToken.ts';
 
@@ -110,7 +110,8 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
     const recovers = vm.status === 'unresponsive';
     // A drain by order outlasts a silence.
     const recovered = vm.drain === undefined ? ('ready' as const) : ('draining' as const);
-    const after: VmRow = { ...vm, ...renewed, commands, ...(recovers && { status: recovered }) };
+    const slots = isGivenUp(vm) ? stillUnsent(vm, request.seq) : vm.slots;
+    const after: VmRow = { ...vm, ...renewed, commands, slots, ...(recovers && { status: recovered }) };
     // A plain heartbeat does not raise the version, so the version alone does not tell that another one overtook this.
     const guards = [
       guard('heartbeat.sameGeneration', eq('generation', vm.generation)),
@@ -118,7 +119,7 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
       // It is not gone, nor given up: its starts go out with the answer (I9).
       guard('heartbeat.sameStatus', eq('status', vm.status)),
     ];
-    if (commands.length === vm.commands.length && !recovers) {
+    if (commands.length === vm.commands.length && slots === vm.slots && !recovers) {
       return {
         writes: [{ kind: 'update', key: keys.vm(vm.id), set: { ...renewed, writer }, guards }],
         proof: keys.vm(vm.id),
@@ -132,7 +133,12 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
         evidence: { source: 'runner', observedAt: new Date(now).toISOString(), detail: 'it reports again' },
         deadlineAt,
       }),
-      set: { ...renewed, commands: asValue(commands), ...(recovers && { checkAt, unresponsiveSince: undefined }) },
+      set: {
+        ...renewed,
+        commands: asValue(commands),
+        slots: asValue(slots),
+        ...(recovers && { checkAt, unresponsiveSince: undefined }),
+      },
       guards,
     };
     return {
@@ -142,6 +148,12 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
     };
   });
 }
+
+/** A VM that is given up is sent no start: a slot whose start had not gone out before stays one whose start never did. */
+const stillUnsent = (vm: VmRow, seq: number): readonly Slot[] =>
+  vm.slots.some((slot) => startNeverSent(vm, slot))
+    ? vm.slots.map((slot) => (startNeverSent(vm, slot) ? { ...slot, after: { generation: vm.generation, seq } } : slot))
+    : vm.slots;
 
 /** A token is handed out in the middle of the life of the one before it, and again until the runner has used it. */
 function tokenAfter(config: CoreConfig, vm: VmRow, used: number, now: number) {

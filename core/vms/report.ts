@@ -19,7 +19,8 @@ import { asRow, asValue } from '../table/rows.ts';
 import type { Recovery } from '../watchdog/recoveries.ts';
 import { bounded } from './bounded.ts';
 import { changeVm, vmProof, withCommand } from './change.ts';
-import { isGivenUp, type VmRow } from './model.ts';
+import { GIVEN_UP } from './commands.ts';
+import type { VmRow } from './model.ts';
 import { cancelAfter, notStartedReason, startTime, verdictOf } from './outcome.ts';
 
 export interface Taken {
@@ -43,7 +44,7 @@ export async function takeReport(
   reported: RegistryEntry,
   vmStands: boolean,
 ): Promise<Taken> {
-  const entry = asRefused(vm, bounded(reported));
+  const entry = asRefused(bounded(reported));
   const over = OVER.includes(entry.state);
   if (run === undefined || run.attempt !== entry.attempt || run.vmId !== vm.id) {
     ports.log.warn('report.fenced', { vmId: vm.id, runId: entry.runId, attempt: entry.attempt, state: entry.state });
@@ -66,9 +67,11 @@ export async function takeReport(
   return { acknowledge: false, changed: cancelled || progressed, vmChanged: cancelled };
 }
 
-/** A VM that is given up is told that whatever it was still to start is impossible, which it is nowhere but there. */
-const asRefused = (vm: VmRow, entry: RegistryEntry): RegistryEntry =>
-  isGivenUp(vm) && entry.notStartedBecause === 'impossible' ? { ...entry, notStartedBecause: 'refused' } : entry;
+/** What was impossible because its VM was given up is possible elsewhere. */
+const asRefused = (entry: RegistryEntry): RegistryEntry =>
+  entry.notStartedBecause === 'impossible' && entry.detail === GIVEN_UP
+    ? { ...entry, notStartedBecause: 'refused' }
+    : entry;
 
 /** A start that was refused is the infrastructure's fault, unless what was asked for cannot be. */
 async function becameNextAttempt(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEntry): Promise<boolean> {

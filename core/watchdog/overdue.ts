@@ -5,7 +5,6 @@ import type { ScheduleRow } from '../schedules/model.ts';
 import type { Item } from '../table/model.ts';
 import { leaseEnd } from '../vms/change.ts';
 import type { VmRow } from '../vms/model.ts';
-import { isAtWork } from './rules/draining.ts';
 import { isOverdue } from './rules/schedule.ts';
 
 /** Pure: how long a row's promise has been broken, in milliseconds. */
@@ -20,11 +19,13 @@ export function overdueMs(config: CoreConfig, item: Item, now: number): number {
 
 /**
  * A VM at work promises its next heartbeat. Plain heartbeats renew the lease and no deadline, so there the lease is what
- * counts; a VM that is kept without a run has a deadline of its own, and so has one that is on its way out.
+ * counts; a VM that is kept without a run has a deadline of its own, and so has one that is on its way out, where nothing on
+ * it is waited for.
  */
 function promisedBy(config: CoreConfig, vm: VmRow): number | undefined {
-  const reports = (vm.status === 'ready' && vm.idleSince === undefined) || (vm.status === 'draining' && isAtWork(vm));
-  return reports ? leaseEnd(vm, config) : vm.deadlineAt;
+  if (vm.status === 'ready' && vm.idleSince === undefined) return leaseEnd(vm, config);
+  if (vm.status === 'draining' && vm.slots.length > 0) return Math.max(leaseEnd(vm, config), vm.deadlineAt ?? 0);
+  return vm.deadlineAt;
 }
 
 /** Pure: what the clock should have fired by now. */

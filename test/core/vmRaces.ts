@@ -222,6 +222,24 @@ export const VM_RACES: readonly Race[] = [
   },
   {
     without: ['escalate.noHeartbeatSince'],
+    when: 'a heartbeat comes between the watchdog’s look at a VM that drains, and whose lease has run out, and that word',
+    breaks: 'I9: work with fresh evidence is ended with a run that does not end',
+    held: async (world) => {
+      const { id, vmId, runner } = await runningRun(world, { slots: 2 });
+      const other = (await createRun(world.ports, world.caller, (await runRow(world, id)).agentId, {})).id;
+      await claimDispatch(world.ports, other, 1, vmId);
+      await cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
+      const both = () => runner.beat([running(id), running(other)]);
+      await both();
+      await both();
+      await giveUp(world.ports, vmId, id);
+      expect((await vmRow(world, vmId)).status).toBe('draining');
+      world.now += 2 * MINUTE;
+      return (await giveUp(interleaved(world, both, keys.vm(vmId)), vmId, id)).kind === 'draining';
+    },
+  },
+  {
+    without: ['escalate.noHeartbeatSince'],
     when: 'a heartbeat comes between the watchdog’s look at a VM whose lease has run out and its word that it is given up',
     breaks: 'I9: work with fresh evidence is ended with a run that does not end',
     held: async (world) => {

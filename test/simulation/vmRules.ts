@@ -3,7 +3,7 @@ import { isTerminal } from '../../core/contract/runStatus.ts';
 import type { RunRow } from '../../core/runs/model.ts';
 import * as keys from '../../core/table/itemKeys.ts';
 import { VM_TRANSITIONS } from '../../core/vms/machine.ts';
-import type { VmRow } from '../../core/vms/model.ts';
+import { isGivenUp, type VmRow } from '../../core/vms/model.ts';
 import type { Ec2Instance } from './ec2.ts';
 import type { Commit } from './invariants.ts';
 import type { Simulation } from './world.ts';
@@ -61,8 +61,8 @@ export class VmRules {
     if (moved && after.status === 'terminated') this.#gone(after, fail);
     if (moved && after.status === 'unresponsive' && this.isFresh(after.id))
       fail('I9', 'is called silent, and was heard within its lease');
-    const condemned = after.evidence.detail.includes('it is terminated');
-    if (moved && after.status === 'draining' && condemned && this.isFresh(after.id) && this.#worksWell(after))
+    const condemned = after.evidence.detail.includes('it is given up') && !isGivenUp(before) && isGivenUp(after);
+    if (condemned && this.isFresh(after.id) && this.#worksWell(after))
       fail('I9', `is given up (${after.evidence.detail}), and carries work that is well`);
   }
 
@@ -121,7 +121,8 @@ export class VmRules {
       kind === 'watchdog' &&
       vm !== undefined &&
       WANTED.has(vm.status) &&
-      (vm.instanceId ?? instance.id) === instance.id
+      // What was launched for it, and not what comes of a request that was asked for again and refused.
+      (vm.instanceId === undefined ? vm.intent.clientToken === instance.token : vm.instanceId === instance.id)
     )
       this.#world.broken(
         'I9',

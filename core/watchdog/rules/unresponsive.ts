@@ -60,9 +60,10 @@ function condemn({ ports, now }: RuleContext, seen: VmRow): Promise<boolean> {
     if (vm === undefined || vm.status !== 'unresponsive') return { done: false };
     const change = {
       status: 'draining',
-      evidence: evidence('watchdog', now, `silent since ${isoOf(vm.lastHeartbeatAt)}: it is terminated`),
+      evidence: evidence('watchdog', now, `silent since ${isoOf(vm.lastHeartbeatAt)}: it is given up`),
       deadlineAt: now + ports.config.drainSeconds * 1000,
-      set: { drainingSince: now },
+      // An order to drain waits for the work: it is over.
+      set: { drainingSince: vm.drainingSince ?? now, drain: undefined },
     } as const;
     return { writes: changeVm(ports.config, vm, change, now, writer), proof: vmProof(vm, change), result: true };
   });

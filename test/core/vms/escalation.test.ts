@@ -3,10 +3,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { cancelRun } from '../../../core/runs/cancel.ts';
 import { claimDispatch } from '../../../core/runs/dispatch.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
-import { giveUp } from '../../../core/vms/drain.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { ended, entry, interleaved, MINUTE, running, runRow, SECOND, vmRow } from '../support.ts';
+import { ended, interleaved, running, runRow, SECOND, vmRow } from '../support.ts';
 import { atWork, CANCEL, dies, endOf, freeMarks, newRun, passes, runsOn, watchdog } from './support.ts';
 
 let engine: TestEngine;
@@ -115,64 +114,5 @@ describe('a VM with a run that does not end, and with other work', () => {
     await passes(world, 120, at.runner, () => [running(other)]);
     expect((await runRow(world, other)).status).toBe('running');
     expect(world.terminations).toEqual([]);
-  });
-});
-
-/** It is silent until it is given up; and whoever was to ask for its end did not come to that. */
-async function givenUp(at: Pick<Awaited<ReturnType<typeof stuck>>, 'id' | 'vmId'>) {
-  world.now += 3 * MINUTE;
-  expect(await giveUp(world.ports, at.vmId, at.id)).toMatchObject({ kind: 'condemned' });
-}
-
-describe('a VM that was given up in its silence, and reports again before its end was asked for', () => {
-  it('starts nothing further: what waited on it gets another attempt (I9)', async () => {
-    const at = await stuck();
-    await at.runner.beat([running(at.id)]);
-    const other = await newRun(world, at.agentId);
-    expect(await claimDispatch(world.ports, other, 1, at.vmId)).not.toBe('vm_unfit');
-    await givenUp(at);
-    const { commands } = await at.runner.beat([running(at.id)]);
-    expect(commands).toMatchObject([{ kind: 'start', runId: other, impossible: expect.stringContaining('given up') }]);
-    await at.runner.beat([running(at.id), entry(other, 'not_started', { notStartedBecause: 'impossible' })]);
-    expect(await runRow(world, other)).toMatchObject({
-      attempt: 2,
-      attempts: [{ reason: 'not_started', vmId: at.vmId }],
-    });
-    expect(await runsOn(world, at.vmId)).toEqual([at.id]);
-    await passes(world, 60, at.runner, () => [running(at.id)]);
-    expect(world.terminations).toContain(at.vmId);
-  });
-
-  it('says of a run that had its last attempt there that it was not started', async () => {
-    const agent = await world.agent({ slots: 2, retry: { maxAttempts: 1 } });
-    const { id, vmId, runner } = await atWork(world, agent.id);
-    await cancelRun(world.ports, world.caller, id, CANCEL);
-    const other = await newRun(world, agent.id);
-    await claimDispatch(world.ports, other, 1, vmId);
-    await givenUp({ id, vmId });
-    await runner.beat([running(id)]);
-    await runner.beat([running(id), entry(other, 'not_started', { notStartedBecause: 'impossible' })]);
-    expect(await runRow(world, other)).toMatchObject({ status: 'failed', reason: 'not_started' });
-  });
-
-  it('keeps the other work until that has ended, and then goes (I9, I6)', async () => {
-    const at = await stuck();
-    const other = await joins(at);
-    await givenUp(at);
-    await passes(world, 300, at.runner, () => [running(at.id), running(other)]);
-    expect(world.terminations).toEqual([]);
-    expect((await runRow(world, other)).status).toBe('running');
-    await endOf(at.runner, other);
-    await passes(world, 80, at.runner, () => [running(at.id)]);
-    expect(world.terminations).toContain(at.vmId);
-  });
-
-  it('is ended with that work where it falls silent again', async () => {
-    const at = await stuck();
-    const other = await joins(at);
-    await givenUp(at);
-    await at.runner.beat([running(at.id), running(other)]);
-    await passes(world, 100);
-    expect(world.terminations).toContain(at.vmId);
   });
 });
