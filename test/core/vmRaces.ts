@@ -35,6 +35,24 @@ const FIRST = MONDAY_NOON + 5 * MINUTE;
 
 const fireFirst = (ports: Ports, scheduleId: string) => fire(ports, { scheduleId, scheduledTime: FIRST });
 
+/** Another run of the same agent is given to the VM. */
+async function alsoOn(world: World, id: string, vmId: string): Promise<string> {
+  const other = (await createRun(world.ports, world.caller, (await runRow(world, id)).agentId, {})).id;
+  await claimDispatch(world.ports, other, 1, vmId);
+  return other;
+}
+
+/** Two runs at work on one VM, of which one was told to end, and does not. */
+async function besideOneThatDoesNotEnd(world: World) {
+  const { id, vmId, runner } = await runningRun(world, { slots: 2 });
+  const other = await alsoOn(world, id, vmId);
+  await cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
+  const both = () => runner.beat([running(id), running(other)]);
+  await both();
+  await both();
+  return { id, vmId, both };
+}
+
 /** Another command for the VM. */
 async function addCancel(world: World, vmId: string): Promise<void> {
   const vm = await vmRow(world, vmId);
@@ -165,8 +183,7 @@ export const VM_RACES: readonly Race[] = [
     held: async (world) => {
       const { id, vmId, runner } = await runningRun(world, { slots: 2 });
       await runner.beat([running(id)]);
-      const other = (await createRun(world.ports, world.caller, (await runRow(world, id)).agentId, {})).id;
-      await claimDispatch(world.ports, other, 1, vmId);
+      await alsoOn(world, id, vmId);
       world.now += 3 * MINUTE;
       const ports = interleaved(world, () => giveUp(world.ports, vmId, id), keys.vm(vmId));
       const { commands } = await runner.beat([running(id)], ports);
@@ -225,13 +242,7 @@ export const VM_RACES: readonly Race[] = [
     when: 'a heartbeat comes between the watchdog’s look at a VM that drains, and whose lease has run out, and that word',
     breaks: 'I9: work with fresh evidence is ended with a run that does not end',
     held: async (world) => {
-      const { id, vmId, runner } = await runningRun(world, { slots: 2 });
-      const other = (await createRun(world.ports, world.caller, (await runRow(world, id)).agentId, {})).id;
-      await claimDispatch(world.ports, other, 1, vmId);
-      await cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
-      const both = () => runner.beat([running(id), running(other)]);
-      await both();
-      await both();
+      const { id, vmId, both } = await besideOneThatDoesNotEnd(world);
       await giveUp(world.ports, vmId, id);
       expect((await vmRow(world, vmId)).status).toBe('draining');
       world.now += 2 * MINUTE;
@@ -243,13 +254,7 @@ export const VM_RACES: readonly Race[] = [
     when: 'a heartbeat comes between the watchdog’s look at a VM whose lease has run out and its word that it is given up',
     breaks: 'I9: work with fresh evidence is ended with a run that does not end',
     held: async (world) => {
-      const { id, vmId, runner } = await runningRun(world, { slots: 2 });
-      const other = (await createRun(world.ports, world.caller, (await runRow(world, id)).agentId, {})).id;
-      await claimDispatch(world.ports, other, 1, vmId);
-      await cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
-      const both = () => runner.beat([running(id), running(other)]);
-      await both();
-      await both();
+      const { id, vmId, both } = await besideOneThatDoesNotEnd(world);
       world.now += 2 * MINUTE;
       const given = await giveUp(interleaved(world, both, keys.vm(vmId)), vmId, id);
       return given.kind === 'draining';
