@@ -11,7 +11,7 @@ import * as keys from '../table/itemKeys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, leaseEnd, rowAfter, vmProof, withCommand } from './change.ts';
-import type { VmRow } from './model.ts';
+import { isGivenUp, type VmRow } from './model.ts';
 import { taskTokenOf } from './taskToken.ts';
 
 /** Drains a VM that carries nothing. Does nothing while a slot is taken. */
@@ -116,10 +116,9 @@ export function giveUp(ports: Ports, vmId: string, runId: string): Promise<Given
     if (drains && waits) return { done: { kind: 'draining', now: false } };
     const why = `${runId} was told to end and has not`;
     const change = {
-      ...(!drains && {
-        status: 'draining' as const,
-        deadlineAt: waits ? trustedUntil : now + ports.config.drainSeconds * 1000,
-      }),
+      ...(!drains && { status: 'draining' as const }),
+      // What waited for the work promised no end.
+      ...(!isGivenUp(vm) && { deadlineAt: waits ? trustedUntil : now + ports.config.drainSeconds * 1000 }),
       evidence: evidence('watchdog', now, waits ? `${why}: it takes nothing further` : `${why}: it is given up`),
       set: {
         drainingSince: vm.drainingSince ?? now,

@@ -107,6 +107,8 @@ describe('what waited on it for its start', () => {
     else expect(await giveUp(world.ports, at.vmId, at.id)).toMatchObject({ kind: 'draining', now: true });
     expect((await vmRow(world, at.vmId)).drain).toBeDefined();
     await givenUp(at);
+    const deadlineAt = world.now + world.ports.config.drainSeconds * SECOND;
+    expect(await vmRow(world, at.vmId)).toMatchObject({ deadlineAt, checkAt: deadlineAt });
     expect((await at.runner.beat([running(at.id)])).commands).toMatchObject([{ impossible: IMPOSSIBLE }]);
   });
 
