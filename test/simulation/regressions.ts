@@ -37,4 +37,10 @@ export const REGRESSIONS: readonly Regression[] = [
     invariant: 'I9',
     what: 'a VM that was given up started another run, which was ended with it',
   },
+  {
+    seed: 53,
+    aim: 'agent.unchanged',
+    invariant: '§1.6',
+    what: 'a VM that was given up while it drained by order was looked at by a lease that counted no more',
+  },
 ];
