@@ -43,4 +43,10 @@ export const REGRESSIONS: readonly Regression[] = [
     invariant: '§1.6',
     what: 'a VM that was given up while it drained by order was looked at by a lease that counted no more',
   },
+  {
+    seed: 98,
+    aim: 'correction.once',
+    invariant: '§1.6',
+    what: 'a VM that was given up was looked at early, and then after its deadline',
+  },
 ];

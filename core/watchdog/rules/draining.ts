@@ -34,7 +34,8 @@ export const drainingRule = rule<VmRow, Evidence, Decision>({
     if (leaked.length > 0) return { do: 'free_slots', runIds: leaked };
     const end = leaseEnd(vm, view.config);
     // A drain by order waits for the work that is on the VM, and that is well; so does whoever finds it well after all (I9).
-    if ((wronged || isAtWork(vm)) && view.now <= end) return { do: 'look_again', at: end };
+    if (isAtWork(vm) && view.now <= end) return { do: 'look_again', at: end };
+    if (wronged && view.now <= end) return { do: 'look_again', at: byDeadline(vm, end, view.now) };
     if (wronged && isHolding(view)) return { do: 'hold' };
     // Given up or not, its silence counts as any other's: from the second deadline on, and where others are heard.
     const silentLongEnough = view.now > end + view.config.unresponsiveSeconds * 1000 && !isSpared(vm, view);
@@ -43,6 +44,10 @@ export const drainingRule = rule<VmRow, Evidence, Decision>({
   act: async (context, vm, decision) =>
     decision.do === 'free_slots' ? repairVm(context, vm, decision.runIds) : lookForItsEnd(context, vm, decision),
 });
+
+/** A look by its deadline, as long as that is to come. */
+const byDeadline = ({ deadlineAt = 0 }: VmRow, at: number, now: number): number =>
+  now < deadlineAt ? Math.min(at, deadlineAt) : at;
 
 /** Drained by order, with work on it. */
 export const isAtWork = (vm: VmRow): boolean => vm.slots.length > 0 && vm.drain !== undefined;
@@ -60,7 +65,7 @@ async function lookForItsEnd(
   const deadlineAt = vm.deadlineAt ?? 0;
   if (observation.status === 'terminated') {
     // Its launch may still be answered: only another look after a while settles it.
-    await moveCheck(ports, vm, now < deadlineAt ? Math.min(again, deadlineAt) : again);
+    await moveCheck(ports, vm, byDeadline(vm, again, now));
     return [];
   }
   if (isAtWork(vm)) {
@@ -70,7 +75,7 @@ async function lookForItsEnd(
   }
   // What is well on it is ended by a silence that proves something, and that is not over by now (I9).
   if (spares || (wronged && (await isHeardSince(ports, vm)))) {
-    await moveCheck(ports, vm, now + config.leaseSeconds * 1000);
+    await moveCheck(ports, vm, byDeadline(vm, now + config.leaseSeconds * 1000, now));
     return [];
   }
   if (now < deadlineAt) {

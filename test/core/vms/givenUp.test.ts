@@ -3,8 +3,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { cancelRun } from '../../../core/runs/cancel.ts';
 import { claimDispatch } from '../../../core/runs/dispatch.ts';
 import { asItem } from '../../../core/table/rows.ts';
+import { leaseEnd } from '../../../core/vms/change.ts';
 import { giveUp, requestDrain } from '../../../core/vms/drain.ts';
 import { overdueMs } from '../../../core/watchdog/overdue.ts';
+import { drainingRule } from '../../../core/watchdog/rules/draining.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { entry, type FakeRunner, heardBeside, MINUTE, running, runRow, SECOND, vmRow } from '../support.ts';
@@ -160,6 +162,18 @@ describe('work that is well on it', () => {
     await endOf(at.runner, at.other);
     await passes(world, 80, at.runner, () => [running(at.id)]);
     expect(world.terminations).toContain(at.vmId);
+  });
+
+  it('is looked at by the deadline of the VM, as long as that is to come (§1.6)', async () => {
+    const at = await withWork();
+    await givenUp(at);
+    await both(at)();
+    const vm = await vmRow(world, at.vmId);
+    const view = { now: world.now, config: world.ports.config, holdUntil: 0, heard: undefined };
+    const decide = (now: number) => drainingRule.decide(vm, { leaked: [], wronged: true }, { ...view, now });
+    const deadlineAt = vm.deadlineAt ?? 0;
+    expect(decide(world.now)).toEqual({ do: 'look_again', at: deadlineAt });
+    expect(decide(deadlineAt)).toEqual({ do: 'look_again', at: leaseEnd(vm, world.ports.config) });
   });
 
   it('is ended with it where it falls silent again, and others are heard', async () => {
