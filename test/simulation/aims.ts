@@ -151,7 +151,8 @@ function aimOf(guard: string): Aim {
   const fence = FENCES[guard];
   if (fence?.leadsAs !== undefined) {
     const aim = aimOf(fence.leadsAs);
-    return { ...aim, at: { guard: fence.leadsAs, ...aim.at } };
+    const weather = (before: Weather) => ({ ...aim.weather?.(before), ...fence.aim?.weather?.(before) });
+    return { ...aim, weather, at: { guard: fence.leadsAs, ...aim.at } };
   }
   if (fence !== undefined) return fence.aim ?? {};
   const [owner = '', what = ''] = guard.split('.');

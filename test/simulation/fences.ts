@@ -174,6 +174,7 @@ export const FENCES: Readonly<Record<string, Fence>> = {
       ),
     ],
     leadsAs: 'silent.noHeartbeatSince',
+    aim: { weather: () => ({ skewMs: [-5000, 0] }) },
   },
 };
 
