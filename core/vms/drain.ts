@@ -1,6 +1,5 @@
 /** The beginning of a VM's end: it takes no further run, and with nothing left on it its runner is told to stop. */
 import { type Reach, reached } from '../access/grants.ts';
-import { isTerminal } from '../contract/runStatus.ts';
 import { CandorError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import { honourVersion, type Precondition } from '../rules.ts';
@@ -12,6 +11,7 @@ import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, leaseEnd, rowAfter, vmProof, withCommand } from './change.ts';
 import { isGivenUp, type VmRow } from './model.ts';
+import { type HeldSlot, heldSlots, isToStay } from './slots.ts';
 import { taskTokenOf } from './taskToken.ts';
 
 /** Drains a VM that carries nothing. Does nothing while a slot is taken. */
@@ -84,23 +84,6 @@ export type GivenUp =
   | { readonly kind: 'draining'; readonly now: boolean }
   | { readonly kind: 'gone' };
 
-/** The runs on it that are to stay: nobody wants their end, or it has its time still. What is meant for another spares them (I9). */
-export async function staysOn(
-  ports: Pick<Ports, 'store' | 'config'>,
-  vm: VmRow,
-  now: number,
-): Promise<readonly string[]> {
-  if (vm.slots.length === 0) return [];
-  const runs = await ports.store.getMany(vm.slots.map(({ runId }) => keys.run(runId)));
-  const endsBy = now - ports.config.cancelEscalateSeconds * 1000;
-  return runs
-    .flatMap((item) => asRow<RunRow>(item) ?? [])
-    .filter(
-      ({ status, vmId, cancel }) => !isTerminal(status) && vmId === vm.id && (cancel?.requestedAt ?? now) > endsBy,
-    )
-    .map(({ id }) => id);
-}
-
 /**
  * The durable word that a VM is given up because a run on it does not end: before its end is asked for, so that no run is
  * placed on a VM that is about to be terminated (I9).
@@ -111,7 +94,8 @@ export function giveUp(ports: Ports, vmId: string, runId: string): Promise<Given
     if (vm === undefined || vm.status === 'terminated') return { done: { kind: 'gone' } };
     const now = ports.time.now();
     const trustedUntil = leaseEnd(vm, ports.config);
-    const waits = now <= trustedUntil && (await staysOn(ports, vm, now)).some((id) => id !== runId);
+    const isOther = (held: HeldSlot) => held.slot.runId !== runId && isToStay(ports.config, vm, held, now);
+    const waits = now <= trustedUntil && (await heldSlots(ports, vm)).some(isOther);
     const drains = vm.status === 'draining';
     if (drains && waits) return { done: { kind: 'draining', now: false } };
     const why = `${runId} was told to end and has not`;

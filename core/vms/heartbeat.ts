@@ -136,7 +136,7 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
       set: {
         ...renewed,
         commands: asValue(commands),
-        slots: asValue(slots),
+        ...(slots !== vm.slots && { slots: asValue(slots) }),
         ...(recovers && { checkAt, unresponsiveSince: undefined }),
       },
       guards,

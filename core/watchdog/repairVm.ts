@@ -1,5 +1,4 @@
 /** A slot that a VM holds for a run that has ended, or is another VM's: given back, by the base rows (design.md §5.9). */
-import { isTerminal } from '../contract/runs.ts';
 import { admitWaiting } from '../limits/next.ts';
 import type { Ports } from '../ports.ts';
 import { evidence } from '../runs/change.ts';
@@ -8,19 +7,16 @@ import { commit } from '../table/commit.ts';
 import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import { changeVm, vmProof, withoutSlot } from '../vms/change.ts';
-import type { Slot, VmRow } from '../vms/model.ts';
+import type { VmRow } from '../vms/model.ts';
+import { type HeldSlot, heldSlots, isLeaked } from '../vms/slots.ts';
 import type { Action } from './rule.ts';
 
-/** Pure: a run that has ended, has gone on to another attempt or stands on another VM does not need this slot. */
-export const isLeakedSlot = (vm: Pick<VmRow, 'id'>, slot: Slot, run: RunRow | undefined): boolean =>
-  run === undefined || isTerminal(run.status) || run.attempt !== slot.attempt || run.vmId !== vm.id;
+/** What leaves the VM between its reading and that of its runs takes its slot along: the repair then finds nothing to do. */
+export const leakedSlots = async (ports: Pick<Ports, 'store'>, vm: VmRow): Promise<readonly string[]> =>
+  leakedOf(vm, await heldSlots(ports, vm));
 
-/** The runs are read after the VM: what leaves it in between takes its slot along, so the repair finds nothing to do. */
-export async function leakedSlots(ports: Pick<Ports, 'store'>, vm: VmRow): Promise<readonly string[]> {
-  if (vm.slots.length === 0) return [];
-  const runs = await ports.store.getMany(vm.slots.map((slot) => keys.run(slot.runId)));
-  return vm.slots.filter((slot, index) => isLeakedSlot(vm, slot, asRow<RunRow>(runs[index]))).map((slot) => slot.runId);
-}
+export const leakedOf = (vm: VmRow, held: readonly HeldSlot[]): readonly string[] =>
+  held.filter((each) => isLeaked(vm, each)).map(({ slot }) => slot.runId);
 
 export async function repairVm(
   { ports, now }: { readonly ports: Ports; readonly now: number },
@@ -35,7 +31,8 @@ export async function repairVm(
       const slot = vm?.slots.find((each) => each.runId === runId);
       if (vm === undefined || slot === undefined || vm.status === 'terminated') return { done: false };
       // An end or a next attempt is final; so what was seen of the run once is true of this slot for ever.
-      if (!isLeakedSlot(vm, slot, asRow<RunRow>(await ports.store.get(keys.run(runId))))) return { done: false };
+      const run = asRow<RunRow>(await ports.store.get(keys.run(runId)));
+      if (!isLeaked(vm, { slot, run })) return { done: false };
       const change = withoutSlot(ports.config, vm, runId, evidence('watchdog', now, because), now);
       return { writes: changeVm(ports.config, vm, change, now, writer), proof: vmProof(vm, change), result: true };
     });

@@ -1,5 +1,6 @@
 /** What a worker is asked for, in a form that can be sent between processes. */
 
+import type { Guard } from '../../core/table/model.ts';
 import { type FaultKind, type FaultPlan, type Injection, injected } from './faults.ts';
 import { BESIDE } from './guards.ts';
 import { drawn, type Play, type Played, play } from './play.ts';
@@ -45,8 +46,8 @@ export function withoutGuards(names: readonly string[]): TransactionFilter {
   });
   return (guards, transaction) => {
     const carried = beside.filter(({ other }) => transaction.some((write) => carries(write, other)));
-    const out = new Set([...names, ...carried.map(({ name }) => name)]);
-    return guards.some(({ name }) => out.has(name)) ? guards.filter(({ name }) => !out.has(name)) : guards;
+    const isOut = ({ name }: Guard) => names.includes(name) || carried.some((each) => each.name === name);
+    return guards.some(isOut) ? guards.filter((each) => !isOut(each)) : guards;
   };
 }
 

@@ -9,6 +9,7 @@ import { giveUp } from '../../vms/drain.ts';
 import { isSpared } from '../../vms/heard.ts';
 import type { VmRow } from '../../vms/model.ts';
 import { loseRun, terminateVm } from '../../vms/release.ts';
+import { escalatesAt } from '../../vms/slots.ts';
 import { isFirstOrder, moveCheck } from '../checks.ts';
 import { type Action, isHolding, type RuleContext, rule, type View } from '../rule.ts';
 
@@ -30,7 +31,7 @@ export const cancellingRule = rule<RunRow, VmRow | undefined, Decision>({
     if (vm?.status === 'terminated' && !isHolding(view)) return { do: 'lose', vm };
     // Looked at for what it was before: it has until then to be acknowledged.
     if (run.deadlineAt !== undefined && view.now < run.deadlineAt) return { do: 'look_again', at: run.deadlineAt };
-    const escalateAt = cancel.requestedAt + view.config.cancelEscalateSeconds * 1000;
+    const escalateAt = escalatesAt(view.config, cancel);
     if (view.now < escalateAt)
       return cancel.acknowledgedAt === undefined
         ? { do: 'tell_again', escalateAt, vmId, cancel }

@@ -4,12 +4,12 @@ import type { Ports } from '../../ports.ts';
 import * as keys from '../../table/itemKeys.ts';
 import { asRow } from '../../table/rows.ts';
 import { leaseEnd } from '../../vms/change.ts';
-import { staysOn } from '../../vms/drain.ts';
 import { isSpared } from '../../vms/heard.ts';
 import { isGivenUp, type VmRow } from '../../vms/model.ts';
 import { observeVm, terminateVm } from '../../vms/release.ts';
+import { heldSlots, isToStay } from '../../vms/slots.ts';
 import { isFirstOrder, moveCheck } from '../checks.ts';
-import { leakedSlots, repairVm } from '../repairVm.ts';
+import { leakedOf, repairVm } from '../repairVm.ts';
 import { type Action, isHolding, type RuleContext, rule } from '../rule.ts';
 import { markSilent } from './ready.ts';
 
@@ -26,10 +26,11 @@ interface Evidence {
 }
 
 export const drainingRule = rule<VmRow, Evidence, Decision>({
-  evidence: async ({ ports, now }, vm) => ({
-    leaked: await leakedSlots(ports, vm),
-    wronged: isGivenUp(vm) && (await staysOn(ports, vm, now)).length > 0,
-  }),
+  evidence: async ({ ports, config, now }, vm) => {
+    const held = await heldSlots(ports, vm);
+    const wronged = isGivenUp(vm) && held.some((each) => isToStay(config, vm, each, now));
+    return { leaked: leakedOf(vm, held), wronged };
+  },
   decide: (vm, { leaked, wronged }, view) => {
     if (leaked.length > 0) return { do: 'free_slots', runIds: leaked };
     const end = leaseEnd(vm, view.config);
