@@ -5,10 +5,8 @@ import type { Ports } from '../../core/ports.ts';
 import { cancelBackfill, getBackfill, startBackfill } from '../../core/schedules/backfill.ts';
 import { MONDAY_NOON, type World } from '../support/world.ts';
 import { type Race, tolerant } from './race.ts';
-import { MINUTE } from './support.ts';
+import { any, MINUTE, none } from './support.ts';
 
-const any = { kind: 'any' } as const;
-const none = { kind: 'none' } as const;
 const drawing = ({ ports }: World, id: string): Ports => ({ ...ports, ids: { ...ports.ids, next: () => id } });
 
 export const DRAWN_AGAIN_RACES: readonly Race[] = [

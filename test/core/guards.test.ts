@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { guardsOfCore } from '../simulation/guards.ts';
 import { type TestEngine, testEngine } from '../support/world.ts';
 import { CHILD_GUARDS_COVERED, CHILD_RACES } from './childRaces.ts';
+import { CLOCK_RACES } from './clockRaces.ts';
 import { DEPOSIT_RACES } from './depositRaces.ts';
 import { DRAWN_AGAIN_RACES } from './drawnAgainRaces.ts';
 import { FEED_RACES, GARBAGE_RACES } from './feedRaces.ts';
@@ -28,6 +29,7 @@ afterAll(() => engine.stop());
 
 const RACES: readonly Race[] = [
   ...CHILD_RACES,
+  ...CLOCK_RACES,
   ...DEPOSIT_RACES,
   ...DRAWN_AGAIN_RACES,
   ...FEED_RACES,

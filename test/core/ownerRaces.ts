@@ -5,9 +5,7 @@ import { createAgent, deleteAgent, getAgent, patchAgent } from '../../core/agent
 import { AgentCreate } from '../../core/contract/agents.ts';
 import * as keys from '../../core/table/itemKeys.ts';
 import { type Race, tolerant } from './race.ts';
-import { afterRead, interleaved } from './support.ts';
-
-const any = { kind: 'any' } as const;
+import { afterRead, any, interleaved } from './support.ts';
 
 export const OWNER_RACES: readonly Race[] = [
   {

@@ -7,9 +7,7 @@ import { createRun, listRuns } from '../../core/runs/service.ts';
 import * as keys from '../../core/table/itemKeys.ts';
 import type { World } from '../support/world.ts';
 import { type Race, tolerant } from './race.ts';
-import { apiRun, eventsOf, finishAs, interleaved, page, runRow } from './support.ts';
-
-const any = { kind: 'any' } as const;
+import { any, apiRun, eventsOf, finishAs, interleaved, page, runRow } from './support.ts';
 
 async function liveRunsOf(world: World): Promise<number> {
   const found = await listRuns(world.ports, world.caller, { status: 'live' }, page);

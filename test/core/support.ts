@@ -16,6 +16,8 @@ import type { World } from '../support/world.ts';
 export const SECOND = 1000;
 export const MINUTE = 60 * SECOND;
 export const page = { limit: 100 };
+export const any = { kind: 'any' } as const;
+export const none = { kind: 'none' } as const;
 
 const rowOf =
   <Row>(keyOf: (id: string) => Key) =>

@@ -1,19 +1,17 @@
 /** Interleavings around VMs, their heartbeats and the watchdog’s looks at them; played in `guards.test.ts`. */
 import { isDeepStrictEqual } from 'node:util';
 import { expect } from 'vitest';
-import type { Ports } from '../../core/ports.ts';
 import { cancelRun } from '../../core/runs/cancel.ts';
-import { claimDispatch } from '../../core/runs/dispatch.ts';
 import { createRun, listRuns } from '../../core/runs/service.ts';
-import { fire } from '../../core/schedules/fire.ts';
 import * as keys from '../../core/table/itemKeys.ts';
 import { giveUp } from '../../core/vms/drain.ts';
 import { LaunchThrottled } from '../../core/vms/launchErrors.ts';
 import { launchVm } from '../../core/vms/provision.ts';
 import { releaseVm } from '../../core/vms/release.ts';
 import { tick } from '../../core/watchdog/tick.ts';
-import { MONDAY_NOON, type World } from '../support/world.ts';
+import type { World } from '../support/world.ts';
 import { type Race, tolerant } from './race.ts';
+import { FIRST, fireFirst } from './schedules/support.ts';
 import {
   apiRun,
   ended,
@@ -29,29 +27,7 @@ import {
   startingRun,
   vmRow,
 } from './support.ts';
-import { warmVm } from './vms/support.ts';
-
-const FIRST = MONDAY_NOON + 5 * MINUTE;
-
-const fireFirst = (ports: Ports, scheduleId: string) => fire(ports, { scheduleId, scheduledTime: FIRST });
-
-/** Another run of the same agent is given to the VM. */
-async function alsoOn(world: World, id: string, vmId: string): Promise<string> {
-  const other = (await createRun(world.ports, world.caller, (await runRow(world, id)).agentId, {})).id;
-  await claimDispatch(world.ports, other, 1, vmId);
-  return other;
-}
-
-/** Two runs at work on one VM, of which one was told to end, and does not. */
-async function besideOneThatDoesNotEnd(world: World) {
-  const { id, vmId, runner } = await runningRun(world, { slots: 2 });
-  const other = await alsoOn(world, id, vmId);
-  await cancelRun(world.ports, world.caller, id, { by: 'me', reason: '', cause: 'request' });
-  const both = () => runner.beat([running(id), running(other)]);
-  await both();
-  await both();
-  return { id, vmId, both };
-}
+import { givenTo, stuckBesideOther, stuckRun, warmVm } from './vms/support.ts';
 
 /** Another command for the VM. */
 async function addCancel(world: World, vmId: string): Promise<void> {
@@ -181,9 +157,9 @@ export const VM_RACES: readonly Race[] = [
     when: 'the VM is given up between a heartbeat’s read and its write',
     breaks: 'I9: a run is started on a VM whose end is decided',
     held: async (world) => {
-      const { id, vmId, runner } = await runningRun(world, { slots: 2 });
-      await runner.beat([running(id)]);
-      await alsoOn(world, id, vmId);
+      const at = await stuckRun(world);
+      const { id, vmId, runner } = at;
+      await givenTo(world, at);
       world.now += 3 * MINUTE;
       const ports = interleaved(world, () => giveUp(world.ports, vmId, id), keys.vm(vmId));
       const { commands } = await runner.beat([running(id)], ports);
@@ -242,11 +218,11 @@ export const VM_RACES: readonly Race[] = [
     when: 'a heartbeat comes between the watchdog’s look at a VM that drains, and whose lease has run out, and that word',
     breaks: 'I9: work with fresh evidence is ended with a run that does not end',
     held: async (world) => {
-      const { id, vmId, both } = await besideOneThatDoesNotEnd(world);
+      const { id, vmId, beat } = await stuckBesideOther(world);
       await giveUp(world.ports, vmId, id);
       expect((await vmRow(world, vmId)).status).toBe('draining');
       world.now += 2 * MINUTE;
-      return (await giveUp(interleaved(world, both, keys.vm(vmId)), vmId, id)).kind === 'draining';
+      return (await giveUp(interleaved(world, beat, keys.vm(vmId)), vmId, id)).kind === 'draining';
     },
   },
   {
@@ -254,9 +230,9 @@ export const VM_RACES: readonly Race[] = [
     when: 'a heartbeat comes between the watchdog’s look at a VM whose lease has run out and its word that it is given up',
     breaks: 'I9: work with fresh evidence is ended with a run that does not end',
     held: async (world) => {
-      const { id, vmId, both } = await besideOneThatDoesNotEnd(world);
+      const { id, vmId, beat } = await stuckBesideOther(world);
       world.now += 2 * MINUTE;
-      const given = await giveUp(interleaved(world, both, keys.vm(vmId)), vmId, id);
+      const given = await giveUp(interleaved(world, beat, keys.vm(vmId)), vmId, id);
       return given.kind === 'draining';
     },
   },

@@ -10,10 +10,9 @@ import { sendDelivery } from '../../core/webhooks/send.ts';
 import { createWebhook, deleteWebhook, getWebhook, listWebhooks, patchWebhook } from '../../core/webhooks/service.ts';
 import type { World } from '../support/world.ts';
 import { type Race, tolerant } from './race.ts';
-import { interleaved } from './support.ts';
+import { any, interleaved } from './support.ts';
 import { deliveries, deliveryRow, eventOf, HOUR, MINUTE, told, turn, webhook, webhookRow } from './webhooks/support.ts';
 
-const any = { kind: 'any' } as const;
 const at = (id: string) => ({ id, url: 'https://example.com/hook' });
 
 /** A webhook, and one delivery to it that waits. */

@@ -1,4 +1,5 @@
 /** Ids that are drawn a second time, as a clone of a machine does: nothing is written over, and the caller may ask again. */
+
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createKey, listKeys, rotateKey } from '../../../core/access/keys.ts';
 import { createPrincipal } from '../../../core/access/service.ts';
@@ -7,6 +8,7 @@ import { AgentCreate } from '../../../core/contract/agents.ts';
 import type { Ports } from '../../../core/ports.ts';
 import { createWebhook, getWebhook, testWebhook } from '../../../core/webhooks/service.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
+import { any } from '../support.ts';
 
 let engine: TestEngine;
 beforeAll(async () => {
@@ -14,7 +16,6 @@ beforeAll(async () => {
 });
 afterAll(() => engine.stop());
 
-const any = { kind: 'any' } as const;
 const again = { code: 'contended', retryable: true };
 const drawing = ({ ports }: World, id: string): Ports => ({ ...ports, ids: { ...ports.ids, next: () => id } });
 

@@ -5,8 +5,8 @@ import type { Ports } from '../../../core/ports.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
 import type { IndexRange } from '../../../core/table/model.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { eventsOf, finishAs, runRow, storeWith } from '../support.ts';
-import { any, atWork, newRun } from '../vms/support.ts';
+import { any, eventsOf, finishAs, runRow, storeWith } from '../support.ts';
+import { atWork, newRun } from '../vms/support.ts';
 
 let engine: TestEngine;
 let world: World;

@@ -8,7 +8,7 @@ import { getBackfill, startBackfill } from '../../../core/schedules/backfill.ts'
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { apiRun, finishAs, MINUTE, runRow, SECOND, scheduleRow, storeWith } from '../support.ts';
+import { apiRun, finishAs, MINUTE, none, runRow, SECOND, scheduleRow, storeWith } from '../support.ts';
 
 let engine: TestEngine;
 let world: World;
@@ -20,7 +20,6 @@ beforeEach(async () => {
   world = await engine.world({ checkShards: 1 });
 });
 
-const none = { kind: 'none' } as const;
 const HOUR = 60 * MINUTE;
 
 /** After its first transaction the table takes nothing more, and no execution starts. */

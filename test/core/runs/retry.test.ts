@@ -6,7 +6,7 @@ import { getRun } from '../../../core/runs/service.ts';
 import { fire } from '../../../core/schedules/fire.ts';
 import { patchSchedule } from '../../../core/schedules/service.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { apiRun, ended, finishAs, MINUTE, runningRun, runRow, SECOND, scheduleRow } from '../support.ts';
+import { apiRun, ended, finishAs, MINUTE, none, runningRun, runRow, SECOND, scheduleRow } from '../support.ts';
 
 let engine: TestEngine;
 let world: World;
@@ -18,7 +18,6 @@ beforeEach(async () => {
   world = await engine.world();
 });
 
-const none = { kind: 'none' } as const;
 const retry = (id: string, input?: string) => retryRun(world.ports, world.caller, id, input, none);
 
 describe('a retry by hand', () => {

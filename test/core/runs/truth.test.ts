@@ -12,6 +12,7 @@ import { failRun, launchVm } from '../../../core/vms/provision.ts';
 import { observeVm } from '../../../core/vms/release.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
 import {
+  any,
   apiRun,
   ended,
   entry,
@@ -28,7 +29,7 @@ import {
   startingRun,
   vmRow,
 } from '../support.ts';
-import { any, atWork, CANCEL, dies, GONE, newRun, passes, places, refusalOf, watchdog } from '../vms/support.ts';
+import { atWork, CANCEL, dies, GONE, newRun, passes, places, refusalOf, watchdog } from '../vms/support.ts';
 
 let engine: TestEngine;
 let world: World;

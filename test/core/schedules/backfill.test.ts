@@ -10,10 +10,8 @@ import { patchSchedule } from '../../../core/schedules/service.ts';
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { finishAs, MINUTE, running, SECOND, scheduleRow, startingFrom } from '../support.ts';
+import { any, finishAs, MINUTE, none, running, SECOND, scheduleRow, startingFrom } from '../support.ts';
 
-const none = { kind: 'none' } as const;
-const any = { kind: 'any' } as const;
 const HOUR = 60 * MINUTE;
 const hourly = { cron: '0 * * * *', timezone: 'UTC' };
 const minutely = { cron: '* * * * *', timezone: 'UTC' };

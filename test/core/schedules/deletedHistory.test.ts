@@ -10,11 +10,10 @@ import { listOccurrences, listRevisions, listUpcoming } from '../../../core/sche
 import { getSchedule, listAgentSchedules, listSchedules, patchSchedule } from '../../../core/schedules/service.ts';
 import { createHttpWorld, type Engine, makeAgent, makeSchedule, startHttpEngine } from '../../support/httpWorld.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { finishAs, MINUTE, page } from '../support.ts';
+import { any, finishAs, MINUTE, page } from '../support.ts';
 
 const STEP = 5 * MINUTE;
 const FIRST = MONDAY_NOON + STEP;
-const any = { kind: 'any' } as const;
 
 let engine: TestEngine;
 let httpEngine: Engine;

@@ -10,11 +10,9 @@ import { triggerSchedule } from '../../../core/schedules/trigger.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { afterRead, eventsOf, MINUTE, page, runRow, SECOND, scheduleRow, upTo } from '../support.ts';
+import { afterRead, any, eventsOf, MINUTE, none, page, runRow, SECOND, scheduleRow, upTo } from '../support.ts';
 
 const FIRST = MONDAY_NOON + 5 * MINUTE;
-const none = { kind: 'none' } as const;
-const any = { kind: 'any' } as const;
 
 let engine: TestEngine;
 let world: World;

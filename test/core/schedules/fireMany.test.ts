@@ -13,11 +13,10 @@ import { skipOccurrence } from '../../../core/schedules/skips.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { interleaved, MINUTE, SECOND, scheduleRow, storeWith } from '../support.ts';
+import { interleaved, MINUTE, none, SECOND, scheduleRow, storeWith } from '../support.ts';
 
 const STEP = 5 * MINUTE;
 const FIRST = MONDAY_NOON + STEP;
-const none = { kind: 'none' } as const;
 const COUNT = 40;
 
 let engine: TestEngine;

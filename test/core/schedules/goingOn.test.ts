@@ -10,10 +10,8 @@ import { skipOccurrence, unskipOccurrence } from '../../../core/schedules/skips.
 import * as keys from '../../../core/table/itemKeys.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { MINUTE, SECOND, scheduleRow } from '../support.ts';
+import { any, MINUTE, none, SECOND, scheduleRow } from '../support.ts';
 
-const none = { kind: 'none' } as const;
-const any = { kind: 'any' } as const;
 const DAY = 24 * 60 * MINUTE;
 const iso = (at: number) => new Date(at).toISOString();
 

@@ -19,14 +19,13 @@ import { triggerSchedule } from '../../../core/schedules/trigger.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
+import { any, none } from '../support.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const STEP = 5 * MINUTE;
 const FIRST = MONDAY_NOON + STEP;
-const none = { kind: 'none' } as const;
-const any = { kind: 'any' } as const;
 
 let engine: TestEngine;
 let world: World;

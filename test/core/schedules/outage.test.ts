@@ -11,13 +11,12 @@ import { getSchedule } from '../../../core/schedules/service.ts';
 import { skipOccurrence } from '../../../core/schedules/skips.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, silentLog, type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { MINUTE, scheduleRow } from '../support.ts';
+import { MINUTE, none, scheduleRow } from '../support.ts';
 
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const FIRST = MONDAY_NOON + MINUTE;
 const minutely = { cadence: { cron: '* * * * *', timezone: 'UTC' } };
-const none = { kind: 'none' } as const;
 
 let engine: TestEngine;
 let world: World;

@@ -26,13 +26,11 @@ import * as keys from '../../../core/table/itemKeys.ts';
 import type { Item } from '../../../core/table/model.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { MINUTE, SECOND, scheduleRow, startingFrom, storeWith } from '../support.ts';
+import { any, MINUTE, none, SECOND, scheduleRow, startingFrom, storeWith } from '../support.ts';
 
 const STEPS = 25;
 const ROUNDS = 1;
 const TERMINAL = new Set(['succeeded', 'failed', 'cancelled', 'timed_out', 'lost']);
-const none = { kind: 'none' } as const;
-const any = { kind: 'any' } as const;
 
 let engine: TestEngine;
 beforeAll(async () => {

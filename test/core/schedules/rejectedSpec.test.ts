@@ -10,11 +10,9 @@ import { skipOccurrence } from '../../../core/schedules/skips.ts';
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { finishAs, MINUTE, SECOND, scheduleRow } from '../support.ts';
+import { any, finishAs, MINUTE, none, SECOND, scheduleRow } from '../support.ts';
 
 const FIRST = MONDAY_NOON + 5 * MINUTE;
-const none = { kind: 'none' } as const;
-const any = { kind: 'any' } as const;
 
 let engine: TestEngine;
 let world: World;

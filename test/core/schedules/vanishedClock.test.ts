@@ -8,11 +8,9 @@ import { listOccurrences } from '../../../core/schedules/ledgerLists.ts';
 import { getSchedule, patchSchedule } from '../../../core/schedules/service.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { MINUTE, page, SECOND, scheduleRow } from '../support.ts';
+import { any, MINUTE, none, page, SECOND, scheduleRow } from '../support.ts';
 
 const HOUR = 60 * MINUTE;
-const none = { kind: 'none' } as const;
-const any = { kind: 'any' } as const;
 const cadence = (cron: string) => ({ cadence: { cron, timezone: 'UTC' } });
 
 let engine: TestEngine;

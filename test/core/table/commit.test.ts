@@ -5,7 +5,18 @@ import { cancelRun } from '../../../core/runs/cancel.ts';
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { eventsOf, finishAs, running, runningRun, runRow, scheduleRow, storeWith, upTo, vmRow } from '../support.ts';
+import {
+  eventsOf,
+  finishAs,
+  none,
+  running,
+  runningRun,
+  runRow,
+  scheduleRow,
+  storeWith,
+  upTo,
+  vmRow,
+} from '../support.ts';
 
 let engine: TestEngine;
 let world: World;
@@ -40,7 +51,6 @@ function answering(
 }
 
 const order = { by: 'me', reason: '', cause: 'request' } as const;
-const none = { kind: 'none' } as const;
 const unavailable = () => new StoreUnavailable();
 const contended = () => new Contended();
 

@@ -5,8 +5,8 @@ import * as keys from '../../../core/table/itemKeys.ts';
 import { requestDrain } from '../../../core/vms/drain.ts';
 import { observeVm, releaseVm } from '../../../core/vms/release.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { interleaved, newNonce, running, runRow, SECOND, storeWith, vmRow } from '../support.ts';
-import { dies, freeMarks, GONE, newRun, none, placed, runsOn, warmVm, watchdog } from './support.ts';
+import { interleaved, newNonce, none, running, runRow, SECOND, storeWith, vmRow } from '../support.ts';
+import { dies, freeMarks, GONE, newRun, placed, runsOn, warmVm, watchdog } from './support.ts';
 
 /** Each race is played in both orders: before the loser's transaction and after its reads, the winner comes to its end. */
 let engine: TestEngine;

@@ -9,8 +9,8 @@ import { observeVm } from '../../../core/vms/release.ts';
 import { VmUnfit } from '../../../core/vms/stateErrors.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { afterRead, apiRun, eventsOf, interleaved, MINUTE, running, runRow, SECOND, vmRow } from '../support.ts';
-import { atWork, dies, endOf, freeMarks, GONE, newRun, none, passes, placed, warmVm, watchdog } from './support.ts';
+import { afterRead, apiRun, eventsOf, interleaved, MINUTE, none, running, runRow, SECOND, vmRow } from '../support.ts';
+import { atWork, dies, endOf, freeMarks, GONE, newRun, passes, placed, warmVm, watchdog } from './support.ts';
 
 let engine: TestEngine;
 let world: World;

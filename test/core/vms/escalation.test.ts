@@ -6,7 +6,7 @@ import * as keys from '../../../core/table/itemKeys.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 import { ended, interleaved, running, runRow, SECOND, vmRow } from '../support.ts';
-import { atWork, CANCEL, dies, endOf, freeMarks, newRun, passes, runsOn, watchdog } from './support.ts';
+import { CANCEL, dies, endOf, freeMarks, givenTo, newRun, passes, runsOn, stuckRun, watchdog } from './support.ts';
 
 let engine: TestEngine;
 let world: World;
@@ -18,25 +18,16 @@ beforeEach(async () => {
   world = await engine.world({ checkShards: 1 });
 });
 
-/** A VM with two slots and one run on it that does not end. */
-async function stuck() {
-  const agent = await world.agent({ slots: 2 });
-  const { id, vmId, runner } = await atWork(world, agent.id);
-  await cancelRun(world.ports, world.caller, id, CANCEL);
-  return { agentId: agent.id, id, vmId, runner };
-}
-
 /** Another run is given to the VM, and is at work there. */
-async function joins({ agentId, id, vmId, runner }: Awaited<ReturnType<typeof stuck>>) {
-  const other = await newRun(world, agentId);
-  expect(await claimDispatch(world.ports, other, 1, vmId)).not.toBe('vm_unfit');
-  await runner.beat([running(id), running(other)]);
+async function joins(at: Awaited<ReturnType<typeof stuckRun>>) {
+  const other = await givenTo(world, at);
+  await at.runner.beat([running(at.id), running(other)]);
   return other;
 }
 
 describe('a VM whose only run does not end', () => {
   it('is marked before its end is asked for: no run is placed on it any more', async () => {
-    const at = await stuck();
+    const at = await stuckRun(world);
     await passes(world, 120, at.runner, () => [running(at.id)]);
     expect(world.terminations).toEqual([at.vmId]);
     expect(await vmRow(world, at.vmId)).toMatchObject({ status: 'draining', evidence: { source: 'watchdog' } });
@@ -51,7 +42,7 @@ describe('a VM whose only run does not end', () => {
   });
 
   it('that takes another run while the watchdog decides is drained, and not terminated (I9)', async () => {
-    const at = await stuck();
+    const at = await stuckRun(world);
     await passes(world, 100, at.runner, () => [running(at.id)]);
     world.now += 20 * SECOND;
     await at.runner.beat([running(at.id)]);
@@ -70,7 +61,7 @@ describe('a VM whose only run does not end', () => {
 
 describe('a VM with a run that does not end, and with other work', () => {
   it('takes nothing further, lets the other work end, and goes with it (I14)', async () => {
-    const at = await stuck();
+    const at = await stuckRun(world);
     const other = await joins(at);
     const both = () => [running(at.id), running(other)];
     await passes(world, 600, at.runner, both);
@@ -87,7 +78,7 @@ describe('a VM with a run that does not end, and with other work', () => {
   });
 
   it('is terminated where that work has no fresh evidence either', async () => {
-    const at = await stuck();
+    const at = await stuckRun(world);
     await joins(at);
     await passes(world, 100, at.runner, () => [running(at.id), running('run_none')].slice(0, 1));
     for (let look = 0; look < 6; look++) {
@@ -98,7 +89,7 @@ describe('a VM with a run that does not end, and with other work', () => {
   });
 
   it('is terminated where that work was told to end too, and does not (I6)', async () => {
-    const at = await stuck();
+    const at = await stuckRun(world);
     const other = await joins(at);
     await cancelRun(world.ports, world.caller, other, CANCEL);
     await passes(world, 140, at.runner, () => [running(at.id), running(other)]);
@@ -106,7 +97,7 @@ describe('a VM with a run that does not end, and with other work', () => {
   });
 
   it('keeps the verdict of a run that ends by itself after all', async () => {
-    const at = await stuck();
+    const at = await stuckRun(world);
     const other = await joins(at);
     await passes(world, 140, at.runner, () => [running(at.id), running(other)]);
     await at.runner.beat([ended(at.id, { exitCode: 3 }), running(other)]);

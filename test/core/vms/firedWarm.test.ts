@@ -7,8 +7,8 @@ import { fire } from '../../../core/schedules/fire.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
 import type { Write } from '../../../core/table/model.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { ended, eventsOf, interleaved, MINUTE, running, runRow, SECOND, storeWith, vmRow } from '../support.ts';
-import { freeMarks, newRun, none, runsOn, warmVm } from './support.ts';
+import { ended, eventsOf, interleaved, MINUTE, none, running, runRow, SECOND, storeWith, vmRow } from '../support.ts';
+import { freeMarks, newRun, runsOn, warmVm } from './support.ts';
 
 const FIRST = MONDAY_NOON + 5 * MINUTE;
 

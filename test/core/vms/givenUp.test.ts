@@ -1,7 +1,5 @@
 /** A VM that was given up in its silence, and reports again before anybody has ended it. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { cancelRun } from '../../../core/runs/cancel.ts';
-import { claimDispatch } from '../../../core/runs/dispatch.ts';
 import { asItem } from '../../../core/table/rows.ts';
 import { leaseEnd } from '../../../core/vms/change.ts';
 import { giveUp, requestDrain } from '../../../core/vms/drain.ts';
@@ -9,8 +7,8 @@ import { overdueMs } from '../../../core/watchdog/overdue.ts';
 import { drainingRule } from '../../../core/watchdog/rules/draining.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { entry, type FakeRunner, heardBeside, MINUTE, running, runRow, SECOND, vmRow } from '../support.ts';
-import { atWork, CANCEL, dies, endOf, newRun, none, passes, runsOn, watchdog } from './support.ts';
+import { entry, heardBeside, MINUTE, none, running, runRow, SECOND, vmRow } from '../support.ts';
+import { atWork, dies, endOf, givenTo, passes, runsOn, stuckBesideOther, stuckRun, watchdog } from './support.ts';
 
 let engine: TestEngine;
 let world: World;
@@ -26,31 +24,16 @@ const IMPOSSIBLE = 'Its VM had been given up before it was started.';
 const refusal = (runId: string, detail = IMPOSSIBLE) =>
   entry(runId, 'not_started', { notStartedBecause: 'impossible', detail });
 
-interface Stuck {
-  readonly id: string;
-  readonly vmId: string;
-  readonly runner: FakeRunner;
-  readonly other: string;
-}
+type Stuck = Awaited<ReturnType<typeof withStart>>;
 
 /** A VM with two slots: a run on it that does not end, and another one whose start waits to be sent. */
-async function withStart(overrides: Parameters<World['agent']>[0] = {}): Promise<Stuck> {
-  const agent = await world.agent({ slots: 2, ...overrides });
-  const { id, vmId, runner } = await atWork(world, agent.id);
-  await cancelRun(world.ports, world.caller, id, CANCEL);
-  await runner.beat([running(id)]);
-  const other = await newRun(world, agent.id);
-  expect(await claimDispatch(world.ports, other, 1, vmId)).not.toBe('vm_unfit');
-  return { id, vmId, runner, other };
+async function withStart(overrides: Parameters<World['agent']>[0] = {}) {
+  const at = await stuckRun(world, overrides);
+  return { ...at, other: await givenTo(world, at) };
 }
 
 /** The same, and the other one is at work. */
-async function withWork(): Promise<Stuck> {
-  const at = await withStart();
-  await at.runner.beat([running(at.id)]);
-  await both(at)();
-  return at;
-}
+const withWork = () => stuckBesideOther(world);
 
 const both =
   ({ runner, id, other }: Stuck) =>

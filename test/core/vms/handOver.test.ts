@@ -6,9 +6,8 @@ import { CapacityUnavailable } from '../../../core/vms/launchErrors.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
 import { RunMovedOn } from '../../../core/vms/stateErrors.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { MINUTE, running, runRow, SECOND, startingFrom, storeWith, vmRow } from '../support.ts';
+import { any, MINUTE, running, runRow, SECOND, startingFrom, storeWith, vmRow } from '../support.ts';
 import {
-  any,
   atWork,
   CANCEL,
   dies,

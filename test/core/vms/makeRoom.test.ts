@@ -3,8 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { patchAgent } from '../../../core/agents/service.ts';
 import { cancelRun } from '../../../core/runs/cancel.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { entry, runRow, startingFrom, vmRow } from '../support.ts';
-import { any, atWork, CANCEL, dies, endOf, newRun, passes, placed, warmVm } from './support.ts';
+import { any, entry, runRow, startingFrom, vmRow } from '../support.ts';
+import { atWork, CANCEL, dies, endOf, newRun, passes, placed, warmVm } from './support.ts';
 
 let engine: TestEngine;
 let world: World;

@@ -1,4 +1,7 @@
 /** What the tests of VMs share: runs on VMs that are kept, marks and places as the table says, and executions by hand. */
+import { expect } from 'vitest';
+import { cancelRun } from '../../../core/runs/cancel.ts';
+import { claimDispatch } from '../../../core/runs/dispatch.ts';
 import { createRun } from '../../../core/runs/service.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
 import type { VmRow } from '../../../core/vms/model.ts';
@@ -8,8 +11,6 @@ import { ended, entry, type FakeRunner, running, SECOND, startingFrom, vmRow } f
 
 export const CANCEL = { by: 'test', reason: 'test', cause: 'request' } as const;
 export const GONE = { status: 'terminated', detail: 'the fleet says that it is gone' } as const;
-export const any = { kind: 'any' } as const;
-export const none = { kind: 'none' } as const;
 
 type AgentOverrides = Parameters<World['agent']>[0];
 
@@ -25,6 +26,32 @@ export async function atWork(world: World, agentId: string) {
   await started.runner.beat();
   await started.runner.beat([running(started.id)]);
   return started;
+}
+
+/** A run on a VM with two slots, which was told to end and does not. */
+export async function stuckRun(world: World, overrides: AgentOverrides = {}) {
+  const agent = await world.agent({ slots: 2, ...overrides });
+  const { id, vmId, runner } = await atWork(world, agent.id);
+  await cancelRun(world.ports, world.caller, id, CANCEL);
+  await runner.beat([running(id)]);
+  return { agentId: agent.id, id, vmId, runner };
+}
+
+/** Another run of the same agent is given to a VM; its start waits to be sent. */
+export async function givenTo(world: World, { agentId, vmId }: { readonly agentId: string; readonly vmId: string }) {
+  const other = await newRun(world, agentId);
+  expect(await claimDispatch(world.ports, other, 1, vmId)).not.toBe('vm_unfit');
+  return other;
+}
+
+/** A run that was told to end and does not, and another one at work beside it. */
+export async function stuckBesideOther(world: World) {
+  const at = await stuckRun(world);
+  const other = await givenTo(world, at);
+  const beat = () => at.runner.beat([running(at.id), running(other)]);
+  await at.runner.beat([running(at.id)]);
+  await beat();
+  return { ...at, other, beat };
 }
 
 /** A VM that has done its first run and is kept for the next one. */

@@ -9,21 +9,8 @@ import * as keys from '../../../core/table/itemKeys.ts';
 import { observeVm } from '../../../core/vms/release.ts';
 import { getVm } from '../../../core/vms/service.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { eventsOf, MINUTE, newNonce, running, runRow, SECOND, storeWith, vmRow } from '../support.ts';
-import {
-  any,
-  atWork,
-  dies,
-  endOf,
-  freeMarks,
-  GONE,
-  newRun,
-  passes,
-  placed,
-  runsOn,
-  warmVm,
-  watchdog,
-} from './support.ts';
+import { any, eventsOf, MINUTE, newNonce, running, runRow, SECOND, storeWith, vmRow } from '../support.ts';
+import { atWork, dies, endOf, freeMarks, GONE, newRun, passes, placed, runsOn, warmVm, watchdog } from './support.ts';
 
 let engine: TestEngine;
 let world: World;

@@ -17,6 +17,7 @@ import {
   FakeRunner,
   heardBeside,
   MINUTE,
+  none,
   runRow,
   SECOND,
   scheduleRow,
@@ -24,8 +25,6 @@ import {
   vmRow,
 } from '../support.ts';
 import { endWith, keyOf, losing, Scene } from './scene.ts';
-
-const none = { kind: 'none' } as const;
 
 let engine: TestEngine;
 let world: World;

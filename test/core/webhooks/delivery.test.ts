@@ -8,7 +8,7 @@ import { sendDelivery } from '../../../core/webhooks/send.ts';
 import { deleteWebhook, getWebhook, patchWebhook, rotateSecret, testWebhook } from '../../../core/webhooks/service.ts';
 import { signatureHeaders } from '../../../core/webhooks/sign.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { eventsOf } from '../support.ts';
+import { any, eventsOf } from '../support.ts';
 import { deliveries, deliveryRow, HOUR, idOf, idsSent, MINUTE, told, turn, webhook, webhookRow } from './support.ts';
 
 let engine: TestEngine;
@@ -17,7 +17,6 @@ beforeAll(async () => {
 });
 afterAll(() => engine.stop());
 
-const any = { kind: 'any' } as const;
 const answered = (status: number, more: object = {}): WebhookAnswer => ({
   kind: 'answered',
   status,

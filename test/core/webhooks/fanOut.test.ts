@@ -8,7 +8,7 @@ import { tellWebhooks } from '../../../core/webhooks/fanOut.ts';
 import { wants } from '../../../core/webhooks/filter.ts';
 import { deleteWebhook, patchWebhook } from '../../../core/webhooks/service.ts';
 import { type TestEngine, testEngine } from '../../support/world.ts';
-import { apiRun, eventsOf } from '../support.ts';
+import { any, apiRun, eventsOf } from '../support.ts';
 import { deliveries, eventOf, idsSent, told, turn, webhook } from './support.ts';
 
 let engine: TestEngine;
@@ -16,8 +16,6 @@ beforeAll(async () => {
   engine = await testEngine();
 });
 afterAll(() => engine.stop());
-
-const any = { kind: 'any' } as const;
 
 test('an event that comes twice, and in two places at once, is one delivery', async () => {
   const world = await engine.world();

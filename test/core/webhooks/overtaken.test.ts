@@ -6,7 +6,7 @@ import { redeliver } from '../../../core/webhooks/deliveries.ts';
 import { sendDelivery } from '../../../core/webhooks/send.ts';
 import { patchWebhook, testWebhook } from '../../../core/webhooks/service.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { interleaved, storeWith } from '../support.ts';
+import { any, interleaved, storeWith } from '../support.ts';
 import { deliveries, deliveryRow, MINUTE, told, webhook } from './support.ts';
 
 let engine: TestEngine;
@@ -15,7 +15,6 @@ beforeAll(async () => {
 });
 afterAll(() => engine.stop());
 
-const any = { kind: 'any' } as const;
 const only = async (world: World, id: string) => (await deliveries(world, id))[0]!;
 
 test('whoever has read before does not cancel what was asked for again since', async () => {

@@ -1,14 +1,13 @@
 /** Runs on a VM: past their time, cancelled in vain, left without their VM, or ended without a word. */
 import { expect } from 'vitest';
 import { cancelRun } from '../../../../core/runs/cancel.ts';
-import { claimDispatch } from '../../../../core/runs/dispatch.ts';
 import * as keys from '../../../../core/table/itemKeys.ts';
 import { takeLeftOutcomes } from '../../../../core/vms/leftOutcomes.ts';
 import { observeVm } from '../../../../core/vms/release.ts';
 import type { Recovery } from '../../../../core/watchdog/recoveries.ts';
 import type { World } from '../../../support/world.ts';
 import { ended, entry, MINUTE, running, runningRun, runRow, SECOND, vmRow } from '../../support.ts';
-import { atWork, CANCEL, dies, newRun } from '../../vms/support.ts';
+import { CANCEL, dies, stuckBesideOther } from '../../vms/support.ts';
 import { keyOf, losing, type RuleCase, type Scene } from '../scene.ts';
 
 const cancel = (world: World, id: string) => cancelRun(world.ports, world.caller, id, CANCEL);
@@ -21,18 +20,6 @@ async function vmGoneRunLeft({ world }: Scene, { id, vmId }: { readonly id: stri
     vmId,
   );
   expect((await vmRow(world, vmId)).status).toBe('terminated');
-}
-
-/** Two runs share a VM; one of them is cancelled, and its runner does not manage to end it. */
-async function stuckBesideOther({ world }: Scene) {
-  const agent = await world.agent({ slots: 2 });
-  const { id, vmId, runner } = await atWork(world, agent.id);
-  const other = await newRun(world, agent.id);
-  await claimDispatch(world.ports, other, 1, vmId);
-  await runner.beat([running(id)]);
-  await runner.beat([running(id), running(other)]);
-  await cancel(world, id);
-  return { id, vmId, runner, other, beat: () => runner.beat([running(id), running(other)]) };
 }
 
 const cancelEscalated: readonly RuleCase[] = [
@@ -66,7 +53,7 @@ const cancelEscalated: readonly RuleCase[] = [
   {
     stuck: 'it shares its VM with other work, which is well',
     found: async (scene) => {
-      const { id, vmId, other, beat } = await stuckBesideOther(scene);
+      const { id, vmId, other, beat } = await stuckBesideOther(scene.world);
       await scene.pass(5 * MINUTE, beat);
       expect(scene.world.terminations).toEqual([]);
       expect(await vmRow(scene.world, vmId)).toMatchObject({ status: 'draining', drain: { requestedBy: 'watchdog' } });
@@ -76,7 +63,7 @@ const cancelEscalated: readonly RuleCase[] = [
     },
     almost: 'it ends in time, and the VM goes on with the other work',
     leftAlone: async (scene) => {
-      const { id, vmId, runner, other, beat } = await stuckBesideOther(scene);
+      const { id, vmId, runner, other, beat } = await stuckBesideOther(scene.world);
       await scene.pass(110 * SECOND, beat);
       await runner.beat([ended(id, { terminatedBy: 'cancel', signal: 'SIGKILL' }), running(other)]);
       await scene.pass(3 * MINUTE, () => runner.beat([running(other)]));

@@ -13,11 +13,10 @@ import * as keys from '../../../../core/table/itemKeys.ts';
 import type { Write } from '../../../../core/table/model.ts';
 import type { Recovery } from '../../../../core/watchdog/recoveries.ts';
 import { MONDAY_NOON, type World } from '../../../support/world.ts';
-import { eventsOf, MINUTE, page, running, runRow, SECOND, scheduleRow, startingFrom } from '../../support.ts';
+import { eventsOf, MINUTE, none, page, running, runRow, SECOND, scheduleRow, startingFrom } from '../../support.ts';
 import { endWith, keyOf, losing, type RuleCase, type Scene } from '../scene.ts';
 
 const FIRST = MONDAY_NOON + 5 * MINUTE;
-const none = { kind: 'none' } as const;
 const minutely = { cadence: { cron: '* * * * *', timezone: 'UTC' } };
 const yearly = { cadence: { cron: '0 0 1 1 *', timezone: 'UTC' } };
 const scheduled = async (world: World, more: Parameters<World['schedule']>[1] = {}) =>

@@ -17,6 +17,7 @@ import {
   heardBeside,
   interleaved,
   MINUTE,
+  none,
   running,
   runningRun,
   runRow,
@@ -27,7 +28,6 @@ import {
 import { atWork, CANCEL, dies, newRun, warmVm } from '../../vms/support.ts';
 import { endWith, keyOf, losing, type RuleCase, type Scene } from '../scene.ts';
 
-const none = { kind: 'none' } as const;
 const drain = (world: World, vmId: string) => requestDrain(world.ports, world.caller, vmId, none);
 
 /** A VM has registered, and the process that took the registration was killed before it could give it its run. */
