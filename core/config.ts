@@ -71,7 +71,7 @@ const SETTINGS = {
   /** Between SIGINT and SIGTERM, and between SIGTERM and SIGKILL. */
   cancelInterruptSeconds: seconds(10),
   cancelTerminateSeconds: seconds(10),
-  /** Without the runner's acknowledgement a cancel is sent again, then the VM is terminated. */
+  /** A cancel that is not acknowledged is sent again; one that is not carried out ends the VM, unless other work on it is well. */
   cancelResendSeconds: seconds(60),
   cancelEscalateSeconds: seconds(120),
   /** A draining VM that still exists after this is terminated. */

@@ -57,7 +57,7 @@ const REASONS: Readonly<Record<string, (run: RunRow) => EndReason>> = {
   configuration: () => ({ text: 'It could not be started as its agent is configured.' }),
   launch_misconfigured: () => ({ text: 'The VM could not be launched as it is configured.' }),
   vm_terminated_after_cancel: () => ({
-    text: 'Its end was asked for and not acknowledged in time, so its VM was terminated and seen to be gone.',
+    text: 'Its end had been asked for; before it was reported its VM was seen to be gone, and its process with it.',
   }),
   cancelled: ({ cancel }) => ({
     text: `It was cancelled by ${cancel?.requestedBy ?? 'somebody'}, and its process is gone.`,

@@ -1,4 +1,4 @@
-/** The one way to write a VM's row, apart from a plain heartbeat: its next version, and an event where the status changes. */
+/** The one way to change a VM's row, apart from a plain heartbeat and the watchdog's notes of its looks: its next version, and an event where the status changes. */
 import type { CoreConfig } from '../config.ts';
 import type { Evidence, Json } from '../contract/common.ts';
 import { appendEvent, eventKey } from '../runs/events.ts';

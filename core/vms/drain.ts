@@ -78,21 +78,23 @@ export async function requestDrain(
 }
 
 export type GivenUp =
-  /** Its end is to be asked for: nothing that is well is on it, and nothing comes any more. */
+  /** Its end is to be asked for: nothing that is known to be well is on it, and nothing begins on it any more. */
   | { readonly kind: 'condemned'; readonly vm: VmRow }
   /** Other work on it is well: it takes nothing further, and is condemned once that has ended. */
   | { readonly kind: 'draining'; readonly now: boolean }
+  /** The VM, or the run from it. */
   | { readonly kind: 'gone' };
 
 /**
  * The durable word that a VM is given up because a run on it does not end: before its end is asked for, so that no run is
  * placed on a VM that is about to be terminated (I9).
+ * @param now when that was judged, epoch milliseconds: what was spared then is not ended because this comes later
  */
-export function giveUp(ports: Ports, vmId: string, runId: string): Promise<GivenUp> {
+export function giveUp(ports: Ports, vmId: string, runId: string, now: number): Promise<GivenUp> {
   return commit<GivenUp>(ports, async (writer) => {
     const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
-    if (vm === undefined || vm.status === 'terminated') return { done: { kind: 'gone' } };
-    const now = ports.time.now();
+    if (vm === undefined || vm.status === 'terminated' || vm.slots.every((slot) => slot.runId !== runId))
+      return { done: { kind: 'gone' } };
     const trustedUntil = leaseEnd(vm, ports.config);
     const isOther = (held: HeldSlot) => held.slot.runId !== runId && isToStay(ports.config, vm, held, now);
     const waits = now <= trustedUntil && (await heldSlots(ports, vm)).some(isOther);

@@ -12,9 +12,9 @@ import * as keys from '../table/itemKeys.ts';
 import { eq, guard } from '../table/model.ts';
 import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, renewedUntil, vmProof } from './change.ts';
-import { composeCommands } from './commands.ts';
+import { type Composed, composeCommands } from './commands.ts';
 import { noteHeard } from './heard.ts';
-import { isGivenUp, type Slot, startNeverSent, type VmRow } from './model.ts';
+import { isGivenUp, type Slot, stillUnsent, type VmRow } from './model.ts';
 import { noteMissing, type Taken, takeReport } from './report.ts';
 import { checkToken, vmToken } from './runnerToken.ts';
 
@@ -41,7 +41,9 @@ export async function heartbeat(
   if (await noteMissing(ports, vm, request, pending)) changed = vmChanged = true;
   // What was just decided may have queued commands (an ended run lets the VM go): they leave with this answer.
   const standing = vmChanged ? (asRow<VmRow>(await ports.store.get(keys.vm(vm.id))) ?? vm) : vm;
-  const { commands, withheld } = await composeCommands(ports, standing, request.seq);
+  // A registration since has taken over from this runner: it is told nothing more (I7).
+  const isSuperseded = standing.generation !== vm.generation;
+  const { commands, withheld } = isSuperseded ? NOTHING : await composeCommands(ports, standing, request.seq);
   const active = changed || commands.length > 0 || anyUnsteady(standing, runs);
   return {
     commands,
@@ -51,6 +53,8 @@ export async function heartbeat(
     ...(rotate && { token: await vmToken(ports, standing) }),
   };
 }
+
+const NOTHING: Composed = { commands: [], withheld: false };
 
 /** What cannot be taken in now comes again with the next heartbeat; the other runs of the VM do not wait for it. */
 async function takeAlone(
@@ -110,14 +114,16 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
     const recovers = vm.status === 'unresponsive';
     // A drain by order outlasts a silence.
     const recovered = vm.drain === undefined ? ('ready' as const) : ('draining' as const);
-    const slots = isGivenUp(vm) ? stillUnsent(vm, request.seq) : vm.slots;
+    // A VM that is given up is sent no start.
+    const slots = isGivenUp(vm) ? stillUnsent(vm, vm.generation, request.seq) : vm.slots;
     const after: VmRow = { ...vm, ...renewed, commands, slots, ...(recovers && { status: recovered }) };
     // A plain heartbeat does not raise the version, so the version alone does not tell that another one overtook this.
     const guards = [
       guard('heartbeat.sameGeneration', eq('generation', vm.generation)),
       guard('heartbeat.inOrder', { op: 'lt', attribute: 'heartbeatSeq', value: request.seq } as const),
-      // It is not gone, nor given up: its starts go out with the answer (I9).
+      // It is not gone, nor given up, not even where it drained by order before: its starts go out with the answer (I9).
       guard('heartbeat.sameStatus', eq('status', vm.status)),
+      guard('heartbeat.sameOrder', { op: vm.drain === undefined ? 'hasNot' : 'has', attribute: 'drain' } as const),
     ];
     if (commands.length === vm.commands.length && slots === vm.slots && !recovers) {
       return {
@@ -148,12 +154,6 @@ function renewLease(ports: Ports, identity: Identity, request: HeartbeatRequest)
     };
   });
 }
-
-/** A VM that is given up is sent no start: a slot whose start had not gone out before stays one whose start never did. */
-const stillUnsent = (vm: VmRow, seq: number): readonly Slot[] =>
-  vm.slots.some((slot) => startNeverSent(vm, slot))
-    ? vm.slots.map((slot) => (startNeverSent(vm, slot) ? { ...slot, after: { generation: vm.generation, seq } } : slot))
-    : vm.slots;
 
 /** A token is handed out in the middle of the life of the one before it, and again until the runner has used it. */
 function tokenAfter(config: CoreConfig, vm: VmRow, used: number, now: number) {

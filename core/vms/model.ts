@@ -49,13 +49,19 @@ export interface Slot {
   readonly after?: { readonly generation: number; readonly seq: number };
 }
 
-/** Its end has been decided, whatever is on it; a drain by order, unlike that, waits for the work. It stays so. */
+/** Its end has been decided: nothing begins on it any more, whatever is on it. A drain by order waits for the work. It stays so. */
 export const isGivenUp = (vm: Pick<VmRow, 'status' | 'drain'>): boolean =>
   vm.status === 'draining' && vm.drain === undefined;
 
 /** No heartbeat has been answered since the slot was taken: so no runner can have got the start. */
 export const startNeverSent = (vm: VmRow, slot: Slot): boolean =>
   slot.after !== undefined && slot.after.generation === vm.generation && slot.after.seq === vm.heartbeatSeq;
+
+/** The slots after a registration or a heartbeat that no start goes out with: what had not gone out before has not yet. */
+export const stillUnsent = (vm: VmRow, generation: number, seq: number): readonly Slot[] =>
+  vm.slots.some((slot) => startNeverSent(vm, slot))
+    ? vm.slots.map((slot) => (startNeverSent(vm, slot) ? { ...slot, after: { generation, seq } } : slot))
+    : vm.slots;
 
 export interface VmRow extends RowBase {
   readonly id: string;
@@ -107,7 +113,7 @@ export interface VmRow extends RowBase {
   readonly endOrderedAt?: number;
   readonly unresponsiveSince?: number;
   readonly terminatedAt?: number;
-  /** Bumped by every change but a plain heartbeat. */
+  /** Bumped by every change but a plain heartbeat and the watchdog's notes of its looks. */
   readonly version: number;
   readonly deadlineAt?: number;
   readonly listIn: string;

@@ -10,10 +10,10 @@ import { claimDispatch } from '../runs/dispatch.ts';
 import { commit } from '../table/commit.ts';
 import { soonerLook } from '../table/deadline.ts';
 import * as keys from '../table/itemKeys.ts';
-import { asRow } from '../table/rows.ts';
+import { asRow, asValue } from '../table/rows.ts';
 import { changeVm, renewedUntil, vmProof } from './change.ts';
 import { offerRoom } from './handOver.ts';
-import type { VmRow } from './model.ts';
+import { stillUnsent, type VmRow } from './model.ts';
 import { releaseVm } from './release.ts';
 import { vmToken } from './runnerToken.ts';
 import { taskTokenOf } from './taskToken.ts';
@@ -63,6 +63,7 @@ export async function registerRunner(
       leaseUntil: now + ports.config.leaseSeconds * 1000,
     };
     const { deadlineAt, checkAt } = renewedUntil(ports.config, row, attributes.leaseUntil);
+    const slots = stillUnsent(row, generation, 0);
     const change = {
       ...(becomesReady && {
         status,
@@ -71,13 +72,14 @@ export async function registerRunner(
       }),
       set: {
         ...attributes,
+        ...(slots !== row.slots && { slots: asValue(slots) }),
         ...(becomesReady && { unresponsiveSince: undefined, checkAt: soonerLook(row.checkAt, checkAt) }),
       },
     } as const;
     return {
       writes: changeVm(ports.config, row, change, now, writer),
       proof: vmProof(row, change),
-      result: { ...row, ...attributes, status },
+      result: { ...row, ...attributes, slots, status },
     };
   });
   if (isFirst) ports.metrics.put('TimeToReadySeconds', ((vm.registeredAt ?? vm.createdAt) - vm.createdAt) / 1000);

@@ -34,14 +34,16 @@ export async function terminateVm(ports: Ports, vm: VmRow): Promise<void> {
 }
 
 /**
- * Looks at a VM's instance and records its end if it was seen. Runs that it still carried are `lost`: their evidence
- * ended with it. A look that fails throws, and changes nothing.
+ * Looks at a VM's instance and records its end if it was seen, in two looks where runs are on it (design.md §5.4): they are
+ * tried again, or end, as {@link loseRun} says. A look that fails throws, and changes nothing.
  */
 export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObservation | undefined> {
   const seen = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
   if (seen === undefined || seen.status === 'terminated') return undefined;
   const lookedAt = ports.time.now();
-  const observation = await ports.fleet.observe(vmId, seen.instanceId, seen.intent.openedAt);
+  const look = () => ports.fleet.observe(vmId, seen.instanceId, seen.intent.openedAt);
+  let observation = await look();
+  if (observation.status === 'terminated' && seen.slots.length > 0) observation = await look();
   if (observation.status !== 'terminated') return observation;
   const now = ports.time.now();
   await closeVm(ports, seen, evidence('fleet', now, observation.detail), now);
@@ -118,14 +120,14 @@ export async function loseRun(
   now: number,
 ): Promise<void> {
   const run = asRow<RunRow>(await ports.store.get(keys.run(slot.runId)));
-  if (run === undefined || isTerminal(run.status)) return;
+  if (run === undefined || isTerminal(run.status) || run.attempt !== slot.attempt) return;
   const found = evidence('fleet', now, seen.detail);
   const mayHaveStarted = run.startedAt !== undefined || !startNeverSent(vm, slot);
   const fault = { attempt: slot.attempt, reason: 'vm_terminated', evidence: found, mayHaveStarted };
   if ((await tryAgain(ports, run.id, fault)) !== undefined) return;
   const { cancel } = run;
-  // The VM was ended because the cancel got no answer: then its end is the proof that the work is gone.
-  await finishRun(
+  // Its end had been asked for: then that of its VM is the proof that the work is gone.
+  const finished = await finishRun(
     ports,
     run.id,
     {
@@ -137,6 +139,8 @@ export async function loseRun(
       evidence: found,
       ...(cancel !== undefined && { cancel: { ...cancel, processGoneAt: now, vmTerminatedAt: now } }),
     },
-    { attempt: slot.attempt },
+    { attempt: slot.attempt, version: run.version },
   );
+  // It has changed since it was judged: it may have been cancelled.
+  if (finished === undefined) await loseRun(ports, vm, slot, seen, now);
 }

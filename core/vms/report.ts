@@ -103,11 +103,13 @@ async function endIdle(ports: Ports, vm: VmRow, run: RunRow, entry: RegistryEntr
   const seconds = Math.round((entry.idleForMs ?? 0) / 1000);
   const reason = `no output and no CPU time for ${seconds} s; its idleTimeout is ${idleTimeoutSeconds} s`;
   try {
-    await cancelRun(ports, run, run.id, { by: `runner ${vm.id}`, reason, cause: 'idle' });
+    // Only the run that was judged: what has changed since is judged by the next report.
+    const precondition = { kind: 'version', version: run.version } as const;
+    await cancelRun(ports, run, run.id, { by: `runner ${vm.id}`, reason, cause: 'idle', precondition });
     recovered(ports, 'idle_timeout');
     return true;
   } catch (error) {
-    if (error instanceof CandorError && error.code === 'run_ended') return false;
+    if (error instanceof CandorError && (error.code === 'run_ended' || error.code === 'version_conflict')) return false;
     throw error;
   }
 }

@@ -159,11 +159,30 @@ export const VM_RACES: readonly Race[] = [
     held: async (world) => {
       const at = await stuckRun(world);
       const { id, vmId, runner } = at;
+      await runner.beat([running(id)]);
       await givenTo(world, at);
       world.now += 3 * MINUTE;
-      const ports = interleaved(world, () => giveUp(world.ports, vmId, id), keys.vm(vmId));
+      const ports = interleaved(world, () => giveUp(world.ports, vmId, id, world.now), keys.vm(vmId));
       const { commands } = await runner.beat([running(id)], ports);
       expect((await vmRow(world, vmId)).status).toBe('draining');
+      return commands.every((command) => command.kind !== 'start' || command.impossible !== undefined);
+    },
+  },
+  {
+    without: ['heartbeat.sameOrder'],
+    when: 'a VM that drained by order is given up between a heartbeat’s read and its write',
+    breaks: 'I9: a run is started on a VM whose end is decided',
+    held: async (world) => {
+      const at = await stuckRun(world);
+      const { id, vmId, runner } = at;
+      await runner.beat([running(id)]);
+      await givenTo(world, at);
+      await giveUp(world.ports, vmId, id, world.now);
+      expect((await vmRow(world, vmId)).drain).toBeDefined();
+      world.now += 3 * MINUTE;
+      const ports = interleaved(world, () => giveUp(world.ports, vmId, id, world.now), keys.vm(vmId));
+      const { commands } = await runner.beat([running(id)], ports);
+      expect((await vmRow(world, vmId)).drain).toBeUndefined();
       return commands.every((command) => command.kind !== 'start' || command.impossible !== undefined);
     },
   },
@@ -219,10 +238,10 @@ export const VM_RACES: readonly Race[] = [
     breaks: 'I9: work with fresh evidence is ended with a run that does not end',
     held: async (world) => {
       const { id, vmId, beat } = await stuckBesideOther(world);
-      await giveUp(world.ports, vmId, id);
+      await giveUp(world.ports, vmId, id, world.now);
       expect((await vmRow(world, vmId)).status).toBe('draining');
       world.now += 2 * MINUTE;
-      return (await giveUp(interleaved(world, beat, keys.vm(vmId)), vmId, id)).kind === 'draining';
+      return (await giveUp(interleaved(world, beat, keys.vm(vmId)), vmId, id, world.now)).kind === 'draining';
     },
   },
   {
@@ -232,7 +251,7 @@ export const VM_RACES: readonly Race[] = [
     held: async (world) => {
       const { id, vmId, beat } = await stuckBesideOther(world);
       world.now += 2 * MINUTE;
-      const given = await giveUp(interleaved(world, beat, keys.vm(vmId)), vmId, id);
+      const given = await giveUp(interleaved(world, beat, keys.vm(vmId)), vmId, id, world.now);
       return given.kind === 'draining';
     },
   },

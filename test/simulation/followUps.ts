@@ -1,5 +1,5 @@
 /** What is played beside the seeds in order: sweeps and pairs of faults, in worlds drawn like those that are known; and how one is seen again. */
-import type { FaultKind } from './faults.ts';
+import type { FaultKind, Injection } from './faults.ts';
 import type { Job, JobResult } from './jobs.ts';
 import type { Options } from './options.ts';
 import { Random } from './random.ts';
@@ -9,9 +9,6 @@ export type Order = Omit<Job, 'id'>;
 
 /** What every world of a search has in common: without it, a seed is another world. */
 export type Chosen = Omit<Order, 'seed'>;
-
-/** Of another call site, whose calls in this world are not known, one of the first. */
-const FIRST_CALLS = 8;
 
 export const chosenOf = ({ inject, without, aim }: Pick<Options, 'inject' | 'without' | 'aim'>): Chosen => ({
   ...(inject !== undefined && { injections: inject }),
@@ -33,21 +30,19 @@ export function* sweep(report: Report, chosen: Chosen, from: number, round: numb
   }
 }
 
+/** Two faults at calls of one world; the second one happens only where the first has not led away from it. */
 export function* pairs(report: Report, chosen: Chosen, from: number, count: number): Generator<Order> {
   const random = new Random(from + 1);
   const known = report.pairs();
   for (let made = 0; made < count && known.length > 0; made++) {
-    const [one, other] = [random.pick(known), random.pick(known)];
-    const { seed, calls, injected } = random.pick(one.known.seen);
-    yield {
-      ...chosen,
-      seed,
-      injections: [
-        ...injected,
-        { site: one.site, call: random.below(calls), kind: one.kind as FaultKind },
-        { site: other.site, call: random.below(FIRST_CALLS), kind: other.kind as FaultKind },
-      ],
-    };
+    const { site, kind, known: at } = random.pick(known);
+    const { seed, calls, injected, all } = random.pick(at.seen);
+    const one: Injection = { site, call: random.below(calls), kind: kind as FaultKind };
+    const others = all.filter(([name]) => name !== site);
+    if (others.length === 0) continue;
+    const [other, otherCalls, kinds] = random.pick(others);
+    const two: Injection = { site: other, call: random.below(otherCalls), kind: random.pick(kinds) as FaultKind };
+    yield { ...chosen, seed, injections: [...injected, one, two] };
   }
 }
 

@@ -23,17 +23,23 @@ export interface JobResult {
   readonly violation: Violation | undefined;
   /** The faults that were asked for beside those of the seed. */
   readonly injected?: readonly Injection[];
+  /** Of those, how many happened: one fault changes which calls come after it. */
+  readonly happened?: number;
   readonly hash: string;
   readonly steps: number;
+  /** Of these, in how many things could go wrong. */
+  readonly stormSteps: number;
   readonly commits: number;
   readonly processes: number;
   readonly faultCount: number;
   readonly ends: Readonly<Record<string, number>>;
-  /** By site: how often it was called. */
-  readonly sites: readonly (readonly [name: string, calls: number, kinds: readonly string[]])[];
+  readonly sites: readonly CalledSite[];
   /** `site × kind`. */
   readonly faults: readonly string[];
 }
+
+/** Where a fault can happen, how often it was called in one world, and the kinds of fault that it can have. */
+export type CalledSite = readonly [name: string, calls: number, kinds: readonly string[]];
 
 /** Of each call site, so many worlds are remembered that call it. */
 export const SEEN_KEPT = 4;
@@ -75,13 +81,17 @@ export function optionsOf({ seed, injections, without, aim }: Omit<Job, 'id'>): 
 
 export async function perform(job: Job): Promise<JobResult> {
   const played: Played = await play(optionsOf(job));
-  const { violation, hash, steps, commits, processes, ends, sites, faults, seed } = played;
+  const { violation, hash, steps, stormSteps, commits, processes, ends, sites, faults, seed } = played;
   return {
     seed,
     violation,
-    ...(job.injections !== undefined && { injected: job.injections }),
+    ...(job.injections !== undefined && {
+      injected: job.injections,
+      happened: job.injections.filter((wanted) => played.injections.some((each) => isSame(wanted, each))).length,
+    }),
     hash,
     steps,
+    stormSteps,
     commits,
     processes,
     faultCount: [...faults.values()].reduce((sum, count) => sum + count, 0),
@@ -93,17 +103,23 @@ export async function perform(job: Job): Promise<JobResult> {
   };
 }
 
+const isSame = (one: Injection, other: Injection): boolean =>
+  one.site === other.site && one.call === other.call && one.kind === other.kind;
+
 /** Leaves out of results what has been told often enough before: most worlds have nothing new. */
 export class News {
   readonly #sites = new Map<string, number>();
   readonly #faults = new Set<string>();
 
   of(result: JobResult): JobResult {
-    const sites = result.sites.filter(([name]) => {
+    let isNew = false;
+    for (const [name] of result.sites) {
       const told = this.#sites.get(name) ?? 0;
       this.#sites.set(name, told + 1);
-      return told < SEEN_KEPT;
-    });
+      isNew ||= told < SEEN_KEPT;
+    }
+    // All of them or none: which can be called in one world says what can go wrong together.
+    const sites = isNew ? result.sites : [];
     const faults = result.faults.filter((name) => !this.#faults.has(name));
     for (const name of faults) this.#faults.add(name);
     return { ...result, sites, faults };

@@ -49,7 +49,9 @@ async function search(): Promise<number> {
   const report = new Report();
   try {
     await all(pool, report, inOrder());
+    const alone = report.plays;
     await all(pool, report, pairs(report, chosen, from, options.pairs));
+    if (options.pairs > 0) console.log(`${report.plays - alone} pairs of faults, ${report.asAsked} with both`);
     // A sweep comes to call sites that nobody has seen before, and those want all kinds of faults too.
     for (let round = 0; options.sweep && round < SWEEPS && report.violations.length === 0; round++) {
       console.log(`sweep ${round + 1}: ${report.coverage()}`);
@@ -62,12 +64,25 @@ async function search(): Promise<number> {
   console.log(report.summary());
   for (const { site, kind } of report.missing().slice(0, NEVER_TOLD)) console.log(`never: ${site} × ${kind}`);
   const [first] = report.violations;
-  if (first === undefined) return 0;
+  if (first === undefined) return options.sweep ? swept(report) : 0;
   const { seed, injected } = first;
   if (fence !== undefined) return 1;
   console.log(`\nThe shortest trace of the first one. To see it again:\n${replayOf(first, chosen)}\n`);
   await replay({ seed, ...chosen, ...(injected !== undefined && { injections: injected }) }, true);
   return 1;
+}
+
+/** Whether the sweep has left nothing out; what time has cut off is told, and no fault. */
+function swept(report: Report): number {
+  const left = report.missing().length;
+  if (left === 0) return 0;
+  const isCutOff = performance.now() > until;
+  console.log(
+    isCutOff
+      ? `The sweep was cut off by --minutes: ${left} (call site × fault kind) have not happened.`
+      : `The sweep has not brought about ${left} (call site × fault kind) in ${SWEEPS} rounds: those named above.`,
+  );
+  return isCutOff ? 0 : 1;
 }
 
 async function replay(job: Order, shrinks: boolean): Promise<number> {

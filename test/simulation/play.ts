@@ -31,6 +31,8 @@ export interface Played {
   readonly violation: Violation | undefined;
   readonly hash: string;
   readonly steps: number;
+  /** Before the faults stopped. */
+  readonly stormSteps: number;
   readonly commits: number;
   readonly turns: number;
   readonly processes: number;
@@ -97,6 +99,7 @@ export async function play(options: Play): Promise<Played> {
     violation: world.violation,
     hash: world.trace.hash,
     steps: world.steps,
+    stormSteps: world.stormSteps,
     commits: world.checker.commits,
     turns: world.time.turns,
     processes: world.truth.all().length,

@@ -1,11 +1,16 @@
 /** What came of many plays, for people: rates, distributions, and which faults have happened where. */
 import type { Injection } from './faults.ts';
-import { type JobResult, SEEN_KEPT } from './jobs.ts';
+import { type CalledSite, type JobResult, SEEN_KEPT } from './jobs.ts';
 
 interface KnownSite {
   readonly kinds: readonly string[];
-  /** Plays in which it was called, a few of them, with how often. */
-  readonly seen: { readonly seed: number; readonly calls: number; readonly injected: readonly Injection[] }[];
+  /** Plays in which it was called, a few of them, with how often, and what else was called there. */
+  readonly seen: {
+    readonly seed: number;
+    readonly calls: number;
+    readonly injected: readonly Injection[];
+    readonly all: readonly CalledSite[];
+  }[];
 }
 
 export class Report {
@@ -13,7 +18,10 @@ export class Report {
   readonly exercised = new Set<string>();
   readonly violations: JobResult[] = [];
   readonly ends = new Map<string, number>();
+  /** Of the worlds that were to have more faults, those in which all of these happened. */
+  asAsked = 0;
   readonly #steps: number[] = [];
+  readonly #stormSteps: number[] = [];
   readonly #faults: number[] = [];
   readonly #processes: number[] = [];
   readonly #commits: number[] = [];
@@ -29,6 +37,8 @@ export class Report {
 
   took(result: JobResult): void {
     this.#steps.push(result.steps);
+    this.#stormSteps.push(result.stormSteps);
+    if (result.injected !== undefined && result.happened === result.injected.length) this.asAsked++;
     this.#faults.push(result.faultCount);
     this.#processes.push(result.processes);
     this.#commits.push(result.commits);
@@ -40,7 +50,8 @@ export class Report {
         known = { kinds, seen: [] };
         this.sites.set(name, known);
       }
-      if (known.seen.length < SEEN_KEPT) known.seen.push({ seed: result.seed, calls, injected: result.injected ?? [] });
+      if (known.seen.length < SEEN_KEPT)
+        known.seen.push({ seed: result.seed, calls, injected: result.injected ?? [], all: result.sites });
     }
     if (result.violation !== undefined) this.violations.push(result);
   }
@@ -78,6 +89,7 @@ export class Report {
       this.progress(),
       'a seed has:',
       line('steps (port calls)', this.#steps),
+      line('before the calm', this.#stormSteps),
       line('transactions', this.#commits),
       line('faults', this.#faults),
       line('processes', this.#processes),

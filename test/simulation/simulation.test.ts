@@ -190,6 +190,7 @@ describe('the report', () => {
     violation: undefined,
     hash: '',
     steps: 10,
+    stormSteps: 5,
     commits: 1,
     processes: 0,
     faultCount: 1,

@@ -123,6 +123,7 @@ export class Simulation {
   readonly #sitesOf = new Map<string, Map<string, Site>>();
   #plan: FaultPlan;
   #calm = false;
+  #stormSteps: number | undefined;
   readonly #alive = new Set<Incarnation>();
   /** By function: processes that have answered, and take the next call. */
   readonly #idle = new Map<string, (Process & { readonly ports: Ports })[]>();
@@ -156,6 +157,11 @@ export class Simulation {
     return this.#calm;
   }
 
+  /** Those in which something could go wrong. */
+  get stormSteps(): number {
+    return this.#stormSteps ?? this.steps;
+  }
+
   /** How far two clocks can be apart, milliseconds. */
   get apartMs(): number {
     return this.config.maxClockSkewSeconds * 1000;
@@ -172,6 +178,7 @@ export class Simulation {
   /** From now on nothing goes wrong any more; what has gone wrong stays so. */
   calmDown(): void {
     this.#calm = true;
+    this.#stormSteps = this.steps;
     this.#plan = noFaults;
     this.note('the faults stop');
   }

@@ -60,7 +60,7 @@ const sparesOthers = (vm: VmRow, { id }: RunRow, view: View): boolean =>
   view.now > leaseEnd(vm, view.config) && vm.slots.some((slot) => slot.runId !== id) && isSpared(vm, view);
 
 async function escalate({ ports, now, config }: RuleContext, run: RunRow, { vmId }: Asked): Promise<readonly Action[]> {
-  const given = await giveUp(ports, vmId, run.id);
+  const given = await giveUp(ports, vmId, run.id, now);
   await moveCheck(ports, run, now + config.cancelResendSeconds * 1000);
   const because = `the cancel was not carried out within ${config.cancelEscalateSeconds} s`;
   const escalated = (did: string) => [{ rule: 'cancel_escalated', subject: run.id, did, because } as const];

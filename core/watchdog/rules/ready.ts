@@ -106,11 +106,14 @@ function markUnresponsive({ ports, now }: RuleContext, seen: VmRow, detail: stri
       vm.generation !== seen.generation
     )
       return { done: false };
+    // Drained by order in its silence, it is as silent as before.
+    const { unresponsiveSince = 0, leaseUntil = 0 } = vm;
+    const since = unresponsiveSince > leaseUntil ? unresponsiveSince : now;
     const change = {
       status: 'unresponsive',
       evidence: evidence('watchdog', now, `no heartbeat since ${isoOf(vm.lastHeartbeatAt)}, yet: ${detail}`),
-      deadlineAt: now + ports.config.unresponsiveSeconds * 1000,
-      set: { unresponsiveSince: now },
+      deadlineAt: since + ports.config.unresponsiveSeconds * 1000,
+      set: { unresponsiveSince: since },
       guards: [guard('silent.noHeartbeatSince', { op: 'eq', attribute: 'heartbeatSeq', value: vm.heartbeatSeq })],
     } as const;
     return { writes: changeVm(ports.config, vm, change, now, writer), proof: vmProof(vm, change), result: true };

@@ -29,7 +29,9 @@ export const unregisteredRule = rule<VmRow, Evidence, Decision>({
     if (instance?.status === 'terminated')
       return isHolding(view) ? { do: 'hold' } : { do: 'record_end', because: instance.detail };
     const leastMs = view.config.watchdogIntervalSeconds * 1000;
-    return { do: 'look_again', at: backoff(view.now, vm.createdAt, leastMs, LOOK_MAX_MS) };
+    const at = backoff(view.now, vm.createdAt, leastMs, LOOK_MAX_MS);
+    const { deadlineAt = 0 } = vm;
+    return { do: 'look_again', at: view.now < deadlineAt ? Math.min(at, deadlineAt) : at };
   },
   act: async ({ ports }, vm, decision) => {
     if (decision.do === 'release') {

@@ -11,7 +11,7 @@ import { changeVm, vmProof } from '../../vms/change.ts';
 import { isSpared } from '../../vms/heard.ts';
 import type { VmRow } from '../../vms/model.ts';
 import { terminateVm } from '../../vms/release.ts';
-import { moveCheck } from '../checks.ts';
+import { isFirstOrder, moveCheck } from '../checks.ts';
 import { isHolding, type RuleContext, rule, type View } from '../rule.ts';
 import { isoOf, recordEnd } from './ready.ts';
 
@@ -44,6 +44,8 @@ export const unresponsiveRule = rule<VmRow, InstanceObservation | undefined, Dec
     const because = `no heartbeat since ${isoOf(vm.lastHeartbeatAt)}`;
     if (!(await condemn(context, vm))) return [];
     await terminateVm(context.ports, vm);
+    // Told here: until EC2 has carried it out it does not linger.
+    await isFirstOrder(context.ports, vm, context.now);
     return [
       { rule: 'vm_unresponsive', subject: vm.id, did: 'terminated it: silent past its second deadline', because },
     ];
@@ -51,13 +53,13 @@ export const unresponsiveRule = rule<VmRow, InstanceObservation | undefined, Dec
 });
 
 /**
- * The durable word that the VM is given up, before its end is asked for. A heartbeat that came meanwhile has made it
- * `ready` again: then it stays (I9).
+ * The durable word that the VM is given up, before its end is asked for. Where a heartbeat has come meanwhile it stays (I9),
+ * even if it has fallen silent once more: that silence has a deadline of its own.
  */
 function condemn({ ports, now }: RuleContext, seen: VmRow): Promise<boolean> {
   return commit<boolean>(ports, async (writer) => {
     const vm = asRow<VmRow>(await ports.store.get(keys.vm(seen.id)));
-    if (vm === undefined || vm.status !== 'unresponsive') return { done: false };
+    if (vm?.status !== 'unresponsive' || vm.deadlineAt !== seen.deadlineAt) return { done: false };
     const change = {
       status: 'draining',
       evidence: evidence('watchdog', now, `silent since ${isoOf(vm.lastHeartbeatAt)}: it is given up`),

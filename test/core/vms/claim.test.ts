@@ -5,7 +5,7 @@ import * as keys from '../../../core/table/itemKeys.ts';
 import { requestDrain } from '../../../core/vms/drain.ts';
 import { observeVm, releaseVm } from '../../../core/vms/release.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { interleaved, newNonce, none, running, runRow, SECOND, storeWith, vmRow } from '../support.ts';
+import { FakeRunner, interleaved, newNonce, none, running, runRow, SECOND, storeWith, vmRow } from '../support.ts';
 import { dies, freeMarks, GONE, newRun, placed, runsOn, warmVm, watchdog } from './support.ts';
 
 /** Each race is played in both orders: before the loser's transaction and after its reads, the winner comes to its end. */
@@ -169,14 +169,43 @@ describe('a claim against the death of the VM', () => {
     expect(await runRow(world, id)).toMatchObject({ status: 'queued', attempt: 2 });
   });
 
-  it('is not tried again after a registration since: that runner may have got the start', async () => {
+  it('is tried again after a registration since: no heartbeat has taken the start along', async () => {
     const { vmId, agentId, runner } = await warmVm(world);
     const id = await newRun(world, agentId);
     runner.nonce = newNonce();
     await runner.register();
     dies(world, vmId);
     await observeVm(world.ports, vmId);
+    expect(await runRow(world, id)).toMatchObject({ status: 'queued', attempt: 2 });
+  });
+
+  it('is not tried again once the runner that has registered since was answered', async () => {
+    const { vmId, agentId, runner } = await warmVm(world);
+    const id = await newRun(world, agentId);
+    runner.nonce = newNonce();
+    await runner.register();
+    expect((await runner.beat()).commands).toMatchObject([{ kind: 'start', runId: id }]);
+    dies(world, vmId);
+    await observeVm(world.ports, vmId);
     expect(await runRow(world, id)).toMatchObject({ status: 'lost', attempt: 1 });
+  });
+
+  it('is not sent to the runner before, where the new one registers while its heartbeat is handled (I7)', async () => {
+    const { vmId, agentId, runner } = await warmVm(world);
+    const newer = new FakeRunner(world, vmId);
+    let renewed = false;
+    const store = storeWith(world.ports.store, {
+      transact: async (writes) => {
+        await world.ports.store.transact(writes);
+        if (renewed) return;
+        renewed = true;
+        await newRun(world, agentId);
+        await newer.register();
+      },
+    });
+    const answer = await runner.beat([running('run_of_nobody')], { ...world.ports, store });
+    expect(answer.commands).toEqual([]);
+    expect((await newer.beat()).commands.filter(({ kind }) => kind === 'start')).toHaveLength(1);
   });
 });
 

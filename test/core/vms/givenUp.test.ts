@@ -43,7 +43,7 @@ const both =
 /** It is silent until it is given up; and whoever was to ask for its end did not come to that. */
 async function givenUp({ id, vmId }: Stuck): Promise<void> {
   world.now += 3 * MINUTE;
-  expect(await giveUp(world.ports, vmId, id)).toMatchObject({ kind: 'condemned' });
+  expect(await giveUp(world.ports, vmId, id, world.now)).toMatchObject({ kind: 'condemned' });
 }
 
 /** A VM at work that falls silent and is given up for that, while others are heard; EC2 is not reached for its end. */
@@ -89,7 +89,7 @@ describe('what waited on it for its start', () => {
   it.each(['the watchdog', 'somebody'])('nor where %s had it drained before (I9)', async (who) => {
     const at = await withStart();
     if (who === 'somebody') await requestDrain(world.ports, world.caller, at.vmId, none);
-    else expect(await giveUp(world.ports, at.vmId, at.id)).toMatchObject({ kind: 'draining', now: true });
+    else expect(await giveUp(world.ports, at.vmId, at.id, world.now)).toMatchObject({ kind: 'draining', now: true });
     expect((await vmRow(world, at.vmId)).drain).toBeDefined();
     await givenUp(at);
     const deadlineAt = world.now + world.ports.config.drainSeconds * SECOND;
