@@ -19,7 +19,7 @@ export interface Aim {
   readonly strikes?: Partial<Theme['strikes']>;
   /** What rivals do at the very item that carries the guard (or this other one), how long it is held up, and how often. */
   readonly at?: Partial<
-    Pick<Theme, 'guard' | 'family' | 'rivals' | 'heldUpMs' | 'standsStill' | 'untilBroken' | 'share'>
+    Pick<Theme, 'guard' | 'family' | 'status' | 'rivals' | 'heldUpMs' | 'standsStill' | 'untilBroken' | 'share'>
   >;
   readonly workload?: (workload: Workload) => Partial<Workload>;
   readonly weather?: (weather: Weather) => Partial<Weather>;

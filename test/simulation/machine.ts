@@ -150,6 +150,10 @@ export class Machine {
     });
   }
 
+  cutOff(forMs: number): void {
+    this.cutOffUntil = Math.max(this.cutOffUntil, this.world.time.now + forMs);
+  }
+
   /** Its runner reports now. */
   poke(): void {
     this.#runner?.poke();

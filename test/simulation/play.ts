@@ -10,8 +10,9 @@ import { withExtras } from './extras.ts';
 import { type FaultPlan, type Injection, swarm } from './faults.ts';
 import { Random } from './random.ts';
 import { graceMs, ledgerBehind, leftOver } from './rest.ts';
-import { Rivals, watchdogTick } from './rivals.ts';
+import { Rivals } from './rivals.ts';
 import type { TransactionFilter } from './table.ts';
+import { watchdogTick } from './watchdog.ts';
 import { MINUTE, type Workload, weatherOf, workloadOf } from './workload.ts';
 import { Simulation, type Violation, type Weather } from './world.ts';
 

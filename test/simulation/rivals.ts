@@ -10,9 +10,9 @@ import { fire } from '../../core/schedules/fire.ts';
 import type { ScheduleRow } from '../../core/schedules/model.ts';
 import * as keys from '../../core/table/itemKeys.ts';
 import { type Condition, holds, type Key, type Write } from '../../core/table/model.ts';
+import type { VmStatus } from '../../core/vms/model.ts';
 import { observeVm } from '../../core/vms/release.ts';
 import { repairLimit } from '../../core/watchdog/repairLimit.ts';
-import { tick } from '../../core/watchdog/tick.ts';
 import type { Clients } from './clients.ts';
 import { FENCES } from './fences.ts';
 import { guardsOfCore } from './guards.ts';
@@ -20,10 +20,10 @@ import type { Incarnation } from './incarnations.ts';
 import type { Random } from './random.ts';
 import { RUN_STRIKES } from './runStrikes.ts';
 import { type Change, carries } from './table.ts';
+import { watchdogTick } from './watchdog.ts';
 import type { OperationKind } from './workload.ts';
 import type { Simulation } from './world.ts';
 
-const WATCHDOG_BUDGET_MS = 45_000;
 /** At the same time: an ambush does not draw others without end. */
 const AT_ONCE = 3;
 
@@ -113,6 +113,8 @@ export interface Theme {
   readonly fence?: string;
   /** Only where it is an item of this kind that carries it. */
   readonly family?: Family;
+  /** Only where it stands in this status. */
+  readonly status?: VmStatus;
   /** What is done at the item that carries the guard, instead of what the seed draws. */
   readonly rivals?: readonly Strike[];
   /** For how long they are held up, least and most. */
@@ -156,9 +158,6 @@ export function themeOf(random: Random): Theme {
 /** Requests that change no more when they are sent a second time. */
 const SENT_AGAIN = new Set(['api.create_run_once', 'api.sign_in']);
 
-export const watchdogTick = (world: Simulation) =>
-  world.invoke('watchdog', (ports) => tick(ports, { owner: 'simulated', budgetMs: WATCHDOG_BUDGET_MS }));
-
 export class Rivals {
   readonly #world: Simulation;
   readonly #clients: Clients;
@@ -174,7 +173,7 @@ export class Rivals {
   /** @returns when it may go on, where the incarnation is held up */
   ambush(inc: Incarnation, writes: readonly Write[]): Promise<void> | undefined {
     const { random, isCalm } = this.#world;
-    const { share, victims, rivals, guard, family, heldUpMs: bounds = HELD_UP_MS } = this.#theme;
+    const { share, victims, rivals, guard, family, status, heldUpMs: bounds = HELD_UP_MS } = this.#theme;
     if (share === 0 || isCalm || this.#heldUp.size >= AT_ONCE) return undefined;
     if (victims.length > 0 && !victims.some((each) => inc.kind.startsWith(each))) return undefined;
     const about = guard === undefined ? writes : writes.filter((write) => carries(write, guard));
@@ -182,6 +181,8 @@ export class Rivals {
     if (first === undefined) return undefined;
     const guarded = guard === undefined ? undefined : first;
     if (guarded !== undefined && family !== undefined && familyOf(keyOf(guarded).pk) !== family) return undefined;
+    if (guarded !== undefined && status !== undefined && this.#world.table.get(keyOf(guarded))?.status !== status)
+      return undefined;
     if (!random.chance(share)) return undefined;
     const pk = random.pick([...new Set(about.map((write) => keyOf(write).pk))]);
     const strike = random.pick(rivals ?? this.#theme.strikes[familyOf(pk)]);

@@ -177,6 +177,26 @@ export const RUN_AIMS: Readonly<Record<string, Aim>> = {
     agents: { ...AT_WORK, warmFor: 'PT5M' },
   }),
   'heartbeat.sameGeneration': work(['registers_again']),
+  // A run on it does not end, so it drains, and is given up once it is silent; before, while it was cut off, other runs have been
+  // given to it. As EC2 cannot be asked, nobody says meanwhile that it is silent.
+  'heartbeat.sameOrder': work(['is_given_up'], {
+    status: 'draining',
+    kinds: ['create_run', 'create_run', 'create_run', 'cancel_run'],
+    count: 100,
+    untilMs: 200 * SECOND,
+    agents: { ...AT_WORK, limits: { ...AT_WORK.limits, maxConcurrentVms: 2 }, slots: 4 },
+    machines: {
+      workMsMax: 10_000,
+      unkillable: 0.15,
+      partitions: 0.6,
+      cutOffAfterMs: [100 * SECOND, 170 * SECOND],
+      cutOffForMs: [15 * SECOND, 50 * SECOND],
+    },
+    faults: failing('watchdog: ec2.Describe', 1),
+    standsStill: true,
+    heldUpMs: [150_000, 180_000],
+    share: 1,
+  }),
   'heartbeat.sameStatus': work(['is_gone'], { standsStill: true, heldUpMs: [60_000, 180_000], share: 0.1 }),
   'limit.free': work(['create_run'], {
     kinds: ['create_run'],

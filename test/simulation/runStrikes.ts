@@ -1,14 +1,18 @@
 /** What rivals do to runs and VMs that makes exactly one guard's condition false, by name. {@link Rivals} says when. */
 import type { RunRow } from '../../core/runs/model.ts';
+import { isGivenUp } from '../../core/vms/model.ts';
 import { observeVm } from '../../core/vms/release.ts';
 import type { Clients } from './clients.ts';
 import type { Ec2Instance } from './ec2.ts';
+import { watchdogTick } from './watchdog.ts';
 import type { Simulation } from './world.ts';
 
 /** @param id of the run, or of the VM, whose item carries the guard */
 export type RunStrike = (world: Simulation, clients: Clients, id: string) => void;
 
 const LOOK_AGAIN_MS = 2000;
+/** A lease, and what the watchdog waits until it escalates once more. */
+const GIVEN_UP_WITHIN_MS = 150_000;
 
 const liveChildrenOf = ({ checker }: Simulation, id: string): readonly RunRow[] =>
   [...checker.runs.live].map((each) => checker.runs.rows.get(each) as RunRow).filter((run) => run.parentRunId === id);
@@ -51,6 +55,17 @@ export const RUN_STRIKES = {
   },
   registers_again: (world, _clients, id) => instanceOf(world, id)?.machine.restartRunner(),
   reconnects: (world, _clients, id) => instanceOf(world, id)?.machine.reconnect(),
+  /** Cut off, and looked at until it is given up; or until whoever waits for that goes on. */
+  is_given_up: (world, _clients, id) => {
+    instanceOf(world, id)?.machine.cutOff(GIVEN_UP_WITHIN_MS);
+    const until = world.time.now + GIVEN_UP_WITHIN_MS;
+    const look = () => {
+      const vm = world.checker.vms.rows.get(id);
+      if (vm === undefined || isGivenUp(vm) || world.isCalm || world.time.now > until) return;
+      void watchdogTick(world).then(() => world.time.after(LOOK_AGAIN_MS, look));
+    };
+    look();
+  },
   /** It ends, and its end is seen as soon as EC2 shows it. */
   is_gone: (world, _clients, id) => {
     const instance = instanceOf(world, id);

@@ -218,7 +218,9 @@ export class Runner {
     const answer = await this.#send('heartbeat', { vmId, generation: this.#generation }, async (ports) => {
       const claims = await ports.tokens.verify(token, ports.time.now());
       if (claims?.kind !== 'vm') throw new CandorError('unauthenticated', 'The token is not valid.');
-      return heartbeat(ports, claims as Extract<TokenClaims, { kind: 'vm' }>, request);
+      const answered = await heartbeat(ports, claims as Extract<TokenClaims, { kind: 'vm' }>, request);
+      world.checker.vms.answered(request, answered.commands);
+      return answered;
     });
     if (answer.kind === 'ok') {
       this.#answered(answer.body);

@@ -1,4 +1,5 @@
 /** What holds for VMs: I2, I6, I7, I8, I9, I13, and that nothing is called gone that is there. */
+import type { HeartbeatRequest, RunnerCommand } from '../../core/contract/runner.ts';
 import { isTerminal } from '../../core/contract/runStatus.ts';
 import type { RunRow } from '../../core/runs/model.ts';
 import * as keys from '../../core/table/itemKeys.ts';
@@ -19,6 +20,8 @@ export class VmRules {
   readonly rows = new Map<string, VmRow>();
   /** Of all launches that were ever meant: each brings one instance at most, however often it is asked for. */
   readonly tokens = new Set<string>();
+  /** The heartbeat that was taken last on a VM that had been given up, as generation and seq. */
+  readonly #heardGivenUp = new Map<string, string>();
   /** By no clock but the world's: when the last report of each VM came in; it may be taken in much later. */
   readonly #heardAt = new Map<string, number>();
 
@@ -73,9 +76,18 @@ export class VmRules {
     this.#heardAt.set(after.id, inc.startedAt);
     if (after.heartbeatSeq < before.heartbeatSeq) fail('I8', `goes back to heartbeat ${after.heartbeatSeq}`);
     if (before.status === 'terminated') fail('I7', 'is gone, and is heard');
+    if (isGivenUp(before)) this.#heardGivenUp.set(after.id, `${after.generation}-${after.heartbeatSeq}`);
     const { actsFor } = inc;
     if (actsFor?.vmId !== after.id || actsFor.generation !== before.generation)
       fail('I7', `of generation ${before.generation} is renewed by ${actsFor?.vmId} of ${actsFor?.generation}`);
+  }
+
+  /** What a heartbeat is answered: what began on a VM that had been given up by then would be ended with it. */
+  answered({ vmId, generation, seq }: HeartbeatRequest, commands: readonly RunnerCommand[]): void {
+    if (this.#heardGivenUp.get(vmId) !== `${generation}-${seq}`) return;
+    const start = commands.find((command) => command.kind === 'start' && command.impossible === undefined);
+    if (start !== undefined)
+      this.#world.broken('I9', `${vmId} has been given up, and is told to start (${start.number})`);
   }
 
   /** Each slot is a live run's that says the same. */
