@@ -31,6 +31,7 @@ export interface JobResult {
   readonly stormSteps: number;
   readonly commits: number;
   readonly processes: number;
+  readonly restMs: number;
   readonly faultCount: number;
   readonly ends: Readonly<Record<string, number>>;
   readonly sites: readonly CalledSite[];
@@ -81,7 +82,7 @@ export function optionsOf({ seed, injections, without, aim }: Omit<Job, 'id'>): 
 
 export async function perform(job: Job): Promise<JobResult> {
   const played: Played = await play(optionsOf(job));
-  const { violation, hash, steps, stormSteps, commits, processes, ends, sites, faults, seed } = played;
+  const { violation, hash, steps, stormSteps, commits, processes, restMs, ends, sites, faults, seed } = played;
   return {
     seed,
     violation,
@@ -94,6 +95,7 @@ export async function perform(job: Job): Promise<JobResult> {
     stormSteps,
     commits,
     processes,
+    restMs,
     faultCount: [...faults.values()].reduce((sum, count) => sum + count, 0),
     ends,
     sites: [...sites]

@@ -8,6 +8,7 @@ import { BOSS, CALLER, ELSEWHERE } from './callers.ts';
 import { Clients } from './clients.ts';
 import { withExtras } from './extras.ts';
 import { type FaultPlan, type Injection, swarm } from './faults.ts';
+import { unmended, withLife } from './living.ts';
 import { Random } from './random.ts';
 import { graceMs, ledgerBehind, leftOver } from './rest.ts';
 import { Rivals } from './rivals.ts';
@@ -43,14 +44,14 @@ export interface Played {
   readonly injections: readonly Injection[];
   readonly sites: ReadonlyMap<string, { readonly calls: number; readonly kinds: readonly string[] }>;
   readonly trace: readonly string[];
-  /** From the end of the faults to rest, virtual milliseconds. */
+  /** From when everything is taken out of service to rest, virtual milliseconds. */
   readonly restMs: number;
 }
 
 const SWEEP_MS = 5000;
 /** What was about to be decided when the grace was over. */
 const SETTLING_MS = 15_000;
-/** Once faults have stopped and nobody wants anything any more, all must have come to rest in so long (I14, I6). */
+/** Once nobody wants anything any more, all must have come to rest in so long (I14, I6). */
 const REST_MS_MAX = 180 * MINUTE;
 
 /**
@@ -63,7 +64,8 @@ export function drawn(seed: number, aim?: string) {
     weather: weatherOf(new Random(seed ^ 0x5eed0002)),
     faults: swarm(new Random(seed ^ 0x5eed0003)),
   };
-  const world = withExtras(plain, new Random(seed ^ 0x5eed0005));
+  const extended = withExtras(plain, new Random(seed ^ 0x5eed0005));
+  const world = aim === undefined ? withLife(extended, new Random(seed ^ 0x5eed0006)) : extended;
   const { fence, guard } = world.workload.theme;
   const name = aim ?? fence ?? guard;
   return name === undefined ? world : aimed(world, name, new Random(seed ^ 0x5eed0004));
@@ -151,6 +153,8 @@ class Course {
       const behind = ledgerBehind(world);
       if (behind !== undefined) world.broken('I14', behind);
     }
+    await this.#liveOn();
+    const restsFrom = world.time.now;
     let deleting = false;
     for (let left: string | undefined = 'all'; left !== undefined && world.violation === undefined; ) {
       // Again and again: what stood still for minutes may make another schedule yet.
@@ -163,9 +167,19 @@ class Course {
       }
       await this.#until(world.time.now + 20_000);
       left = leftOver(world);
-      if (left !== undefined && world.time.now - calmAt > REST_MS_MAX) world.broken('I14', `no rest: ${left}`);
+      if (left !== undefined && world.time.now - restsFrom > REST_MS_MAX) world.broken('I14', `no rest: ${left}`);
     }
-    return world.time.now - calmAt;
+    return world.time.now - restsFrom;
+  }
+
+  /** With everything in service: what has gone wrong is put right by itself (I6, I14). */
+  async #liveOn(): Promise<void> {
+    const world = this.#world;
+    const { livesOnMs, auditEveryMs } = this.#workload;
+    if (livesOnMs === undefined) return;
+    await this.#until(world.time.now + livesOnMs);
+    const what = await unmended(world, auditEveryMs, (ms) => this.#until(world.time.now + ms));
+    if (what !== undefined) world.broken('I14', what);
   }
 
   async #until(at: number, done: () => boolean = () => false): Promise<void> {

@@ -25,6 +25,7 @@ export class Report {
   readonly #faults: number[] = [];
   readonly #processes: number[] = [];
   readonly #commits: number[] = [];
+  readonly #restSeconds: number[] = [];
   readonly #startedAt = performance.now();
 
   get plays(): number {
@@ -42,6 +43,7 @@ export class Report {
     this.#faults.push(result.faultCount);
     this.#processes.push(result.processes);
     this.#commits.push(result.commits);
+    this.#restSeconds.push(Math.round(result.restMs / 1000));
     for (const [end, count] of Object.entries(result.ends)) this.ends.set(end, (this.ends.get(end) ?? 0) + count);
     for (const fault of result.faults) this.exercised.add(fault);
     for (const [name, calls, kinds] of result.sites) {
@@ -93,6 +95,7 @@ export class Report {
       line('transactions', this.#commits),
       line('faults', this.#faults),
       line('processes', this.#processes),
+      line('seconds to rest', this.#restSeconds),
       `${runs} runs ended:`,
       ...ends.map(([end, count]) => `  ${String(count).padStart(8)} ${end}`),
     ].join('\n');

@@ -193,6 +193,7 @@ describe('the report', () => {
     stormSteps: 5,
     commits: 1,
     processes: 0,
+    restMs: 0,
     faultCount: 1,
     ends: { succeeded: 1 },
     sites: [['fire: store.get', 3, ['lost', 'thaw']]],

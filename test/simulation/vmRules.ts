@@ -20,6 +20,8 @@ export class VmRules {
   readonly rows = new Map<string, VmRow>();
   /** Of all launches that were ever meant: each brings one instance at most, however often it is asked for. */
   readonly tokens = new Set<string>();
+  /** Since when those that are there carry no run. */
+  readonly restsSince = new Map<string, number>();
   /** The heartbeat that was taken last on a VM that had been given up, as generation and seq. */
   readonly #heardGivenUp = new Map<string, string>();
   /** By no clock but the world's: when the last report of each VM came in; it may be taken in much later. */
@@ -44,6 +46,8 @@ export class VmRules {
       return;
     }
     this.rows.set(after.id, after);
+    if (after.slots.length > 0 || after.status === 'terminated') this.restsSince.delete(after.id);
+    else if (!this.restsSince.has(after.id)) this.restsSince.set(after.id, this.#world.time.now);
     if (after.intent.clientToken !== undefined) this.tokens.add(after.intent.clientToken);
     if (before === undefined) return;
     if (after.version !== before.version && after.version !== before.version + 1)

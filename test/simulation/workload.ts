@@ -67,6 +67,8 @@ export interface Workload {
   readonly watchdogGaps: readonly { readonly from: number; readonly until: number }[];
   readonly watchdogTwice: number;
   readonly auditEveryMs: number;
+  /** For how long it goes on after the faults, before everything is taken out of service. */
+  readonly livesOnMs?: number;
   /** Who is held up just before a commit, and who is quicker then. */
   readonly theme: Theme;
   /** Few worlds have them. */
