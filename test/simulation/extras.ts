@@ -25,6 +25,9 @@ const KEYS_SHARE = 0.08;
 const CLONES_SHARE = 0.04;
 const UNKILLABLE_SHARE = 0.04;
 const DISKS_SHARE = 0.08;
+const SECRETS_SHARE = 0.12;
+/** So many that agents share some. */
+const SECRETS = ['password', 'api-key', 'deploy-key'];
 
 /** Requests of the first seconds stay: they make what the others are about. */
 const FIRST_MS = 5000;
@@ -47,6 +50,24 @@ export function withExtras<T extends World>(world: T, random: Random): T {
     drawn = { ...drawn, weather: { ...weather, machines: { ...weather.machines, disksRead: 1 } } };
   }
   return drawn;
+}
+
+/** Agents that name secrets; and a Secrets Manager that is slow, fails, and has not all of them. From a stream of its own. */
+export function withSecrets<T extends World>(world: T, random: Random): T {
+  if (!random.chance(SECRETS_SHARE)) return world;
+  const naming = (agent: Workload['agents'][number]): Workload['agents'][number] => {
+    const env = Object.fromEntries(random.subset(SECRETS, 0.5).map((secret, nth) => [`SECRET_${nth}`, { secret }]));
+    const repository = { url: 'https://git.example.com/work.git', ref: 'main', secret: random.pick(SECRETS) };
+    return { ...agent, env, ...(random.chance(0.3) && { repository }) };
+  };
+  return {
+    ...world,
+    workload: { ...world.workload, agents: world.workload.agents.map(naming) },
+    weather: {
+      ...world.weather,
+      secrets: { hasKeys: true, absent: random.pick([0, 0, 0.3]), changed: random.pick([0, 0.3, 0.6]) },
+    },
+  };
 }
 
 /** Every third request is one of these. */

@@ -14,6 +14,7 @@ import { LedgerRules } from './ledgerRules.ts';
 import { LimitRules } from './limitRules.ts';
 import { OtherRules } from './otherRules.ts';
 import { RunRules } from './runRules.ts';
+import { SecretRules } from './secretRules.ts';
 import { StaleRules } from './staleRules.ts';
 import type { Change } from './table.ts';
 import { VmRules } from './vmRules.ts';
@@ -38,6 +39,7 @@ export class Checker {
   readonly webhooks: WebhookRules;
   readonly deposits: DepositRules;
   readonly keys: KeyRules;
+  readonly secrets: SecretRules;
   readonly #stale: StaleRules;
   commits = 0;
 
@@ -51,6 +53,7 @@ export class Checker {
     this.webhooks = new WebhookRules(world);
     this.deposits = new DepositRules(world);
     this.keys = new KeyRules(world);
+    this.secrets = new SecretRules(world);
     this.#stale = new StaleRules(world);
   }
 
@@ -79,6 +82,7 @@ export class Checker {
     this.webhooks.committed(commit);
     this.deposits.committed(commit);
     this.keys.committed(commit);
+    this.secrets.committed(commit);
     this.#stale.committed(commit);
     this.#tenants(commit);
   }

@@ -9,6 +9,7 @@ import type { KeyOperation } from './keyClients.ts';
 import type { Leak } from './leaks.ts';
 import type { Random } from './random.ts';
 import { type Theme, themeOf } from './rivals.ts';
+import { NO_SECRETS } from './secretStore.ts';
 import type { WebhookOperation } from './webhookClients.ts';
 import { CALM_ENDPOINTS } from './webhooks.ts';
 import type { Weather } from './world.ts';
@@ -218,6 +219,7 @@ export const QUIET: Weather = {
   endpoints: CALM_ENDPOINTS,
   deposits: NO_DEPOSITS,
   ids: NEW_IDS,
+  secrets: NO_SECRETS,
   indexLagMsMax: 200,
   latencyMsMax: 60,
   skewMs: [0, 0],
@@ -281,6 +283,7 @@ export function weatherOf(random: Random): Weather {
     endpoints: CALM_ENDPOINTS,
     deposits: NO_DEPOSITS,
     ids: NEW_IDS,
+    secrets: NO_SECRETS,
     indexLagMsMax: random.pick([50, 3000, 30_000]),
     latencyMsMax: random.pick([20, 100, 800]),
     skewMs: random.pick(SKEWS),
