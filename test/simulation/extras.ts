@@ -3,6 +3,7 @@ import { calendarOf } from './calendar.ts';
 import { FILES_BYTES_MAX } from './deposits.ts';
 import { KEY_OPERATIONS } from './keyClients.ts';
 import type { Random } from './random.ts';
+import { TENANT_OPERATIONS } from './tenantClients.ts';
 import { WEBHOOK_OPERATIONS } from './webhookClients.ts';
 import type { Operation, OperationKind, Workload } from './workload.ts';
 import type { Weather } from './world.ts';
@@ -26,6 +27,7 @@ const CLONES_SHARE = 0.04;
 const UNKILLABLE_SHARE = 0.04;
 const DISKS_SHARE = 0.08;
 const SECRETS_SHARE = 0.12;
+const NEIGHBOURS_SHARE = 0.1;
 /** So many that agents share some. */
 const SECRETS = ['password', 'api-key', 'deploy-key'];
 
@@ -68,6 +70,24 @@ export function withSecrets<T extends World>(world: T, random: Random): T {
       secrets: { hasKeys: true, absent: random.pick([0, 0, 0.3]), changed: random.pick([0, 0.3, 0.6]) },
     },
   };
+}
+
+/** A second tenant that has agents, schedules and runs, and two that reach for each other's. From a stream of its own. */
+export function withNeighbour<T extends World>(world: T, random: Random): T {
+  if (!random.chance(NEIGHBOURS_SHARE)) return world;
+  const { operations, ...workload } = withMore(world.workload, TENANT_OPERATIONS);
+  const settling = [500, 1500, 2500, 4000].map(
+    (at): Operation => ({
+      at: at + random.below(1000),
+      kind: 'settle_elsewhere',
+      pick: random.below(1000),
+      how: random.below(1000),
+      ifMatch: false,
+      twice: false,
+    }),
+  );
+  const all = [...operations, ...settling].sort((left, right) => left.at - right.at);
+  return { ...world, workload: { ...workload, operations: all } };
 }
 
 /** Every third request is one of these. */

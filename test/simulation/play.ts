@@ -6,7 +6,7 @@ import { sweepGarbage } from '../../core/table/garbage.ts';
 import { aimed } from './aims.ts';
 import { BOSS, CALLER, ELSEWHERE } from './callers.ts';
 import { Clients } from './clients.ts';
-import { withExtras, withSecrets } from './extras.ts';
+import { withExtras, withNeighbour, withSecrets } from './extras.ts';
 import { type FaultPlan, type Injection, swarm } from './faults.ts';
 import { Random } from './random.ts';
 import { graceMs, ledgerBehind, leftOver } from './rest.ts';
@@ -60,7 +60,8 @@ export function drawn(seed: number, aim?: string) {
     weather: weatherOf(new Random(seed ^ 0x5eed0002)),
     faults: swarm(new Random(seed ^ 0x5eed0003)),
   };
-  const world = withSecrets(withExtras(plain, new Random(seed ^ 0x5eed0005)), new Random(seed ^ 0x5eed0006));
+  const more = withSecrets(withExtras(plain, new Random(seed ^ 0x5eed0005)), new Random(seed ^ 0x5eed0006));
+  const world = withNeighbour(more, new Random(seed ^ 0x5eed0008));
   const { fence, guard } = world.workload.theme;
   const name = aim ?? fence ?? guard;
   return name === undefined ? world : aimed(world, name, new Random(seed ^ 0x5eed0004));

@@ -10,6 +10,7 @@ import type { Leak } from './leaks.ts';
 import type { Random } from './random.ts';
 import { type Theme, themeOf } from './rivals.ts';
 import { NO_SECRETS } from './secretStore.ts';
+import type { TenantOperation } from './tenantClients.ts';
 import type { WebhookOperation } from './webhookClients.ts';
 import { CALM_ENDPOINTS } from './webhooks.ts';
 import type { Weather } from './world.ts';
@@ -40,7 +41,7 @@ export const OPERATIONS = [
   'other_tenant',
 ] as const;
 type CommonOperation = (typeof OPERATIONS)[number];
-export type OperationKind = CommonOperation | WebhookOperation | KeyOperation;
+export type OperationKind = CommonOperation | WebhookOperation | KeyOperation | TenantOperation;
 
 /** One request of a client. `pick` chooses whom it concerns, among what there is by then. */
 export interface Operation {

@@ -228,6 +228,7 @@ export class Simulation {
 
   applied<T>(inc: Incarnation, site: Site, apply: () => T): T {
     this.trace.step(inc.number, site.number);
+    this.checker.requested(inc, site);
     if (this.trace.keeps) this.trace.line(`${inc.kind}-${inc.number} ${site.name}`);
     return apply();
   }
