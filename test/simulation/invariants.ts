@@ -11,6 +11,7 @@ import { DepositRules } from './depositRules.ts';
 import { READ_FAULTS, type Site } from './faults.ts';
 import type { Incarnation } from './incarnations.ts';
 import { KeyRules } from './keyRules.ts';
+import { LaunchRules } from './launchRules.ts';
 import { LedgerRules } from './ledgerRules.ts';
 import { LimitRules } from './limitRules.ts';
 import { OtherRules } from './otherRules.ts';
@@ -41,6 +42,7 @@ export class Checker {
   readonly deposits: DepositRules;
   readonly keys: KeyRules;
   readonly secrets: SecretRules;
+  readonly launches: LaunchRules;
   readonly #stale: StaleRules;
   commits = 0;
 
@@ -55,6 +57,7 @@ export class Checker {
     this.deposits = new DepositRules(world);
     this.keys = new KeyRules(world);
     this.secrets = new SecretRules(world);
+    this.launches = new LaunchRules(world);
     this.#stale = new StaleRules(world);
   }
 

@@ -17,8 +17,6 @@ const APPEARS_MS = 45_000;
 export class VmRules {
   readonly #world: Simulation;
   readonly rows = new Map<string, VmRow>();
-  /** Of all launches that were ever meant: each brings one instance at most, however often it is asked for. */
-  readonly tokens = new Set<string>();
   /** By no clock but the world's: when the last report of each VM came in; it may be taken in much later. */
   readonly #heardAt = new Map<string, number>();
 
@@ -41,7 +39,7 @@ export class VmRules {
       return;
     }
     this.rows.set(after.id, after);
-    if (after.intent.clientToken !== undefined) this.tokens.add(after.intent.clientToken);
+    this.#world.checker.launches.intended(before, after);
     if (before === undefined) return;
     if (after.version !== before.version && after.version !== before.version + 1)
       fail('I8', `goes from version ${before.version} to ${after.version}`);
