@@ -43,20 +43,28 @@ export async function sendDelivery(ports: Ports, deliveryId: string): Promise<Se
   return tell(ports, claimed, webhook, await post(ports, webhook, delivery, now));
 }
 
-async function post(ports: Ports, webhook: WebhookRow, delivery: DeliveryRow, at: number): Promise<WebhookAnswer> {
+interface Posted {
+  readonly answer: WebhookAnswer;
+  /** It never left: that says nothing of the endpoint. */
+  readonly unsent?: true;
+}
+
+async function post(ports: Ports, webhook: WebhookRow, delivery: DeliveryRow, at: number): Promise<Posted> {
   const { id, payload } = delivery;
   let secrets: readonly string[];
   try {
     secrets = await openSecrets(ports, webhook, at);
   } catch (error) {
-    return { kind: 'failed', detail: `its secret cannot be opened: ${String(error)}`, tookMs: 0 };
+    const detail = `not sent, as its secret cannot be opened: ${String(error)}`;
+    return { answer: { kind: 'failed', detail, tookMs: 0 }, unsent: true };
   }
-  return ports.webhooks.send({
+  const answer = await ports.webhooks.send({
     url: webhook.url,
     headers: { 'content-type': 'application/json', ...signatureHeaders(secrets, { id, at, payload }) },
     body: payload,
     timeoutMs: ports.config.webhookTimeoutSeconds * 1000,
   });
+  return { answer };
 }
 
 /** Undefined where somebody else was faster. */
@@ -104,7 +112,7 @@ async function write(
   }
 }
 
-async function tell(ports: Ports, delivery: DeliveryRow, tried: Tried, answer: WebhookAnswer): Promise<Sent> {
+async function tell(ports: Ports, delivery: DeliveryRow, tried: Tried, { answer, unsent }: Posted): Promise<Sent> {
   const { metrics, time } = ports;
   const now = time.now();
   const record = recordOf(delivery, answer);
@@ -125,7 +133,7 @@ async function tell(ports: Ports, delivery: DeliveryRow, tried: Tried, answer: W
       : { claimedAt: undefined, urgent: undefined, checkAt: at };
   if (at === undefined) metrics.put('WebhooksGivenUp', 1);
   await write(ports, delivery, { attempts: asValue(attempts), ...outcome });
-  await fareIll(ports, tried, record.status === GONE ? 'it answered 410: it is gone' : undefined);
+  if (unsent !== true) await fareIll(ports, tried, record.status === GONE ? 'it answered 410: it is gone' : undefined);
   return 'failed';
 }
 

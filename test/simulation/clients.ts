@@ -270,8 +270,9 @@ export class Clients {
 
   /** Another tenant finds nothing of ours, and changes nothing (I12). */
   async #otherTenant({ how, pick }: Operation): Promise<void> {
-    const schedule = this.#pick(this.#schedulesThere(), pick);
-    const runId = this.#pick([...this.#world.checker.runs.rows.keys()], pick);
+    const isOurs = ({ tenantId }: { readonly tenantId: string }) => tenantId === CALLER.tenantId;
+    const schedule = this.#pick(this.#schedulesThere().filter(isOurs), pick);
+    const runId = this.#pick([...this.#world.checker.runs.rows.values()].filter(isOurs), pick)?.id;
     const agentId = this.#pick(this.agentIds, pick);
     const calls: readonly (Call<unknown> | undefined)[] = [
       schedule && ((ports) => getSchedule(ports, ELSEWHERE, schedule.id)),
@@ -309,8 +310,10 @@ export class Clients {
     for (let round = 0; round < 30; round++) {
       const left = this.#schedulesThere().filter(({ status }) => status !== 'deleted' && status !== 'deleting');
       if (left.length === 0) return;
-      for (const { id } of left)
-        await this.#ask('delete_schedule', (ports) => deleteSchedule(ports, CALLER, id, ANY, { cancelRuns: true }));
+      for (const { id, tenantId } of left) {
+        const owner = tenantId === ELSEWHERE.tenantId ? ELSEWHERE : CALLER;
+        await this.#ask('delete_schedule', (ports) => deleteSchedule(ports, owner, id, ANY, { cancelRuns: true }));
+      }
     }
   }
 }

@@ -1,9 +1,15 @@
 /** What holds for what runners store: nothing is counted that is not there, and nothing is there beyond what may be (I7). */
+
+import type { Artifact } from '../../core/contract/runner.ts';
 import { isTerminal } from '../../core/contract/runStatus.ts';
+import { NotFound } from '../../core/errors.ts';
+import type { LogRecord } from '../../core/ports.ts';
+import { payloadOf } from '../../core/runs/payload.ts';
+import type { readArtifact } from '../../core/runs/reading.ts';
 import * as keys from '../../core/table/itemKeys.ts';
 import type { Item } from '../../core/table/model.ts';
 import type { Address } from '../../runner/state.ts';
-import { chunkKey } from './deposits.ts';
+import { chunkKey, textOf } from './deposits.ts';
 import type { Commit } from './invariants.ts';
 import type { Change } from './table.ts';
 import type { Simulation } from './world.ts';
@@ -20,6 +26,11 @@ interface Files {
   readonly count: number;
   readonly files: readonly { readonly sha256: string; readonly bytes: number }[];
 }
+
+type ReadFile = Awaited<ReturnType<typeof readArtifact>>;
+
+/** A request that found the run before its end is answered by then. */
+const READ_MS = 60_000;
 
 export class DepositRules {
   readonly #world: Simulation;
@@ -68,6 +79,34 @@ export class DepositRules {
     if (count !== files.length || known.size !== count) this.#fail(`${name} are ${files.length}, and ${count} counted`);
     const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
     if (bytes > this.#world.config.maxArtifactBytes) this.#fail(`${name} have ${bytes} bytes`);
+  }
+
+  /** @param stored so many chunks were taken before somebody asked */
+  logRead({ runId, attempt }: Address, stored: number, records: readonly LogRecord[]): void {
+    const shown = records.map(({ text }) => text);
+    const wanted = Array.from({ length: Math.max(stored, shown.length) }, (_, at) => textOf({ runId, attempt }, at));
+    if (JSON.stringify(shown) !== JSON.stringify(wanted))
+      this.#world.broken('truth', `the log of ${runId} ${attempt} is read as ${JSON.stringify(shown)}`);
+  }
+
+  fileRead(runId: string, { content }: ReadFile, url: string): void {
+    // Another attempt may have left a file of the same name.
+    const isIts = content.kind === 'elsewhere' && content.url.split(' ')[0] === runId;
+    if (!isIts || content.url.split(' ')[2] !== url.split(' ')[2])
+      this.#world.broken('truth', `${url} is read from ${content.kind === 'elsewhere' ? content.url : 'here'}`);
+  }
+
+  /** Whoever asks for what the outcome names gets it, unless the store fails. */
+  fileNotRead({ runId, attempt }: Address, { path }: Artifact, error: unknown): void {
+    const run = this.#world.checker.runs.rows.get(runId);
+    const named = payloadOf(this.#world.table.get(keys.runArtifacts(runId))) as readonly Artifact[] | undefined;
+    const isNamed = run?.attempt === attempt && named?.some((each) => each.path === path) === true;
+    if (
+      isNamed &&
+      error instanceof NotFound &&
+      (run.endedAt ?? Number.POSITIVE_INFINITY) < this.#world.time.now - READ_MS
+    )
+      this.#world.broken('truth', `${path} of ${runId} is named, and is not there`);
   }
 
   /** Whoever was given an address has stored there what he was allowed. */

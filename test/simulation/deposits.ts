@@ -2,11 +2,14 @@
  * What runners store of their work: captured output in numbered chunks, and files; and the object store that takes them.
  * Requests are sent again, come twice, and come when the attempt is long over.
  */
+
+import type { Artifact } from '../../core/contract/runner.ts';
 import { CandorError, ChunkConflict, isRetryable } from '../../core/errors.ts';
 import type { ArtifactStore, LogAddress, LogRecord, LogStore, Ports } from '../../core/ports.ts';
 import { storeArtifact, storeChunk } from '../../core/runs/deposits.ts';
+import { readArtifact, readRunLogs } from '../../core/runs/reading.ts';
 import { type Address, keyOf } from '../../runner/state.ts';
-import { WRITE_FAULTS } from './faults.ts';
+import { READ_FAULTS, WRITE_FAULTS } from './faults.ts';
 import type { Failures, Outcome } from './incarnations.ts';
 import type { Machine } from './machine.ts';
 import { type Process, ServiceError } from './ports.ts';
@@ -22,6 +25,8 @@ export interface DepositWeather {
 export const NO_DEPOSITS: DepositWeather = { share: 0, again: 0 };
 
 const TRIES = 5;
+/** The work is over by then, mostly. */
+const READ_AFTER_MS = 900_000;
 /** Where a limit is set for it, two of three files find room. */
 const FILE_BYTES = 40;
 export const FILES_BYTES_MAX = 100;
@@ -38,7 +43,24 @@ export class ObjectStore {
     if (there !== undefined && there !== text) throw new ChunkConflict(chunk);
     this.chunks.set(key, text);
   }
+
+  /** Up to the first one that is not there. */
+  readChunks(address: LogAddress, from: number, maxChunks: number) {
+    const records: LogRecord[] = [];
+    let next = from;
+    for (; next < from + maxChunks; next++) {
+      const text = this.chunks.get(chunkKey(address, next));
+      if (text === undefined) break;
+      records.push(...(JSON.parse(text) as LogRecord[]));
+    }
+    return { records, next };
+  }
 }
+
+export const textOf = (address: Address, chunk: number): string => `chunk ${chunk} of ${keyOf(address)}`;
+
+const fileUrl = ({ runId, attempt }: Address, { sha256 }: Pick<Artifact, 'sha256'>): string =>
+  `${runId} ${attempt} ${sha256}`;
 
 export const chunkKey = ({ runId, attempt }: Address, chunk: number): string => `${runId} ${attempt} ${chunk}`;
 
@@ -55,12 +77,19 @@ export function depositPorts(own: Process): { readonly logs: LogStore; readonly 
         own.current.call(world.site(own.current, 'logs.putChunk', WRITE_FAULTS), S3, () =>
           world.objects.putChunk(address, chunk, records),
         ),
-      read: async (_address, from) => ({ records: [], next: from }),
+      read: (address, from, maxChunks) =>
+        own.current.call(world.site(own.current, 'logs.read', READ_FAULTS), S3, () =>
+          world.objects.readChunks(address, from, maxChunks),
+        ),
     },
     artifacts: {
-      // An address that is signed on the spot: whoever has it stores there what he was allowed.
-      put: async ({ runId, attempt }, { sha256 }) => ({ kind: 'elsewhere', url: `${runId} ${attempt} ${sha256}` }),
-      get: async () => undefined,
+      // An address that is signed on the spot, which is computed and no call: whoever has it stores there what he was allowed.
+      put: async (address, artifact) => ({ kind: 'elsewhere', url: fileUrl(address, artifact) }),
+      get: (address, artifact) =>
+        own.current.call(world.site(own.current, 'artifacts.get', READ_FAULTS), S3, () => {
+          const url = fileUrl(address, artifact);
+          return world.objects.files.get(url) === artifact.bytes ? { kind: 'elsewhere', url } : undefined;
+        }),
     },
   };
 }
@@ -90,12 +119,22 @@ class Depositor {
     const { time, random } = this.#world;
     for (let chunk = 0; chunk < chunks; chunk++) {
       await time.sleep(random.spread(100, 30_000));
-      const records = [{ atMs: chunk, stream: 'stdout' as const, text: `chunk ${chunk} of ${keyOf(this.#address)}` }];
+      const records = [{ atMs: chunk, stream: 'stdout' as const, text: textOf(this.#address, chunk) }];
       const stored = await this.#untilTaken((ports, identity) =>
         storeChunk(ports, identity, this.#address, chunk, records),
       );
       if (stored === undefined) return;
+      await this.#readLog(chunk + 1);
     }
+  }
+
+  /** Somebody follows it: what is stored is shown, in its order. */
+  async #readLog(stored: number): Promise<void> {
+    const { runId, attempt } = this.#address;
+    const run = this.#world.checker.runs.rows.get(runId);
+    if (run === undefined) return;
+    const read = await this.#world.invoke('api.read_log', (ports) => readRunLogs(ports, run, runId, { attempt }));
+    if (read.kind === 'answered') this.#world.checker.deposits.logRead(this.#address, stored, read.value.items);
   }
 
   async file(file: number): Promise<void> {
@@ -108,6 +147,20 @@ class Depositor {
     if (put?.value.kind !== 'elsewhere') return;
     objects.files.set(put.value.url, artifact.bytes);
     this.#world.checker.deposits.fileStored(this.#address, artifact.sha256);
+    this.#machine.stored(this.#address, artifact);
+    await time.sleep(random.spread(10_000, READ_AFTER_MS));
+    await this.#readFile(artifact);
+  }
+
+  /** Only what the run's outcome names can be read. */
+  async #readFile(artifact: Artifact): Promise<void> {
+    const { runId, attempt } = this.#address;
+    const run = this.#world.checker.runs.rows.get(runId);
+    if (run === undefined) return;
+    const read = await this.#world.invoke('api.read_file', (ports) => readArtifact(ports, run, runId, artifact.path));
+    const { checker } = this.#world;
+    if (read.kind === 'answered') checker.deposits.fileRead(runId, read.value, fileUrl({ runId, attempt }, artifact));
+    else if (read.kind === 'threw') checker.deposits.fileNotRead(this.#address, artifact, read.error);
   }
 
   /** @returns undefined where it was refused for good, or nobody has answered */

@@ -34,6 +34,8 @@ export interface Ec2Instance {
   readonly tags: readonly { readonly Key: string; readonly Value: string }[];
   readonly machine: Machine;
   readonly spot: boolean;
+  /** Beyond the number that was asked for. */
+  readonly isSurplus: boolean;
   state: StateName;
   /** What whoever asks is shown: the states and when each of them becomes visible, oldest first. */
   readonly shown: { readonly from: number; readonly state: StateName }[];
@@ -118,7 +120,7 @@ export class Ec2 {
     this.#requests.set(token, request);
     const known = this.#byToken.get(token);
     if (known !== undefined) return known;
-    if (!this.#world.checker.vms.tokens.has(token))
+    if (!this.#world.checker.launches.isMeant(token))
       this.#world.broken('I2', 'a launch is asked for under a token that nobody has written down before');
     const { random } = this.#world;
     const { noRoom, quota, surplus } = this.#world.isCalm ? CALM : this.weather;
@@ -135,7 +137,7 @@ export class Ec2 {
     if (chosen === undefined) return { $metadata: {}, Errors };
     const count = random.chance(surplus) ? 2 : 1;
     const tags = (input.TagSpecifications?.[0]?.Tags ?? []) as { Key: string; Value: string }[];
-    const ids = Array.from({ length: count }, () => this.#launch(token, tags, market === 'spot').id);
+    const ids = Array.from({ length: count }, (_, nth) => this.#launch(token, tags, market === 'spot', nth > 0).id);
     const answer: CreateFleetCommandOutput = {
       $metadata: {},
       Errors,
@@ -151,7 +153,7 @@ export class Ec2 {
     return answer;
   }
 
-  #launch(token: string, tags: Ec2Instance['tags'], spot: boolean): Ec2Instance {
+  #launch(token: string, tags: Ec2Instance['tags'], spot: boolean, isSurplus: boolean): Ec2Instance {
     const { time, random } = this.#world;
     const id = `i-${String(this.instances.length + 1).padStart(4, '0')}`;
     const vmId = tags.find(({ Key }) => Key === TAGS.vm)?.Value ?? '';
@@ -162,10 +164,12 @@ export class Ec2 {
       tags,
       machine: new Machine(this.#world, vmId, id),
       spot,
+      isSurplus,
       state: 'pending',
       shown: [],
     };
     this.instances.push(instance);
+    this.#world.checker.launches.launched(instance);
     this.#show(instance);
     const { bootMsMax, neverBoots, reclaimed } = this.#world.isCalm ? CALM : this.weather;
     time.after(random.spread(3_000, 20_000), () => {

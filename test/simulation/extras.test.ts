@@ -65,6 +65,8 @@ describe('what only some worlds have', () => {
       share(({ workload }) => workload.calendar !== undefined),
       share(({ workload }) => workload.deploys !== undefined),
       share(({ weather }) => weather.ttlLagMsMax > 0),
+      share(({ weather }) => weather.secrets.hasKeys),
+      share(({ workload }) => workload.operations.some(({ kind }) => kind === 'settle_elsewhere')),
     ];
     for (const each of shares) {
       expect(each).toBeGreaterThan(0.01);

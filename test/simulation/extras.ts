@@ -3,6 +3,7 @@ import { calendarOf } from './calendar.ts';
 import { FILES_BYTES_MAX } from './deposits.ts';
 import { KEY_OPERATIONS } from './keyClients.ts';
 import type { Random } from './random.ts';
+import { TENANT_OPERATIONS } from './tenantClients.ts';
 import { WEBHOOK_OPERATIONS } from './webhookClients.ts';
 import type { Operation, OperationKind, Workload } from './workload.ts';
 import type { Weather } from './world.ts';
@@ -25,6 +26,10 @@ const KEYS_SHARE = 0.08;
 const CLONES_SHARE = 0.04;
 const UNKILLABLE_SHARE = 0.04;
 const DISKS_SHARE = 0.08;
+const SECRETS_SHARE = 0.12;
+const NEIGHBOURS_SHARE = 0.1;
+/** So many that agents share some. */
+const SECRETS = ['password', 'api-key', 'deploy-key'];
 
 /** Requests of the first seconds stay: they make what the others are about. */
 const FIRST_MS = 5000;
@@ -47,6 +52,42 @@ export function withExtras<T extends World>(world: T, random: Random): T {
     drawn = { ...drawn, weather: { ...weather, machines: { ...weather.machines, disksRead: 1 } } };
   }
   return drawn;
+}
+
+/** Agents that name secrets; and a Secrets Manager that is slow, fails, and has not all of them. From a stream of its own. */
+export function withSecrets<T extends World>(world: T, random: Random): T {
+  if (!random.chance(SECRETS_SHARE)) return world;
+  const naming = (agent: Workload['agents'][number]): Workload['agents'][number] => {
+    const env = Object.fromEntries(random.subset(SECRETS, 0.5).map((secret, nth) => [`SECRET_${nth}`, { secret }]));
+    const repository = { url: 'https://git.example.com/work.git', ref: 'main', secret: random.pick(SECRETS) };
+    return { ...agent, env, ...(random.chance(0.3) && { repository }) };
+  };
+  return {
+    ...world,
+    workload: { ...world.workload, agents: world.workload.agents.map(naming) },
+    weather: {
+      ...world.weather,
+      secrets: { hasKeys: true, absent: random.pick([0, 0, 0.3]), changed: random.pick([0, 0.3, 0.6]) },
+    },
+  };
+}
+
+/** A second tenant that has agents, schedules and runs, and two that reach for each other's. From a stream of its own. */
+export function withNeighbour<T extends World>(world: T, random: Random): T {
+  if (!random.chance(NEIGHBOURS_SHARE)) return world;
+  const { operations, ...workload } = withMore(world.workload, TENANT_OPERATIONS);
+  const settling = [500, 1500, 2500, 4000].map(
+    (at): Operation => ({
+      at: at + random.below(1000),
+      kind: 'settle_elsewhere',
+      pick: random.below(1000),
+      how: random.below(1000),
+      ifMatch: false,
+      twice: false,
+    }),
+  );
+  const all = [...operations, ...settling].sort((left, right) => left.at - right.at);
+  return { ...world, workload: { ...workload, operations: all } };
 }
 
 /** Every third request is one of these. */

@@ -8,12 +8,15 @@ import * as keys from '../../core/table/itemKeys.ts';
 import type { Item } from '../../core/table/model.ts';
 import type { VmRow } from '../../core/vms/model.ts';
 import { DepositRules } from './depositRules.ts';
+import { READ_FAULTS, type Site } from './faults.ts';
 import type { Incarnation } from './incarnations.ts';
 import { KeyRules } from './keyRules.ts';
+import { LaunchRules } from './launchRules.ts';
 import { LedgerRules } from './ledgerRules.ts';
 import { LimitRules } from './limitRules.ts';
 import { OtherRules } from './otherRules.ts';
 import { RunRules } from './runRules.ts';
+import { SecretRules } from './secretRules.ts';
 import { StaleRules } from './staleRules.ts';
 import type { Change } from './table.ts';
 import { VmRules } from './vmRules.ts';
@@ -38,6 +41,8 @@ export class Checker {
   readonly webhooks: WebhookRules;
   readonly deposits: DepositRules;
   readonly keys: KeyRules;
+  readonly secrets: SecretRules;
+  readonly launches: LaunchRules;
   readonly #stale: StaleRules;
   commits = 0;
 
@@ -51,6 +56,8 @@ export class Checker {
     this.webhooks = new WebhookRules(world);
     this.deposits = new DepositRules(world);
     this.keys = new KeyRules(world);
+    this.secrets = new SecretRules(world);
+    this.launches = new LaunchRules(world);
     this.#stale = new StaleRules(world);
   }
 
@@ -79,6 +86,7 @@ export class Checker {
     this.webhooks.committed(commit);
     this.deposits.committed(commit);
     this.keys.committed(commit);
+    this.secrets.committed(commit);
     this.#stale.committed(commit);
     this.#tenants(commit);
   }
@@ -120,6 +128,17 @@ export class Checker {
     if (after.version !== before.version && find(event.pk, event.sk) === undefined)
       this.#world.broken('I13', `agent ${after.id} is at version ${after.version} without an event`);
     if ((after.scheduleCount ?? 0) < 0) this.#world.broken('I10', `agent ${after.id} counts ${after.scheduleCount}`);
+  }
+
+  /** One tenant has reached for what is another's (I12). @param revealed what it was told of it */
+  reached(tenantId: string, name: string, revealed: string | undefined): void {
+    if (revealed !== undefined) this.#world.broken('I12', `${name} by ${tenantId} at another's is ${revealed}`);
+  }
+
+  /** Whoever reaches for what is another's is told so before anything is asked of any service but to read (I12). */
+  requested(inc: Incarnation, site: Site): void {
+    if (inc.kind === 'api.reach_over' && site.kinds !== READ_FAULTS)
+      this.#world.broken('I12', `another tenant comes as far as ${site.name}`);
   }
 
   /** No transaction has to do with two tenants, but for what looks at the whole installation (I12). */

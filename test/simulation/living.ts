@@ -67,20 +67,24 @@ export async function unmended(
   auditEveryMs: number,
   pass: (ms: number) => Promise<void>,
 ): Promise<string | undefined> {
-  const before = stuckBuffers(world);
+  const before = unsettled(world);
   await pass(graceMs(world));
-  const after = stuckBuffers(world);
+  const after = unsettled(world);
   const stuck = [...before].find(([id, state]) => after.get(id) === state);
-  if (stuck !== undefined) return `schedule ${stuck[0]} waits for nobody: ${stuck[1]}`;
+  if (stuck !== undefined) return `schedule ${stuck[0]} ${stuck[1]}`;
   return ledgerBehind(world) ?? clockAdrift(world, auditEveryMs) ?? vmLeft(world);
 }
 
-/** With occurrences that wait, and without any run that they could wait for. */
-const stuckBuffers = ({ checker }: Simulation): ReadonlyMap<string, string> =>
+/** What a tick of the watchdog puts right: occurrences that wait without a run to wait for, clocks that are to be put. */
+const unsettled = ({ checker }: Simulation): ReadonlyMap<string, string> =>
   new Map(
-    [...checker.ledger.rows.values()]
-      .filter(({ status, buffer, liveRuns }) => status === 'active' && buffer.length > 0 && liveRuns.length === 0)
-      .map(({ id, version, liveSeq, buffer }) => [id, `version ${version}, liveSeq ${liveSeq}, ${buffer.join(' ')}`]),
+    [...checker.ledger.rows.values()].flatMap(({ id, status, buffer, liveRuns, liveSeq, version, clock }) => {
+      if (status !== 'active') return [];
+      if (buffer.length > 0 && liveRuns.length === 0) return [[id, `waits for nobody since ${liveSeq}: ${buffer}`]];
+      return clock.status === 'synced'
+        ? []
+        : [[id, `has a clock that is ${clock.status}, ${version} ${clock.syncedAt}`]];
+    }),
   );
 
 /** A clock that does not fire what its row says, though audits have come by since. */
@@ -88,8 +92,7 @@ function clockAdrift({ checker, clock, time }: Simulation, auditEveryMs: number)
   for (const schedule of checker.ledger.rows.values()) {
     const changedAt = checker.ledger.history.get(schedule.id)?.at(-1)?.from ?? 0;
     if (schedule.status !== 'active' || time.now - changedAt < 2 * auditEveryMs) continue;
-    if (schedule.clock.status !== 'synced') return `the clock of ${schedule.id} is ${schedule.clock.status}`;
-    const spec = clockSpec(schedule, time.now);
+    const spec = schedule.clock.status === 'synced' ? clockSpec(schedule, time.now) : undefined;
     if (spec === undefined) continue;
     const { kind, detail } = clock.look(spec);
     if (kind !== 'follows') return `the clock of ${schedule.id} is ${kind}: ${detail}`;

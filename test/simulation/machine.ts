@@ -2,6 +2,7 @@
  * A machine: it boots, loses its network, hangs, loses its power; and the processes on it, which are the truth that Candor's
  * words are measured by. The runner on it ({@link Runner}) may end and start again beside them.
  */
+import type { Artifact } from '../../core/contract/runner.ts';
 import { takeLeftOutcomes } from '../../core/vms/leftOutcomes.ts';
 import type { ExitReport, Probe } from '../../runner/decide.ts';
 import { registryOf } from '../../runner/registry.ts';
@@ -73,6 +74,8 @@ export class Machine {
   #isGone = false;
   #hangs = false;
   cutOffUntil = 0;
+  /** What was stored of each attempt's files: its outcome names them. */
+  readonly #files = new Map<string, readonly Artifact[]>();
   #hasOmitted = false;
   #aliveAt = 0;
 
@@ -338,6 +341,12 @@ export class Machine {
     if (process !== undefined) process.signalled = true;
     if (work.alive && work.unkillable !== true) this.#endWork(work, { signal: 'SIGKILL' });
   }
+
+  stored(address: Address, file: Artifact): void {
+    this.#files.set(keyOf(address), [...this.filesOf(address), file]);
+  }
+
+  filesOf = (address: Address): readonly Artifact[] => this.#files.get(keyOf(address)) ?? [];
 
   forget(address: Address): void {
     this.#works.delete(keyOf(address));

@@ -6,7 +6,7 @@ import { sweepGarbage } from '../../core/table/garbage.ts';
 import { aimed } from './aims.ts';
 import { BOSS, CALLER, ELSEWHERE } from './callers.ts';
 import { Clients } from './clients.ts';
-import { withExtras } from './extras.ts';
+import { withExtras, withNeighbour, withSecrets } from './extras.ts';
 import { type FaultPlan, type Injection, swarm } from './faults.ts';
 import { unmended, withLife } from './living.ts';
 import { Random } from './random.ts';
@@ -64,8 +64,9 @@ export function drawn(seed: number, aim?: string) {
     weather: weatherOf(new Random(seed ^ 0x5eed0002)),
     faults: swarm(new Random(seed ^ 0x5eed0003)),
   };
-  const extended = withExtras(plain, new Random(seed ^ 0x5eed0005));
-  const world = aim === undefined ? withLife(extended, new Random(seed ^ 0x5eed0006)) : extended;
+  const more = withSecrets(withExtras(plain, new Random(seed ^ 0x5eed0005)), new Random(seed ^ 0x5eed0006));
+  const beside = withNeighbour(more, new Random(seed ^ 0x5eed0008));
+  const world = aim === undefined ? withLife(beside, new Random(seed ^ 0x5eed0009)) : beside;
   const { fence, guard } = world.workload.theme;
   const name = aim ?? fence ?? guard;
   return name === undefined ? world : aimed(world, name, new Random(seed ^ 0x5eed0004));

@@ -18,6 +18,7 @@ import { type EC2Request, requestName } from './ec2.ts';
 import { READ_FAULTS, TABLE_WRITE_FAULTS, WRITE_FAULTS } from './faults.ts';
 import type { HostClock } from './hostClock.ts';
 import type { Failures, Incarnation } from './incarnations.ts';
+import { secretPorts } from './secretStore.ts';
 import { refusalOf } from './webhooks.ts';
 import type { Simulation } from './world.ts';
 
@@ -108,13 +109,8 @@ export function portsOf(own: Process): Ports {
       writer: () => `${own.current.kind}-${own.current.number}-${world.random.bits().toString(36)}`,
       secret: () => Buffer.from(world.random.bytes(32)).toString('base64url'),
     },
-    tokens: {
-      sign: async (claims, expiresAt) => world.tokens.sign(claims, expiresAt),
-      verify: async (token, now) => world.tokens.verify(token, now),
-    },
     ...depositPorts(own),
-    secrets: { read: async () => 'secret' },
-    seals: { seal: async (text) => text, open: async (sealed) => sealed },
+    ...secretPorts(own),
     webhooks: { refusal: refusalOf, send: (request) => world.webhooks.request(own.current, request) },
   };
 }
@@ -178,6 +174,7 @@ const DEFECTS = /TypeError|RangeError|ReferenceError|is not a function|Cannot re
 function logOf(own: Process): Log {
   const { world } = own;
   const info = (event: string, facts: Readonly<Record<string, unknown>> = {}) => {
+    world.checker.secrets.logged(own.current.kind, event, facts);
     if (world.trace.keeps) world.trace.line(`${own.current.kind}-${own.current.number} log ${event}`, facts);
   };
   const look = (event: string, facts: Readonly<Record<string, unknown>> = {}) => {

@@ -109,11 +109,12 @@ export class Runner {
       case 'collect':
         world.time.after(world.random.spread(5, 3000), () => {
           if (!machine.isOn) return;
+          const artifacts = machine.filesOf(effect);
           this.#dispatch({
             kind: 'collected',
             ...pick(effect),
             probe: effect.probe,
-            collected: { logChunks: 0, remarks: [] },
+            collected: { logChunks: 0, remarks: [], ...(artifacts.length > 0 && { artifacts: [...artifacts] }) },
           });
         });
         return;
@@ -240,6 +241,7 @@ export class Runner {
     this.#lostAt = time.now + Math.max(leaseMs, config.selfDestructSeconds * 1000);
     this.#machine.answered();
     if (acknowledged.length > 0) this.#dispatch({ kind: 'acknowledged', acknowledged });
+    for (const command of commands) this.#machine.world.checker.secrets.told(this.#machine.vmId, command);
     if (commands.length > 0) this.#dispatch({ kind: 'commands', commands });
   }
 

@@ -18,8 +18,6 @@ const APPEARS_MS = 45_000;
 export class VmRules {
   readonly #world: Simulation;
   readonly rows = new Map<string, VmRow>();
-  /** Of all launches that were ever meant: each brings one instance at most, however often it is asked for. */
-  readonly tokens = new Set<string>();
   /** Since when those that are there carry no run. */
   readonly restsSince = new Map<string, number>();
   /** The heartbeat that was taken last on a VM that had been given up, as generation and seq. */
@@ -48,7 +46,7 @@ export class VmRules {
     this.rows.set(after.id, after);
     if (after.slots.length > 0 || after.status === 'terminated') this.restsSince.delete(after.id);
     else if (!this.restsSince.has(after.id)) this.restsSince.set(after.id, this.#world.time.now);
-    if (after.intent.clientToken !== undefined) this.tokens.add(after.intent.clientToken);
+    this.#world.checker.launches.intended(before, after);
     if (before === undefined) return;
     if (after.version !== before.version && after.version !== before.version + 1)
       fail('I8', `goes from version ${before.version} to ${after.version}`);

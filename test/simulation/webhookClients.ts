@@ -53,8 +53,8 @@ export class WebhookClients {
     if (kind === 'redeliver') return this.#redeliver(pick, named);
     const id = named ?? there[pick % there.length];
     if (id === undefined) return;
-    if (how % 11 === 0) return this.#otherTenant(id);
     const standing = rows.get(id);
+    if (how % 11 === 0 && standing?.tenantId !== ELSEWHERE.tenantId) return this.#otherTenant(id);
     const precondition = preconditionOf(operation, standing?.version, true);
     if (kind === 'delete_webhook') await this.#ask(kind, (ports) => deleteWebhook(ports, CALLER, id, precondition));
     else if (kind === 'rotate_secret')

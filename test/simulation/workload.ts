@@ -9,6 +9,8 @@ import type { KeyOperation } from './keyClients.ts';
 import type { Leak } from './leaks.ts';
 import type { Random } from './random.ts';
 import { type Theme, themeOf } from './rivals.ts';
+import { NO_SECRETS } from './secretStore.ts';
+import type { TenantOperation } from './tenantClients.ts';
 import type { WebhookOperation } from './webhookClients.ts';
 import { CALM_ENDPOINTS } from './webhooks.ts';
 import type { Weather } from './world.ts';
@@ -39,7 +41,7 @@ export const OPERATIONS = [
   'other_tenant',
 ] as const;
 type CommonOperation = (typeof OPERATIONS)[number];
-export type OperationKind = CommonOperation | WebhookOperation | KeyOperation;
+export type OperationKind = CommonOperation | WebhookOperation | KeyOperation | TenantOperation;
 
 /** One request of a client. `pick` chooses whom it concerns, among what there is by then. */
 export interface Operation {
@@ -220,6 +222,7 @@ export const QUIET: Weather = {
   endpoints: CALM_ENDPOINTS,
   deposits: NO_DEPOSITS,
   ids: NEW_IDS,
+  secrets: NO_SECRETS,
   indexLagMsMax: 200,
   latencyMsMax: 60,
   skewMs: [0, 0],
@@ -283,6 +286,7 @@ export function weatherOf(random: Random): Weather {
     endpoints: CALM_ENDPOINTS,
     deposits: NO_DEPOSITS,
     ids: NEW_IDS,
+    secrets: NO_SECRETS,
     indexLagMsMax: random.pick([50, 3000, 30_000]),
     latencyMsMax: random.pick([20, 100, 800]),
     skewMs: random.pick(SKEWS),

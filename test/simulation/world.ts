@@ -22,6 +22,7 @@ import { CALM_MACHINES, type MachineWeather } from './machine.ts';
 import { type Process, portsOf, ServiceError } from './ports.ts';
 import { Random } from './random.ts';
 import type { Rivals } from './rivals.ts';
+import { SecretStore, type SecretWeather } from './secretStore.ts';
 import { StreamService, type StreamWeather } from './stream.ts';
 import { Table, type TransactionFilter } from './table.ts';
 import { TokenService } from './tokens.ts';
@@ -47,6 +48,7 @@ export interface Weather {
   readonly endpoints: EndpointWeather;
   readonly deposits: DepositWeather;
   readonly ids: IdWeather;
+  readonly secrets: SecretWeather;
   readonly indexLagMsMax: number;
   readonly latencyMsMax: number;
   /** How far a host's clock is off, at least and at most; of any two no farther than `maxClockSkewSeconds` allows. */
@@ -104,6 +106,7 @@ export class Simulation {
   readonly workflow: WorkflowService;
   readonly stream: StreamService;
   readonly webhooks: Webhooks;
+  readonly secrets: SecretStore;
   readonly checker: Checker;
   readonly tokens = new TokenService();
   readonly objects = new ObjectStore();
@@ -150,6 +153,7 @@ export class Simulation {
     this.workflow = new WorkflowService(this, weather.workflow);
     this.stream = new StreamService(this, weather.stream);
     this.webhooks = new Webhooks(this, weather.endpoints);
+    this.secrets = new SecretStore(this, seed ^ 0x5eed0007);
     this.checker = new Checker(this);
   }
 
@@ -231,6 +235,7 @@ export class Simulation {
 
   applied<T>(inc: Incarnation, site: Site, apply: () => T): T {
     this.trace.step(inc.number, site.number);
+    this.checker.requested(inc, site);
     if (this.trace.keeps) this.trace.line(`${inc.kind}-${inc.number} ${site.name}`);
     return apply();
   }

@@ -441,6 +441,9 @@ describe('secrets', () => {
       status: 'pending',
       attempts: [{ outcome: 'failed', detail: expect.stringContaining('cannot be opened') }],
     });
+    // Nobody has asked the endpoint: it does not fare ill for that.
+    const row = await webhookRow(world, id);
+    expect([row.failingSince, row.holdUntil]).toEqual([undefined, undefined]);
   });
 });
 
