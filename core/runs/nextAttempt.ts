@@ -53,6 +53,7 @@ const backoffMs = (ports: Ports, { backoffSeconds }: RetryRule, attempt: number)
 export function nextAttempt(ports: Ports, runId: string, fault: Fault): Promise<RunRow | undefined> {
   return commit<RunRow | undefined>(ports, async (writer) => {
     const run = asRow<RunRow>(await ports.store.get(keys.run(runId)));
+    // fence: table.endedRetry
     if (run === undefined || isTerminal(run.status) || run.attempt !== fault.attempt) return { done: undefined };
     if (fault.onlyUndispatched === true && run.vmId !== undefined) return { done: undefined };
     if (nextStatus(run.status, 'next_attempt').kind !== 'go') return { done: undefined };

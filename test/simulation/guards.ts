@@ -1,16 +1,17 @@
-/** The guards of the core, found in its source; which others have to be taken out with one to see what it is for; and which no world can miss. */
-import { readdirSync, readFileSync } from 'node:fs';
-import path from 'node:path';
-import { FENCES } from './fences.ts';
-
-const CORE = path.join(import.meta.dirname, '../../core');
+/** The guards of what plays in the simulation, found in its source; which others have to be taken out with one to see what it is for; and which no world can miss. */
+import { FENCES, sourceOf } from './fences.ts';
+import { adaptersThatRun, filesOfCore } from './markers.ts';
 
 /** Every name under which the core guards a write. */
-export function guardsOfCore(): readonly string[] {
+export const guardsOfCore = (): readonly string[] => guardsIn(filesOfCore());
+
+/** Those of the adapters besides that play in the simulation. */
+export const guardsThatRun = (): readonly string[] => guardsIn([...filesOfCore(), ...adaptersThatRun()]);
+
+function guardsIn(files: readonly string[]): readonly string[] {
   const names = new Set<string>();
-  for (const file of readdirSync(CORE, { recursive: true, encoding: 'utf8' }).filter((each) => each.endsWith('.ts')))
-    for (const [, name] of readFileSync(path.join(CORE, file), 'utf8').matchAll(/guard\(\s*'([\w.]+)'/g))
-      if (name !== undefined) names.add(name);
+  for (const file of files)
+    for (const [, name] of sourceOf(file).matchAll(/guard\(\s*'([\w.]+)'/g)) if (name !== undefined) names.add(name);
   return [...names].sort();
 }
 

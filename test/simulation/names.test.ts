@@ -2,12 +2,12 @@
 import { describe, expect, it } from 'vitest';
 import { AIMS } from './aims.ts';
 import { FENCES } from './fences.ts';
-import { COVERING, COVERING_BESIDE, guardsOfCore } from './guards.ts';
+import { COVERING, COVERING_BESIDE, guardsThatRun } from './guards.ts';
 import { optionsOf } from './jobs.ts';
 import { play } from './play.ts';
 import { REGRESSIONS } from './regressions.ts';
 
-const GUARDS = guardsOfCore();
+const GUARDS = guardsThatRun();
 /** What comes before the point, and what comes after it. */
 const PARTS = new Set(GUARDS.flatMap((name) => name.split('.')));
 const unknown = (names: readonly string[]) => names.filter((name) => !GUARDS.includes(name));

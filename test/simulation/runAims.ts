@@ -199,6 +199,8 @@ export const RUN_AIMS: Readonly<Record<string, Aim>> = {
     untilBroken: false,
     heldUpMs: [3000, 10_000],
   }),
+  // Several are launched at once.
+  'pace.unchanged': work(['create_run'], { kinds: ['create_run'], count: 16, untilMs: 60 * SECOND }),
   'postpone.checkUnmoved': work(['cancel', 'own_end'], { faults: failing('watchdog: ec2.Describe', 0.8) }),
   // Its VM is gone, and it is tried again.
   'run.sameAttempt': work(['is_gone'], {

@@ -1,6 +1,6 @@
 /** Each guard and each fence taken out in turn: how many worlds it takes to see that it is missing, and by which invariant. */
 import { FENCES } from './fences.ts';
-import { BESIDE, guardsOfCore, OUT_OF_REACH, removalsOf } from './guards.ts';
+import { BESIDE, guardsThatRun, OUT_OF_REACH, removalsOf } from './guards.ts';
 import type { JobResult } from './jobs.ts';
 import { Pool } from './pool.ts';
 
@@ -19,7 +19,7 @@ interface Find {
 
 /** @returns whether all were found */
 export async function sensitivity(names: readonly string[] | undefined, search: Search): Promise<boolean> {
-  const guards = guardsOfCore();
+  const guards = guardsThatRun();
   const inReach = guards.filter((name) => OUT_OF_REACH[name] === undefined);
   const all = [...inReach, ...Object.keys(FENCES)];
   const tried = names ?? all;
