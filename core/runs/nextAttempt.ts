@@ -36,6 +36,7 @@ export const retryRuleOf = (run: RunRow): RetryRule => run.retry ?? NO_RETRY;
 /** Why a fault is not tried again, or undefined if it is. */
 export function whyNoRetry(run: RunRow, fault: Pick<Fault, 'mayHaveStarted'>): string | undefined {
   const rule = retryRuleOf(run);
+  // fence: table.cancelledRetry
   if (run.cancel !== undefined) return 'its end had been asked for';
   if (run.attempt >= rule.maxAttempts) return `attempt ${run.attempt} of ${rule.maxAttempts} was the last one`;
   if (fault.mayHaveStarted && !rule.afterStart)

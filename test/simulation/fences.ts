@@ -41,21 +41,6 @@ const UNANSWERED: Aim['faults'] = {
   kinds: ['late', 'thaw', 'lost', 'crash_after'],
 };
 
-/** VMs fall silent and stay, and soon that is believed. */
-const silentFleet: Aim = {
-  operations: ['create_run'],
-  workload: ({ config, agents }) => ({
-    agents: agents.map((agent) => ({ ...agent, limits: { startTimeout: 'PT15M', runTimeout: 'PT10M' } })),
-    config: { ...config, silentFleetSeconds: 200, maxConcurrentVmsPerTenant: undefined },
-    watchdogGaps: [],
-  }),
-  weather: ({ machines, ec2 }) => ({
-    skewMs: [-5000, 0],
-    machines: { ...machines, hangs: 0.7, neverEnds: 0.7, workMsMax: 400_000 },
-    ec2: { ...ec2, noRoom: 0, quota: 0, neverBoots: 0, reclaimed: 0, bootMsMax: 40_000 },
-  }),
-};
-
 /** Whenever a VM is about to be written, somebody looks at its instance. */
 const looks = ({ theme }: Workload): Partial<Workload> => ({
   theme: { share: 0.6, victims: [], strikes: { ...theme.strikes, vm: ['look'], run: ['cancel'] } },
@@ -164,6 +149,11 @@ export const FENCES: Readonly<Record<string, Fence>> = {
       edit('core/vms/provision.ts', "if (run.vmId === vmId) return { released: 'dispatched' };", ''),
       edit('core/vms/drain.ts', "if (vm.slots.length > 0) return { done: 'in_use' };", ''),
     ],
+    // The execution cannot dispatch, and does not hear that the registration has.
+    aim: {
+      operations: ['create_run'],
+      faults: { site: 'dispatch: store.getMany', share: 0.9, kinds: ['fail_before'] },
+    },
   },
   'fence.endSeen': {
     what: 'that its end was asked for is no end of a VM',
@@ -181,7 +171,7 @@ export const FENCES: Readonly<Record<string, Fence>> = {
       edit(
         'core/watchdog/rules/queued.ts',
         "return { do: 'place' };",
-        "return { do: 'look_again', at: now + GRACE_MS };",
+        "return { do: 'look_again', at: placedBy(now, run.deadlineAt) };",
       ),
     ],
   },
@@ -199,6 +189,16 @@ export const FENCES: Readonly<Record<string, Fence>> = {
         'advance: false,',
       ),
     ],
+    // The word of an end is lost on its way.
+    aim: {
+      operations: ['trigger', 'create_schedule'],
+      workload: () => ({ schedules: { cadence: { every: 'PT1M' }, overlapPolicy: 'buffer_all' } }),
+      weather: ({ machines, stream }) => ({
+        stream: { ...stream, triesMax: 1 },
+        machines: { ...machines, workMsMax: 120_000, neverEnds: 0 },
+      }),
+      faults: { site: 'events: store.get RUN META', share: 0.6, kinds: ['fail_before'] },
+    },
   },
   'looks.afterGap': {
     what: 'a watchdog that stood still itself gives no verdict for a lease',
@@ -302,7 +302,6 @@ export const FENCES: Readonly<Record<string, Fence>> = {
   'skew.heard': {
     what: 'that others are heard counts once each has had its turn, by any clock that is allowed',
     edits: [edit('core/vms/heard.ts', 'const skewMs = paces.maxClockSkewSeconds * 1000;', 'const skewMs = 0;')],
-    aim: silentFleet,
   },
   'skew.silentFleet': {
     what: 'a VM is spared where nobody is heard, for so long by any clock that is allowed',
@@ -313,7 +312,6 @@ export const FENCES: Readonly<Record<string, Fence>> = {
         'config.silentFleetSeconds * 1000',
       ),
     ],
-    aim: silentFleet,
   },
   ...TABLE_FENCES,
 };

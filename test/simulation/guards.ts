@@ -70,8 +70,15 @@ export function removalsOf(name: string): readonly (readonly string[])[] {
   return covering === undefined ? [[name]] : [[name], [...new Set([name, ...covering])]];
 }
 
-/** Guards that no simulated world can miss, and why. `test/core/guards.test.ts` has a race for each that can be missed at all. */
+/**
+ * Guards and fences that no simulated world can miss, and why. `test/core/guards.test.ts` has a race for each guard that can be
+ * missed at all, `test/core/watchdog` a test for each fence.
+ */
 export const OUT_OF_REACH: Readonly<Record<string, string>> = {
+  'looks.afterGap':
+    'a silence that was not one is judged at a second deadline, minutes later, and whoever is well has been heard by then',
+  'looks.straysApart':
+    'instances are compared with their rows every five minutes: two looks are farther apart by themselves',
   'postpone.sameFailures':
     'what is lost is only that one failure more was counted: the next one waits less, and nothing else reads it',
 };

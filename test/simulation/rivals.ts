@@ -15,7 +15,7 @@ import { repairLimit } from '../../core/watchdog/repairLimit.ts';
 import { tick } from '../../core/watchdog/tick.ts';
 import type { Clients } from './clients.ts';
 import { FENCES } from './fences.ts';
-import { guardsThatRun } from './guards.ts';
+import { guardsThatRun, OUT_OF_REACH } from './guards.ts';
 import type { Incarnation } from './incarnations.ts';
 import type { Random } from './random.ts';
 import { RUN_STRIKES } from './runStrikes.ts';
@@ -125,7 +125,7 @@ export interface Theme {
 
 const HELD_UP_MS = [300, 20_000] as const;
 
-const AIMS = [...guardsThatRun(), ...Object.keys(FENCES)];
+const AIMS = [...guardsThatRun(), ...Object.keys(FENCES).filter((name) => OUT_OF_REACH[name] === undefined)];
 
 export function themeOf(random: Random): Theme {
   const some = (family: Family) => {

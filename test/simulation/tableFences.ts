@@ -23,6 +23,11 @@ export const TABLE_FENCES: Readonly<Record<string, Fence>> = {
       edit('core/runs/dispatch.ts', 'run.attempt !== attempt || isTerminal(run.status)', 'run.attempt !== attempt'),
       edit(RUNS, "  dispatch: refuse('the run has ended'),", "  dispatch: go('starting'),"),
     ],
+    // It is cancelled, and nobody lets its VM go.
+    aim: {
+      operations: ['create_run', 'create_run', 'cancel_run'],
+      faults: { site: 'workflow.stop', share: 0.9, kinds: ['fail_before'] },
+    },
   },
   'table.endedCancel': {
     what: 'nobody is told to end a run that has ended',
@@ -55,8 +60,20 @@ export const TABLE_FENCES: Readonly<Record<string, Fence>> = {
   },
   'table.cancelledRetry': {
     what: 'a run that is being cancelled has no other attempt',
-    edits: [edit(RUNS, "next_attempt: refuse('it is being cancelled'),", "next_attempt: go('queued'),")],
-    aim: { operations: ['create_run', 'cancel_run'] },
+    edits: [
+      edit('core/runs/nextAttempt.ts', "if (run.cancel !== undefined) return 'its end had been asked for';", ''),
+      edit(RUNS, "next_attempt: refuse('it is being cancelled'),", "next_attempt: go('queued'),"),
+    ],
+    aim: {
+      operations: ['create_run', 'cancel_run'],
+      workload: ({ agents }) => ({
+        agents: agents.map((agent) => ({
+          ...agent,
+          retry: { maxAttempts: 3, backoff: 'PT1S', afterStart: true },
+        })),
+      }),
+      weather: ({ machines }) => ({ machines: { ...machines, startFails: 0.5, neverEnds: 0.5 } }),
+    },
   },
   'table.vmBoots': {
     what: 'a VM that is further than that does not boot once more',
