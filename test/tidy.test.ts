@@ -135,7 +135,7 @@ describe('lambdas', () => {
 
 describe('guards', () => {
   it('each has a literal name of the form useCase.whatItProtects', () => {
-    const calls = below('core').flatMap((file) =>
+    const calls = below('core', 'adapters').flatMap((file) =>
       [...codeOf(file).matchAll(/\bguard\(\s*([^,]+),/g)].map((match) => match[1] ?? ''),
     );
     const names = calls.filter((call) => !call.startsWith('name:'));

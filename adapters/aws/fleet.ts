@@ -132,6 +132,7 @@ export class Ec2Fleet implements Fleet {
     const byTemplate = Map.groupBy(spec.plan.pools, ({ template }) => `${template.id} ${template.version}`);
     return {
       Type: 'instant',
+      // fence: fence.clientToken
       ClientToken: spec.clientToken,
       TargetCapacitySpecification: { TotalTargetCapacity: 1, DefaultTargetCapacityType: MARKET_NAMES[market] },
       ...(market === 'spot'

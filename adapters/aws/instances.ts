@@ -23,6 +23,7 @@ export const TAGS = {
  * EC2 is eventually consistent: an instance that was just launched may be unknown for a while. Past that, what is not
  * found has been gone for about an hour, after which EC2 forgets it.
  */
+// fence: looks.instanceAppears
 const APPEARING_MS = 300_000;
 const NOT_FOUND: ReadonlySet<string> = new Set(['InvalidInstanceID.NotFound', 'InvalidInstanceID.Malformed']);
 const PAGES_MAX = 20;
@@ -50,6 +51,7 @@ export class Instances {
     const isOwnShown = found.some((each) => each.InstanceId === instanceId);
     const isYoung = this.#options.time.now() - launchedAt < APPEARING_MS;
     const isAwaited = isYoung && instanceId !== undefined && !isOwnShown;
+    // fence: looks.ownInstanceAppears
     if (shown !== undefined && (!isAwaited || rankOf(shown) < TERMINATED_RANK)) {
       const others = found.length > 1 ? `; ${found.length} instances carry the tag of ${vmId}` : '';
       return { status: statusOf(shown), detail: `${describe(shown)}${others}` };

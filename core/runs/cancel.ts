@@ -46,6 +46,7 @@ export async function cancelRun(
     const run = asRow<RunRow>(await ports.store.get(keys.run(runId)));
     if (run === undefined || run.tenantId !== tenantId) throw new NotFound('run', runId);
     if (order.precondition !== undefined) honourVersion('run', runId, run.version, order.precondition);
+    // fence: table.endedCancel
     if (isTerminal(run.status)) throw ended(run);
     const answer = nextStatus(run.status, 'request_cancel', 'cancelled');
     if (answer.kind === 'same') return { done: { kind: 'asked', run } };

@@ -26,6 +26,7 @@ export function claimDispatch(ports: Ports, runId: string, attempt: number, vmId
     const [runItem, vmItem] = await ports.store.getMany([keys.run(runId), keys.vm(vmId)]);
     const run = asRow<RunRow>(runItem);
     const vm = asRow<VmRow>(vmItem);
+    // fence: table.endedDispatch
     if (run === undefined || run.attempt !== attempt || isTerminal(run.status)) return { done: 'moved_on' };
     if (run.vmId !== undefined) return { done: run.vmId === vmId ? 'same' : 'moved_on' };
     if (nextStatus(run.status, 'dispatch').kind !== 'go') return { done: 'moved_on' };

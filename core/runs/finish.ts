@@ -106,12 +106,15 @@ function commitEnd(
     seen = undefined;
     const run = known?.run ?? asRow<RunRow>(await ports.store.get(keys.run(runId)));
     if (run === undefined) return { done: undefined };
+    // fence: fence.terminalStands
     if (isTerminal(run.status)) return { done: { outcome: 'already', run } };
+    // fence: fence.reportOfAttempt
     if (run.attempt !== options.attempt) {
       ports.log.warn('finish.fenced', { runId, attempt: options.attempt, currentAttempt: run.attempt });
       return { done: undefined };
     }
     if (options.version !== undefined && run.version !== options.version) return { done: undefined };
+    // fence: fence.onlyUndispatched
     if (options.onlyUndispatched === true && run.vmId !== undefined) return { done: undefined };
     const answer = nextStatus(run.status, 'end', verdict.status);
     if (answer.kind !== 'go') return { done: { outcome: 'already', run } };

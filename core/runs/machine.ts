@@ -31,11 +31,16 @@ const same: Answer = { kind: 'same' };
 const refuse = (why: string): Answer => ({ kind: 'refuse', why });
 
 const ended: Record<RunEvent, Answer> = {
+  // fence: table.endedProvision
   provision: refuse('the run has ended'),
+  // fence: table.endedDispatch
   dispatch: refuse('the run has ended'),
   start: refuse('the run has ended'),
+  // fence: table.endedCancel
   request_cancel: refuse('the run has ended'),
+  // fence: table.endedRetry
   next_attempt: refuse('the run has ended'),
+  // fence: fence.terminalStands
   end: refuse('the run has ended'),
 };
 
@@ -60,6 +65,7 @@ export const RUN_TRANSITIONS: Readonly<Record<RunStatus, Readonly<Record<RunEven
     end: go('verdict'),
   },
   starting: {
+    // fence: table.dispatchedProvision
     provision: refuse('a VM has been told to start it'),
     dispatch: same,
     start: go('running'),
@@ -68,6 +74,7 @@ export const RUN_TRANSITIONS: Readonly<Record<RunStatus, Readonly<Record<RunEven
     end: go('verdict'),
   },
   running: {
+    // fence: table.dispatchedProvision
     provision: refuse('it is running'),
     dispatch: same,
     start: same,
@@ -76,10 +83,12 @@ export const RUN_TRANSITIONS: Readonly<Record<RunStatus, Readonly<Record<RunEven
     end: go('verdict'),
   },
   cancelling: {
+    // fence: table.dispatchedProvision
     provision: refuse('it is being cancelled'),
     dispatch: same,
     start: same,
     request_cancel: same,
+    // fence: table.cancelledRetry
     next_attempt: refuse('it is being cancelled'),
     end: go('verdict'),
   },

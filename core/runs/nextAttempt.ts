@@ -36,6 +36,7 @@ export const retryRuleOf = (run: RunRow): RetryRule => run.retry ?? NO_RETRY;
 /** Why a fault is not tried again, or undefined if it is. */
 export function whyNoRetry(run: RunRow, fault: Pick<Fault, 'mayHaveStarted'>): string | undefined {
   const rule = retryRuleOf(run);
+  // fence: table.cancelledRetry
   if (run.cancel !== undefined) return 'its end had been asked for';
   if (run.attempt >= rule.maxAttempts) return `attempt ${run.attempt} of ${rule.maxAttempts} was the last one`;
   if (fault.mayHaveStarted && !rule.afterStart)
@@ -53,6 +54,7 @@ const backoffMs = (ports: Ports, { backoffSeconds }: RetryRule, attempt: number)
 export function nextAttempt(ports: Ports, runId: string, fault: Fault): Promise<RunRow | undefined> {
   return commit<RunRow | undefined>(ports, async (writer) => {
     const run = asRow<RunRow>(await ports.store.get(keys.run(runId)));
+    // fence: table.endedRetry
     if (run === undefined || isTerminal(run.status) || run.attempt !== fault.attempt) return { done: undefined };
     if (fault.onlyUndispatched === true && run.vmId !== undefined) return { done: undefined };
     if (nextStatus(run.status, 'next_attempt').kind !== 'go') return { done: undefined };

@@ -66,12 +66,16 @@ function settleNext(ports: Ports, delivery: Delivery): Promise<Step> {
     }
     const { schedule } = rows;
     const now = ports.time.now();
+    // fence: skew.fire
     const horizon = now + ports.config.maxClockSkewSeconds * 1000;
     const due = firstUndecided(schedule);
     const target = delivery.scheduledTime === undefined ? due : occurrenceMeant(schedule, delivery.scheduledTime);
+    // fence: fence.notEarly
     if (target === undefined || (delivery.scheduledTime === undefined && target > horizon))
       return { done: { outcome: 'ignored', reason: 'nothing_due' } };
+    // fence: fence.notEarly
     if (target > horizon) return { done: { outcome: 'ignored', reason: 'early' } };
+    // fence: fence.decidedThrough
     if (target <= schedule.decidedThrough) return { done: await decidedAlready(ports, delivery.scheduleId, target) };
     if (due === undefined || !isExpected(schedule, target)) {
       await noteDrift(ports, schedule, now);

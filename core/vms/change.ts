@@ -128,4 +128,5 @@ export const renewedUntil = (config: CoreConfig, vm: VmRow, leaseUntil: number) 
 
 /** From when on a lease has run out, under the largest difference of clocks that is allowed, whoever wrote it (I9). */
 export const leaseEnd = (vm: Pick<VmRow, 'leaseUntil'>, config: Pick<CoreConfig, 'maxClockSkewSeconds'>): number =>
+  // fence: skew.lease
   (vm.leaseUntil ?? 0) + config.maxClockSkewSeconds * 1000;

@@ -18,7 +18,9 @@ import { taskTokenOf } from './taskToken.ts';
 export function drainIdle(ports: Ports, vmId: string, why: string): Promise<VmRow | 'in_use' | 'none'> {
   return commit<VmRow | 'in_use' | 'none'>(ports, async (writer) => {
     const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
+    // fence: table.vmGone
     if (vm === undefined || vm.status === 'terminated') return { done: 'none' };
+    // fence: fence.notInUse
     if (vm.slots.length > 0) return { done: 'in_use' };
     if (vm.status === 'draining') return { done: vm };
     const now = ports.time.now();

@@ -55,6 +55,7 @@ export async function noteHeard(ports: Pick<Ports, 'store' | 'time' | 'config' |
 /** Pure: whether silence proves nothing now: nobody is heard, or not yet for a lease, in which each has had its turn. */
 export function nobodyHeard(heard: Heard | undefined, paces: Paces, now: number): boolean {
   if (heard === undefined) return true;
+  // fence: skew.heard
   const skewMs = paces.maxClockSkewSeconds * 1000;
   return now - heard.at > breakMs(paces) + skewMs || now - heard.since < paces.leaseSeconds * 1000 + skewMs;
 }
@@ -67,5 +68,6 @@ export const isSpared = (
   vm: Pick<VmRow, 'leaseUntil'>,
   { now, config, heard }: { readonly now: number; readonly config: Paces; readonly heard: Heard | undefined },
 ): boolean =>
+  // fence: skew.silentFleet
   now < (vm.leaseUntil ?? 0) + (config.silentFleetSeconds + config.maxClockSkewSeconds) * 1000 &&
   nobodyHeard(heard, config, now);

@@ -174,7 +174,9 @@ function fenced(vm: VmRow | undefined, identity: Identity, request: HeartbeatReq
     throw new CandorError('stale_generation', `The token is of generation ${identity.generation}.`, {
       remedy: 'Send the generation that the token was given for.',
     });
+  // fence: fence.generation
   checkToken(vm, identity);
+  // fence: fence.heartbeatOrder
   if (request.seq <= vm.heartbeatSeq)
     throw new CandorError('stale_heartbeat', `Heartbeat ${vm.heartbeatSeq} has been handled already.`, {
       remedy: 'Send the present state with a higher seq.',

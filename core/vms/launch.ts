@@ -130,6 +130,7 @@ function openIntent(ports: Ports, input: ExecutionInput, vmId: string): Promise<
     if (vm !== undefined) {
       // No answer to the last request arrived: the same token asks for the same instance again, which may appear only now.
       const { open, number, unanswered } = vm.intent;
+      // fence: fence.sameToken
       const intent: LaunchIntent = open
         ? { ...vm.intent, openedAt: now, unanswered: true }
         : { ...intentOf(run, await planFor(agent), number + 1, now), ...(unanswered && { unanswered }) };
@@ -175,6 +176,7 @@ function storeInstance(ports: Ports, vmId: string, { instanceId, pool }: Launche
     if (vm.instanceId !== undefined) return { done: vm.instanceId === instanceId ? 'stored' : 'has_another' };
     const now = ports.time.now();
     const intent = asValue(closedIntent(vm));
+    // fence: table.vmBoots
     if (vm.status !== 'launching') {
       // Known by its id it is looked for, and its end asked for, until it is seen to be gone: EC2 may not show it yet.
       const closing = { set: { intent, ...(vm.status !== 'terminated' && { instanceId }) } };

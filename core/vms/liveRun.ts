@@ -11,8 +11,10 @@ import { RunMovedOn } from './stateErrors.ts';
 export async function liveRun(ports: Pick<Ports, 'store'>, input: ExecutionInput): Promise<RunRow> {
   const run = asRow<RunRow>(await ports.store.get(keys.run(input.runId)));
   if (run === undefined || run.tenantId !== input.tenantId) throw new RunMovedOn(`there is no run ${input.runId}`);
+  // fence: table.endedProvision
   if (isTerminal(run.status)) throw new RunMovedOn(`run ${run.id} has ended: ${run.status}`);
   if (run.attempt !== input.attempt) throw new RunMovedOn(`run ${run.id} is at attempt ${run.attempt}`);
+  // fence: table.dispatchedProvision
   if (run.vmId !== undefined && run.vmId !== vmOf(run))
     throw new RunMovedOn(`run ${run.id} was dispatched to ${run.vmId}`);
   return run;

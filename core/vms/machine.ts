@@ -8,11 +8,15 @@ export const VM_TRANSITIONS: Readonly<Record<VmStatus, readonly VmStatus[]>> = {
   /** Its instance was answered; its runner was faster than that answer; it was given up; it was seen to be gone. */
   launching: ['booting', 'ready', 'draining', 'terminated'],
   booting: ['ready', 'draining', 'terminated'],
+  // fence: table.vmBoots
   ready: ['unresponsive', 'draining', 'terminated'],
   /** It reports again, as what it was: at work, or draining by order. */
+  // fence: table.vmBoots
   unresponsive: ['ready', 'draining', 'terminated'],
   /** A drain by order waits for work, and the VM may fall silent meanwhile. */
+  // fence: table.vmBoots, table.vmRegisters
   draining: ['unresponsive', 'terminated'],
+  // fence: table.vmGone
   terminated: [],
 };
 

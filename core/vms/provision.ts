@@ -54,6 +54,7 @@ export async function releaseAttempt(ports: Ports, input: ExecutionInput): Promi
   const run = asRow<RunRow>(await ports.store.get(keys.run(input.runId)));
   if (run === undefined || run.tenantId !== input.tenantId) return { released: 'none' };
   const vmId = attemptVmId(run.id, input.attempt, run.createdAt);
+  // fence: fence.notInUse
   if (run.vmId === vmId) return { released: 'dispatched' };
   return { released: await releaseVm(ports, vmId, 'its provisioning failed') };
 }

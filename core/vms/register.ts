@@ -45,6 +45,7 @@ export async function registerRunner(
     if (row.nonce === request.nonce) return { done: row };
     if (row.pastNonces?.includes(request.nonce)) throw replayed(row);
     const now = ports.time.now();
+    // fence: table.vmRegisters
     const becomesReady = row.status !== 'draining' && row.status !== 'ready';
     // A drain by order outlasts a silence.
     const status = !becomesReady ? row.status : row.drain === undefined ? 'ready' : 'draining';

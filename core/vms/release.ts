@@ -17,6 +17,7 @@ import { type Slot, startNeverSent, type VmRow } from './model.ts';
 import { verdictOfCancel } from './outcome.ts';
 
 /** How long after a launch call without an answer its instance may still appear. */
+// fence: looks.launchSettled
 const LAUNCH_SETTLE_MS = 60_000;
 
 /** Lets go of a VM that carries nothing: drains it, asks for its end, and looks. Does nothing while a slot is taken. */
@@ -43,7 +44,9 @@ export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObs
   const lookedAt = ports.time.now();
   const look = () => ports.fleet.observe(vmId, seen.instanceId, seen.intent.openedAt);
   let observation = await look();
+  // fence: looks.endTwice
   if (observation.status === 'terminated' && seen.slots.length > 0) observation = await look();
+  // fence: fence.endSeen
   if (observation.status !== 'terminated') return observation;
   const now = ports.time.now();
   await closeVm(ports, seen, evidence('fleet', now, observation.detail), now);
@@ -51,6 +54,7 @@ export async function observeVm(ports: Ports, vmId: string): Promise<InstanceObs
     const vm = asRow<VmRow>(await ports.store.get(keys.vm(vmId)));
     if (vm === undefined || vm.status === 'terminated') return { done: undefined };
     // The launch has been answered since: this look was for another instance, or for any.
+    // fence: looks.sameInstance
     if (vm.instanceId !== seen.instanceId) return { done: undefined };
     // By the slots as they stand now, not as they were before the look: a run may have been dispatched to it meanwhile.
     // The end of a run changes the VM's row, so the write below loses, and this is read and decided again.

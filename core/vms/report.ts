@@ -46,10 +46,12 @@ export async function takeReport(
 ): Promise<Taken> {
   const entry = asRefused(bounded(reported));
   const over = OVER.includes(entry.state);
+  // fence: fence.reportOfAttempt
   if (run === undefined || run.attempt !== entry.attempt || run.vmId !== vm.id) {
     ports.log.warn('report.fenced', { vmId: vm.id, runId: entry.runId, attempt: entry.attempt, state: entry.state });
     return over ? known : endStray(ports, vm, entry);
   }
+  // fence: fence.terminalStands
   if (isTerminal(run.status)) return over ? lateTruth(ports, vm, run, entry) : endStray(ports, vm, entry);
   if (run.missingReports !== undefined && !over) await countMissing(ports, run, undefined);
   if (await becameNextAttempt(ports, vm, run, entry)) return settled;
@@ -233,6 +235,7 @@ async function endStray(ports: Ports, seen: VmRow, entry: RegistryEntry): Promis
   return { acknowledge: false, changed: true, vmChanged: true };
 }
 
+// fence: looks.missingTwice, looks.missingAfterStart
 const MISSING_REPORTS = 2;
 
 /**
@@ -249,6 +252,7 @@ export async function noteMissing(
   const unnamed = vm.slots.filter(
     (slot) =>
       !request.registry.some((entry) => entry.runId === slot.runId && entry.attempt === slot.attempt) &&
+      // fence: looks.missingAfterStart
       !pending.some((command) => command.kind === 'start' && command.runId === slot.runId),
   );
   let changed = false;

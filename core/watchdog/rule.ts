@@ -29,6 +29,7 @@ export interface RuleContext extends View {
   readonly seen: Set<string>;
 }
 
+// fence: looks.afterGap
 export const isHolding = ({ now, holdUntil }: View): boolean => now < holdUntil;
 
 /** What was put right. */

@@ -66,7 +66,7 @@ const leaking =
     auditEveryMs: MINUTE / 2,
   });
 
-/** By guard, by all that comes before the point in its name, and by what comes after it; together, the first one last. */
+/** By guard, by all that comes before the point in its name, and by what comes after it; together, the first one last. By fence, where it has none of its own. */
 export const AIMS: Readonly<Record<string, Aim>> = {
   ...RUN_AIMS,
   ...EXTRA_AIMS,
@@ -154,7 +154,7 @@ function aimOf(guard: string): Aim {
     const weather = (before: Weather) => ({ ...aim.weather?.(before), ...fence.aim?.weather?.(before) });
     return { ...aim, weather, at: { guard: fence.leadsAs, ...aim.at } };
   }
-  if (fence !== undefined) return fence.aim ?? {};
+  if (fence !== undefined) return fence.aim ?? AIMS[guard] ?? {};
   const [owner = '', what = ''] = guard.split('.');
   return { ...AIMS[what], ...AIMS[owner], ...AIMS[guard] };
 }

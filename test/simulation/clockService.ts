@@ -1,7 +1,7 @@
 /** EventBridge Scheduler: delivers each nominal time at least once, late, double, now and then never (the DLQ has it). */
 import { nextOccurrence } from '../../core/cadence/occurrences.ts';
 import type { ClockLook, ClockSpec } from '../../core/ports.ts';
-import { fire } from '../../core/schedules/fire.ts';
+import { type FireResult, fire } from '../../core/schedules/fire.ts';
 import type { Cadence } from '../../core/schedules/model.ts';
 import type { Page } from '../../core/table/model.ts';
 import type { Timer } from './heap.ts';
@@ -91,12 +91,20 @@ export class ClockService {
 
   async #deliver(spec: ClockSpec, nominal: number, tries: number): Promise<void> {
     const { scheduleId, specVersion, agentId, principalId } = spec;
+    const sentAt = this.#world.time.now;
     const outcome = await this.#world.invoke('fire', (ports) =>
       fire(ports, { scheduleId, scheduledTime: nominal, specVersion, agentId, principalId }),
     );
+    if (outcome.kind === 'answered') this.#answered(outcome.value, scheduleId, nominal, sentAt);
     if (outcome.kind === 'answered' || tries >= 20) return;
     const { random, time } = this.#world;
     time.after(random.spread(1000, 120_000), () => void this.#deliver(spec, nominal, tries + 1));
+  }
+
+  /** Scheduler sends nothing again that was answered: what comes at its time is not to be called early, by no clock allowed. */
+  #answered(result: FireResult, scheduleId: string, nominal: number, sentAt: number): void {
+    if (result.outcome === 'ignored' && result.reason === 'early' && nominal <= sentAt)
+      this.#world.broken('§5.1', `fire: ${new Date(nominal).toISOString()} of ${scheduleId} is due, and called early`);
   }
 }
 

@@ -1,12 +1,14 @@
 /**
- * What protects an invariant and is no guard of a write: fences, markers, rules of two looks, the table of transitions. Each
- * is taken out by changing the source that is loaded (`mutate.ts`), in processes of its own. This file loads nothing of Candor:
- * it would be loaded whole.
+ * What protects an invariant and is no guard of a write: fences, markers, rules of two looks, the tables of transitions, the
+ * tolerance for clocks. Each is taken out by changing the source that is loaded (`mutate.ts`), in processes of its own. Where
+ * it stands, the source says so: `// fence: its name`, in the line above (`markers.ts`). This file loads nothing of Candor: it
+ * would be loaded whole.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Aim } from './aims.ts';
+import { edit, TABLE_FENCES } from './tableFences.ts';
 import type { Workload } from './workload.ts';
 
 export interface Edit {
@@ -26,12 +28,23 @@ export interface Fence {
   readonly covering?: readonly string[];
 }
 
+/** Each minute something is due. */
+const often = ({ theme }: Workload): Partial<Workload> => ({
+  schedules: { cadence: { every: 'PT1M' } },
+  theme: { ...theme, share: 0.6, victims: [], strikes: { ...theme.strikes, schedule: ['fire'] } },
+});
+
+/** Launches are asked for, and are not answered; what was answered late goes on. */
+const UNANSWERED: Aim['faults'] = {
+  site: 'ec2.CreateFleet',
+  share: 0.5,
+  kinds: ['late', 'thaw', 'lost', 'crash_after'],
+};
+
 /** Whenever a VM is about to be written, somebody looks at its instance. */
 const looks = ({ theme }: Workload): Partial<Workload> => ({
   theme: { share: 0.6, victims: [], strikes: { ...theme.strikes, vm: ['look'], run: ['cancel'] } },
 });
-
-const edit = (file: string, find: string, instead: string): Edit => ({ file, find, instead });
 
 export const FENCES: Readonly<Record<string, Fence>> = {
   'fence.reportOfAttempt': {
@@ -92,17 +105,114 @@ export const FENCES: Readonly<Record<string, Fence>> = {
   'fence.clientToken': {
     what: 'a launch that is asked for again brings the same instance',
     edits: [
-      // Under a token that is written down, too: what is asked under any other is found at once.
       edit(
-        'core/vms/launch.ts',
-        '? { ...vm.intent, openedAt: now, unanswered: true }',
-        '? { ...intentOf(run, await planFor(agent), number + 1, now), unanswered: true }',
+        'adapters/aws/fleet.ts',
+        'ClientToken: spec.clientToken,',
+        'ClientToken: spec.clientToken + String(Math.random()),',
       ),
     ],
     aim: {
       operations: ['create_run'],
       faults: { site: 'ec2.CreateFleet', share: 0.4, kinds: ['lost', 'crash_after', 'late'] },
     },
+  },
+  'fence.notEarly': {
+    what: 'nothing is decided before it is due, whoever asks',
+    edits: [
+      edit(
+        'core/schedules/fire.ts',
+        '(delivery.scheduledTime === undefined && target > horizon)',
+        '(false as boolean)',
+      ),
+      edit(
+        'core/schedules/fire.ts',
+        "if (target > horizon) return { done: { outcome: 'ignored', reason: 'early' } };",
+        '',
+      ),
+    ],
+    aim: { operations: ['create_schedule'], workload: often },
+  },
+  'fence.sameToken': {
+    what: 'what may have been launched is asked for again under the same token',
+    edits: [
+      edit(
+        'core/vms/launch.ts',
+        'const intent: LaunchIntent = open\n        ? { ...vm.intent, openedAt: now, unanswered: true }',
+        'const intent: LaunchIntent = open\n        ? { ...intentOf(run, await planFor(agent), number + 1, now), unanswered: true }',
+      ),
+    ],
+    aim: { operations: ['create_run'], faults: UNANSWERED },
+  },
+  'fence.notInUse': {
+    what: 'a VM that has a run is not let go by whoever has not heard of it',
+    edits: [
+      edit('core/vms/provision.ts', "if (run.vmId === vmId) return { released: 'dispatched' };", ''),
+      edit('core/vms/drain.ts', "if (vm.slots.length > 0) return { done: 'in_use' };", ''),
+    ],
+    // The execution cannot dispatch, and does not hear that the registration has.
+    aim: {
+      operations: ['create_run'],
+      faults: { site: 'dispatch: store.getMany', share: 0.9, kinds: ['fail_before'] },
+    },
+  },
+  'fence.endSeen': {
+    what: 'that its end was asked for is no end of a VM',
+    edits: [
+      edit(
+        'core/vms/release.ts',
+        "if (observation.status !== 'terminated') return observation;",
+        'if (false as boolean) return observation;',
+      ),
+    ],
+  },
+  'looks.endTwice': {
+    what: 'a VM with work on it is gone when two looks say so',
+    edits: [
+      edit(
+        'core/vms/release.ts',
+        "if (observation.status === 'terminated' && seen.slots.length > 0)",
+        'if (false as boolean)',
+      ),
+    ],
+  },
+  'watchdog.places': {
+    what: 'a run that nobody has placed is placed',
+    edits: [
+      edit(
+        'core/watchdog/rules/queued.ts',
+        "return { do: 'place' };",
+        "return { do: 'look_again', at: placedBy(now, run.deadlineAt) };",
+      ),
+    ],
+  },
+  'watchdog.settles': {
+    what: 'an occurrence that nobody has decided is settled',
+    edits: [edit('core/watchdog/rules/schedule.ts', 'settle: isOverdue(config, schedule, now),', 'settle: false,')],
+    aim: { weather: ({ clock }) => ({ clock: { ...clock, dropped: 0.5 } }) },
+  },
+  'watchdog.calls': {
+    what: 'what waits for a run that has ended is called',
+    edits: [
+      edit(
+        'core/watchdog/rules/schedule.ts',
+        'advance: schedule.buffer.length > 0 || schedule.waitingRuns.length > 0 || schedule.backfill !== undefined,',
+        'advance: false,',
+      ),
+    ],
+    // The word of an end is lost on its way.
+    aim: {
+      operations: ['trigger', 'create_schedule'],
+      workload: () => ({ schedules: { cadence: { every: 'PT1M' }, overlapPolicy: 'buffer_all' } }),
+      weather: ({ machines, stream }) => ({
+        stream: { ...stream, triesMax: 1 },
+        machines: { ...machines, workMsMax: 120_000, neverEnds: 0 },
+      }),
+      faults: { site: 'events: store.get RUN META', share: 0.6, kinds: ['fail_before'] },
+    },
+  },
+  'looks.afterGap': {
+    what: 'a watchdog that stood still itself gives no verdict for a lease',
+    edits: [edit('core/watchdog/rule.ts', 'now < holdUntil;', 'now < 0 * holdUntil;')],
   },
   'looks.missingTwice': {
     what: 'a run is missing once two reports in a row do not name it',
@@ -128,7 +238,17 @@ export const FENCES: Readonly<Record<string, Fence>> = {
       workload: looks,
       operations: ['create_run', 'cancel_run'],
       weather: ({ ec2 }) => ({ ec2: { ...ec2, lagMsMax: 50_000 } }),
-      faults: { site: 'ec2.CreateFleet', share: 0.5, kinds: ['late', 'thaw', 'lost', 'crash_after'] },
+      faults: UNANSWERED,
+    },
+  },
+  'looks.sameInstance': {
+    what: 'a look for an instance says nothing of another one',
+    edits: [edit('core/vms/release.ts', 'if (vm.instanceId !== seen.instanceId) return { done: undefined };', '')],
+    aim: {
+      workload: looks,
+      operations: ['create_run', 'cancel_run'],
+      weather: ({ ec2 }) => ({ ec2: { ...ec2, lagMsMax: 50_000 } }),
+      faults: UNANSWERED,
     },
   },
   'looks.ownInstanceAppears': {
@@ -162,8 +282,15 @@ export const FENCES: Readonly<Record<string, Fence>> = {
     ],
     aim: {
       operations: ['create_run'],
-      faults: { site: 'ec2.CreateFleet', share: 0.5, kinds: ['late', 'thaw', 'lost', 'crash_after'] },
+      faults: UNANSWERED,
     },
+  },
+  'looks.straysApart': {
+    what: 'the two looks at an instance that is nobody’s are a lease apart',
+    edits: [
+      edit('core/watchdog/rules/strays.ts', 'view.now - mark.firstSeenAt < view.config.leaseSeconds * 1000', 'false'),
+    ],
+    aim: { operations: ['create_run'], faults: UNANSWERED },
   },
   'skew.lease': {
     what: 'a lease ends only when it has by every clock that is allowed',
@@ -177,9 +304,29 @@ export const FENCES: Readonly<Record<string, Fence>> = {
     leadsAs: 'silent.noHeartbeatSince',
     aim: { weather: () => ({ skewMs: [-5000, 0] }) },
   },
+  'skew.fire': {
+    what: 'what is delivered at its time is not early by any clock that is allowed',
+    edits: [edit('core/schedules/fire.ts', 'now + ports.config.maxClockSkewSeconds * 1000;', 'now;')],
+    aim: { operations: ['create_schedule'], workload: often, weather: () => ({ skewMs: [-5000, 0] }) },
+  },
+  'skew.heard': {
+    what: 'that others are heard counts once each has had its turn, by any clock that is allowed',
+    edits: [edit('core/vms/heard.ts', 'const skewMs = paces.maxClockSkewSeconds * 1000;', 'const skewMs = 0;')],
+  },
+  'skew.silentFleet': {
+    what: 'a VM is spared where nobody is heard, for so long by any clock that is allowed',
+    edits: [
+      edit(
+        'core/vms/heard.ts',
+        '(config.silentFleetSeconds + config.maxClockSkewSeconds) * 1000',
+        'config.silentFleetSeconds * 1000',
+      ),
+    ],
+  },
+  ...TABLE_FENCES,
 };
 
-const ROOT = path.join(import.meta.dirname, '../..');
+export const ROOT = path.join(import.meta.dirname, '../..');
 
 /** @throws Error where the source does not have what is to be changed, exactly once */
 export function withoutFence(name: string, file: string, source: string): string {

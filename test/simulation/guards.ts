@@ -1,16 +1,17 @@
-/** The guards of the core, found in its source; which others have to be taken out with one to see what it is for; and which no world can miss. */
-import { readdirSync, readFileSync } from 'node:fs';
-import path from 'node:path';
-import { FENCES } from './fences.ts';
-
-const CORE = path.join(import.meta.dirname, '../../core');
+/** The guards of what plays in the simulation, found in its source; which others have to be taken out with one to see what it is for; and which no world can miss. */
+import { FENCES, sourceOf } from './fences.ts';
+import { adaptersThatRun, filesOfCore } from './markers.ts';
 
 /** Every name under which the core guards a write. */
-export function guardsOfCore(): readonly string[] {
+export const guardsOfCore = (): readonly string[] => guardsIn(filesOfCore());
+
+/** Those of the adapters besides that play in the simulation. */
+export const guardsThatRun = (): readonly string[] => guardsIn([...filesOfCore(), ...adaptersThatRun()]);
+
+function guardsIn(files: readonly string[]): readonly string[] {
   const names = new Set<string>();
-  for (const file of readdirSync(CORE, { recursive: true, encoding: 'utf8' }).filter((each) => each.endsWith('.ts')))
-    for (const [, name] of readFileSync(path.join(CORE, file), 'utf8').matchAll(/guard\(\s*'([\w.]+)'/g))
-      if (name !== undefined) names.add(name);
+  for (const file of files)
+    for (const [, name] of sourceOf(file).matchAll(/guard\(\s*'([\w.]+)'/g)) if (name !== undefined) names.add(name);
   return [...names].sort();
 }
 
@@ -69,8 +70,16 @@ export function removalsOf(name: string): readonly (readonly string[])[] {
   return covering === undefined ? [[name]] : [[name], [...new Set([name, ...covering])]];
 }
 
-/** Guards that no simulated world can miss, and why. `test/core/guards.test.ts` has a race for each that can be missed at all. */
+/**
+ * Guards and fences that no simulated world can miss, and why. `test/core/guards.test.ts` has a race for each guard that can be
+ * missed at all, `test/core/watchdog` a test for each fence.
+ */
 export const OUT_OF_REACH: Readonly<Record<string, string>> = {
+  'looks.afterGap':
+    'a silence that was not one is judged at a second deadline, minutes later, and whoever is well has been heard by then',
+  'looks.endTwice': 'EC2 calls nothing gone in the simulation that had been there, and is',
+  'looks.straysApart':
+    'instances are compared with their rows every five minutes: two looks are farther apart by themselves',
   'postpone.sameFailures':
     'what is lost is only that one failure more was counted: the next one waits less, and nothing else reads it',
 };

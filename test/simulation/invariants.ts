@@ -80,6 +80,7 @@ export class Checker {
       changes,
       find: (pk, sk) => changes.find(({ key }) => key.pk === pk && key.sk === sk),
     };
+    this.#vms.silence.committed(commit);
     for (const change of changes) this.#one(commit, change);
     this.#limits.committed(commit);
     this.#others.committed(commit);

@@ -19,6 +19,8 @@ export class LedgerRules {
   readonly rows = new Map<string, ScheduleRow>();
   /** What each schedule has been, oldest first. */
   readonly history = new Map<string, Stood[]>();
+  /** Schedules of which an occurrence waits while nothing of theirs is live, and since when. */
+  readonly uncalled = new Map<string, number>();
 
   constructor(world: Simulation) {
     this.#world = world;
@@ -35,6 +37,8 @@ export class LedgerRules {
     }
     this.rows.set(after.id, after);
     this.#remember(after, before);
+    if (after.buffer.length === 0 || after.liveRuns.length > 0) this.uncalled.delete(after.id);
+    else if (!this.uncalled.has(after.id)) this.uncalled.set(after.id, this.#world.time.now);
     if (before === undefined) return;
     if (after.version !== before.version) {
       if (after.version !== before.version + 1) fail('I8', `goes from version ${before.version} to ${after.version}`);

@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import * as z from 'zod';
 import { FAULTS, type Injection } from './faults.ts';
 import { FENCES } from './fences.ts';
-import { BESIDE, guardsOfCore } from './guards.ts';
+import { BESIDE, guardsThatRun } from './guards.ts';
 
 export interface Options {
   readonly seeds: number;
@@ -45,7 +45,7 @@ const minutes = (text: string): number => {
 };
 
 const known = (text: string): string => {
-  const guards = guardsOfCore();
+  const guards = guardsThatRun();
   if (!text.split(BESIDE).every((name) => guards.includes(name)) && !Object.hasOwn(FENCES, text))
     throw new InvalidArgumentError(`There is no guard or fence ${text}: see docs/verification.md.`);
   return text;

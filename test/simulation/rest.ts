@@ -49,10 +49,12 @@ export function leftOver(world: Simulation): string | undefined {
 export const graceMs = ({ config }: Simulation): number =>
   (config.overdueGraceSeconds + 2 * config.watchdogIntervalSeconds) * 1000;
 
-/** The first occurrence that nobody has decided although it was due long ago; undefined where every ledger is up to date. */
+/** The first occurrence that nobody has decided, or called, although it was due long ago; undefined where every ledger is up to date. */
 export function ledgerBehind(world: Simulation): string | undefined {
   const { now } = world.time;
   const since = now - graceMs(world);
+  for (const [id, from] of world.checker.ledger.uncalled)
+    if (from < since) return `what waits in the buffer of ${id} is not called, and nothing is live`;
   for (const schedule of world.checker.ledger.rows.values()) {
     if (schedule.status !== 'active') continue;
     // What stood still for minutes may have made or changed it just now, as of a time that is long over.

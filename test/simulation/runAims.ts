@@ -109,6 +109,27 @@ const work = (rivals: readonly Strike[], options: Work = {}): Aim => {
 /** Whoever asks there is not answered, mostly. */
 const failing = (site: string, share: number): NonNullable<Aim['faults']> => ({ site, share, kinds: ['fail_before'] });
 
+/** VMs that hang soon, one after the other, and clocks that are as far apart as they may be: here farther than by default. */
+const silent = (at: readonly number[], silentFleetSeconds: number): Aim => ({
+  workload: (workload) => {
+    const { operations, ...all } = busy({ kinds: [], agents: AT_WORK, config: { ...NO_LIMITS, silentFleetSeconds } })(
+      workload,
+    );
+    const [first] = operations ?? [];
+    return {
+      ...all,
+      operations: first === undefined ? [] : at.map((seconds) => ({ ...first, at: seconds * SECOND })),
+      stormMs: ((at.at(-1) ?? 0) + 60) * SECOND,
+      config: { ...all.config, maxClockSkewSeconds: 20 },
+    };
+  },
+  weather: (weather) => ({
+    ...calm({ hangs: 1, neverEnds: 1, workMsMax: 900_000 })(weather),
+    skewMs: [-10_000, 10_000],
+  }),
+  at: { share: 0 },
+});
+
 export const RUN_AIMS: Readonly<Record<string, Aim>> = {
   children: family(['children_sealed', 'child_ends', 'own_end', 'child_begins', 'cancel']),
   'children.completeOnce': family(['children_sealed', 'children_end'], {
@@ -219,6 +240,8 @@ export const RUN_AIMS: Readonly<Record<string, Aim>> = {
     untilBroken: false,
     heldUpMs: [3000, 10_000],
   }),
+  // Several are launched at once.
+  'pace.unchanged': work(['create_run'], { kinds: ['create_run'], count: 16, untilMs: 60 * SECOND }),
   'postpone.checkUnmoved': work(['cancel', 'own_end'], { faults: failing('watchdog: ec2.Describe', 0.8) }),
   // Its VM is gone, and it is tried again.
   'run.sameAttempt': work(['is_gone'], {
@@ -228,5 +251,9 @@ export const RUN_AIMS: Readonly<Record<string, Aim>> = {
     heldUpMs: [60_000, 240_000],
   }),
   'silent.noHeartbeatSince': work(['reconnects'], { machines: { partitions: 1 } }),
+  // Others are heard again, and not yet for a lease.
+  'skew.heard': silent([1, 2, 3, 180, 330, 480, 630, 780], 900),
+  // Nobody is heard any more.
+  'skew.silentFleet': silent([1, 10, 20, 30, 300], 260),
   'waiting.runUnchanged': work(['cancel'], { ec2: { noRoom: 0.9 } }),
 };

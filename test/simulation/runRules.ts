@@ -60,6 +60,7 @@ export class RunRules {
       return;
     }
     this.#attempts(commit, before, after);
+    this.#marker(inc.kind, before, after);
     if (isTerminal(after.status)) this.#ended(commit, before, after);
     this.#runner(commit, before, after);
   }
@@ -126,6 +127,16 @@ export class RunRules {
     if (process?.end?.by === undefined) this.#broken('I7', kind, run, `is corrected, and nothing of it has ended`);
     if (run.correction?.status === 'succeeded' && process?.end?.exitCode !== 0)
       this.#broken('truth', kind, run, 'is corrected to succeeded, and has not');
+  }
+
+  /** Its status says whether a VM has it; and from `cancelling` on it only ends. */
+  #marker(kind: string, before: RunRow, after: RunRow): void {
+    if (isTerminal(after.status)) return;
+    const isDispatched = after.status !== 'queued' && after.status !== 'provisioning';
+    if (isDispatched !== (after.vmId !== undefined))
+      this.#broken('I2', kind, after, `is ${after.status}, and ${after.vmId ?? 'no VM'} has it`);
+    if (before.status === 'cancelling' && after.status !== 'cancelling')
+      this.#broken('I3', kind, after, `was being cancelled, and is ${after.status}`);
   }
 
   #attempts({ inc }: Commit, before: RunRow, after: RunRow): void {

@@ -1,11 +1,17 @@
-/** What a stale writer would leave of a schedule (I8): counts that stand still, derived fields of a row that is no more, an end that changes. */
+/**
+ * What a stale writer would leave (I8): of a schedule counts that stand still, derived fields of a row that is no more, an end
+ * that changes; of the launch rate a launch that nobody counts.
+ */
 import { settledOf, spreadMs } from '../../core/schedules/check.ts';
 import { firstUndecided } from '../../core/schedules/expected.ts';
 import type { BackfillRow, ScheduleRow } from '../../core/schedules/model.ts';
+import * as keys from '../../core/table/itemKeys.ts';
 import type { Incarnation } from './incarnations.ts';
 import type { Commit } from './invariants.ts';
 import type { Change } from './table.ts';
 import type { Simulation } from './world.ts';
+
+const PACE = keys.launchPace().pk;
 
 export class StaleRules {
   readonly #world: Simulation;
@@ -19,6 +25,7 @@ export class StaleRules {
   committed(commit: Commit): void {
     for (const change of commit.changes) {
       const { pk, sk } = change.key;
+      if (pk === PACE) this.#pace(commit, change);
       if (!pk.startsWith('SCH#')) continue;
       if (sk === 'META') this.#schedule(commit, change);
       else if (sk.startsWith('BKF#')) this.#backfill(commit, change);
@@ -42,6 +49,13 @@ export class StaleRules {
     if (is.settledThrough !== settledOf(is)) fail('I5', `is said to be settled through ${is.settledThrough}`);
     // Whoever has found a drift, or could not look at the row, says only when it is looked at.
     if ('attentionAt' in set) this.#check(inc, is, fail);
+  }
+
+  /** Each launch that is granted comes on top of those before it. */
+  #pace({ inc }: Commit, { before, after }: Change): void {
+    const intervalMs = 1000 / this.#world.ec2.installation.launchesPerSecond;
+    if (before !== undefined && Number(after?.fullAt) < Number(before.fullAt) + intervalMs)
+      this.#world.broken('I8', `${inc.kind}: the launch rate forgets a launch that was granted`);
   }
 
   /** Its end changes no more. */

@@ -3,14 +3,24 @@ import type { HeartbeatRequest, RunnerCommand } from '../../core/contract/runner
 import { isTerminal } from '../../core/contract/runStatus.ts';
 import type { RunRow } from '../../core/runs/model.ts';
 import * as keys from '../../core/table/itemKeys.ts';
-import { VM_TRANSITIONS } from '../../core/vms/machine.ts';
 import { isGivenUp, type VmRow } from '../../core/vms/model.ts';
 import type { Ec2Instance } from './ec2.ts';
 import type { Commit } from './invariants.ts';
+import { SilenceRules } from './silenceRules.ts';
 import type { Simulation } from './world.ts';
 
 /** Before an end is asked for, the row says that the VM is given up. */
 const WANTED: ReadonlySet<VmRow['status']> = new Set(['launching', 'booting', 'ready']);
+
+/** What may follow what (design.md §3), in words of our own: the core's table is one of the things that are taken out. */
+const FOLLOWS: Readonly<Record<VmRow['status'], readonly VmRow['status'][]>> = {
+  launching: ['booting', 'ready', 'draining', 'terminated'],
+  booting: ['ready', 'draining', 'terminated'],
+  ready: ['unresponsive', 'draining', 'terminated'],
+  unresponsive: ['ready', 'draining', 'terminated'],
+  draining: ['unresponsive', 'terminated'],
+  terminated: [],
+};
 
 /** Whoever waits as long as a launch may take to settle, by clocks that differ, has seen by then what it has brought. */
 const APPEARS_MS = 45_000;
@@ -24,9 +34,11 @@ export class VmRules {
   readonly #heardGivenUp = new Map<string, string>();
   /** By no clock but the world's: when the last report of each VM came in; it may be taken in much later. */
   readonly #heardAt = new Map<string, number>();
+  readonly silence: SilenceRules;
 
   constructor(world: Simulation) {
     this.#world = world;
+    this.silence = new SilenceRules(world);
   }
 
   /** A heartbeat has been taken within the lease: nobody may call it silent. */
@@ -52,8 +64,7 @@ export class VmRules {
       fail('I8', `goes from version ${before.version} to ${after.version}`);
     const moved = after.status !== before.status;
     if (moved) {
-      if (!VM_TRANSITIONS[before.status].includes(after.status))
-        fail('I3', `goes from ${before.status} to ${after.status}`);
+      if (!FOLLOWS[before.status].includes(after.status)) fail('I3', `goes from ${before.status} to ${after.status}`);
       const event = keys.vmEvent(after.id, after.version);
       if (find(event.pk, event.sk) === undefined) fail('I13', `is ${after.status} without an event`);
     }
@@ -61,11 +72,18 @@ export class VmRules {
     if (before.status === 'terminated' && after.checkAt !== undefined) fail('I3', 'is gone, and is to be looked at');
     if (before.instanceId !== undefined && after.instanceId !== before.instanceId)
       fail('I2', `was ${before.instanceId}, and is ${after.instanceId}`);
+    const { intent } = before;
+    if (intent.open && after.intent.open && after.intent.clientToken !== intent.clientToken)
+      fail('I2', 'asks for another instance, and the request before has not been answered');
     this.#heard(commit, before, after, fail);
     this.#slots(after, fail);
     if (moved && after.status === 'terminated') this.#gone(after, fail);
     if (moved && after.status === 'unresponsive' && this.isFresh(after.id))
       fail('I9', 'is called silent, and was heard within its lease');
+    const heardAt = this.#heardAt.get(after.id);
+    const isForSilence = before.status === 'unresponsive' && after.evidence.detail.startsWith('silent since');
+    if (isForSilence && isGivenUp(after) && heardAt !== undefined && this.silence.spares(commit, heardAt))
+      fail('I9', `is given up (${after.evidence.detail}), and nobody is heard`);
     const condemned = after.evidence.detail.includes('it is given up') && !isGivenUp(before) && isGivenUp(after);
     if (condemned && this.isFresh(after.id) && this.#worksWell(after))
       fail('I9', `is given up (${after.evidence.detail}), and carries work that is well`);

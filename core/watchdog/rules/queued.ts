@@ -44,6 +44,7 @@ export const queuedRule = rule<RunRow, Untold, Decision>({
     const { nextTryAt } = run.waiting ?? {};
     if (nextTryAt !== undefined && now < nextTryAt)
       return { do: 'look_again', at: Math.min(nextTryAt, run.deadlineAt ?? nextTryAt) };
+    // fence: watchdog.places
     return { do: 'place' };
   },
   act: async (context, run, decision) => {

@@ -30,7 +30,9 @@ export const scheduleRule = rule<ScheduleRow, readonly string[], Decision>({
     do: 'see_to',
     sync: schedule.clock.status === 'pending',
     repair: leaked.length > 0,
+    // fence: watchdog.calls
     advance: schedule.buffer.length > 0 || schedule.waitingRuns.length > 0 || schedule.backfill !== undefined,
+    // fence: watchdog.settles
     settle: isOverdue(config, schedule, now),
   }),
   act: async (context, schedule, { sync, repair, advance, settle }) => {

@@ -29,6 +29,7 @@ export function whyStray(instance: ListedInstance, vm: VmRow | undefined): strin
   if (vm.status === 'terminated') return `${vmId} was seen to be gone: ${vm.evidence.detail}`;
   if (vm.instanceId === instanceId) return undefined;
   // Its launch has not been answered: then it may be what was asked for.
+  // fence: looks.strays
   if (vm.instanceId === undefined && vm.intent.open) return undefined;
   return vm.instanceId === undefined ? `${vmId} has no instance` : `${vmId} is ${vm.instanceId}`;
 }
@@ -40,7 +41,9 @@ export function decideStray(
   view: View,
 ): StrayDecision {
   if (why === undefined) return { do: mark === undefined ? 'nothing' : 'forget' };
+  // fence: looks.strays
   if (mark === undefined) return { do: 'mark', because: why };
+  // fence: looks.straysApart
   if (isHolding(view) || view.now - mark.firstSeenAt < view.config.leaseSeconds * 1000) return { do: 'nothing' };
   return { do: 'end', because: `${why}, and it was nobody's at ${new Date(mark.firstSeenAt).toISOString()} already` };
 }
