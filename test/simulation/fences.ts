@@ -108,7 +108,7 @@ export const FENCES: Readonly<Record<string, Fence>> = {
       edit(
         'adapters/aws/fleet.ts',
         'ClientToken: spec.clientToken,',
-        'ClientToken: spec.clientToken + String(Math.random()),',
+        'ClientToken: spec.clientToken + String(process.uptime()),',
       ),
     ],
     aim: {

@@ -2,6 +2,7 @@
  * Virtual time. All that happens in a simulated world happens at an entry of one heap, in the order of time and, at the same
  * time, of arrival; between two entries every promise that can go on has gone on. So the same seed gives the same world.
  */
+import { untrapped } from './traps.ts';
 
 interface Entry {
   readonly at: number;
@@ -87,7 +88,7 @@ export class Timeline {
       // Node carries out a row of immediates one by one, with all that promises have to do in between.
       const next = () => {
         left = BATCH;
-        for (let each = 0; each < BATCH; each++) setImmediate(turn);
+        for (let each = 0; each < BATCH; each++) untrapped.setImmediate(turn);
       };
       next();
     });

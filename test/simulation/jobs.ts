@@ -5,6 +5,7 @@ import { type FaultKind, type FaultPlan, type Injection, injected } from './faul
 import { BESIDE } from './guards.ts';
 import { drawn, type Play, type Played, play } from './play.ts';
 import { carries, type TransactionFilter } from './table.ts';
+import type { Traps } from './traps.ts';
 import type { Violation } from './world.ts';
 
 export interface Job {
@@ -80,8 +81,8 @@ export function optionsOf({ seed, injections, without, aim }: Omit<Job, 'id'>): 
   };
 }
 
-export async function perform(job: Job): Promise<JobResult> {
-  const played: Played = await play(optionsOf(job));
+export async function perform(job: Job, traps?: Traps): Promise<JobResult> {
+  const played: Played = await play({ ...optionsOf(job), ...(traps !== undefined && { traps }) });
   const { violation, hash, steps, stormSteps, commits, processes, restMs, ends, sites, faults, seed } = played;
   return {
     seed,

@@ -40,7 +40,7 @@ function world({ schedule = {}, look = 'follows', vm = {}, restsSince, live = []
     time: { now: NOW },
     config: { overdueGraceSeconds: 60, watchdogIntervalSeconds: 60 },
     checker: {
-      ledger: { rows: new Map([['sch_1', { ...SCHEDULE, ...schedule }]]), history: new Map() },
+      ledger: { rows: new Map([['sch_1', { ...SCHEDULE, ...schedule }]]), history: new Map(), uncalled: [] },
       vms: { rows: new Map([[VM.id, { ...VM, ...vm }]]), restsSince: rests },
     },
     clock: { look: () => ({ kind: look, detail: 'the test says so' }) },

@@ -1,4 +1,5 @@
 /** `npm run sim`: looks for a world in which an invariant does not hold. */
+import { Again, type Difference } from './again.ts';
 import { FENCES } from './fences.ts';
 import { chosenOf, type Order, pairs, replayOf, sweep } from './followUps.ts';
 import { type JobResult, optionsOf } from './jobs.ts';
@@ -8,6 +9,7 @@ import { Pool } from './pool.ts';
 import { Report } from './report.ts';
 import { sensitivity } from './sensitivity.ts';
 import { shrink } from './shrink.ts';
+import { setTraps } from './traps.ts';
 
 const options = optionsFrom(process.argv.slice(2));
 const { seeds, from, without } = options;
@@ -20,12 +22,24 @@ const VIOLATIONS_MAX = 5;
 const SWEEPS = 30;
 const NEVER_TOLD = 20;
 
+interface Search {
+  readonly pool: Pool;
+  readonly report: Report;
+  readonly again: Again;
+}
+
 /** Of these jobs as many as there is time for. */
-async function all(pool: Pool, report: Report, jobs: Iterator<Order>): Promise<void> {
+async function all({ pool, report, again }: Search, jobs: Iterator<Order>): Promise<void> {
   let toldAt = performance.now();
   await pool.run(
-    () => (performance.now() > until ? undefined : (jobs.next().value as Order | undefined)),
-    (result) => {
+    (worker) =>
+      performance.now() > until ? undefined : again.next(worker, () => jobs.next().value as Order | undefined),
+    (result, order, worker) => {
+      if (again.took(worker, order, result)) {
+        const found = again.differences.at(-1);
+        if (found?.result === result) console.log(toldOf(found));
+        return again.differences.length >= VIOLATIONS_MAX ? 'stop' : 'go_on';
+      }
       report.took(result);
       if (result.violation !== undefined) console.log(told(result));
       if (performance.now() - toldAt > PROGRESS_MS) {
@@ -37,8 +51,14 @@ async function all(pool: Pool, report: Report, jobs: Iterator<Order>): Promise<v
   );
 }
 
-const told = ({ seed, violation, injected }: JobResult): string =>
-  `seed ${seed}${injected === undefined ? '' : ` --inject '${JSON.stringify(injected)}'`} breaks ${violation?.invariant} at step ${violation?.step}: ${violation?.what}`;
+const named = ({ seed, injected }: JobResult): string =>
+  `seed ${seed}${injected === undefined ? '' : ` --inject '${JSON.stringify(injected)}'`}`;
+
+const told = (result: JobResult): string =>
+  `${named(result)} breaks ${result.violation?.invariant} at step ${result.violation?.step}: ${result.violation?.what}`;
+
+const toldOf = ({ result, once, again }: Difference): string =>
+  `${named(result)} is another world the second time: hash ${once}, then ${again}`;
 
 function* inOrder(): Generator<Order> {
   for (let seed = from; seed < from + seeds; seed++) yield { seed, ...chosen };
@@ -47,24 +67,27 @@ function* inOrder(): Generator<Order> {
 async function search(): Promise<number> {
   const pool = new Pool(options.workers, fence);
   const report = new Report();
+  const again = new Again(options.workers);
+  const search = { pool, report, again };
   try {
-    await all(pool, report, inOrder());
+    await all(search, inOrder());
     const alone = report.plays;
-    await all(pool, report, pairs(report, chosen, from, options.pairs));
+    await all(search, pairs(report, chosen, from, options.pairs));
     if (options.pairs > 0) console.log(`${report.plays - alone} pairs of faults, ${report.asAsked} with both`);
     // A sweep comes to call sites that nobody has seen before, and those want all kinds of faults too.
     for (let round = 0; options.sweep && round < SWEEPS && report.violations.length === 0; round++) {
       console.log(`sweep ${round + 1}: ${report.coverage()}`);
       if (report.missing().length === 0) break;
-      await all(pool, report, sweep(report, chosen, from, round));
+      await all(search, sweep(report, chosen, from, round));
     }
   } finally {
     pool.close();
   }
   console.log(report.summary());
+  console.log(again.summary());
   for (const { site, kind } of report.missing().slice(0, NEVER_TOLD)) console.log(`never: ${site} × ${kind}`);
   const [first] = report.violations;
-  if (first === undefined) return options.sweep ? swept(report) : 0;
+  if (first === undefined) return again.differences.length > 0 ? 1 : options.sweep ? swept(report) : 0;
   const { seed, injected } = first;
   if (fence !== undefined) return 1;
   console.log(`\nThe shortest trace of the first one. To see it again:\n${replayOf(first, chosen)}\n`);
@@ -87,9 +110,10 @@ function swept(report: Report): number {
 
 async function replay(job: Order, shrinks: boolean): Promise<number> {
   Error.stackTraceLimit = 0;
-  const found = shrinks ? await shrink(optionsOf(job)) : undefined;
+  const traps = setTraps();
+  const found = shrinks ? await shrink({ ...optionsOf(job), traps }) : undefined;
   // A plan of faults draws on as it is played: what is played again gets a new one.
-  const played = await play({ ...(found?.play ?? optionsOf(job)), keepsTrace: true });
+  const played = await play({ ...(found?.play ?? optionsOf(job)), traps, keepsTrace: true });
   console.log(played.trace.join('\n'));
   if (found !== undefined) {
     console.log(

@@ -13,6 +13,7 @@ import { Random } from './random.ts';
 import { graceMs, ledgerBehind, leftOver } from './rest.ts';
 import { Rivals } from './rivals.ts';
 import type { TransactionFilter } from './table.ts';
+import type { Traps } from './traps.ts';
 import { watchdogTick } from './watchdog.ts';
 import { MINUTE, type Workload, weatherOf, workloadOf } from './workload.ts';
 import { Simulation, type Violation, type Weather } from './world.ts';
@@ -26,6 +27,8 @@ export interface Play {
   readonly filter?: TransactionFilter;
   readonly keepsTrace?: boolean;
   readonly freezes?: boolean;
+  /** Whoever springs one breaks the world. */
+  readonly traps?: Traps;
 }
 
 export interface Played {
@@ -92,6 +95,7 @@ export async function play(options: Play): Promise<Played> {
     ...(options.freezes !== undefined && { freezes: options.freezes }),
     ...(options.keepsTrace !== undefined && { keepsTrace: options.keepsTrace }),
   });
+  options.traps?.tell((what) => world.broken('defect', what));
   const restMs = await new Course(world, workload, seed).run();
   const ends: Record<string, number> = {};
   for (const run of world.checker.runs.rows.values()) {

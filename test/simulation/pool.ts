@@ -1,6 +1,7 @@
 /** Processes that play side by side. Whatever the order in which they answer, a seed's world is its own. */
 import { type ChildProcess, fork } from 'node:child_process';
-import type { Job, JobResult } from './jobs.ts';
+import type { Order } from './followUps.ts';
+import type { JobResult } from './jobs.ts';
 
 interface Answer {
   readonly id: number;
@@ -23,18 +24,21 @@ export class Pool {
   }
 
   /** Carries out jobs as they are asked for; ends where there is none left, or somebody says so. */
-  async run(next: () => Omit<Job, 'id'> | undefined, took: (result: JobResult) => 'go_on' | 'stop'): Promise<void> {
+  async run(
+    next: (worker: number) => Order | undefined,
+    took: (result: JobResult, order: Order, worker: number) => 'go_on' | 'stop',
+  ): Promise<void> {
     let stopped = false;
-    const work = async (child: ChildProcess) => {
-      for (let job = next(); job !== undefined && !stopped; job = next()) {
-        const result = await this.#one(child, job);
-        if (took(result) === 'stop') stopped = true;
+    const work = async (child: ChildProcess, worker: number) => {
+      for (let order = next(worker); order !== undefined && !stopped; order = next(worker)) {
+        const result = await this.#one(child, order);
+        if (took(result, order, worker) === 'stop') stopped = true;
       }
     };
     await Promise.all(this.#children.map(work));
   }
 
-  #one(child: ChildProcess, job: Omit<Job, 'id'>): Promise<JobResult> {
+  #one(child: ChildProcess, job: Order): Promise<JobResult> {
     const id = ++this.#jobs;
     return new Promise((resolve, reject) => {
       const hear = (answer: Answer) => {

@@ -12,7 +12,7 @@ import {
   type Store,
   type Workflow,
 } from '../../core/ports.ts';
-import type { IndexRange, Key, Range, Write } from '../../core/table/model.ts';
+import type { IndexEntry, IndexRange, Item, Key, Page, Range, Write } from '../../core/table/model.ts';
 import { depositPorts } from './deposits.ts';
 import { type EC2Request, requestName } from './ec2.ts';
 import { READ_FAULTS, TABLE_WRITE_FAULTS, WRITE_FAULTS } from './faults.ts';
@@ -87,7 +87,7 @@ export function portsOf(own: Process): Ports {
       const inc = own.current;
       const name = requestName(command);
       const site = world.site(inc, `ec2.${name}`, name === 'Describe' ? READ_FAULTS : WRITE_FAULTS);
-      return inc.call(site, SERVICE, () => world.ec2.handle(inc.kind, command));
+      return inc.call(site, SERVICE, () => world.trace.answered(command.input, world.ec2.handle(inc.kind, command)));
     },
   } as unknown as EC2Client;
   let fleet: Ec2Fleet | undefined;
@@ -117,20 +117,31 @@ export function portsOf(own: Process): Ports {
 
 function storeOf(own: Process): Store {
   const { world } = own;
-  const { table } = world;
+  const { table, trace } = world;
   const read = <T>(name: string, apply: () => T): Promise<T> =>
     own.current.call(world.site(own.current, name, READ_FAULTS), TABLE, apply);
+  const shown = <T extends Page<Item | IndexEntry>>(page: T): T => {
+    trace.read(page.items);
+    return page;
+  };
+  const items = (keys: readonly Key[]) => {
+    const found = keys.map((key) => table.get(key));
+    trace.read(found);
+    return found;
+  };
   return {
-    get: (key: Key) => read(`store.get ${familyOf(key)}`, () => table.get(key)),
+    get: (key: Key) => read(`store.get ${familyOf(key)}`, () => items([key])[0]),
     getMany: (keys: readonly Key[]) => {
       const [first] = keys;
       if (first === undefined) return Promise.resolve([]);
-      return read(`store.getMany ${familyOf(first)}`, () => keys.map((key) => table.get(key)));
+      return read(`store.getMany ${familyOf(first)}`, () => items(keys));
     },
     query: (range: Range) =>
-      read(`store.query ${familyOf({ pk: range.pk, sk: range.prefix ?? range.from ?? '' })}`, () => table.query(range)),
+      read(`store.query ${familyOf({ pk: range.pk, sk: range.prefix ?? range.from ?? '' })}`, () =>
+        shown(table.query(range)),
+      ),
     queryIndex: (range: IndexRange) =>
-      read(`store.queryIndex ${range.index} ${range.partition.split('#')[0]}`, () => table.queryIndex(range)),
+      read(`store.queryIndex ${range.index} ${range.partition.split('#')[0]}`, () => shown(table.queryIndex(range))),
     transact: (writes: readonly Write[]) => {
       const inc = own.current;
       const site = world.site(inc, `store.transact ${writeName(writes)}`, TABLE_WRITE_FAULTS);
@@ -144,27 +155,32 @@ function storeOf(own: Process): Store {
 
 function clockOf(own: Process): ScheduleClock {
   const { world } = own;
-  const { clock } = world;
-  const call = <T>(name: string, isRead: boolean, apply: () => T) =>
-    own.current.call(world.site(own.current, `clock.${name}`, isRead ? READ_FAULTS : WRITE_FAULTS), CLOCK, apply);
+  const { clock, trace } = world;
+  const call = <T>(name: string, isRead: boolean, request: unknown, apply: () => T) => {
+    const site = world.site(own.current, `clock.${name}`, isRead ? READ_FAULTS : WRITE_FAULTS);
+    return own.current.call(site, CLOCK, () => trace.answered(request, apply()));
+  };
   return {
-    put: (spec: ClockSpec) => call('put', false, () => clock.put(spec)),
-    delete: (scheduleId) => call('delete', false, () => clock.delete(scheduleId)),
-    look: (spec) => call('look', true, () => clock.look(spec)),
-    list: () => call('list', true, () => clock.list()),
+    put: (spec: ClockSpec) => call('put', false, spec, () => clock.put(spec)),
+    delete: (scheduleId) => call('delete', false, scheduleId, () => clock.delete(scheduleId)),
+    look: (spec) => call('look', true, spec, () => clock.look(spec)),
+    list: () => call('list', true, undefined, () => clock.list()),
   };
 }
 
 function workflowOf(own: Process): Workflow {
   const { world } = own;
-  const { workflow } = world;
-  const call = <T>(name: string, isRead: boolean, apply: () => T) =>
-    own.current.call(world.site(own.current, `workflow.${name}`, isRead ? READ_FAULTS : WRITE_FAULTS), SERVICE, apply);
+  const { workflow, trace } = world;
+  const call = <T>(name: string, isRead: boolean, request: unknown, apply: () => T) => {
+    const site = world.site(own.current, `workflow.${name}`, isRead ? READ_FAULTS : WRITE_FAULTS);
+    return own.current.call(site, SERVICE, () => trace.answered(request, apply()));
+  };
   return {
-    start: (name: string, input: ExecutionInput) => call('start', false, () => workflow.start(name, input)),
-    stop: (name, cause) => call('stop', false, () => workflow.stop(name, cause)),
-    describe: (name) => call('describe', true, () => workflow.describe(name)),
-    signal: (token, output) => call('signal', false, () => workflow.signal(token, output)),
+    start: (name: string, input: ExecutionInput) =>
+      call('start', false, [name, input], () => workflow.start(name, input)),
+    stop: (name, cause) => call('stop', false, [name, cause], () => workflow.stop(name, cause)),
+    describe: (name) => call('describe', true, name, () => workflow.describe(name)),
+    signal: (token, output) => call('signal', false, [token, output], () => workflow.signal(token, output)),
   };
 }
 

@@ -1,4 +1,8 @@
 /** What happened, as a hash of all of it, and where somebody wants to read it, line by line. */
+import type { IndexEntry, Item } from '../../core/table/model.ts';
+import { digest } from './digest.ts';
+import type { Change } from './table.ts';
+
 export class Trace {
   readonly lines: string[] = [];
   readonly keeps: boolean;
@@ -13,22 +17,44 @@ export class Trace {
 
   /** A call of a port, by numbers: that is most of what happens. */
   step(incarnation: number, site: number): void {
-    let low = Math.imul(this.#low ^ this.#elapsedMs(), 0x01000193);
-    low = Math.imul(low ^ incarnation, 0x01000193);
-    low = Math.imul(low ^ site, 0x01000193);
-    this.#high = (Math.imul(this.#high + low, 0x85ebca6b) ^ (low >>> 15)) >>> 0;
-    this.#low = low >>> 0;
+    this.#mix(this.#elapsedMs());
+    this.#mix(incarnation);
+    this.#mix(site);
+  }
+
+  /** What the table has shown: which items as of which version, or where they stand. What is in them was mixed in when it was written. */
+  read(items: readonly (Item | IndexEntry | undefined)[]): void {
+    this.#mix(items.length);
+    for (const item of items) {
+      this.#mix(digest(item?.sk));
+      this.#mix(digest((item as Item | undefined)?.version ?? item?.sort));
+    }
+  }
+
+  /** What another service was asked, and what it has answered. */
+  answered<T>(request: unknown, answer: T): T {
+    this.#mix(digest(request));
+    this.#mix(digest(answer));
+    return answer;
+  }
+
+  /** What a transaction has made of the items that it wrote. */
+  changed(changes: readonly Change[]): void {
+    for (const { key, after, write } of changes) {
+      this.#mix(digest(key.pk));
+      this.#mix(digest(key.sk));
+      if (write.kind !== 'update') {
+        this.#mix(digest(after));
+        continue;
+      }
+      this.#mix(digest(write.set));
+      for (const name in write.add) this.#mix(digest(after?.[name]));
+    }
   }
 
   add(what: string, facts?: object): void {
-    const elapsedMs = this.#elapsedMs();
-    let { low, high } = { low: this.#low ^ elapsedMs, high: this.#high };
-    for (let at = 0; at < what.length; at++) {
-      low = Math.imul(low ^ what.charCodeAt(at), 0x01000193);
-      high = Math.imul(high + low, 0x85ebca6b) ^ (low >>> 15);
-    }
-    this.#low = low >>> 0;
-    this.#high = high >>> 0;
+    this.#mix(this.#elapsedMs());
+    this.#mix(digest(what));
     this.line(what, facts);
   }
 
@@ -38,6 +64,12 @@ export class Trace {
     const elapsedMs = this.#elapsedMs();
     const seconds = (elapsedMs / 1000).toFixed(3).padStart(10);
     this.lines.push(`${seconds} ${what}${facts === undefined ? '' : ` ${JSON.stringify(facts)}`}`);
+  }
+
+  #mix(what: number): void {
+    const low = Math.imul(this.#low ^ what, 0x01000193);
+    this.#high = (Math.imul(this.#high + low, 0x85ebca6b) ^ (low >>> 15)) >>> 0;
+    this.#low = low >>> 0;
   }
 
   get hash(): string {

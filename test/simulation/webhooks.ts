@@ -94,7 +94,7 @@ export class Webhooks {
     const site = world.site(inc, 'webhooks.send', WRITE_FAULTS);
     let heard: { readonly status: number; readonly afterMs: number };
     try {
-      heard = await inc.call(site, lost, () => this.#heard(inc, request));
+      heard = await inc.call(site, lost, () => world.trace.answered(request, this.#heard(inc, request)));
     } catch (error) {
       return { kind: 'failed', detail: String(error), tookMs: world.time.now - begunAt };
     }

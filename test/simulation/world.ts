@@ -251,6 +251,7 @@ export class Simulation {
 
   commit(inc: Incarnation, writes: readonly Write[]): void {
     const changes = this.table.transact(writes);
+    this.trace.changed(changes);
     if (this.trace.keeps)
       for (const { key, before, after } of changes) this.trace.line(`  ${key.pk} ${key.sk}`, changeOf(before, after));
     this.checker.committed(inc, changes);
@@ -305,7 +306,10 @@ export class Simulation {
       };
       timer = this.#onDeath(inc, timer, () => resolve({ kind: 'lost' }));
       body(own.process.ports).then(
-        (value) => end({ kind: 'answered', value }),
+        (value) => {
+          this.trace.answered(inc.number, value);
+          end({ kind: 'answered', value });
+        },
         (error: unknown) => {
           this.#judge(kind, error, false);
           this.note(`${kind}-${inc.number} threw ${error instanceof Error ? error.message : String(error)}`);
