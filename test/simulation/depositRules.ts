@@ -57,9 +57,10 @@ export class DepositRules {
 
   /** It may have ended while the request was handled, but not before. */
   #allowed({ runId, attempt }: Address, since: number): void {
-    const run = this.#world.checker.runs.rows.get(runId);
+    const { rows, endedAt } = this.#world.checker.runs;
+    const run = rows.get(runId);
     if (run === undefined || run.attempt < attempt) this.#fail(`something is stored of attempt ${attempt} of ${runId}`);
-    else if (isTerminal(run.status) && run.status !== 'lost' && (run.endedAt ?? 0) + this.#world.apartMs < since)
+    else if (isTerminal(run.status) && run.status !== 'lost' && (endedAt.get(runId) ?? 0) < since)
       this.#fail(`something is stored of ${runId}, which is ${run.status}`);
   }
 

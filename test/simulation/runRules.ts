@@ -30,6 +30,8 @@ export class RunRules {
   /** All runs, as they stand. */
   readonly rows = new Map<string, RunRow>();
   readonly live = new Set<string>();
+  /** When the end of each was committed, by the world's own time: it was decided a while before that. */
+  readonly endedAt = new Map<string, number>();
   /** What its schedule, or its backfill, said about overlaps when it was made. */
   readonly policies = new Map<string, string>();
 
@@ -61,7 +63,10 @@ export class RunRules {
     }
     this.#attempts(commit, before, after);
     this.#marker(inc.kind, before, after);
-    if (isTerminal(after.status)) this.#ended(commit, before, after);
+    if (isTerminal(after.status)) {
+      this.endedAt.set(after.id, this.#world.time.now);
+      this.#ended(commit, before, after);
+    }
     this.#runner(commit, before, after);
   }
 
