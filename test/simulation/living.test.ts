@@ -75,9 +75,9 @@ describe('a world that goes on after its faults', () => {
     expect(await found({ live, vm: { terminatedAt: NOW - 60 * MINUTE } })).toMatch(/its VM was called gone/);
   });
 
-  it('is one of few, and for a day one of hundreds', () => {
+  it('is one of few, and for a day one of a thousand', () => {
     const lives = Array.from({ length: 3000 }, (_, seed) => drawn(seed + 1).workload.livesOnMs ?? 0);
     expect(lives.filter((ms) => ms > 0).length).toBeGreaterThan(50);
-    expect(lives.filter((ms) => ms > 60 * MINUTE).length).toBeGreaterThan(3);
+    expect(lives.filter((ms) => ms > 60 * MINUTE).length).toBeGreaterThan(0);
   });
 });

@@ -10,7 +10,7 @@ import type { Simulation, Weather } from './world.ts';
 
 const HOUR = 60 * MINUTE;
 const LIVES_ON_SHARE = 0.03;
-const LIVES_FOR_A_DAY_SHARE = 0.004;
+const LIVES_FOR_A_DAY_SHARE = 0.001;
 const AUDIT_EVERY_MS = 10 * MINUTE;
 /** Two audits, and the longest that a start may take before its VM is let go. */
 const LIVES_ON_MS = 30 * MINUTE;
