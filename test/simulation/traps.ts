@@ -103,16 +103,17 @@ function asker(root: URL): () => string | undefined {
 }
 
 function setOne(owner: Named, name: string, spring: () => void): () => void {
-  const own = Object.getOwnPropertyDescriptor(owner, name);
+  const own = Object.hasOwn(owner, name);
   const real = owner[name] as Ask;
   const trapped = function trapped(this: unknown, ...args: unknown[]) {
     spring();
     return real.apply(this ?? owner, args);
   };
   Object.defineProperties(trapped, Object.getOwnPropertyDescriptors(real));
-  Object.defineProperty(owner, name, { value: trapped, writable: true, configurable: true, enumerable: true });
+  // Plainly set: an owner whose properties are defined anew, such as `Math`, is slow for everybody from then on.
+  owner[name] = trapped;
   return () => {
-    if (own !== undefined) Object.defineProperty(owner, name, own);
+    if (own) owner[name] = real;
     else delete owner[name];
   };
 }
@@ -124,7 +125,8 @@ function trappedDate(real: DateConstructor, spring: (name: string) => void): Dat
       return real();
     }
     if (args.length === 0) spring('new Date()');
-    return Reflect.construct(real, args, new.target);
+    // Most are made of one time, and there are many.
+    return args.length === 1 ? new real(args[0] as number) : Reflect.construct(real, args);
   }
   // The same prototype, too: what was made before and what is made now are dates of one kind.
   return Object.defineProperties(TrappedDate, Object.getOwnPropertyDescriptors(real)) as unknown as DateConstructor;
