@@ -41,7 +41,7 @@ export async function heartbeat(
   if (await noteMissing(ports, vm, request, pending)) changed = vmChanged = true;
   // What was just decided may have queued commands (an ended run lets the VM go): they leave with this answer.
   const standing = vmChanged ? (asRow<VmRow>(await ports.store.get(keys.vm(vm.id))) ?? vm) : vm;
-  // A registration since has taken over from this runner: it is told nothing more (I7).
+  // A registration since has taken over from this runner: it is told nothing more, and gets no token of the new one (I7).
   const isSuperseded = standing.generation !== vm.generation;
   const { commands, withheld } = isSuperseded ? NOTHING : await composeCommands(ports, standing, request.seq);
   const active = changed || commands.length > 0 || anyUnsteady(standing, runs);
@@ -50,7 +50,7 @@ export async function heartbeat(
     acknowledged,
     nextHeartbeatMs: withheld ? 0 : 1000 * paceSeconds(ports.config, standing, active),
     leaseMs: ports.config.leaseSeconds * 1000,
-    ...(rotate && { token: await vmToken(ports, standing) }),
+    ...(rotate && !isSuperseded && { token: await vmToken(ports, standing) }),
   };
 }
 

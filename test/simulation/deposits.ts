@@ -75,7 +75,7 @@ export function depositPorts(own: Process): { readonly logs: LogStore; readonly 
     logs: {
       putChunk: (address, chunk, records) =>
         own.current.call(world.site(own.current, 'logs.putChunk', WRITE_FAULTS), S3, () =>
-          world.objects.putChunk(address, chunk, records),
+          world.trace.answered([address, chunk, records], world.objects.putChunk(address, chunk, records)),
         ),
       read: (address, from, maxChunks) =>
         own.current.call(world.site(own.current, 'logs.read', READ_FAULTS), S3, () =>

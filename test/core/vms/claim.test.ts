@@ -193,6 +193,8 @@ describe('a claim against the death of the VM', () => {
   it('is not sent to the runner before, where the new one registers while its heartbeat is handled (I7)', async () => {
     const { vmId, agentId, runner } = await warmVm(world);
     const newer = new FakeRunner(world, vmId);
+    // Its token is old enough for another one to be handed out.
+    world.now += world.ports.config.runnerTokenSeconds * SECOND;
     let renewed = false;
     const store = storeWith(world.ports.store, {
       transact: async (writes) => {
@@ -205,6 +207,7 @@ describe('a claim against the death of the VM', () => {
     });
     const answer = await runner.beat([running('run_of_nobody')], { ...world.ports, store });
     expect(answer.commands).toEqual([]);
+    expect(answer.token).toBeUndefined();
     expect((await newer.beat()).commands.filter(({ kind }) => kind === 'start')).toHaveLength(1);
   });
 });
