@@ -72,10 +72,18 @@ export function optionsFrom(args: readonly string[]): Options {
     .option('--from <seed>', 'from this one on', seed, 1)
     .option('--minutes <m>', 'ends after so many minutes', minutes)
     .option('--workers <w>', 'processes side by side', atLeastOne, 2)
-    .option('--pairs <n>', 'then so many pairs of faults', count, 0)
-    .option('--sweep', 'then every kind of fault that has not happened yet at a call site that was seen', false)
+    .option('--pairs <n>', 'then so many pairs of faults, each at two calls of one world', count, 0)
+    .option(
+      '--sweep',
+      'then every kind of fault that has not happened yet at a call site that was seen; exit 1 where one is left',
+      false,
+    )
     .option('--replay <seed>', 'plays one seed and prints what happened', seed)
-    .option('--shrink', 'with --replay: the shortest trace that breaks the same invariant', false)
+    .option(
+      '--shrink',
+      'with --replay: a trace as short as can be found by halves that breaks the same invariant',
+      false,
+    )
     .option('--inject <json>', 'with these faults beside those of the seed, as a sweep prints them', injections)
     .option('--without <names>', 'without these guards, or this fence', (text) => text.split(',').map(known))
     .option('--aim <name>', 'in worlds that lead to this guard or fence', known)

@@ -126,7 +126,7 @@ export class WorkflowService {
     if (end.status !== 'succeeded') this.#tell(execution, end.status, end.cause);
   }
 
-  /** EventBridge's rule: at least once, late, now and then never. */
+  /** EventBridge's rule: late, now and then never; again where its function fails, or a rival calls it. */
   #tell({ input }: Execution, status: 'failed' | 'timed_out' | 'aborted', cause: string, tries = 0): void {
     const { time, random } = this.#world;
     if (random.chance(this.#present.unheard)) return;
