@@ -86,3 +86,10 @@ export const noEvidence = async (): Promise<undefined> => undefined;
 /** The longer something has lasted, the less often it is looked at: half its age, within these bounds. */
 export const backoff = (now: number, since: number, leastMs: number, mostMs: number): number =>
   now + Math.min(Math.max((now - since) / 2, leastMs), mostMs);
+
+/** Pure: a look by the deadline of a row, as long as that is to come. Epoch milliseconds. */
+export const byDeadline = (
+  { deadlineAt = 0 }: { readonly deadlineAt?: number | undefined },
+  at: number,
+  now: number,
+): number => (now < deadlineAt ? Math.min(at, deadlineAt) : at);

@@ -36,6 +36,14 @@ async function addCancel(world: World, vmId: string): Promise<void> {
   await cancelRun(world.ports, world.caller, slot?.runId ?? '', { by: 'me', reason: '', cause: 'request' });
 }
 
+/** A run that does not end, and another one that waits on its VM for its start. */
+async function stuckBesideStart(world: World) {
+  const at = await stuckRun(world);
+  await at.runner.beat([running(at.id)]);
+  await givenTo(world, at);
+  return at;
+}
+
 export const VM_RACES: readonly Race[] = [
   {
     without: ['launch.oneVmPerAttempt', 'run.unchanged', 'event.appendedOnce'],
@@ -157,10 +165,7 @@ export const VM_RACES: readonly Race[] = [
     when: 'the VM is given up between a heartbeat’s read and its write',
     breaks: 'I9: a run is started on a VM whose end is decided',
     held: async (world) => {
-      const at = await stuckRun(world);
-      const { id, vmId, runner } = at;
-      await runner.beat([running(id)]);
-      await givenTo(world, at);
+      const { id, vmId, runner } = await stuckBesideStart(world);
       world.now += 3 * MINUTE;
       const ports = interleaved(world, () => giveUp(world.ports, vmId, id, world.now), keys.vm(vmId));
       const { commands } = await runner.beat([running(id)], ports);
@@ -173,10 +178,7 @@ export const VM_RACES: readonly Race[] = [
     when: 'a VM that drained by order is given up between a heartbeat’s read and its write',
     breaks: 'I9: a run is started on a VM whose end is decided',
     held: async (world) => {
-      const at = await stuckRun(world);
-      const { id, vmId, runner } = at;
-      await runner.beat([running(id)]);
-      await givenTo(world, at);
+      const { id, vmId, runner } = await stuckBesideStart(world);
       await giveUp(world.ports, vmId, id, world.now);
       expect((await vmRow(world, vmId)).drain).toBeDefined();
       world.now += 3 * MINUTE;

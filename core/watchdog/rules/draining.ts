@@ -10,7 +10,7 @@ import { observeVm, terminateVm } from '../../vms/release.ts';
 import { heldSlots, isToStay } from '../../vms/slots.ts';
 import { isFirstOrder, moveCheck } from '../checks.ts';
 import { leakedOf, repairVm } from '../repairVm.ts';
-import { type Action, isHolding, type RuleContext, rule } from '../rule.ts';
+import { type Action, byDeadline, isHolding, type RuleContext, rule } from '../rule.ts';
 import { markSilent } from './ready.ts';
 
 type Decision =
@@ -45,10 +45,6 @@ export const drainingRule = rule<VmRow, Evidence, Decision>({
   act: async (context, vm, decision) =>
     decision.do === 'free_slots' ? repairVm(context, vm, decision.runIds) : lookForItsEnd(context, vm, decision),
 });
-
-/** A look by its deadline, as long as that is to come. */
-const byDeadline = ({ deadlineAt = 0 }: VmRow, at: number, now: number): number =>
-  now < deadlineAt ? Math.min(at, deadlineAt) : at;
 
 /** Drained by order, with work on it. */
 export const isAtWork = (vm: VmRow): boolean => vm.slots.length > 0 && vm.drain !== undefined;

@@ -6,7 +6,7 @@ import * as keys from '../../table/itemKeys.ts';
 import { asRow } from '../../table/rows.ts';
 import type { VmRow } from '../../vms/model.ts';
 import { observeVm, releaseVm } from '../../vms/release.ts';
-import { backoff, isHolding, rule } from '../rule.ts';
+import { backoff, byDeadline, isHolding, rule } from '../rule.ts';
 
 interface Evidence {
   readonly run: RunRow | undefined;
@@ -30,8 +30,7 @@ export const unregisteredRule = rule<VmRow, Evidence, Decision>({
       return isHolding(view) ? { do: 'hold' } : { do: 'record_end', because: instance.detail };
     const leastMs = view.config.watchdogIntervalSeconds * 1000;
     const at = backoff(view.now, vm.createdAt, leastMs, LOOK_MAX_MS);
-    const { deadlineAt = 0 } = vm;
-    return { do: 'look_again', at: view.now < deadlineAt ? Math.min(at, deadlineAt) : at };
+    return { do: 'look_again', at: byDeadline(vm, at, view.now) };
   },
   act: async ({ ports }, vm, decision) => {
     if (decision.do === 'release') {
