@@ -72,7 +72,7 @@ export function removalsOf(name: string): readonly (readonly string[])[] {
 
 /**
  * Guards and fences that no simulated world can miss, and why. `test/core/guards.test.ts` has a race for each guard that can be
- * missed at all, `test/core/watchdog` a test for each fence.
+ * missed at all, `test/core/watchdog` and `test/core/vms` a test for each fence.
  */
 export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'looks.afterGap':
