@@ -18,18 +18,24 @@ import { freeVms } from '../vms/free.ts';
 import { type Limit, type LimitRow, limitsOf, type PlaceRow, placedBy, waiterKey, waitingReason } from './model.ts';
 
 export type Admission =
-  | { readonly kind: 'admitted' | 'moved_on' }
+  /** The run as it was read, with its places. */
+  | { readonly kind: 'admitted'; readonly run: RunRow }
+  | { readonly kind: 'moved_on' }
   | { readonly kind: 'waiting'; readonly limitId: string };
 
 /** When the watchdog looks at a waiting run, should nobody else come by. */
 const WAITING_LOOK_MS = 60_000;
 
-/** Takes the places for a queued run, or a place in the queue. Repeating it is harmless. */
-export function admitRun(ports: Ports, runId: string): Promise<Admission> {
+/**
+ * Takes the places for a queued run, or a place in the queue. Repeating it is harmless.
+ * @param attempt where only this one is meant: the next one has a time of its own at which it may begin
+ */
+export function admitRun(ports: Ports, runId: string, attempt?: number): Promise<Admission> {
   return commit<Admission>(ports, async (writer) => {
     const run = asRow<RunRow>(await ports.store.get(keys.run(runId)));
-    if (run === undefined || run.status !== 'queued') return { done: { kind: 'moved_on' } };
-    if (run.admitted !== undefined) return { done: { kind: 'admitted' } };
+    if (run === undefined || run.status !== 'queued' || (attempt ?? run.attempt) !== run.attempt)
+      return { done: { kind: 'moved_on' } };
+    if (run.admitted !== undefined) return { done: { kind: 'admitted', run } };
     const agent = asRow<AgentRow>(await ports.store.get(keys.agent(run.agentId)));
     const limits = agent === undefined ? [] : limitsOf(ports.config, agent);
     const { full, take } = await roomUnder(ports, limits, run);
@@ -71,13 +77,14 @@ export async function oldestWaiter(ports: Pick<Ports, 'store'>, limitId: string)
 function admission(ports: Ports, run: RunRow, limits: readonly Limit[], writer: string): Plan<Admission> {
   const now = ports.time.now();
   const deadlineAt = now + run.startTimeoutSeconds * 1000;
+  const admitted = [...(run.kept ?? []), ...limits.map((limit) => limit.id)];
   const change = {
     type: 'run.admitted',
     evidence: evidence('admission', now, limits.length === 0 ? 'no limit stands' : 'a place was free'),
     // The start timeout counts from here: waiting for a place is nobody's fault (design.md §5.2).
     deadlineAt,
     set: {
-      admitted: [...(run.kept ?? []), ...limits.map((limit) => limit.id)],
+      admitted,
       kept: undefined,
       admittedAt: now,
       waiting: undefined,
@@ -92,7 +99,7 @@ function admission(ports: Ports, run: RunRow, limits: readonly Limit[], writer: 
       ...leaveQueue(run),
     ],
     proof: nextEventKey(run),
-    result: { kind: 'admitted' },
+    result: { kind: 'admitted', run: { ...run, admitted } },
   };
 }
 

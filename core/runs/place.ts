@@ -21,9 +21,10 @@ export async function placeOrLeave(ports: Ports, run: RunRow): Promise<void> {
   }
 }
 
-export async function placeRun(ports: Ports, run: RunRow): Promise<Placement> {
+export async function placeRun(ports: Ports, seen: RunRow): Promise<Placement> {
+  let run = seen;
   if (run.limited === true && run.admitted === undefined) {
-    const admission = await admitRun(ports, run.id);
+    const admission = await admitRun(ports, run.id, run.attempt);
     if (admission.kind === 'moved_on') return 'exists';
     if (admission.kind === 'waiting') {
       // The last one to free a place may have found nobody in the queue: it is looked at once more from here.
@@ -31,6 +32,7 @@ export async function placeRun(ports: Ports, run: RunRow): Promise<Placement> {
       if (countsVms(admission.limitId)) await makeRoom(ports, admission.limitId, `run ${run.id} waits for a VM`);
       return 'waiting';
     }
+    run = admission.run;
   }
   const { placement, freed } = await giveVm(ports, run);
   for (const limitId of freed) await admitWaiting(ports, limitId);

@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { admitWaiting } from '../../../core/limits/next.ts';
 import { cancelRun } from '../../../core/runs/cancel.ts';
+import { placeRun } from '../../../core/runs/place.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
+import type { Write } from '../../../core/table/model.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
 import { observeVm } from '../../../core/vms/release.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
@@ -35,6 +38,13 @@ const vmLimit = (agentId: string) => `vms#agent#${agentId}`;
 const limited = (maxConcurrentVms: number, more = {}) => world.agent({ limits: { maxConcurrentVms }, ...more });
 const executionOf = (runId: string, attempt = 1) => ({ tenantId: world.caller.tenantId, runId, attempt });
 const nothing = { used: 0, holders: [], waiters: [] };
+
+/** A process that can do anything but let a run in. */
+const withoutAdmissions = () =>
+  storeWith(world.ports.store, {
+    query: (range) =>
+      range.pk.startsWith('LIM#') ? Promise.reject(new Error('crash')) : world.ports.store.query(range),
+  });
 
 describe('maxConcurrentVms', () => {
   it('lets as many VMs come as it says; the next run waits and says for what', async () => {
@@ -213,6 +223,69 @@ describe('a next attempt', () => {
     expect(events.map(({ sequence }) => sequence)).toEqual(events.map((_, index) => index + 1));
   });
 
+  /** A first attempt that somebody lets in, who then stands still; others place it, and it is refused on its VM meanwhile. */
+  async function letInBefore(agentId: string, letIn: (ports: World['ports']) => Promise<unknown>, id: () => string) {
+    let first: Awaited<ReturnType<typeof startingFrom>> | undefined;
+    const transact = async (writes: readonly Write[]) => {
+      await world.ports.store.transact(writes);
+      const admits = writes.some((write) => write.kind === 'update' && write.set?.admitted !== undefined);
+      if (first !== undefined || !admits) return;
+      await placeRun(world.ports, await runRow(world, id()));
+      first = await startingFrom(world, id());
+      await first.runner.beat();
+      await refusalOf(first.runner, id());
+      world.now += 2 * SECOND;
+      await watchdog(world);
+      expect(await runRow(world, id())).toMatchObject({ attempt: 2, waiting: { reason: 'agent_vm_limit' } });
+    };
+    await letIn({ ...world.ports, store: storeWith(world.ports.store, { transact }) });
+    expect(placed(world)).not.toContain(`${id()}-2`);
+    expect(await places(world, vmLimit(agentId))).toEqual({ used: 1, holders: [first?.vmId], waiters: [id()] });
+    dies(world, first?.vmId ?? '');
+    await observeVm(world.ports, first?.vmId ?? '');
+    expect(placed(world)).toContain(`${id()}-2`);
+  }
+
+  it('is not begun, without a place, by who let in the one before it and stood still', async () => {
+    const agent = await limited(1);
+    const run = await newRun(world, agent.id, { ...world.ports, store: withoutAdmissions() });
+    await letInBefore(
+      agent.id,
+      async (ports) => placeRun(ports, await runRow(world, run)),
+      () => run,
+    );
+  });
+
+  it('nor by who let it in from the queue', async () => {
+    const agent = await limited(1);
+    const before = await newRun(world, agent.id);
+    const run = await newRun(world, agent.id);
+    await cancelRun({ ...world.ports, store: withoutAdmissions() }, world.caller, before, CANCEL);
+    await letInBefore(
+      agent.id,
+      (ports) => admitWaiting(ports, vmLimit(agent.id)),
+      () => run,
+    );
+  });
+
+  it('is not let in before its time by who meant to place the one before it', async () => {
+    const agent = await limited(1);
+    const id = await newRun(world, agent.id, { ...world.ports, store: withoutAdmissions() });
+    const seen = await runRow(world, id);
+    await placeRun(world.ports, seen);
+    const first = await startingFrom(world, id);
+    await first.runner.beat();
+    await refusalOf(first.runner, id);
+    dies(world, first.vmId);
+    await observeVm(world.ports, first.vmId);
+    expect(await placeRun(world.ports, seen)).toBe('exists');
+    expect(await runRow(world, id)).toMatchObject({ attempt: 2, waiting: { reason: 'retry_backoff' } });
+    expect(placed(world)).toEqual([`${id}-1`]);
+    world.now += 2 * SECOND;
+    await watchdog(world);
+    expect(placed(world)).toEqual([`${id}-1`, `${id}-2`]);
+  });
+
   it('gives back all that it keeps when it is cancelled while it waits', async () => {
     const agent = await world.agent({ limits: { maxConcurrentRuns: 1, maxConcurrentVms: 1 } });
     const id = await newRun(world, agent.id);
@@ -266,11 +339,7 @@ describe('a crash after a place was taken', () => {
     const second = await newRun(world, agent.id);
     await endOf(first.runner, first.id);
     dies(world, first.vmId);
-    const deaf = storeWith(world.ports.store, {
-      query: (range) =>
-        range.pk.startsWith('LIM#') ? Promise.reject(new Error('crash')) : world.ports.store.query(range),
-    });
-    await observeVm({ ...world.ports, store: deaf }, first.vmId);
+    await observeVm({ ...world.ports, store: withoutAdmissions() }, first.vmId);
     expect(await places(world, vmLimit(agent.id))).toEqual({ used: 0, holders: [], waiters: [second] });
     await passes(world, 80);
     expect(placed(world)).toContain(`${second}-1`);
