@@ -36,8 +36,8 @@ export class Checker {
   readonly #runs: RunRules;
   readonly #vms: VmRules;
   readonly #ledger: LedgerRules;
-  readonly #limits: LimitRules;
-  readonly #others: OtherRules;
+  readonly limits: LimitRules;
+  readonly others: OtherRules;
   readonly webhooks: WebhookRules;
   readonly deposits: DepositRules;
   readonly keys: KeyRules;
@@ -51,8 +51,8 @@ export class Checker {
     this.#runs = new RunRules(world);
     this.#vms = new VmRules(world);
     this.#ledger = new LedgerRules(world);
-    this.#limits = new LimitRules(world);
-    this.#others = new OtherRules(world);
+    this.limits = new LimitRules(world);
+    this.others = new OtherRules(world);
     this.webhooks = new WebhookRules(world);
     this.deposits = new DepositRules(world);
     this.keys = new KeyRules(world);
@@ -82,8 +82,8 @@ export class Checker {
     };
     this.#vms.silence.committed(commit);
     for (const change of changes) this.#one(commit, change);
-    this.#limits.committed(commit);
-    this.#others.committed(commit);
+    this.limits.committed(commit);
+    this.others.committed(commit);
     this.webhooks.committed(commit);
     this.deposits.committed(commit);
     this.keys.committed(commit);

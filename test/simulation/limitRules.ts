@@ -2,6 +2,10 @@
 import type { AgentRow } from '../../core/agents/model.ts';
 import { isTerminal } from '../../core/contract/runStatus.ts';
 import { limitsOf } from '../../core/limits/model.ts';
+import type { ExecutionInput } from '../../core/ports.ts';
+import type { RunRow } from '../../core/runs/model.ts';
+import * as keys from '../../core/table/itemKeys.ts';
+import { wants } from '../../core/vms/free.ts';
 import type { Commit } from './invariants.ts';
 import type { Simulation } from './world.ts';
 
@@ -21,6 +25,7 @@ export class LimitRules {
       if (key.pk.startsWith('LIM#') && write.kind === 'update' && write.set?.used !== undefined)
         this.#world.leaks.corrected(key.pk.slice(4));
       if (key.sk !== 'META') continue;
+      if (key.pk.startsWith('RUN#') && after !== undefined) this.#letIn(inc.kind, after as unknown as RunRow);
       if (key.pk.startsWith('AGT#') && after !== undefined) this.#agent(after as unknown as AgentRow);
       if (key.pk.startsWith('RUN#') || key.pk.startsWith('VM#'))
         for (const row of [before, after] as unknown as readonly (
@@ -34,6 +39,26 @@ export class LimitRules {
           for (const id of [...(row?.admitted ?? []), ...(row?.kept ?? []), ...(row?.places ?? [])]) touched.add(id);
     }
     for (const limitId of touched) this.#check(inc.kind, limitId);
+  }
+
+  /** An execution is started: by then its attempt has been let in. */
+  started({ runId, attempt }: ExecutionInput): void {
+    const run = this.#world.checker.runs.rows.get(runId);
+    if (run !== undefined && run.attempt === attempt && isOutside(run))
+      this.#world.broken('I10', `the execution of ${runId} attempt ${attempt} is started, and nobody has let it in`);
+  }
+
+  /** No limit has let it in: it is on no way to a VM. And among those who wait for one stands who does, and nobody else. */
+  #letIn(kind: string, run: RunRow): void {
+    const fail = (what: string) => this.#world.broken('I10', `${kind}: ${run.id} ${what}`);
+    const isLive = !isTerminal(run.status);
+    if (isOutside(run) && isLive && (run.status !== 'queued' || wants(run)))
+      fail(`is ${run.status}, waits for ${run.waiting?.reason}, and nobody has let it in`);
+    const mark = this.#world.table.get(keys.wantingRun(run.agentId, run.agentVersion, run.queuedAt, run.id));
+    if ((mark !== undefined) !== (isLive && wants(run)))
+      fail(
+        `is ${run.status}, waits for ${run.waiting?.reason}, and ${mark === undefined ? 'has no' : 'has a'} mark of it`,
+      );
   }
 
   #agent(agent: AgentRow): void {
@@ -67,3 +92,6 @@ export class LimitRules {
       fail(`is held by [${holders.join(', ')}] instead of [${[...expected].join(', ')}]`);
   }
 }
+
+/** Under limits, and let in by none of them. */
+const isOutside = (run: RunRow): boolean => run.limited === true && run.admitted === undefined;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { SECOND } from '../core/support.ts';
 import { unmended } from './living.ts';
+import { OtherRules } from './otherRules.ts';
 import { drawn } from './play.ts';
 import { MINUTE } from './workload.ts';
 import type { Simulation } from './world.ts';
@@ -42,6 +43,7 @@ function world({ schedule = {}, look = 'follows', vm = {}, restsSince, live = []
     checker: {
       ledger: { rows: new Map([['sch_1', { ...SCHEDULE, ...schedule }]]), history: new Map(), uncalled: [] },
       vms: { rows: new Map([[VM.id, { ...VM, ...vm }]]), restsSince: rests },
+      others: new OtherRules({} as Simulation),
     },
     clock: { look: () => ({ kind: look, detail: 'the test says so' }) },
     ec2: { live: () => live },
@@ -65,6 +67,19 @@ describe('a world that goes on after its faults', () => {
   it('is told of what waits for nobody', async () => {
     expect(await found({ schedule: { buffer: [NOW - MINUTE] } })).toMatch(/waits for nobody/);
     expect(await found({ schedule: { buffer: [NOW - MINUTE], liveRuns: ['run_1'] } })).toBeUndefined();
+  });
+
+  it('waits for the next look at what the watchdog could not look at, and for a tick or two more', async () => {
+    const cadence = { ...HOURLY, startAt: NOW - 90 * MINUTE };
+    const from = NOW - 120 * MINUTE;
+    const revisions = [{ specVersion: 1, from, cadence, active: true }];
+    const due = { cadence, revisions, decidedThrough: from, checkFailures: 3 };
+    expect(await found({ schedule: { ...due, checkAt: NOW + 4 * MINUTE } })).toBeUndefined();
+    expect(await found({ schedule: { ...due, checkAt: NOW - 4 * MINUTE } })).toMatch(/is undecided/);
+    expect(await found({ schedule: { ...due, checkFailures: undefined, checkAt: NOW } })).toMatch(/is undecided/);
+    const waiting = { buffer: [NOW - MINUTE], checkFailures: 1 };
+    expect(await found({ schedule: { ...waiting, checkAt: NOW + MINUTE } })).toBeUndefined();
+    expect(await found({ schedule: { ...waiting, checkAt: NOW - 4 * MINUTE } })).toMatch(/waits for nobody/);
   });
 
   it('is told of a VM that nobody needs, and of an instance whose VM was called gone', async () => {

@@ -4,7 +4,7 @@
  */
 import { clockSpec } from '../../core/schedules/clockSync.ts';
 import type { Random } from './random.ts';
-import { graceMs, ledgerBehind } from './rest.ts';
+import { awaitsItsLook, graceMs, ledgerBehind } from './rest.ts';
 import { MINUTE, type Operation, type Workload } from './workload.ts';
 import type { Simulation, Weather } from './world.ts';
 
@@ -76,10 +76,11 @@ export async function unmended(
 }
 
 /** What a tick of the watchdog puts right: occurrences that wait without a run to wait for, clocks that are to be put. */
-const unsettled = ({ checker }: Simulation): ReadonlyMap<string, string> =>
+const unsettled = (world: Simulation): ReadonlyMap<string, string> =>
   new Map(
-    [...checker.ledger.rows.values()].flatMap(({ id, status, buffer, liveRuns, liveSeq, version, clock }) => {
-      if (status !== 'active') return [];
+    [...world.checker.ledger.rows.values()].flatMap((schedule) => {
+      const { id, status, buffer, liveRuns, liveSeq, version, clock } = schedule;
+      if (status !== 'active' || awaitsItsLook(world, schedule)) return [];
       if (buffer.length > 0 && liveRuns.length === 0) return [[id, `waits for nobody since ${liveSeq}: ${buffer}`]];
       return clock.status === 'synced'
         ? []

@@ -16,6 +16,7 @@ import type { Simulation } from './world.ts';
 
 /** What rows have that are looked at. */
 interface Row {
+  readonly pk: string;
   readonly id: string;
   readonly checkAt?: number;
   readonly checkFailures?: number;
@@ -34,6 +35,8 @@ export class OtherRules {
   readonly #lastBatches = new Map<string, { readonly sk: string; readonly commit: Commit }>();
   /** What the watchdog has remembered of its ticks, and from when on. */
   readonly #ticks: { readonly from: number; readonly at: number; readonly holdUntil: number }[] = [];
+  /** Until when the watchdog has put off its next look at what it could not look at, by partition. */
+  readonly #putOffUntil = new Map<string, number>();
   /** VMs whose end was told as ordered. */
   readonly #ended = new Set<string>();
 
@@ -48,6 +51,9 @@ export class OtherRules {
   #one(commit: Commit, change: Change): void {
     this.#deleted(commit, change);
     const { pk, sk } = change.key;
+    const { write, after } = change;
+    if (write.kind === 'update' && typeof write.set?.checkFailures === 'number')
+      this.#putOffUntil.set(pk, Number(after?.checkAt));
     if (sk === 'META') {
       if (pk.startsWith('RUN#')) this.#run(commit, change);
       else if (pk.startsWith('VM#')) this.#vm(commit, change);
@@ -80,6 +86,10 @@ export class OtherRules {
     if (sk > last.sk) this.#lastBatches.set(pk, { sk, commit });
   }
 
+  /** Its next look, by a watchdog that could not look at it; also where another one, which could, has forgotten that since. */
+  isPutOff = (row: Row): boolean =>
+    row.checkFailures !== undefined || (row.checkAt !== undefined && this.#putOffUntil.get(row.pk) === row.checkAt);
+
   #fail = (invariant: string, { inc }: Commit, what: string): void =>
     this.#world.broken(invariant, `${inc.kind}: ${what}`);
 
@@ -93,7 +103,7 @@ export class OtherRules {
     if (row.checkAt === undefined)
       this.#fail('§1.6', commit, `${row.id} is ${row.status}, and nobody ever looks at it`);
     // Of a VM that is well or on its way the lease and its run are looked at; what could not be looked at is put off.
-    if (row.checkAt === undefined || isPutOff(row) || SEEN_TO_BY_OTHERS.has(row.status)) return;
+    if (row.checkAt === undefined || this.isPutOff(row) || SEEN_TO_BY_OTHERS.has(row.status)) return;
     // Drained by order it waits for the work that is on it, whose end nobody promises.
     if ('slots' in row && row.drain !== undefined && row.slots.length > 0) return;
     const laterMs = this.#world.apartMs + (this.#isHolding(commit) ? HELD_MS : 0);
@@ -239,7 +249,7 @@ export class OtherRules {
   }
 
   #looked(commit: Commit, schedule: ScheduleRow): void {
-    if (isPutOff(schedule)) return;
+    if (this.isPutOff(schedule)) return;
     const due = firstUndecided(schedule);
     const latest = due === undefined ? undefined : due + flexibleMs(schedule);
     if (latest !== undefined && (schedule.checkAt === undefined || schedule.checkAt > latest + this.#world.apartMs))
@@ -314,8 +324,6 @@ export class OtherRules {
   }
 }
 
-/** By the watchdog, which could not look at it. */
-const isPutOff = (row: Row): boolean => row.checkFailures !== undefined;
 const SEEN_TO_BY_OTHERS = new Set<string>(['launching', 'booting', 'ready', 'unresponsive']);
 
 const EDITABLE = ['status', 'name', 'limits', 'env', 'command', 'retry', 'warmFor', 'slots', 'reuse'] as const;

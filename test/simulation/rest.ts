@@ -2,6 +2,7 @@
 
 import { flexibleMs } from '../../core/schedules/decide.ts';
 import { nextExpected } from '../../core/schedules/expected.ts';
+import type { ScheduleRow } from '../../core/schedules/model.ts';
 import { DELIVERY_PREFIX, STRAY_INSTANCES } from '../../core/table/keys.ts';
 import type { Simulation } from './world.ts';
 
@@ -45,18 +46,26 @@ export function leftOver(world: Simulation): string | undefined {
   return undefined;
 }
 
-/** The grace, a tick of the watchdog, and what it puts off after a failure. */
+/** The grace, a tick of the watchdog, and what it puts off after a first failure. */
 export const graceMs = ({ config }: Simulation): number =>
   (config.overdueGraceSeconds + 2 * config.watchdogIntervalSeconds) * 1000;
+
+/** The watchdog could not look at it, and its next look has only just come, or has not. */
+export const awaitsItsLook = (world: Simulation, schedule: ScheduleRow): boolean =>
+  world.checker.others.isPutOff(schedule) && (schedule.checkAt ?? 0) > world.time.now - graceMs(world);
 
 /** The first occurrence that nobody has decided, or called, although it was due long ago; undefined where every ledger is up to date. */
 export function ledgerBehind(world: Simulation): string | undefined {
   const { now } = world.time;
   const since = now - graceMs(world);
-  for (const [id, from] of world.checker.ledger.uncalled)
-    if (from < since) return `what waits in the buffer of ${id} is not called, and nothing is live`;
-  for (const schedule of world.checker.ledger.rows.values()) {
-    if (schedule.status !== 'active') continue;
+  const { rows, uncalled } = world.checker.ledger;
+  for (const [id, from] of uncalled) {
+    const schedule = rows.get(id);
+    if (from < since && (schedule === undefined || !awaitsItsLook(world, schedule)))
+      return `what waits in the buffer of ${id} is not called, and nothing is live`;
+  }
+  for (const schedule of rows.values()) {
+    if (schedule.status !== 'active' || awaitsItsLook(world, schedule)) continue;
     // What stood still for minutes may have made or changed it just now, as of a time that is long over.
     const changedAt = world.checker.ledger.history.get(schedule.id)?.at(-1)?.from ?? 0;
     if (changedAt > since) continue;

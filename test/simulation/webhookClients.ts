@@ -71,12 +71,12 @@ export class WebhookClients {
     }
   }
 
-  async #redeliver(pick: number, named: string | undefined): Promise<void> {
+  async #redeliver(pick: number, named: string | undefined, caller = CALLER): Promise<void> {
     const { deliveries } = this.#world.checker.webhooks;
     const ids = [...deliveries.keys()];
     const delivery = deliveries.get(named ?? ids[pick % ids.length] ?? '');
     if (delivery !== undefined)
-      await this.#ask('redeliver', (ports) => redeliver(ports, CALLER, delivery.webhookId, delivery.id));
+      await this.#ask('redeliver', (ports) => redeliver(ports, caller, delivery.webhookId, delivery.id));
   }
 
   async #otherTenant(id: string): Promise<void> {
@@ -104,8 +104,9 @@ export class WebhookClients {
 
   /** At the end of all nobody waits hours for the next try. */
   async redeliverAll(): Promise<void> {
-    for (const { id, claimedAt, checkAt = 0 } of this.#world.checker.webhooks.waiting())
-      if (claimedAt === undefined && checkAt > this.#world.time.now + 60_000) await this.#redeliver(0, id);
+    for (const { id, tenantId, claimedAt, checkAt = 0 } of this.#world.checker.webhooks.waiting())
+      if (claimedAt === undefined && checkAt > this.#world.time.now + 60_000)
+        await this.#redeliver(0, id, tenantId === ELSEWHERE.tenantId ? ELSEWHERE : CALLER);
   }
 }
 

@@ -62,6 +62,7 @@ export class WorkflowService {
   start(name: string, input: ExecutionInput): 'started' | 'exists' {
     if (!/^[A-Za-z0-9_-]{1,80}$/.test(name)) throw new TypeError(`"${name}" is no name of an execution`);
     if (this.#executions.has(name)) return 'exists';
+    this.#world.checker.limits.started(input);
     const { time, random } = this.#world;
     const execution: Execution = {
       name,
