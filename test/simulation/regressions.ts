@@ -31,6 +31,7 @@ export const REGRESSIONS: readonly Regression[] = [
     invariant: '§1.6',
     what: 'an early look put a draining VM off beyond its deadline',
   },
+  { seed: 32975, invariant: '§1.6', what: 'the next look at a run that had begun was put off as at one that waits' },
   { seed: 32394, invariant: 'I10', what: 'who had let in an attempt began the next one, which nobody had let in' },
   {
     seed: 518926,

@@ -129,9 +129,11 @@ async function place(context: RuleContext, run: RunRow): Promise<readonly Action
     return judged;
   }
   const waits = asRow<RunRow>(await ports.store.get(keys.run(run.id)));
-  if (waits !== undefined) await moveCheck(ports, waits, waitingLook);
   const full = waits?.waiting?.limit;
-  if (full === undefined || seen.has(full)) return [];
+  // It has been let in meanwhile, or its end has come: its next look has been settled with that.
+  if (waits === undefined || full === undefined) return [];
+  await moveCheck(ports, waits, Math.min(waitingLook, waits.deadlineAt ?? waitingLook));
+  if (seen.has(full)) return [];
   seen.add(full);
   return repairLimit(context, full);
 }

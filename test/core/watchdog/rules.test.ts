@@ -4,12 +4,14 @@ import { cancelRun } from '../../../core/runs/cancel.ts';
 import { deleteSchedule } from '../../../core/schedules/actions.ts';
 import { triggerSchedule } from '../../../core/schedules/trigger.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
+import { LIMIT_WAITER_PREFIX } from '../../../core/table/keys.ts';
 import { requestDrain } from '../../../core/vms/drain.ts';
 import { awaitReady, dispatchRun, launchVm } from '../../../core/vms/provision.ts';
 import { cancellingRule } from '../../../core/watchdog/rules/cancelling.ts';
 import { executionVerdict } from '../../../core/watchdog/rules/provisioning.ts';
 import { queuedRule } from '../../../core/watchdog/rules/queued.ts';
 import { decideStray, whyStray } from '../../../core/watchdog/rules/strays.ts';
+import { tick } from '../../../core/watchdog/tick.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
 import {
   afterRead,
@@ -18,12 +20,15 @@ import {
   heardBeside,
   MINUTE,
   none,
+  running,
   runRow,
   SECOND,
   scheduleRow,
   startingFrom,
+  storeWith,
   vmRow,
 } from '../support.ts';
+import { atWork, endOf, newRun } from '../vms/support.ts';
 import { endWith, keyOf, losing, Scene } from './scene.ts';
 
 let engine: TestEngine;
@@ -51,6 +56,33 @@ it('looks at a queued run at its start deadline, though its next try would come 
     do: 'look_again',
     at: deadlineAt,
   });
+});
+
+it('leaves its deadline to a run that was let in and has begun since it was seen to wait', async () => {
+  const agent = await world.agent({ limits: { maxConcurrentRuns: 1, runTimeout: 'PT1M' } });
+  const first = await atWork(world, agent.id);
+  const id = await newRun(world, agent.id);
+  const { waiting } = await runRow(world, id);
+  expect(waiting?.reason).toBe('agent_limit');
+  for (let second = 0; second < 200; second += 20) {
+    world.now += 20 * SECOND;
+    await first.runner.beat([running(first.id)]);
+  }
+  // When the look asks who stands before it.
+  const { store } = world.ports;
+  let begun = false;
+  const query: World['ports']['store']['query'] = async (range) => {
+    const found = await store.query(range);
+    if (begun || range.prefix !== LIMIT_WAITER_PREFIX) return found;
+    begun = true;
+    await endOf(first.runner, first.id);
+    await first.runner.beat();
+    await first.runner.beat([running(id)]);
+    return found;
+  };
+  await tick({ ...world.ports, store: storeWith(store, { query }) }, { owner: 'test', budgetMs: 60_000 });
+  const { status, checkAt, deadlineAt } = await runRow(world, id);
+  expect({ begun, status, checkAt }).toEqual({ begun: true, status: 'running', checkAt: deadlineAt });
 });
 
 it('looks at a run that waits for the one that it displaces by its queue deadline', async () => {
