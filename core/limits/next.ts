@@ -23,9 +23,9 @@ export async function admitWaiting(ports: Ports, limitId: string): Promise<reado
     if (answer.kind === 'waiting' && answer.limitId === limitId) break;
     if (answer.kind === 'admitted') {
       admitted.push(oldest.runId);
-      const { freed: all } = await giveVm(ports, answer.run);
+      const given = await giveVm(ports, answer.run);
       // Each of these has a queue of its own; a run that waits in one holds no place under it, so this comes to an end.
-      for (const freed of all) if (freed !== limitId) await admitWaiting(ports, freed);
+      for (const freed of given.freed) if (freed !== limitId) await admitWaiting(ports, freed);
     }
     if (answer.kind === 'moved_on') await dropWaiter(ports, oldest);
   }

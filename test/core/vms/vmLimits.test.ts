@@ -224,36 +224,32 @@ describe('a next attempt', () => {
   });
 
   /** A first attempt that somebody lets in, who then stands still; others place it, and it is refused on its VM meanwhile. */
-  async function letInBefore(agentId: string, letIn: (ports: World['ports']) => Promise<unknown>, id: () => string) {
+  async function letInBefore(agentId: string, id: string, letIn: (ports: World['ports']) => Promise<unknown>) {
     let first: Awaited<ReturnType<typeof startingFrom>> | undefined;
     const transact = async (writes: readonly Write[]) => {
       await world.ports.store.transact(writes);
       const admits = writes.some((write) => write.kind === 'update' && write.set?.admitted !== undefined);
       if (first !== undefined || !admits) return;
-      await placeRun(world.ports, await runRow(world, id()));
-      first = await startingFrom(world, id());
+      await placeRun(world.ports, await runRow(world, id));
+      first = await startingFrom(world, id);
       await first.runner.beat();
-      await refusalOf(first.runner, id());
+      await refusalOf(first.runner, id);
       world.now += 2 * SECOND;
       await watchdog(world);
-      expect(await runRow(world, id())).toMatchObject({ attempt: 2, waiting: { reason: 'agent_vm_limit' } });
+      expect(await runRow(world, id)).toMatchObject({ attempt: 2, waiting: { reason: 'agent_vm_limit' } });
     };
     await letIn({ ...world.ports, store: storeWith(world.ports.store, { transact }) });
-    expect(placed(world)).not.toContain(`${id()}-2`);
-    expect(await places(world, vmLimit(agentId))).toEqual({ used: 1, holders: [first?.vmId], waiters: [id()] });
+    expect(placed(world)).not.toContain(`${id}-2`);
+    expect(await places(world, vmLimit(agentId))).toEqual({ used: 1, holders: [first?.vmId], waiters: [id] });
     dies(world, first?.vmId ?? '');
     await observeVm(world.ports, first?.vmId ?? '');
-    expect(placed(world)).toContain(`${id()}-2`);
+    expect(placed(world)).toContain(`${id}-2`);
   }
 
   it('is not begun, without a place, by who let in the one before it and stood still', async () => {
     const agent = await limited(1);
     const run = await newRun(world, agent.id, { ...world.ports, store: withoutAdmissions() });
-    await letInBefore(
-      agent.id,
-      async (ports) => placeRun(ports, await runRow(world, run)),
-      () => run,
-    );
+    await letInBefore(agent.id, run, async (ports) => placeRun(ports, await runRow(world, run)));
   });
 
   it('nor by who let it in from the queue', async () => {
@@ -261,11 +257,7 @@ describe('a next attempt', () => {
     const before = await newRun(world, agent.id);
     const run = await newRun(world, agent.id);
     await cancelRun({ ...world.ports, store: withoutAdmissions() }, world.caller, before, CANCEL);
-    await letInBefore(
-      agent.id,
-      (ports) => admitWaiting(ports, vmLimit(agent.id)),
-      () => run,
-    );
+    await letInBefore(agent.id, run, (ports) => admitWaiting(ports, vmLimit(agent.id)));
   });
 
   it('is not let in before its time by who meant to place the one before it', async () => {
