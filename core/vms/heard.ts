@@ -3,8 +3,10 @@
  * may as well be the door that is shut (a bad deploy of the API, a throttle), and the silence proves nothing about any VM.
  */
 import type { CoreConfig } from '../config.ts';
+import { GuardFailed } from '../errors.ts';
 import type { Ports, Store } from '../ports.ts';
 import * as keys from '../table/itemKeys.ts';
+import { absent, eq, guard } from '../table/model.ts';
 import { asItem, asRow, type RowBase, SCHEMA_VERSION } from '../table/rows.ts';
 import type { VmRow } from './model.ts';
 
@@ -45,10 +47,13 @@ export async function noteHeard(ports: Pick<Ports, 'store' | 'time' | 'config' |
       at: Math.max(now, before?.at ?? 0),
       since: goesOn ? before.since : now,
     };
-    await store.transact([{ kind: 'put', item: asItem(row) }]);
+    // Or what others have said since is taken back, which would seem to be a break.
+    const asRead = before === undefined ? absent : eq('at', before.at);
+    await store.transact([{ kind: 'put', item: asItem(row), guards: [guard('heard.unchanged', asRead)] }]);
   } catch (error) {
     said.delete(store);
-    log.warn('heartbeat.not_noted', { error: String(error) });
+    // Another has said it meanwhile.
+    if (!(error instanceof GuardFailed)) log.warn('heartbeat.not_noted', { error: String(error) });
   }
 }
 

@@ -128,9 +128,9 @@ export async function runningRun(world: World, overrides: Parameters<World['agen
 }
 
 /** Another VM at work: while it reports, the silence of one says something about that one. */
-export async function heardBeside(world: World): Promise<() => Promise<unknown>> {
+export async function heardBeside(world: World): Promise<(ports?: Ports) => Promise<unknown>> {
   const { id, runner } = await runningRun(world);
-  return () => runner.beat([running(id)]);
+  return (ports) => runner.beat([running(id)], ports);
 }
 
 export const finishAs = (world: World, runId: string, status: 'succeeded' | 'failed' = 'succeeded') =>

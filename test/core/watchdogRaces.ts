@@ -61,6 +61,26 @@ export const WATCHDOG_RACES: readonly Race[] = [
     },
   },
   {
+    without: ['heard.unchanged'],
+    when: 'others are heard while a process stands still before it notes a heartbeat',
+    breaks: 'I6: nobody seems to have been heard meanwhile, and a VM that is silent is spared for that',
+    held: async (world) => {
+      const { vmId } = await runningRun(world);
+      const another = await heardBeside(world);
+      const pass = async (seconds: number) => {
+        for (let passed = 0; passed < seconds; passed += 10) {
+          world.now += 10 * SECOND;
+          await another();
+          await tick(world.ports, watch);
+        }
+      };
+      await pass(50);
+      await another(interleaved(world, () => pass(100), keys.system('heartbeats')));
+      await pass(30);
+      return (await vmRow(world, vmId)).status === 'draining';
+    },
+  },
+  {
     without: ['order.isFirst'],
     when: 'another watchdog asks for the end of the same VM first',
     breaks: 'each recovery is told once',

@@ -22,8 +22,11 @@ export class SilenceRules {
   committed({ inc, find }: Commit): void {
     const noted = find(HEARTBEATS.pk, HEARTBEATS.sk);
     if (noted === undefined) return;
+    const { before, after } = noted;
+    if (Number(after?.at) < Number(before?.at) || Number(after?.since) < Number(before?.since))
+      this.#world.broken('I8', `${inc.kind}: when any VM was heard goes back, to ${after?.at} since ${after?.since}`);
     this.#notedAt = this.#world.time.now;
-    if (noted.before?.since !== noted.after?.since) this.#since = inc.startedAt;
+    if (before?.since !== after?.since) this.#since = inc.startedAt;
   }
 
   /** @returns whether a VM that was last heard then is to be spared by this watchdog, whichever clock that is allowed it has */
