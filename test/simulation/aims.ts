@@ -119,6 +119,13 @@ export const AIMS: Readonly<Record<string, Aim>> = {
     strikes: { agent: ['delete_agent'] },
     workload: manyAgents,
   },
+  // Whoever could look at it again stands still, and it fails once more meanwhile.
+  'postpone.sameFailures': {
+    at: { share: 0.9, heldUpMs: [600_000, 900_000], standsStill: true, untilBroken: true },
+    operations: ['create_run'],
+    weather: longWork,
+    faults: { site: 'watchdog: store.transact check.rowUnchanged', share: 0.5, kinds: ['fail_before'] },
+  },
   principal: { operations: ['revoke'] },
   'principal.asSeen': { strikes: { other: ['again'] } },
   repair: { operations: ['create_run', 'cancel_run'] },

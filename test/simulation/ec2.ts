@@ -12,6 +12,7 @@ import {
 } from '@aws-sdk/client-ec2';
 import type { Ec2FleetOptions } from '../../adapters/aws/fleet.ts';
 import { TAGS } from '../../adapters/aws/instances.ts';
+import type { Incarnation } from './incarnations.ts';
 import { Machine } from './machine.ts';
 import { ServiceError } from './ports.ts';
 import type { Simulation } from './world.ts';
@@ -98,17 +99,19 @@ export class Ec2 {
 
   live = (): readonly Ec2Instance[] => this.instances.filter(({ state }) => state !== 'terminated');
 
-  /** @param kind of the function that asks */
+  /** @param inc who asks */
   handle(
-    kind: string,
+    inc: Incarnation,
     command: EC2Request,
   ): CreateFleetCommandOutput | DescribeInstancesCommandOutput | { $metadata: object } {
     if (command instanceof CreateFleetCommand) return this.#createFleet(command);
     if (command instanceof TerminateInstancesCommand) {
-      for (const id of command.input.InstanceIds ?? []) this.#terminate(kind, id);
+      for (const id of command.input.InstanceIds ?? []) this.#terminate(inc, id);
       return { $metadata: {} };
     }
-    return this.#describe(command);
+    const shown = this.#describe(command);
+    this.#world.checker.looks.described(inc, command.input, shown);
+    return shown;
   }
 
   #createFleet({ input }: CreateFleetCommand): CreateFleetCommandOutput {
@@ -183,12 +186,13 @@ export class Ec2 {
     return instance;
   }
 
-  #terminate(kind: string, id: string): void {
+  #terminate(inc: Incarnation, id: string): void {
     const instance = this.instances.find((each) => each.id === id);
     const visible = instance?.shown.some(({ from }) => from <= this.#world.time.now);
     if (instance === undefined || visible !== true)
       throw new ServiceError('InvalidInstanceID.NotFound', `The instance ID '${id}' does not exist`, 400);
-    this.#world.checker.vms.ending(kind, instance);
+    this.#world.checker.vms.ending(inc.kind, instance);
+    this.#world.checker.looks.ending(inc, instance);
     this.end(instance, 'Client.UserInitiatedShutdown');
   }
 

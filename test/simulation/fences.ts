@@ -290,7 +290,13 @@ export const FENCES: Readonly<Record<string, Fence>> = {
     edits: [
       edit('core/watchdog/rules/strays.ts', 'view.now - mark.firstSeenAt < view.config.leaseSeconds * 1000', 'false'),
     ],
-    aim: { operations: ['create_run'], faults: UNANSWERED },
+    // Another watchdog finds what one has just marked, and has not said that it has looked.
+    aim: {
+      operations: ['create_run'],
+      workload: () => ({ watchdogTwice: 1 }),
+      weather: ({ ec2 }) => ({ ec2: { ...ec2, surplus: 0.8, noRoom: 0, quota: 0 } }),
+      faults: { site: 'watchdog: store.transact SYS watchdog', share: 0.4, kinds: ['fail_before', 'late'] },
+    },
   },
   'skew.lease': {
     what: 'a lease ends only when it has by every clock that is allowed',

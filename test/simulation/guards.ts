@@ -69,17 +69,3 @@ export function removalsOf(name: string): readonly (readonly string[])[] {
     COVERING[name] ?? COVERING_BESIDE[name]?.map((each) => `${each}${BESIDE}${name}`) ?? FENCES[name]?.covering;
   return covering === undefined ? [[name]] : [[name], [...new Set([name, ...covering])]];
 }
-
-/**
- * Guards and fences that no simulated world can miss, and why. `test/core/guards.test.ts` has a race for each guard that can be
- * missed at all, `test/core/watchdog` and `test/core/vms` a test for each fence.
- */
-export const OUT_OF_REACH: Readonly<Record<string, string>> = {
-  'looks.afterGap':
-    'a silence that was not one is judged at a second deadline, minutes later, and whoever is well has been heard by then',
-  'looks.endTwice': 'EC2 calls nothing gone in the simulation that had been there, and is',
-  'looks.straysApart':
-    'instances are compared with their rows every five minutes: two looks are farther apart by themselves',
-  'postpone.sameFailures':
-    'what is lost is only that one failure more was counted: the next one waits less, and nothing else reads it',
-};

@@ -14,6 +14,7 @@ import { KeyRules } from './keyRules.ts';
 import { LaunchRules } from './launchRules.ts';
 import { LedgerRules } from './ledgerRules.ts';
 import { LimitRules } from './limitRules.ts';
+import { LookRules } from './lookRules.ts';
 import { OtherRules } from './otherRules.ts';
 import { RunRules } from './runRules.ts';
 import { SecretRules } from './secretRules.ts';
@@ -37,6 +38,7 @@ export class Checker {
   readonly #vms: VmRules;
   readonly #ledger: LedgerRules;
   readonly limits: LimitRules;
+  readonly looks: LookRules;
   readonly others: OtherRules;
   readonly webhooks: WebhookRules;
   readonly deposits: DepositRules;
@@ -52,6 +54,7 @@ export class Checker {
     this.#vms = new VmRules(world);
     this.#ledger = new LedgerRules(world);
     this.limits = new LimitRules(world);
+    this.looks = new LookRules(world);
     this.others = new OtherRules(world);
     this.webhooks = new WebhookRules(world);
     this.deposits = new DepositRules(world);
@@ -83,6 +86,7 @@ export class Checker {
     this.#vms.silence.committed(commit);
     for (const change of changes) this.#one(commit, change);
     this.limits.committed(commit);
+    this.looks.committed(commit);
     this.others.committed(commit);
     this.webhooks.committed(commit);
     this.deposits.committed(commit);

@@ -33,8 +33,6 @@ export class OtherRules {
   readonly #complete = new Set<string>();
   /** Of each log of the feed. */
   readonly #lastBatches = new Map<string, { readonly sk: string; readonly commit: Commit }>();
-  /** What the watchdog has remembered of its ticks, and from when on. */
-  readonly #ticks: { readonly from: number; readonly at: number; readonly holdUntil: number }[] = [];
   /** Until when the watchdog has put off its next look at what it could not look at, by partition. */
   readonly #putOffUntil = new Map<string, number>();
   /** VMs whose end was told as ordered. */
@@ -66,7 +64,6 @@ export class OtherRules {
     else if (sk.startsWith('NOTE#watchdog#')) this.#recovered(commit, change);
     else if (pk.startsWith('FEED#') && sk.startsWith('B#')) this.#appended(commit, change);
     else if (pk === 'SYS' && sk === 'audit.state') this.#audited(commit, change);
-    else if (pk === 'SYS' && sk === 'watchdog') this.#ticked(change.after);
   }
 
   /** What counts until a time is not taken away before it. */
@@ -106,7 +103,7 @@ export class OtherRules {
     if (row.checkAt === undefined || this.isPutOff(row) || SEEN_TO_BY_OTHERS.has(row.status)) return;
     // Drained by order it waits for the work that is on it, whose end nobody promises.
     if ('slots' in row && row.drain !== undefined && row.slots.length > 0) return;
-    const laterMs = this.#world.apartMs + (this.#isHolding(commit) ? HELD_MS : 0);
+    const laterMs = this.#world.apartMs + (this.#world.checker.looks.mayHold(commit) ? HELD_MS : 0);
     if (
       row.deadlineAt !== undefined &&
       row.deadlineAt > now + this.#world.apartMs &&
@@ -125,23 +122,6 @@ export class OtherRules {
     this.#promise(commit, change);
     if (was?.endOrderedAt !== undefined && is?.endOrderedAt !== was.endOrderedAt)
       this.#fail('§5.9', commit, `the end of ${was.id} is said to be ordered for the first time once more`);
-  }
-
-  /** Whether the watchdog may give no verdict yet, after a gap of its own: by what it has read, or another one has written since. */
-  #isHolding({ inc }: Commit): boolean {
-    const first = this.#ticks.findLastIndex(({ from }) => from <= inc.startedAt);
-    const gapMs = 2 * this.#world.config.watchdogIntervalSeconds * 1000 - this.#world.apartMs;
-    return this.#ticks
-      .slice(Math.max(first, 0))
-      .some(({ at, holdUntil }) => holdUntil > inc.startedAt - this.#world.apartMs || inc.startedAt - at > gapMs);
-  }
-
-  #ticked(after: object | undefined): void {
-    const { at = 0, memory } = (after ?? {}) as {
-      readonly at?: number;
-      readonly memory?: { readonly holdUntil?: number };
-    };
-    this.#ticks.push({ from: this.#world.time.now, at, holdUntil: memory?.holdUntil ?? 0 });
   }
 
   /** Only what is due, and could not be looked at, is put off: not what has moved on meanwhile. */

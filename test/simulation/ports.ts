@@ -87,7 +87,7 @@ export function portsOf(own: Process): Ports {
       const inc = own.current;
       const name = requestName(command);
       const site = world.site(inc, `ec2.${name}`, name === 'Describe' ? READ_FAULTS : WRITE_FAULTS);
-      return inc.call(site, SERVICE, () => world.trace.answered(command.input, world.ec2.handle(inc.kind, command)));
+      return inc.call(site, SERVICE, () => world.trace.answered(command.input, world.ec2.handle(inc, command)));
     },
   } as unknown as EC2Client;
   let fleet: Ec2Fleet | undefined;
@@ -122,11 +122,13 @@ function storeOf(own: Process): Store {
     own.current.call(world.site(own.current, name, READ_FAULTS), TABLE, apply);
   const shown = <T extends Page<Item | IndexEntry>>(page: T): T => {
     trace.read(page.items);
+    world.checker.looks.read(own.current, page.items);
     return page;
   };
   const items = (keys: readonly Key[]) => {
     const found = keys.map((key) => table.get(key));
     trace.read(found);
+    world.checker.looks.read(own.current, found);
     return found;
   };
   return {

@@ -15,7 +15,7 @@ import { observeVm } from '../../core/vms/release.ts';
 import { repairLimit } from '../../core/watchdog/repairLimit.ts';
 import type { Clients } from './clients.ts';
 import { FENCES } from './fences.ts';
-import { guardsThatRun, OUT_OF_REACH } from './guards.ts';
+import { guardsThatRun } from './guards.ts';
 import type { Incarnation } from './incarnations.ts';
 import type { Random } from './random.ts';
 import { RUN_STRIKES } from './runStrikes.ts';
@@ -127,7 +127,7 @@ export interface Theme {
 
 const HELD_UP_MS = [300, 20_000] as const;
 
-const AIMS = [...guardsThatRun(), ...Object.keys(FENCES).filter((name) => OUT_OF_REACH[name] === undefined)];
+const AIMS = [...guardsThatRun(), ...Object.keys(FENCES)];
 
 export function themeOf(random: Random): Theme {
   const some = (family: Family) => {
