@@ -18,7 +18,7 @@ import type { Race } from './race.ts';
 import { RUN_RACES } from './runRaces.ts';
 import { SCHEDULE_RACES } from './scheduleRaces.ts';
 import { VM_RACES } from './vmRaces.ts';
-import { WATCHDOG_GUARDS_COVERED, WATCHDOG_RACES } from './watchdogRaces.ts';
+import { WATCHDOG_RACES } from './watchdogRaces.ts';
 import { WEBHOOK_GUARDS_COVERED, WEBHOOK_RACES } from './webhookRaces.ts';
 
 let engine: TestEngine;
@@ -46,7 +46,6 @@ const RACES: readonly Race[] = [
 /** Why a guard alone protects nothing more: candidates for deletion, or kept as a second lock on the same door. */
 const COVERED: Readonly<Record<string, string>> = {
   ...CHILD_GUARDS_COVERED,
-  ...WATCHDOG_GUARDS_COVERED,
   ...WEBHOOK_GUARDS_COVERED,
   'run.createdOnce': 'fire.occurrenceOnce and fire.liveSetUnchanged; elsewhere the id is new',
   'run.sameAttempt': 'run.unchanged: every change of the attempt is a new version',
