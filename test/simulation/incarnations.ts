@@ -66,6 +66,10 @@ export class Incarnation {
   /** Called once when it dies. */
   onDeath: (() => void) | undefined;
   frozenUntil = 0;
+  /** Calls of its own that have no answer yet. */
+  underWay = 0;
+  /** Its process goes on with what a call before it has left behind, too: whose each deed is cannot be told. */
+  carriesOn = false;
 
   constructor(world: Simulation, kind: string, number: number, actsFor?: ActsFor) {
     this.world = world;
@@ -151,6 +155,7 @@ export class Incarnation {
     afterwards: (() => Error) | undefined,
   ): Promise<T> {
     const { world } = this;
+    this.underWay++;
     return new Promise<T>((resolve, reject) => {
       world.time.after(latencyMs, () => {
         let value: T | undefined;
@@ -166,6 +171,7 @@ export class Incarnation {
             world.time.at(this.frozenUntil, hear);
             return;
           }
+          this.underWay--;
           if (afterwards !== undefined) reject(afterwards());
           else if (failed !== undefined) reject(failed.error);
           else resolve(value as T);

@@ -54,8 +54,10 @@ export class LookRules {
       const { pk, sk } = change.key;
       if (pk === 'SYS' && sk === 'watchdog') this.#ticked(change.after);
       if (sk !== 'META') continue;
-      this.#forgotten(commit, change);
       const { before, after } = change as { readonly before?: object; readonly after?: object };
+      if (pk.startsWith('VM#')) this.#placed(before as VmRow | undefined, after as VmRow | undefined);
+      if (commit.inc.carriesOn) continue;
+      this.#forgotten(commit, change);
       if (pk.startsWith('VM#')) this.#vm(commit, before as VmRow | undefined, after as VmRow | undefined);
       else if (pk.startsWith('RUN#')) this.#run(commit, before as RunRow | undefined, after as RunRow | undefined);
     }
@@ -86,7 +88,7 @@ export class LookRules {
     const { config, time, apartMs } = this.#world;
     const firstSeenAt = this.#seen.get(inc)?.strays.get(id);
     const vm = this.#world.checker.vms.rows.get(vmId);
-    if (firstSeenAt === undefined || (vm !== undefined && isGivenUp(vm))) return;
+    if (inc.carriesOn || firstSeenAt === undefined || (vm !== undefined && isGivenUp(vm))) return;
     const forMs = time.now - firstSeenAt;
     if (forMs < config.leaseSeconds * 1000 - apartMs)
       this.#world.broken(
@@ -136,11 +138,14 @@ export class LookRules {
     this.#ticks.push({ from: this.#world.time.now, at, holdUntil: memory?.holdUntil ?? 0 });
   }
 
-  #vm(commit: Commit, before: VmRow | undefined, after: VmRow | undefined): void {
-    if (after === undefined) return;
+  #placed(before: VmRow | undefined, after: VmRow | undefined): void {
     const had = new Set(before?.slots.map(slotOf));
-    for (const slot of after.slots) if (!had.has(slotOf(slot))) this.#slotSince.set(slotOf(slot), this.#world.time.now);
-    if (before === undefined || commit.inc.kind !== 'watchdog') return;
+    for (const slot of after?.slots ?? [])
+      if (!had.has(slotOf(slot))) this.#slotSince.set(slotOf(slot), this.#world.time.now);
+  }
+
+  #vm(commit: Commit, before: VmRow | undefined, after: VmRow | undefined): void {
+    if (before === undefined || after === undefined || commit.inc.kind !== 'watchdog') return;
     const { detail } = after.evidence;
     const isSilent = before.status !== 'unresponsive' && after.status === 'unresponsive';
     const isCondemned = !isGivenUp(before) && isGivenUp(after) && detail.endsWith('it is given up');

@@ -119,6 +119,12 @@ it('whose end is on record needs no other look, nor does a run that came to the 
   expect(broken).toEqual([]);
 });
 
+it('of who goes on with what an earlier call has left behind, nobody knows what that had seen', () => {
+  watchdog.carriesOn = true;
+  loses({ status: 'lost', reason: 'vm_terminated' });
+  expect(broken).toEqual([]);
+});
+
 const stray = { id: 'i-1', vmId: 'vm' } as Ec2Instance;
 it('a stray is ended by who has read that it was one a lease ago', () => {
   begins(100);

@@ -33,7 +33,7 @@ export class SilenceRules {
   spares({ inc }: Commit, heardAt: number): boolean {
     const { time, config } = this.#world;
     const leaseMs = config.leaseSeconds * 1000;
-    if (time.now >= heardAt + leaseMs + config.silentFleetSeconds * 1000) return false;
+    if (inc.carriesOn || time.now >= heardAt + leaseMs + config.silentFleetSeconds * 1000) return false;
     // It may have read the note before that.
     if (this.#notedAt >= inc.startedAt) return false;
     const breakMs = leaseMs + leaseMs / 3;

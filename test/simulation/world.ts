@@ -327,6 +327,7 @@ export class Simulation {
     this.#idle.set(name, idle);
     const kept = this.random.chance(COLD_STARTS) ? undefined : idle.pop();
     if (kept !== undefined) {
+      inc.carriesOn = kept.current.carriesOn || kept.current.underWay > 0;
       kept.current = inc;
       kept.clock.called();
       return { idle, process: kept };
