@@ -8,7 +8,7 @@
 import type { AgentRow } from '../agents/model.ts';
 import type { Ports } from '../ports.ts';
 import { changeRun, evidence, nextEventKey } from '../runs/change.ts';
-import type { RunRow } from '../runs/model.ts';
+import { isTooSoon, type RunRow } from '../runs/model.ts';
 import { commit, type Plan } from '../table/commit.ts';
 import * as keys from '../table/itemKeys.ts';
 import { checkPartition, LIMIT_WAITER_PREFIX, shardOf } from '../table/keys.ts';
@@ -17,24 +17,23 @@ import { asItem, asRow, asValue, SCHEMA_VERSION } from '../table/rows.ts';
 import { freeVms } from '../vms/free.ts';
 import { type Limit, type LimitRow, limitsOf, type PlaceRow, placedBy, waiterKey, waitingReason } from './model.ts';
 
+/** What of a run that may begin is needed to give it a VM, with its places. */
+export type LetIn = Pick<RunRow, 'id' | 'tenantId' | 'agentId' | 'agentVersion' | 'attempt' | 'mayReuse' | 'admitted'>;
+
 export type Admission =
-  /** The run as it was read, with its places. */
-  | { readonly kind: 'admitted'; readonly run: RunRow }
-  | { readonly kind: 'moved_on' }
+  | { readonly kind: 'admitted'; readonly run: LetIn }
+  | { readonly kind: 'moved_on' | 'too_soon' }
   | { readonly kind: 'waiting'; readonly limitId: string };
 
 /** When the watchdog looks at a waiting run, should nobody else come by. */
 const WAITING_LOOK_MS = 60_000;
 
-/**
- * Takes the places for a queued run, or a place in the queue. Repeating it is harmless.
- * @param attempt where only this one is meant: the next one has a time of its own at which it may begin
- */
-export function admitRun(ports: Ports, runId: string, attempt?: number): Promise<Admission> {
+/** Takes the places for a queued run, once its time has come, or a place in the queue. Repeating it is harmless. */
+export function admitRun(ports: Ports, runId: string): Promise<Admission> {
   return commit<Admission>(ports, async (writer) => {
     const run = asRow<RunRow>(await ports.store.get(keys.run(runId)));
-    if (run === undefined || run.status !== 'queued' || (attempt ?? run.attempt) !== run.attempt)
-      return { done: { kind: 'moved_on' } };
+    if (run === undefined || run.status !== 'queued') return { done: { kind: 'moved_on' } };
+    if (isTooSoon(run, ports.time.now())) return { done: { kind: 'too_soon' } };
     if (run.admitted !== undefined) return { done: { kind: 'admitted', run } };
     const agent = asRow<AgentRow>(await ports.store.get(keys.agent(run.agentId)));
     const limits = agent === undefined ? [] : limitsOf(ports.config, agent);

@@ -1,10 +1,10 @@
 /** A VM for a run that may begin: one of its agent's that is free, or else an execution that launches one (design.md §5.2). */
+import type { LetIn } from '../limits/admit.ts';
 import { countsVms } from '../limits/model.ts';
 import type { Ports } from '../ports.ts';
 import { freeVms } from '../vms/free.ts';
 import { claimDispatch } from './dispatch.ts';
 import { startExecution } from './execution.ts';
-import type { RunRow } from './model.ts';
 
 export interface Given {
   readonly placement: 'started' | 'exists';
@@ -16,7 +16,7 @@ export interface Given {
 const VMS_TRIED = 5;
 
 /** @param run as it was let in. It is not read anew: a later attempt would need an admission of its own */
-export async function giveVm(ports: Ports, run: RunRow): Promise<Given> {
+export async function giveVm(ports: Ports, run: LetIn): Promise<Given> {
   for (const vmId of run.mayReuse === true ? await freeVms(ports, run, VMS_TRIED) : []) {
     const claim = await claimDispatch(ports, run.id, run.attempt, vmId);
     if (claim === 'claimed') return { placement: 'started', freed: (run.admitted ?? []).filter(countsVms) };

@@ -162,3 +162,6 @@ export interface EventRow extends RowBase {
   /** On one machine: it is in the feed already, though it has not been handled yet. */
   readonly inFeed?: boolean;
 }
+
+/** Whether its attempt has a time at which it may begin that has not come. */
+export const isTooSoon = ({ attemptAt = 0 }: Pick<RunRow, 'attemptAt'>, now: number): boolean => attemptAt > now;

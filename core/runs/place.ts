@@ -1,11 +1,11 @@
 /** Place: a queued run gets its way to a VM, once every limit has room for it (design.md §5.2). Repeating it is harmless. */
-import { admitRun } from '../limits/admit.ts';
+import { admitRun, type LetIn } from '../limits/admit.ts';
 import { countsVms } from '../limits/model.ts';
 import { admitWaiting } from '../limits/next.ts';
 import type { Ports } from '../ports.ts';
 import { makeRoom } from '../vms/makeRoom.ts';
 import { giveVm } from './giveVm.ts';
-import type { RunRow } from './model.ts';
+import { isTooSoon, type RunRow } from './model.ts';
 
 export type Placement = 'started' | 'exists' | 'waiting';
 
@@ -22,16 +22,17 @@ export async function placeOrLeave(ports: Ports, run: RunRow): Promise<void> {
 }
 
 export async function placeRun(ports: Ports, seen: RunRow): Promise<Placement> {
-  let run = seen;
-  if (run.limited === true && run.admitted === undefined) {
-    const admission = await admitRun(ports, run.id, run.attempt);
-    if (admission.kind === 'moved_on') return 'exists';
+  if (isTooSoon(seen, ports.time.now())) return 'waiting';
+  let run: LetIn = seen;
+  if (seen.limited === true && seen.admitted === undefined) {
+    const admission = await admitRun(ports, seen.id);
     if (admission.kind === 'waiting') {
       // The last one to free a place may have found nobody in the queue: it is looked at once more from here.
       if ((await admitWaiting(ports, admission.limitId)).includes(run.id)) return 'started';
       if (countsVms(admission.limitId)) await makeRoom(ports, admission.limitId, `run ${run.id} waits for a VM`);
       return 'waiting';
     }
+    if (admission.kind !== 'admitted') return admission.kind === 'moved_on' ? 'exists' : 'waiting';
     run = admission.run;
   }
   const { placement, freed } = await giveVm(ports, run);

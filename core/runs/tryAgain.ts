@@ -7,7 +7,7 @@ import { placeRun } from './place.ts';
 /** @returns as {@link nextAttempt} */
 export async function tryAgain(ports: Ports, runId: string, fault: Fault): Promise<RunRow | undefined> {
   const run = await nextAttempt(ports, runId, fault);
-  if (run !== undefined && (run.attemptAt ?? 0) <= ports.time.now())
+  if (run !== undefined)
     await placeRun(ports, run).catch((error: unknown) =>
       ports.log.warn('attempt.not_placed', { runId, attempt: run.attempt, error: String(error) }),
     );

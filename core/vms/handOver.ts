@@ -12,7 +12,7 @@ import * as keys from '../table/itemKeys.ts';
 import { asRow } from '../table/rows.ts';
 import type { Afterwards } from './change.ts';
 import { drainIdle } from './drain.ts';
-import { oldestWanting } from './free.ts';
+import { oldestWanting, wants } from './free.ts';
 import type { VmRow } from './model.ts';
 
 /** Only a VM that has just proved to work is kept, and only where its agent wants it or somebody waits. */
@@ -42,7 +42,8 @@ export async function handOver(ports: Ports, vm: Pick<VmRow, 'id' | 'agentId' | 
   for (;;) {
     const wanting = await oldestWanting(ports, vm);
     const run = wanting === undefined ? undefined : asRow<RunRow>(await ports.store.get(keys.run(wanting.runId)));
-    if (run === undefined || isTerminal(run.status)) return;
+    // Meanwhile it may have ended, or gone on to an attempt that has not been let in.
+    if (run === undefined || isTerminal(run.status) || !wants(run)) return;
     if ((await claimDispatch(ports, run.id, run.attempt, vm.id)) !== 'claimed') return;
     // What was under way to launch one for it ends; should it be cut short here, it ends by itself when it reads the run.
     await ports.workflow.stop(executionName(run.id, run.attempt), `${vm.id} has taken the run`);

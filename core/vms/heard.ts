@@ -51,9 +51,10 @@ export async function noteHeard(ports: Pick<Ports, 'store' | 'time' | 'config' |
     const asRead = before === undefined ? absent : eq('at', before.at);
     await store.transact([{ kind: 'put', item: asItem(row), guards: [guard('heard.unchanged', asRead)] }]);
   } catch (error) {
-    said.delete(store);
     // Another has said it meanwhile.
-    if (!(error instanceof GuardFailed)) log.warn('heartbeat.not_noted', { error: String(error) });
+    if (error instanceof GuardFailed) return;
+    said.delete(store);
+    log.warn('heartbeat.not_noted', { error: String(error) });
   }
 }
 

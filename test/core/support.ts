@@ -179,6 +179,25 @@ export function interleaved(
   return { ...world.ports, store };
 }
 
+/** The victim's store: right after its first query of that partition, from when on `isTime`, the rival runs to its end. */
+export function afterQuery(
+  world: World,
+  pk: string,
+  rival: () => Promise<unknown>,
+  isTime = () => Promise.resolve(true),
+) {
+  let done = false;
+  return storeWith(world.ports.store, {
+    query: async (range) => {
+      const page = await world.ports.store.query(range);
+      if (done || range.pk !== pk || !(await isTime())) return page;
+      done = true;
+      await rival();
+      return page;
+    },
+  });
+}
+
 /** The victim's ports: right after its first read of `key` the rival runs to its end. */
 export function afterRead(world: World, key: Key, rival: () => Promise<unknown>): Ports {
   let done = false;

@@ -15,7 +15,13 @@ beforeEach(() => {
   changed({});
   const checker = { runs: { rows: { get: () => run } } };
   const told = (invariant: string, what: string) => broken.push(`${invariant} ${what}`);
-  rules = new LimitRules({ checker, table: { get: () => mark }, broken: told } as unknown as Simulation);
+  rules = new LimitRules({
+    checker,
+    table: { get: () => mark },
+    broken: told,
+    time: { now: 0 },
+    apartMs: 5000,
+  } as unknown as Simulation);
 });
 
 const WAITS = { waiting: { reason: 'capacity' } } as const;
@@ -40,6 +46,20 @@ it('an attempt that is begun before a limit has let it in is found; one of befor
   changed({});
   start(2);
   expect(broken).toEqual(['I10 the execution of run attempt 2 is started, and nobody has let it in']);
+});
+
+it('an attempt is neither begun nor given a VM before its time, by any clock that is allowed', () => {
+  changed({ admitted: [], attemptAt: 5000 });
+  start(2);
+  commit({ admitted: [], attemptAt: 5000, status: 'starting', vmId: 'vm' });
+  expect(broken).toEqual([]);
+  changed({ admitted: [], attemptAt: 5001 });
+  start(2);
+  commit({ admitted: [], attemptAt: 5001, status: 'starting', vmId: 'vm' });
+  expect(broken).toEqual([
+    '§5.4 the execution of run attempt 2 is started, and its time has not come',
+    '§5.4 launch: run has vm for attempt 2 before its time',
+  ]);
 });
 
 it('a run that nobody has let in is on no way to a VM', () => {

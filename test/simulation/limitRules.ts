@@ -44,8 +44,11 @@ export class LimitRules {
   /** An execution is started: by then its attempt has been let in. */
   started({ runId, attempt }: ExecutionInput): void {
     const run = this.#world.checker.runs.rows.get(runId);
-    if (run !== undefined && run.attempt === attempt && isOutside(run))
-      this.#world.broken('I10', `the execution of ${runId} attempt ${attempt} is started, and nobody has let it in`);
+    if (run === undefined || run.attempt !== attempt) return;
+    const broken = (invariant: string, what: string) =>
+      this.#world.broken(invariant, `the execution of ${runId} attempt ${attempt} is started, and ${what}`);
+    if (isOutside(run)) broken('I10', 'nobody has let it in');
+    if (this.#isTooSoon(run)) broken('§5.4', 'its time has not come');
   }
 
   /** No limit has let it in: it is on no way to a VM. And among those who wait for one stands who does, and nobody else. */
@@ -54,12 +57,17 @@ export class LimitRules {
     const isLive = !isTerminal(run.status);
     if (isOutside(run) && isLive && (run.status !== 'queued' || wants(run)))
       fail(`is ${run.status}, waits for ${run.waiting?.reason}, and nobody has let it in`);
+    if (isLive && run.vmId !== undefined && this.#isTooSoon(run))
+      this.#world.broken('§5.4', `${kind}: ${run.id} has ${run.vmId} for attempt ${run.attempt} before its time`);
     const mark = this.#world.table.get(keys.wantingRun(run.agentId, run.agentVersion, run.queuedAt, run.id));
     if ((mark !== undefined) !== (isLive && wants(run)))
       fail(
         `is ${run.status}, waits for ${run.waiting?.reason}, and ${mark === undefined ? 'has no' : 'has a'} mark of it`,
       );
   }
+
+  /** By any clock that is allowed. */
+  #isTooSoon = (run: RunRow): boolean => (run.attemptAt ?? 0) > this.#world.time.now + this.#world.apartMs;
 
   #agent(agent: AgentRow): void {
     for (const { id, maximum } of limitsOf(this.#world.config, agent))

@@ -155,10 +155,13 @@ export class LookRules {
 
   /** Of a VM whose end is on record that was seen twice before. What got to it meanwhile was not on it when it was looked at. */
   #run(commit: Commit, before: RunRow | undefined, after: RunRow | undefined): void {
-    if (before?.vmId === undefined || after === undefined || isTerminal(before.status)) return;
+    if (before === undefined || after === undefined || isTerminal(before.status)) return;
+    const isLate = after.reason === 'queue_timeout' || (after.status === 'failed' && after.reason === 'start_timeout');
+    if (isLate && commit.inc.kind === 'watchdog' && this.#holds(commit))
+      this.#fail('I9', commit, `run ${after.id} is ${after.reason}, right after a gap of the watchdog's own`);
     const isNext = after.attempt !== before.attempt;
     const reason = isNext ? after.attempts?.at(-1)?.reason : isTerminal(after.status) ? after.reason : undefined;
-    if (!BY_ITS_VM.has(reason)) return;
+    if (before.vmId === undefined || !BY_ITS_VM.has(reason)) return;
     const { vmId, id: runId, attempt } = before;
     const { inc } = commit;
     if (this.#world.checker.vms.rows.get(vmId)?.status === 'terminated') return;

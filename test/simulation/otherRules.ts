@@ -34,7 +34,7 @@ export class OtherRules {
   /** Of each log of the feed. */
   readonly #lastBatches = new Map<string, { readonly sk: string; readonly commit: Commit }>();
   /** Until when the watchdog has put off its next look at what it could not look at, by partition. */
-  readonly #putOffUntil = new Map<string, number>();
+  readonly #putOffs = new Map<string, { readonly at: number; readonly until: number }>();
   /** VMs whose end was told as ordered. */
   readonly #ended = new Set<string>();
 
@@ -51,7 +51,7 @@ export class OtherRules {
     const { pk, sk } = change.key;
     const { write, after } = change;
     if (write.kind === 'update' && typeof write.set?.checkFailures === 'number')
-      this.#putOffUntil.set(pk, Number(after?.checkAt));
+      this.#putOffs.set(pk, { at: this.#world.time.now, until: Number(after?.checkAt) });
     if (sk === 'META') {
       if (pk.startsWith('RUN#')) this.#run(commit, change);
       else if (pk.startsWith('VM#')) this.#vm(commit, change);
@@ -85,7 +85,10 @@ export class OtherRules {
 
   /** Its next look, by a watchdog that could not look at it; also where another one, which could, has forgotten that since. */
   isPutOff = (row: Row): boolean =>
-    row.checkFailures !== undefined || (row.checkAt !== undefined && this.#putOffUntil.get(row.pk) === row.checkAt);
+    row.checkFailures !== undefined || (row.checkAt !== undefined && this.#putOffs.get(row.pk)?.until === row.checkAt);
+
+  /** When that was. */
+  putOffAt = ({ pk }: Row): number => this.#putOffs.get(pk)?.at ?? Number.NEGATIVE_INFINITY;
 
   #fail = (invariant: string, { inc }: Commit, what: string): void =>
     this.#world.broken(invariant, `${inc.kind}: ${what}`);

@@ -150,7 +150,13 @@ function storeOf(own: Process): Store {
       const once = () => world.commit(inc, writes);
       // A transaction carries a token of the SDK's, a single write does not.
       const send = () => inc.call(site, TABLE, once, writes.length > 1 ? () => undefined : once);
-      return world.rivals?.ambush(inc, writes)?.then(send) ?? send();
+      const heldUp = world.rivals?.ambush(inc, writes);
+      if (heldUp === undefined) return send();
+      inc.underWay++;
+      return heldUp.then(() => {
+        inc.underWay--;
+        return send();
+      });
     },
   };
 }

@@ -4,6 +4,7 @@ import { flexibleMs } from '../../core/schedules/decide.ts';
 import { nextExpected } from '../../core/schedules/expected.ts';
 import type { ScheduleRow } from '../../core/schedules/model.ts';
 import { DELIVERY_PREFIX, STRAY_INSTANCES } from '../../core/table/keys.ts';
+import { MINUTE } from './workload.ts';
 import type { Simulation } from './world.ts';
 
 /** Of all that must have come to an end, the first that has not; undefined at rest. */
@@ -50,9 +51,21 @@ export function leftOver(world: Simulation): string | undefined {
 export const graceMs = ({ config }: Simulation): number =>
   (config.overdueGraceSeconds + 2 * config.watchdogIntervalSeconds) * 1000;
 
-/** The watchdog could not look at it, and its next look has only just come, or has not. */
-export const awaitsItsLook = (world: Simulation, schedule: ScheduleRow): boolean =>
-  world.checker.others.isPutOff(schedule) && (schedule.checkAt ?? 0) > world.time.now - graceMs(world);
+/** Whoever stands still when the faults stop goes on so long after that at the latest. */
+const STANDS_STILL_MS = 15 * MINUTE;
+
+/**
+ * The watchdog could not look at it, and its next look has only just come, or has not. But when nothing goes wrong any more
+ * nothing is put off.
+ */
+export const awaitsItsLook = (world: Simulation, schedule: ScheduleRow): boolean => {
+  const { others } = world.checker;
+  return (
+    others.isPutOff(schedule) &&
+    (schedule.checkAt ?? 0) > world.time.now - graceMs(world) &&
+    others.putOffAt(schedule) <= (world.calmAt ?? world.time.now) + STANDS_STILL_MS
+  );
+};
 
 /** The first occurrence that nobody has decided, or called, although it was due long ago; undefined where every ledger is up to date. */
 export function ledgerBehind(world: Simulation): string | undefined {

@@ -126,6 +126,8 @@ export class Simulation {
   readonly #sitesOf = new Map<string, Map<string, Site>>();
   #plan: FaultPlan;
   #calm = false;
+  /** When the faults stopped. */
+  calmAt: number | undefined;
   #stormSteps: number | undefined;
   readonly #alive = new Set<Incarnation>();
   /** By function: processes that have answered, and take the next call. */
@@ -182,6 +184,7 @@ export class Simulation {
   /** From now on nothing goes wrong any more; what has gone wrong stays so. */
   calmDown(): void {
     this.#calm = true;
+    this.calmAt = this.time.now;
     this.#stormSteps = this.steps;
     this.#plan = noFaults;
     this.note('the faults stop');

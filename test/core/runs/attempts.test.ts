@@ -4,13 +4,14 @@ import type { RetryPolicy } from '../../../core/contract/agentParts.ts';
 import type { NotStartedBecause } from '../../../core/contract/runner.ts';
 import { cancelRun } from '../../../core/runs/cancel.ts';
 import { executionName } from '../../../core/runs/execution.ts';
-import { createRun, getRun } from '../../../core/runs/service.ts';
+import { createRun, getRun, listRuns } from '../../../core/runs/service.ts';
 import { fire } from '../../../core/schedules/fire.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
 import { failRun, launchVm } from '../../../core/vms/provision.ts';
 import { observeVm } from '../../../core/vms/release.ts';
 import { tick } from '../../../core/watchdog/tick.ts';
 import { MONDAY_NOON, type TestEngine, testEngine, type World } from '../../support/world.ts';
+import { FIRST, fireFirst } from '../schedules/support.ts';
 import {
   apiRun,
   ended,
@@ -18,6 +19,7 @@ import {
   eventsOf,
   FakeRunner,
   MINUTE,
+  page,
   running,
   runningRun,
   runRow,
@@ -94,6 +96,20 @@ describe('a start that was refused', () => {
     const events = await eventsOf(world, keys.run(id).pk);
     expect(events.map((event) => event.sequence)).toEqual(upTo(run.version));
     expect(events.map((event) => event.type)).toContain('run.retrying');
+  });
+
+  it('is not tried again before that because its occurrence is delivered once more', async () => {
+    const agent = await world.agent({ retry: { backoff: 'PT20S' } });
+    const schedule = await world.schedule(agent.id);
+    world.now = FIRST + SECOND;
+    await fireFirst(world.ports, schedule.id);
+    const [run] = (await listRuns(world.ports, world.caller, {}, page)).items;
+    const id = run?.id ?? '';
+    const { runner } = await startingFrom(world, id);
+    await refuse(runner, id, 'setup');
+    await fireFirst(world.ports, schedule.id);
+    expect(await runRow(world, id)).toMatchObject({ attempt: 2, waiting: { reason: 'retry_backoff' } });
+    expect(placed(id, 2)).toBe(0);
   });
 
   it('counts once, however often it is reported', async () => {

@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { patchAgent } from '../../../core/agents/service.ts';
 import { cancelRun } from '../../../core/runs/cancel.ts';
+import { nextAttempt } from '../../../core/runs/nextAttempt.ts';
 import * as keys from '../../../core/table/itemKeys.ts';
 import { CapacityUnavailable } from '../../../core/vms/launchErrors.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
 import { RunMovedOn } from '../../../core/vms/stateErrors.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { any, MINUTE, running, runRow, SECOND, startingFrom, storeWith, vmRow } from '../support.ts';
+import { afterQuery, any, ended, MINUTE, running, runRow, SECOND, startingFrom, storeWith, vmRow } from '../support.ts';
 import {
   atWork,
   CANCEL,
@@ -35,6 +36,7 @@ beforeEach(async () => {
 const NO_ROOM = new CapacityUnavailable('no room', [
   { type: 'small', availabilityZone: 'a', code: 'InsufficientInstanceCapacity' },
 ]);
+const EVIDENCE = { source: 'test', observedAt: '2027-03-01T12:00:00.000Z', detail: '' };
 const executionOf = (runId: string, attempt = 1) => ({ tenantId: world.caller.tenantId, runId, attempt });
 
 /** A run whose launch has been tried in vain: it waits for capacity. */
@@ -51,6 +53,22 @@ const shared = (of = world) => of.agent({ slots: 2 });
 const kept = (of = world) => of.agent({ warmFor: 'PT10M' });
 
 describe('a VM whose last run ends', () => {
+  it('is not given to the next attempt of a run that has waited for one: its time has not come', async () => {
+    const agent = await kept();
+    const at = await atWork(world, agent.id);
+    const id = await wantingRun(agent.id);
+    const fault = { attempt: 1, reason: 'provisioning_failed', evidence: EVIDENCE, mayHaveStarted: false };
+    const hasEnded = async () => (await runRow(world, at.id)).status === 'succeeded';
+    const store = afterQuery(world, keys.agent(agent.id).pk, () => nextAttempt(world.ports, id, fault), hasEnded);
+    await at.runner.beat([ended(at.id)], { ...world.ports, store });
+    expect(await runRow(world, id)).toMatchObject({
+      status: 'queued',
+      attempt: 2,
+      waiting: { reason: 'retry_backoff' },
+    });
+    expect(await runsOn(world, at.vmId)).toEqual([]);
+  });
+
   it('goes over to a run that waits for a place before it is let go, though nothing says warmFor', async () => {
     const agent = await world.agent({ limits: { maxConcurrentRuns: 1 } });
     const first = await atWork(world, agent.id);

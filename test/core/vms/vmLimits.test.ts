@@ -7,7 +7,17 @@ import type { Write } from '../../../core/table/model.ts';
 import { launchVm } from '../../../core/vms/provision.ts';
 import { observeVm } from '../../../core/vms/release.ts';
 import { type TestEngine, testEngine, type World } from '../../support/world.ts';
-import { eventsOf, interleaved, running, runRow, SECOND, startingFrom, storeWith, vmRow } from '../support.ts';
+import {
+  afterQuery,
+  eventsOf,
+  interleaved,
+  running,
+  runRow,
+  SECOND,
+  startingFrom,
+  storeWith,
+  vmRow,
+} from '../support.ts';
 import {
   atWork,
   CANCEL,
@@ -270,12 +280,29 @@ describe('a next attempt', () => {
     await refusalOf(first.runner, id);
     dies(world, first.vmId);
     await observeVm(world.ports, first.vmId);
-    expect(await placeRun(world.ports, seen)).toBe('exists');
+    expect(await placeRun(world.ports, seen)).toBe('waiting');
     expect(await runRow(world, id)).toMatchObject({ attempt: 2, waiting: { reason: 'retry_backoff' } });
     expect(placed(world)).toEqual([`${id}-1`]);
     world.now += 2 * SECOND;
     await watchdog(world);
     expect(placed(world)).toEqual([`${id}-1`, `${id}-2`]);
+  });
+
+  it('nor by who found the one before it at the head of the queue', async () => {
+    const agent = await limited(1);
+    const before = await newRun(world, agent.id);
+    const id = await newRun(world, agent.id);
+    const store = afterQuery(world, `LIM#${vmLimit(agent.id)}`, async () => {
+      await cancelRun(world.ports, world.caller, before, CANCEL);
+      const first = await startingFrom(world, id);
+      await first.runner.beat();
+      await refusalOf(first.runner, id);
+      dies(world, first.vmId);
+      await observeVm(world.ports, first.vmId);
+    });
+    await admitWaiting({ ...world.ports, store }, vmLimit(agent.id));
+    expect(await runRow(world, id)).toMatchObject({ attempt: 2, waiting: { reason: 'retry_backoff' } });
+    expect(placed(world)).toEqual([`${before}-1`, `${id}-1`]);
   });
 
   it('gives back all that it keeps when it is cancelled while it waits', async () => {
