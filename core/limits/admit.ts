@@ -165,15 +165,10 @@ function joining(ports: Ports, run: RunRow, full: Limit, writer: string): Plan<A
       ? undefined
       : run.queuedAt + run.queueTimeoutSeconds * 1000;
   const waiting = { reason: waitingReason(full), limit: full.id, maximum: full.maximum };
+  const [what, are] = full.kind === 'runs' ? ['run', 'are at work'] : ['VM', 'exist'];
   const change = {
     type: 'run.waiting',
-    evidence: evidence(
-      'admission',
-      now,
-      full.kind === 'runs'
-        ? `${full.maximum} run(s) of this ${full.scope} are at work, which is the limit`
-        : `${full.maximum} VM(s) of this ${full.scope} exist, which is the limit`,
-    ),
+    evidence: evidence('admission', now, `${full.maximum} ${what}(s) of this ${full.scope} ${are}, which is the limit`),
     set: {
       waiting: asValue(waiting),
       deadlineAt: turnBy,
