@@ -33,7 +33,7 @@ export class OtherRules {
   readonly #complete = new Set<string>();
   /** Of each log of the feed. */
   readonly #lastBatches = new Map<string, { readonly sk: string; readonly commit: Commit }>();
-  /** Until when the watchdog has put off its next look at what it could not look at, by partition. */
+  /** When the watchdog has put off its next look at what it could not look at, and until when, by partition. */
   readonly #putOffs = new Map<string, { readonly at: number; readonly until: number }>();
   /** VMs whose end was told as ordered. */
   readonly #ended = new Set<string>();
