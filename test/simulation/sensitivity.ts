@@ -72,7 +72,7 @@ interface Setting {
 }
 
 /** So often a world is broken without it, and just as much with it in place. */
-const THEIRS_MAX = 10;
+const THEIRS_MAX = 30;
 
 /** The first world that is broken without it, and sound where it alone is in place again. */
 async function look(
