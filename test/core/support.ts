@@ -179,15 +179,15 @@ export function interleaved(
   return { ...world.ports, store };
 }
 
-/** The victim's store: right after its first query of that partition, from when on `isTime`, the rival runs to its end. */
+/** The victim's ports: right after its first query of that partition, from when on `isTime`, the rival runs to its end. */
 export function afterQuery(
   world: World,
   pk: string,
   rival: () => Promise<unknown>,
   isTime = () => Promise.resolve(true),
-) {
+): Ports {
   let done = false;
-  return storeWith(world.ports.store, {
+  const store = storeWith(world.ports.store, {
     query: async (range) => {
       const page = await world.ports.store.query(range);
       if (done || range.pk !== pk || !(await isTime())) return page;
@@ -196,6 +196,7 @@ export function afterQuery(
       return page;
     },
   });
+  return { ...world.ports, store };
 }
 
 /** The victim's ports: right after its first read of `key` the rival runs to its end. */

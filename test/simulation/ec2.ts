@@ -109,9 +109,7 @@ export class Ec2 {
       for (const id of command.input.InstanceIds ?? []) this.#terminate(inc, id);
       return { $metadata: {} };
     }
-    const shown = this.#describe(command);
-    this.#world.checker.looks.described(inc, command.input, shown);
-    return shown;
+    return this.#describe(inc, command);
   }
 
   #createFleet({ input }: CreateFleetCommand): CreateFleetCommandOutput {
@@ -225,7 +223,7 @@ export class Ec2 {
     instance.shown.push({ from, state: instance.state });
   }
 
-  #describe({ input }: DescribeInstancesCommand): DescribeInstancesCommandOutput {
+  #describe(inc: Incarnation, { input }: DescribeInstancesCommand): DescribeInstancesCommandOutput {
     const now = this.#world.time.now;
     const found: Instance[] = [];
     const wantedStates = input.Filters?.find(({ Name }) => Name === 'instance-state-name')?.Values;
@@ -244,6 +242,10 @@ export class Ec2 {
     }
     if (input.InstanceIds !== undefined && found.length < input.InstanceIds.length)
       throw new ServiceError('InvalidInstanceID.NotFound', 'The instance ID does not exist', 400);
+    if (wantedVm !== undefined) {
+      const states = found.map(({ State }) => State?.Name);
+      this.#world.checker.looks.described(inc, wantedVm, states);
+    }
     return { $metadata: {}, Reservations: [{ Instances: found }] };
   }
 }

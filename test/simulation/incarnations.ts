@@ -38,6 +38,9 @@ export const TIMEOUT_SECONDS: Readonly<Record<string, number>> = {
   ended: 60,
 };
 
+/** Who stands still goes on after so long at the latest. */
+export const STANDS_STILL_MS_MAX = 900_000;
+
 /** Who an incarnation acts for, where that bounds what it may change (I7). */
 export interface ActsFor {
   readonly vmId: string;
@@ -131,7 +134,7 @@ export class Incarnation {
         });
         return forever();
       case 'thaw':
-        this.frozenUntil = world.time.now + world.random.spread(20_000, 900_000);
+        this.frozenUntil = world.time.now + world.random.spread(20_000, STANDS_STILL_MS_MAX);
         return this.#send(site, this.frozenUntil - world.time.now + latencyMs, apply, undefined);
     }
   }

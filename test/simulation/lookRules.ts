@@ -2,8 +2,6 @@
  * What holds for looks: none is a verdict while the watchdog comes back from a gap of its own (I9), what ends by one has been
  * seen twice (§5.4, §5.9), and that something could not be looked at is forgotten by who has read that alone (I8).
  */
-import type { DescribeInstancesCommandInput, DescribeInstancesCommandOutput } from '@aws-sdk/client-ec2';
-import { TAGS } from '../../adapters/aws/instances.ts';
 import { isTerminal } from '../../core/contract/runStatus.ts';
 import type { RunRow } from '../../core/runs/model.ts';
 import { STRAY_INSTANCES } from '../../core/table/keys.ts';
@@ -74,11 +72,9 @@ export class LookRules {
     }
   }
 
-  /** What EC2 has shown it. */
-  described(inc: Incarnation, input: DescribeInstancesCommandInput, shown: DescribeInstancesCommandOutput): void {
-    const vmId = input.Filters?.find(({ Name }) => Name === `tag:${TAGS.vm}`)?.Values?.[0];
-    const instances = (shown.Reservations ?? []).flatMap((each) => each.Instances ?? []);
-    if (vmId === undefined || instances.some(({ State }) => State?.Name !== 'terminated')) return;
+  /** What EC2 has shown it of a VM's instances. */
+  described(inc: Incarnation, vmId: string, states: readonly (string | undefined)[]): void {
+    if (states.some((state) => state !== 'terminated')) return;
     const { gone } = this.#of(inc);
     gone.set(vmId, (gone.get(vmId) ?? 0) + 1);
   }

@@ -1,5 +1,4 @@
 import { beforeEach, expect, it } from 'vitest';
-import { TAGS } from '../../adapters/aws/instances.ts';
 import { CoreConfig } from '../../core/config.ts';
 import * as keys from '../../core/table/itemKeys.ts';
 import type { Ec2Instance } from './ec2.ts';
@@ -83,12 +82,7 @@ it('a VM that is given up right after a gap is found, too', () => {
 });
 
 /** EC2 shows these states of the VM's instances. */
-const shows = (...states: string[]) =>
-  rules.described(
-    watchdog,
-    { Filters: [{ Name: `tag:${TAGS.vm}`, Values: ['vm'] }] },
-    { $metadata: {}, Reservations: [{ Instances: states.map((Name) => ({ State: { Name: Name as 'running' } })) }] },
-  );
+const shows = (...states: string[]) => rules.described(watchdog, 'vm', states);
 const run = (more: object) => ({ id: 'run', attempt: 1, status: 'running', vmId: 'vm', ...more });
 const loses = (after: object) => commit(watchdog, keys.run('run'), run({}), run(after));
 

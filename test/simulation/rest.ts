@@ -4,7 +4,7 @@ import { flexibleMs } from '../../core/schedules/decide.ts';
 import { nextExpected } from '../../core/schedules/expected.ts';
 import type { ScheduleRow } from '../../core/schedules/model.ts';
 import { DELIVERY_PREFIX, STRAY_INSTANCES } from '../../core/table/keys.ts';
-import { MINUTE } from './workload.ts';
+import { STANDS_STILL_MS_MAX } from './incarnations.ts';
 import type { Simulation } from './world.ts';
 
 /** Of all that must have come to an end, the first that has not; undefined at rest. */
@@ -51,19 +51,16 @@ export function leftOver(world: Simulation): string | undefined {
 export const graceMs = ({ config }: Simulation): number =>
   (config.overdueGraceSeconds + 2 * config.watchdogIntervalSeconds) * 1000;
 
-/** Whoever stands still when the faults stop goes on so long after that at the latest. */
-const STANDS_STILL_MS = 15 * MINUTE;
-
 /**
- * The watchdog could not look at it, and its next look has only just come, or has not. But when nothing goes wrong any more
- * nothing is put off.
+ * The watchdog could not look at it, and its next look has only just come, or has not. But when nothing goes wrong any more,
+ * and whoever stood still has gone on, nothing is put off.
  */
 export const awaitsItsLook = (world: Simulation, schedule: ScheduleRow): boolean => {
   const { others } = world.checker;
   return (
     others.isPutOff(schedule) &&
     (schedule.checkAt ?? 0) > world.time.now - graceMs(world) &&
-    others.putOffAt(schedule) <= (world.calmAt ?? world.time.now) + STANDS_STILL_MS
+    others.putOffAt(schedule) <= (world.calmAt ?? world.time.now) + STANDS_STILL_MS_MAX
   );
 };
 

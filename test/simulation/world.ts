@@ -125,7 +125,6 @@ export class Simulation {
   /** By the kind of function, and by what is called. */
   readonly #sitesOf = new Map<string, Map<string, Site>>();
   #plan: FaultPlan;
-  #calm = false;
   /** When the faults stopped. */
   calmAt: number | undefined;
   #stormSteps: number | undefined;
@@ -146,7 +145,7 @@ export class Simulation {
     this.truth = new Truth(this);
     this.table = new Table({
       now: () => this.time.now,
-      lagMs: () => (this.random.chance(0.5) ? 0 : this.random.spread(1, this.#calm ? 100 : weather.indexLagMsMax)),
+      lagMs: () => (this.random.chance(0.5) ? 0 : this.random.spread(1, this.isCalm ? 100 : weather.indexLagMsMax)),
       freezes,
       ...(filter !== undefined && { filter }),
     });
@@ -160,7 +159,7 @@ export class Simulation {
   }
 
   get isCalm(): boolean {
-    return this.#calm;
+    return this.calmAt !== undefined;
   }
 
   /** Those in which something could go wrong. */
@@ -174,16 +173,15 @@ export class Simulation {
   }
 
   get network(): Network {
-    return this.#calm ? CALM_NETWORK : this.weather.network;
+    return this.isCalm ? CALM_NETWORK : this.weather.network;
   }
 
   get machines(): MachineWeather {
-    return this.#calm ? CALM_MACHINES : this.weather.machines;
+    return this.isCalm ? CALM_MACHINES : this.weather.machines;
   }
 
   /** From now on nothing goes wrong any more; what has gone wrong stays so. */
   calmDown(): void {
-    this.#calm = true;
     this.calmAt = this.time.now;
     this.#stormSteps = this.steps;
     this.#plan = noFaults;
@@ -191,7 +189,7 @@ export class Simulation {
   }
 
   latencyMs(): number {
-    return this.random.spread(2, this.#calm ? 20 : this.weather.latencyMsMax);
+    return this.random.spread(2, this.isCalm ? 20 : this.weather.latencyMsMax);
   }
 
   skewMs(): number {
@@ -226,7 +224,7 @@ export class Simulation {
 
   faultAt(site: Site): FaultKind | undefined {
     this.steps++;
-    if (this.#calm) return undefined;
+    if (this.isCalm) return undefined;
     const call = site.calls++;
     const kind = this.#plan.at(site, call);
     if (kind === undefined || !site.kinds.includes(kind)) return undefined;

@@ -59,8 +59,8 @@ describe('a VM whose last run ends', () => {
     const id = await wantingRun(agent.id);
     const fault = { attempt: 1, reason: 'provisioning_failed', evidence: EVIDENCE, mayHaveStarted: false };
     const hasEnded = async () => (await runRow(world, at.id)).status === 'succeeded';
-    const store = afterQuery(world, keys.agent(agent.id).pk, () => nextAttempt(world.ports, id, fault), hasEnded);
-    await at.runner.beat([ended(at.id)], { ...world.ports, store });
+    const ports = afterQuery(world, keys.agent(agent.id).pk, () => nextAttempt(world.ports, id, fault), hasEnded);
+    await at.runner.beat([ended(at.id)], ports);
     expect(await runRow(world, id)).toMatchObject({
       status: 'queued',
       attempt: 2,

@@ -292,7 +292,7 @@ describe('a next attempt', () => {
     const agent = await limited(1);
     const before = await newRun(world, agent.id);
     const id = await newRun(world, agent.id);
-    const store = afterQuery(world, `LIM#${vmLimit(agent.id)}`, async () => {
+    const ports = afterQuery(world, `LIM#${vmLimit(agent.id)}`, async () => {
       await cancelRun(world.ports, world.caller, before, CANCEL);
       const first = await startingFrom(world, id);
       await first.runner.beat();
@@ -300,7 +300,7 @@ describe('a next attempt', () => {
       dies(world, first.vmId);
       await observeVm(world.ports, first.vmId);
     });
-    await admitWaiting({ ...world.ports, store }, vmLimit(agent.id));
+    await admitWaiting(ports, vmLimit(agent.id));
     expect(await runRow(world, id)).toMatchObject({ attempt: 2, waiting: { reason: 'retry_backoff' } });
     expect(placed(world)).toEqual([`${before}-1`, `${id}-1`]);
   });
